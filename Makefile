@@ -1,0 +1,45 @@
+# Targets as a user, a contributor and continuous integration call them.
+# PYTHON=... chooses the interpreter (3.11 to 3.13; 3.11 by default where present).
+
+PYTHON ?=
+VENV ?= .venv
+BIN := $(VENV)/bin
+WORKERS ?= 2
+
+.PHONY: install quickstart test test-slow lint format clean
+
+# The stamp depends on setup.py alone: the package is installed in editable mode.
+$(VENV)/installed: setup.py tools/make_venv.sh
+	sh tools/make_venv.sh "$(VENV)" "$(PYTHON)"
+	touch $@
+
+install: $(VENV)/installed
+
+$(VENV)/installed-test: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@
+
+$(VENV)/installed-lint: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[lint]'
+	touch $@
+
+quickstart: $(VENV)/installed
+	$(BIN)/python -m ascl_tf.train --flagfile=flags/quickstart.flags --workdir=runs/quickstart
+
+test: $(VENV)/installed-test
+	$(BIN)/python -m pytest -n $(WORKERS) --dist=loadfile
+
+test-slow: $(VENV)/installed-test
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/installed-lint
+	$(BIN)/ruff check ascl_tf tests tools setup.py
+	$(BIN)/ruff format --check ascl_tf tests tools setup.py
+	$(BIN)/mypy
+
+format: $(VENV)/installed-lint
+	$(BIN)/ruff check --fix ascl_tf tests tools setup.py
+	$(BIN)/ruff format ascl_tf tests tools setup.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

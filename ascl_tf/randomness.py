@@ -1,0 +1,82 @@
+"""Stateless random numbers that belong to images, not to devices.
+
+A `seed` is int32 [2] for a whole call, or int32 [B, 2] with one pair per image.
+With one pair per image, row i of every draw depends on pair i alone: neither
+the size of the batch nor its split over replicas changes a number.
+The algorithm is always Philox, since TensorFlow's automatic choice differs
+between devices and compilers.
+"""
+
+import tensorflow as tf
+
+ALGORITHM = "philox"
+
+
+def fold_in(seed, number):
+    """Returns an int32 [2] seed derived from `seed` (int32 [2]) and an integer."""
+    return tf.random.experimental.stateless_fold_in(seed, number, alg=ALGORITHM)
+
+
+def position_seeds(seed, positions):
+    """Returns one seed per image, int32 [B, 2].
+
+    Args:
+        seed: int32 [2].
+        positions: int [B], the place of each image in the global batch (training)
+            or in the data set (evaluation).
+    """
+    positions = tf.cast(positions, tf.int32)
+    first = tf.fill(tf.shape(positions), seed[0])
+    return tf.stack([first, seed[1] + positions], axis=1)
+
+
+def step_seeds(seed, purpose, step, positions):
+    """Returns one seed per image for one purpose in one training step, int32 [B, 2].
+
+    Args:
+        seed: Python int or int32 scalar, the run's seed.
+        purpose: Python int that keeps the draws of one step apart.
+        step: int scalar, the number of updates made before this one.
+        positions: int [B], places in the global batch.
+    """
+    key = tf.stack([tf.cast(seed, tf.int32), tf.constant(purpose, tf.int32)])
+    return position_seeds(fold_in(key, tf.cast(step, tf.int32)), positions)
+
+
+def uniform(shape, seed, *, low=0.0, high=1.0, dtype=tf.float32):
+    """Draws uniform numbers from [low, high).
+
+    Args:
+        shape: shape of the result; with one seed per image its first entry is B.
+        seed: int32 [2], or int32 [B, 2]: row i of the result depends on pair i alone.
+        low, high: bounds of the interval.
+        dtype: float type of the result.
+
+    Returns:
+        Tensor of `shape` and `dtype`.
+
+    Raises:
+        ValueError: if `seed` is neither [2] nor [B, 2].
+    """
+    seed = tf.convert_to_tensor(seed, tf.int32)
+    if seed.shape.rank == 1:
+        return _draw(shape, seed, low, high, dtype)
+    if seed.shape.rank != 2 or seed.shape[1] != 2:
+        raise ValueError(f"`seed` must have shape [2] or [B, 2]; received {seed.shape}.")
+    row_shape = shape[1:]
+    return tf.map_fn(
+        lambda pair: _draw(row_shape, pair, low, high, dtype),
+        seed,
+        fn_output_signature=tf.TensorSpec(_static_shape(row_shape), dtype),
+    )
+
+
+def _draw(shape, seed, low, high, dtype):
+    return tf.random.stateless_uniform(shape, seed, low, high, dtype, alg=ALGORITHM)
+
+
+def _static_shape(shape):
+    if isinstance(shape, tf.Tensor):
+        static = tf.get_static_value(shape)
+        return tf.TensorShape([None] * shape.shape[0]) if static is None else static
+    return shape

@@ -1,0 +1,53 @@
+"""Package metadata; tool settings live in pyproject.toml."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+ROOT = pathlib.Path(__file__).parent
+VERSION = re.search(
+    r'__version__ = "([^"]+)"', (ROOT / "ascl_tf" / "__init__.py").read_text(encoding="utf-8")
+).group(1)
+
+setup(
+    name="ascl-tf",
+    version=VERSION,
+    description="Adversarial supervised contrastive learning in TensorFlow and Keras",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["ascl_tf", "ascl_tf.*"]),
+    package_data={"ascl_tf.data": ["bundled/**/*"]},
+    python_requires=">=3.11,<3.14",
+    install_requires=[
+        "tensorflow>=2.21,<2.22",
+        "keras>=3.15,<3.16",
+        "tensorflow-datasets>=4.9.9,<4.10",
+        # tensorflow-datasets 4.9.10 imports it for downloads without declaring it.
+        "importlib_resources>=6.4,<8",
+        # tensorflow-addons is archived; this is its one build that imports beside
+        # Keras 3 (import name `tensorflow_addons`), with wheels up to Python 3.11.
+        'tfa-nightly==0.23.0.dev20240415222534; python_version < "3.12"',
+        "absl-py>=2.1,<3",
+        "cleverhans>=4.0.0,<4.1",
+        "numpy>=1.26,<3",
+        "rich>=13.7,<16",
+        "scikit-learn>=1.5,<2",
+        "scipy>=1.13,<2",
+        "Pillow>=10.4,<14",
+        "matplotlib>=3.9,<4",
+    ],
+    extras_require={
+        "test": ["pytest>=8.2,<10", "pytest-xdist>=3.6,<4", "hypothesis>=6.100,<7"],
+        "lint": ["ruff>=0.11,<0.18", "mypy>=1.13,<3"],
+        "torch": ["torch>=2.6,<3"],
+        "tensorboard": ["tensorboard>=2.19,<3"],
+    },
+    entry_points={
+        "console_scripts": [
+            "ascl-train = ascl_tf.train:run",
+            "ascl-evaluate = ascl_tf.evaluate:run",
+        ]
+    },
+)

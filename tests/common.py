@@ -1,0 +1,19 @@
+"""Helpers that several test modules share."""
+
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
+
+
+def random_images(num_images=4, size=8, seed=0):
+    """Returns float32 [num_images, size, size, 3] in [0, 1]."""
+    rng = np.random.default_rng(seed)
+    return rng.uniform(size=(num_images, size, size, 3)).astype(np.float32)
+
+
+def two_replicas():
+    """Returns a MirroredStrategy over the two virtual CPUs that conftest.py makes."""
+    return tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
