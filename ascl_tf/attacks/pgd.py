@@ -1,0 +1,133 @@
+"""Projected gradient ascent in the l-infinity ball: the loop, nothing else.
+
+What is attacked is a callable, so the same loop serves cross-entropy, KL and
+the contrastive losses:
+
+    objective = lambda x: cross_entropy_loss(classifier(x, training=False), labels)
+    adversarial_images = linf_pgd(
+        objective, images, epsilon=8 / 255, step_size=2 / 255, num_steps=10,
+        random_start=True, seed=seed)
+"""
+
+import numbers
+
+import tensorflow as tf
+
+from ascl_tf.attacks import constraints
+
+
+def linf_pgd(
+    objective,
+    images,
+    *,
+    epsilon,
+    step_size,
+    num_steps,
+    random_start=False,
+    seed=None,
+    clip_min=0.0,
+    clip_max=1.0,
+    constants=(),
+    gathers_across_replicas=False,
+):
+    """Returns images in the l-infinity ball that raise `objective`.
+
+    Repeats x <- clip(x + step_size * sign(grad_x sum_i objective(x)_i)), where the
+    clip is on the ball around `images` and on the box at once.
+    Madry et al. 2018, arXiv:1706.06083, Eq. 3; ASCL's Eq. 2.
+
+    Only the gradient with respect to the images is taken. The caller sees to it
+    that `objective` runs the model in inference mode, so that no statistic moves.
+
+    Args:
+        objective: callable (images, *constants) -> float tensor whose sum is
+            maximised; usually [B], one value per image.
+        images: [B, H, W, C] in [clip_min, clip_max]. float64 stays float64,
+            every other type becomes float32.
+        epsilon: radius of the ball in pixel units, such as 8 / 255.
+        step_size: length of one step, same unit.
+        num_steps: Python int >= 0.
+        random_start: whether to start from a uniform point of the ball.
+        seed: int32 [2], or [B, 2] with one pair per image; needed by `random_start`.
+        clip_min, clip_max: the box.
+        constants: further tensors that are handed to `objective`.
+        gathers_across_replicas: whether `objective` contains a collective. Inside
+            a replica's `tf.while_loop` a collective raises; the loop then runs in
+            cross-replica context, and each step is a `strategy.run`. Every tensor of
+            the replica that `objective` uses must come through `constants`: what it
+            closes over belongs to another graph there.
+
+    Returns:
+        Tensor like `images`, under `tf.stop_gradient`.
+
+    Raises:
+        ValueError: on a rank, radius, step or number of steps that does not fit
+            the above, and for `random_start` without `seed`.
+    """
+    images = _as_images(images)
+    _validate(images, epsilon, step_size, num_steps, random_start, seed)
+    lower, upper = constraints.linf_interval(
+        images, epsilon=epsilon, clip_min=clip_min, clip_max=clip_max
+    )
+    start = images
+    if random_start:
+        start = constraints.uniform_linf_start(images, lower, upper, epsilon=epsilon, seed=seed)
+
+    def ascend(x, lower, upper, *constants):
+        # The tape is opened inside the loop body: one step's graph, not num_steps of them.
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(x)
+            total = tf.reduce_sum(objective(x, *constants))
+        moved = x + step_size * tf.sign(tape.gradient(total, x))
+        return tf.clip_by_value(moved, lower, upper)
+
+    loop = _loop_across_replicas if _needs_merge(gathers_across_replicas) else _loop
+    return tf.stop_gradient(loop(ascend, num_steps, start, lower, upper, *constants))
+
+
+def _loop(step, num_steps, x, *constants):
+    """Applies `step` num_steps times, as one `tf.while_loop`.
+
+    Not a `tf.range` loop: Keras calls `train_step` with AutoGraph switched off.
+    """
+    return tf.while_loop(
+        lambda i, _: i < num_steps,
+        lambda i, x: (i + 1, step(x, *constants)),
+        (tf.constant(0), x),
+        parallel_iterations=1,
+    )[1]
+
+
+def _loop_across_replicas(step, num_steps, x, *constants):
+    """As `_loop`, for steps that contain a collective: one `strategy.run` per step."""
+
+    def merged(strategy, x, *constants):
+        return _loop(
+            lambda x, *rest: strategy.run(step, args=(x, *rest)), num_steps, x, *constants
+        )
+
+    return tf.distribute.get_replica_context().merge_call(merged, args=(x, *constants))
+
+
+def _needs_merge(gathers_across_replicas):
+    context = tf.distribute.get_replica_context()
+    return gathers_across_replicas and context is not None and context.num_replicas_in_sync > 1
+
+
+def _as_images(images):
+    images = tf.convert_to_tensor(images)
+    return images if images.dtype == tf.float64 else tf.cast(images, tf.float32)
+
+
+def _validate(images, epsilon, step_size, num_steps, random_start, seed):
+    if images.shape.rank != 4:
+        raise ValueError(
+            f"`images` must have shape [batch, height, width, channels]; received {images.shape}."
+        )
+    for name, value in (("epsilon", epsilon), ("step_size", step_size)):
+        if isinstance(value, numbers.Real) and not value >= 0:
+            raise ValueError(f"`{name}` must be >= 0; received {value}.")
+    if num_steps < 0:
+        raise ValueError(f"`num_steps` must be >= 0; received {num_steps}.")
+    if random_start and seed is None:
+        raise ValueError("`random_start=True` needs a `seed` (int32 [2] or [B, 2]); received None.")
