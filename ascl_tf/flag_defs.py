@@ -1,0 +1,97 @@
+"""absl flags made from the fields of a dataclass, and configs made from flags.
+
+Flags live in a `FlagValues` of their own, not in absl's global one: importing a
+program defines nothing, and two programs can share a flag's name.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from absl import flags
+
+from ascl_tf.config import STAGES, Fraction
+from ascl_tf.errors import ConfigError
+
+
+class FractionParser(flags.ArgumentParser):
+    """Parses 8/255 or 0.03 and keeps the text."""
+
+    syntactic_help = "a number or a fraction such as 8/255"
+
+    def parse(self, argument: Any) -> Fraction:
+        return Fraction(argument)
+
+    def flag_type(self) -> str:
+        return "fraction"
+
+
+def define_flags(*sections: type, values: flags.FlagValues | None = None) -> flags.FlagValues:
+    """Returns flag values with one flag per field of the given dataclasses."""
+    values = flags.FlagValues() if values is None else values
+    for section in sections:
+        for field in dataclasses.fields(section):
+            _define(field, section.__module__, values)
+    return values
+
+
+def parse(values: flags.FlagValues, argv: Sequence[str]) -> dict[str, Any]:
+    """Parses a command line and returns what it sets, and only that.
+
+    Raises:
+        ConfigError: on anything that absl refuses, in one line.
+    """
+    try:
+        rest = values(argv)
+    except (flags.Error, OSError) as error:
+        raise ConfigError(_one_line(error)) from None
+    if len(rest) > 1:
+        raise ConfigError(f"command line: expected only flags; found {rest[1]!r}")
+    return {name: values[name].value for name in values if values[name].present}
+
+
+def run_program(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None) -> None:
+    """Runs `main(argv)`; a user's mistake becomes one line and the right exit status.
+
+    `--debug` anywhere on the command line shows the traceback as well.
+    """
+    argv = sys.argv if argv is None else argv
+    try:
+        main(argv)
+    except ValueError as error:
+        status = getattr(error, "exit_status", None)
+        if status is None or "--debug" in argv:
+            raise
+        print(f"error: {_one_line(error)}", file=sys.stderr)
+        sys.exit(status)
+
+
+def _define(field: "dataclasses.Field[Any]", module: str, values: flags.FlagValues) -> None:
+    default, choices = field.default, field.metadata["choices"]
+    help_text = field.metadata["help"] + _stage_help(field.metadata["stages"])
+    common = {"flag_values": values, "help": help_text}
+    if choices:
+        flags.DEFINE_enum(field.name, default, list(choices), **common)
+    elif isinstance(default, bool):
+        flags.DEFINE_boolean(field.name, default, **common)
+    elif isinstance(default, Fraction):
+        serializer = flags.ArgumentSerializer()
+        flags.DEFINE(
+            FractionParser(), field.name, default, serializer=serializer, module_name=module,
+            **common,
+        )
+    elif isinstance(default, int):
+        flags.DEFINE_integer(field.name, default, **common)
+    elif isinstance(default, float):
+        flags.DEFINE_float(field.name, default, **common)
+    else:
+        flags.DEFINE_string(field.name, default, **common)
+
+
+def _stage_help(stages: tuple[str, ...]) -> str:
+    return "" if tuple(stages) == STAGES else f" (stage: {', '.join(stages)})"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
