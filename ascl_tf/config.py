@@ -293,6 +293,10 @@ class EvaluationConfig:
     validation_protocol: str = setting(
         "pgd20", "Protocol whose robust accuracy selects the best checkpoint.", stages=_TRAIN
     )
+    export_checkpoint: str = setting(
+        "best", "Checkpoint of the classifier that is exported.",
+        stages=(EXPORT,), choices=("best", "last"), is_identity=False,
+    )
     num_validation_images: int = setting(
         0, "Validate on the first so many held-out images; 0: all.", stages=_TRAIN, minimum=0
     )
@@ -307,6 +311,10 @@ class RunConfig:
 
     workdir: str = setting(
         "", "Folder of the run; empty: runs/<dataset>_<method>.", is_identity=False
+    )
+    num_replicas: int = setting(
+        0, "Devices to train on; 0: all GPUs, or the CPU.",
+        stages=_TRAIN, minimum=0, is_identity=False,
     )
     seed: int = setting(
         0, "Seed of initial weights, data order, views and attacks.", minimum=0, maximum=2**31 - 1

@@ -1,0 +1,151 @@
+"""The three attacks inside ASCL's objective (eq. 2), and the losses they may raise.
+
+Inference mode throughout: perturbed images go through the adversarial branch, the
+clean anchors through the clean one. The anchors are therefore constant, and are
+computed once for all steps of all attacks.
+
+`--attack_source_{at,cl,ascl}` names the loss that each attack raises:
+
+    ce    cross-entropy (for the AT term: whatever its outer loss attacks)
+    cl    NT-Xent: of the two perturbed views, or of the perturbed image and a clean view
+    ascl  the supervised contrastive loss with the perturbed images as its adversarials
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from ascl_tf.losses.classification import cross_entropy_loss
+from ascl_tf.losses.contrastive import adversarial_supervised_contrastive_loss, nt_xent_loss
+from ascl_tf.models import ADVERSARIAL, CLEAN
+
+
+class Anchors(NamedTuple):
+    """What the attacks hold constant. What no attack of the run needs is an empty tensor."""
+
+    labels: tf.Tensor  # [B]
+    clean_projections: tf.Tensor  # [2B, D], view-major
+    natural_logits: tf.Tensor  # [B, C]
+
+
+def make_anchors(method, views):
+    """Returns the `Anchors` of a batch, each computed once."""
+    config, empty = method.config, tf.zeros([0])
+    projections, logits = empty, empty
+    if _uses_clean_projections(method):
+        projections = method.projections(views["stacked_views"], branch=CLEAN, training=False)
+    if config.attack_source_at == "ce" and method.outer_loss.attack_needs_natural:
+        logits = method.logits(views["images"], branch=ADVERSARIAL, training=False)
+    return Anchors(views["labels"], projections, logits)
+
+
+def perturb_for_at(method, views, anchors):
+    """Returns x + d_at, [B, H, W, 3]."""
+    source = method.config.attack_source_at
+    objective = _outer_objective if source == "ce" else _IMAGE_OBJECTIVES[source]
+    return _perturb(
+        method, objective, source, views["images"], anchors, views["seed_at"],
+        method.config.num_steps_at,
+    )
+
+
+def perturb_for_ascl(method, views, anchors):
+    """Returns x + d_ascl, [B, H, W, 3]."""
+    source = method.config.attack_source_ascl
+    return _perturb(
+        method, _IMAGE_OBJECTIVES[source], source, views["images"], anchors, views["seed_ascl"],
+        method.config.num_steps_ascl,
+    )
+
+
+def perturb_for_cl(method, views, anchors):
+    """Returns the perturbed strong views: both jointly [2B, H, W, 3], or view 0 under a2s."""
+    config, source = method.config, method.config.attack_source_cl
+    images, seed, objective = views["stacked_views"], views["seed_cl"], _VIEW_OBJECTIVES[source]
+    if config.cl_mode == "a2s":
+        half = tf.shape(images)[0] // 2
+        images, seed = images[:half], seed[:half]
+        objective = _pair_with_second_view if source == "cl" else _IMAGE_OBJECTIVES[source]
+    return _perturb(method, objective, source, images, anchors, seed, config.num_steps_cl)
+
+
+def _perturb(method, objective, source, images, anchors, seed, num_steps):
+    return method.perturb(
+        lambda x, *constants: objective(method, x, Anchors(*constants)),
+        images,
+        num_steps=num_steps,
+        seed=seed,
+        constants=tuple(anchors),
+        gathers=source != "ce",
+    )
+
+
+def _uses_clean_projections(method):
+    config = method.config
+    sources = {config.attack_source_at}
+    sources |= {config.attack_source_ascl} if method.has_ascl else set()
+    if method.has_cl:
+        # Two perturbed views are each other's positives and need no clean anchor.
+        is_joint = config.attack_source_cl == "cl" and config.cl_mode != "a2s"
+        sources |= set() if is_joint else {config.attack_source_cl}
+    return bool(sources & {"cl", "ascl"})
+
+
+# Objectives: (method, images, anchors) -> per-row losses, to be raised.
+
+
+def _outer_objective(method, images, anchors):
+    logits = method.logits(images, branch=ADVERSARIAL, training=False)
+    return method.outer_loss.attack_objective(logits, anchors.natural_logits, anchors.labels)
+
+
+def _cross_entropy(method, images, anchors):
+    logits = method.logits(images, branch=ADVERSARIAL, training=False)
+    num_views = tf.shape(logits)[0] // tf.shape(anchors.labels)[0]
+    return cross_entropy_loss(logits, tf.tile(anchors.labels, [num_views]))
+
+
+def _pair_with_first_view(method, images, anchors):
+    return _pair(method, images, anchors.clean_projections[: tf.shape(images)[0]])
+
+
+def _pair_with_second_view(method, images, anchors):
+    return _pair(method, images, anchors.clean_projections[tf.shape(images)[0] :])
+
+
+def _pair(method, images, clean_view):
+    perturbed = method.projections(images, branch=ADVERSARIAL, training=False)
+    stacked = tf.concat([perturbed, clean_view], axis=0)
+    return nt_xent_loss(stacked, temperature=method.config.temperature)
+
+
+def _both_views(method, stacked_views, anchors):
+    projections = method.projections(stacked_views, branch=ADVERSARIAL, training=False)
+    return nt_xent_loss(projections, temperature=method.config.temperature)
+
+
+def _supervised(method, images, anchors):
+    projections = method.projections(images, branch=ADVERSARIAL, training=False)
+    return _supervised_loss(method, projections, anchors)
+
+
+def _supervised_of_each_view(method, stacked_views, anchors):
+    projections = method.projections(stacked_views, branch=ADVERSARIAL, training=False)
+    halves = tf.split(projections, 2, axis=0)
+    return sum(_supervised_loss(method, half, anchors) for half in halves)
+
+
+def _supervised_loss(method, adversarial_projections, anchors):
+    config = method.config
+    return adversarial_supervised_contrastive_loss(
+        anchors.clean_projections,
+        adversarial_projections,
+        anchors.labels,
+        temperature=config.temperature,
+        denominator=config.ascl_denominator,
+        positives=config.ascl_positives,
+    )
+
+
+_IMAGE_OBJECTIVES = {"ce": _cross_entropy, "cl": _pair_with_first_view, "ascl": _supervised}
+_VIEW_OBJECTIVES = {"ce": _cross_entropy, "cl": _both_views, "ascl": _supervised_of_each_view}

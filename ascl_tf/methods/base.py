@@ -1,0 +1,249 @@
+"""One training step, as every method shares it.
+
+    uint8 images, labels
+      -> make_views          augmentation; random numbers keyed by (seed, step, position)
+      -> make_adversarial    attacks, in inference mode: no statistic moves
+      -> forward             one pass per batch-norm branch, per-row losses   (on the tape)
+      -> weighted sum        the only division by a batch size
+      -> gradients, update
+
+A method writes the three in the middle. Everything that differs between methods
+is in their files; everything that must not differ is here.
+"""
+
+import enum
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from ascl_tf import randomness
+from ascl_tf.attacks import linf_pgd
+from ascl_tf.losses.gather import sum_across_replicas
+from ascl_tf.losses.reduction import global_mean
+from ascl_tf.models import ADVERSARIAL, Classifier
+
+
+class Purpose(enum.IntEnum):
+    """What random numbers of one step are for; numbers of two purposes never coincide."""
+
+    WEAK_VIEW = 1
+    STRONG_VIEW_0 = 2
+    STRONG_VIEW_1 = 3
+    ATTACK_AT = 4
+    ATTACK_CL_0 = 5
+    ATTACK_CL_1 = 6
+    ATTACK_ASCL = 7
+
+
+class Batch(NamedTuple):
+    """A replica's part of the global batch."""
+
+    images: tf.Tensor  # [B, H, W, 3] float in [0, 1]
+    labels: tf.Tensor  # [B] int32, -1 = unlabelled
+    seeds: "StepSeeds"
+
+
+class StepSeeds(NamedTuple):
+    """The seeds of one step: `seeds(purpose)` is int32 [B, 2], one pair per image."""
+
+    seed: int
+    step: tf.Tensor
+    positions: tf.Tensor
+
+    def __call__(self, purpose):
+        return randomness.step_seeds(self.seed, int(purpose), self.step, self.positions)
+
+
+class Term(NamedTuple):
+    """One term of an objective: weight * mean of `per_row` over the global batch."""
+
+    per_row: tf.Tensor
+    weight: float = 1.0
+    mask: tf.Tensor | None = None  # Rows that count; None: all.
+
+
+class Outputs(NamedTuple):
+    """What a method's forward passes yield."""
+
+    terms: dict[str, Term]
+    robust_logits: tf.Tensor | None = None
+    projections: tf.Tensor | None = None
+
+
+class Method(keras.Model):
+    """A way of training an encoder and its heads.
+
+    Args:
+        encoder: images -> features, called with `training` and `branch`.
+        linear_head: features -> logits.
+        config: `ascl_tf.config.Config`; the settings of the objective and its attacks.
+        projection_head: features -> projections; None where the method has none.
+
+    Subclasses set `term_names` and define `make_views`, `make_adversarial` and
+    `forward`. `call` is inference: images -> logits of the adversarial branch.
+    """
+
+    term_names: tuple[str, ...] = ()
+    reports_robust_accuracy = True
+
+    def __init__(self, *, encoder, linear_head, config, projection_head=None, **kwargs):
+        super().__init__(**kwargs)
+        self.encoder, self.linear_head = encoder, linear_head
+        self.projection_head = projection_head
+        self.config = config
+        self.classifier = Classifier(encoder, linear_head, name="classifier")
+        self.scalars = {name: keras.metrics.Mean(name=name) for name in self._scalar_names()}
+
+    # What a method defines.
+
+    def make_views(self, batch):
+        """Returns a dict of augmented images and of what must travel with them."""
+        raise NotImplementedError(f"{type(self).__name__} must define make_views")
+
+    def make_adversarial(self, views):
+        """Returns a dict of adversarial images. Called before the tape; moves no variable."""
+        raise NotImplementedError(f"{type(self).__name__} must define make_adversarial")
+
+    def forward(self, views, adversarial):
+        """Returns `Outputs`. Called on the tape; each pass states its branch and mode."""
+        raise NotImplementedError(f"{type(self).__name__} must define forward")
+
+    @property
+    def trained_layers(self):
+        """The parts whose trainable variables a step updates."""
+        heads = [self.linear_head, self.projection_head]
+        return [self.encoder, *(head for head in heads if head is not None)]
+
+    # The step.
+
+    def train_step(self, data):
+        """Updates on one batch: a dict of "images" (uint8) and "labels" (int32, -1 unlabelled)."""
+        batch = self.make_batch(data)
+        views = self.make_views(batch)
+        adversarial = self.make_adversarial(views)
+        variables = self.step_variables()
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([variable.value for variable in variables])
+            outputs = self.forward(views, adversarial)
+            means = {name: global_mean(t.per_row, t.mask) for name, t in outputs.terms.items()}
+            loss = sum(outputs.terms[name].weight * mean for name, mean in means.items())
+        gradients = tape.gradient(loss, [variable.value for variable in variables])
+        standard_logits = self.classifier(views["images"], training=False, branch=ADVERSARIAL)
+        norms = self._update(gradients, variables)
+        self._record({"loss": loss, **means}, norms, standard_logits, outputs, views["labels"])
+        return {metric.name: metric.result() for metric in self.metrics}
+
+    def make_batch(self, data):
+        """Returns the `Batch` of a replica's data: pixels in [0, 1], seeds by position."""
+        images = tf.cast(data["images"], self.pixel_dtype) / 255
+        positions = _first_position(tf.shape(images)[0]) + tf.range(tf.shape(images)[0])
+        step = tf.cast(self.optimizer.iterations, tf.int32)
+        return Batch(images, data["labels"], StepSeeds(self.config.seed, step, positions))
+
+    def step_variables(self):
+        """Returns the Keras variables that a step updates, each once."""
+        variables = [v for layer in self.trained_layers for v in layer.trainable_variables]
+        if len({id(v) for v in variables}) != len(variables):
+            raise ValueError("a variable belongs to two of the trained layers")
+        return variables
+
+    @property
+    def pixel_dtype(self):
+        """float32, or float64 under a float64 policy."""
+        return tf.float64 if keras.config.floatx() == "float64" else tf.float32
+
+    # Forward passes, for subclasses; each call states branch and mode.
+
+    def logits(self, images, *, branch, training):
+        """Returns logits [N, C]."""
+        return self.classifier(images, branch=branch, training=training)
+
+    def projections(self, images, *, branch, training):
+        """Returns projections [N, D] of unit norm."""
+        features = self.encoder(images, branch=branch, training=training)
+        return self.projection_head(features, branch=branch, training=training)
+
+    def perturb(self, objective, images, *, num_steps, seed, constants=(), gathers=False):
+        """Returns `linf_pgd` of `images` with the run's radius and step, from a uniform start."""
+        return linf_pgd(
+            objective,
+            images,
+            epsilon=float(self.config.epsilon),
+            step_size=float(self.config.step_size),
+            num_steps=num_steps,
+            random_start=True,
+            seed=seed,
+            constants=constants,
+            gathers_across_replicas=gathers,
+        )
+
+    # Keras' side.
+
+    def build(self, input_shape):
+        self.classifier.build(input_shape)
+        if self.projection_head is not None:
+            self.projection_head.build(self.encoder.compute_output_shape(input_shape))
+
+    def call(self, images, training=False):
+        return self.classifier(images, training=False, branch=ADVERSARIAL)
+
+    @property
+    def metrics(self):
+        return list(self.scalars.values())
+
+    # The end of a step.
+
+    def _update(self, gradients, variables):
+        """Applies the gradients with coupled weight decay; returns the two norms."""
+        missing = [v.path for v, g in zip(variables, gradients, strict=True) if g is None]
+        if missing:
+            raise ValueError(f"the objective does not depend on: {', '.join(missing)}")
+        num_replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        # The optimizer sums over replicas; each adds its share of the decay.
+        decayed = [
+            gradient + self._weight_decay(variable) / num_replicas * variable.value
+            for gradient, variable in zip(gradients, variables, strict=True)
+        ]
+        before = [tf.identity(variable.value) for variable in variables]
+        summed = [sum_across_replicas(gradient) for gradient in gradients]
+        self.optimizer.apply_gradients(zip(decayed, variables, strict=True))
+        moved = [variable.value - old for variable, old in zip(variables, before, strict=True)]
+        return {
+            "gradient_norm": tf.linalg.global_norm(summed),
+            "update_norm": tf.linalg.global_norm(moved),
+        }
+
+    def _weight_decay(self, variable):
+        kernels_only = self.config.weight_decay_on == "kernels"
+        return 0.0 if kernels_only and variable.name != "kernel" else self.config.weight_decay
+
+    def _scalar_names(self):
+        names = ["loss", *self.term_names, "gradient_norm", "update_norm", "standard_accuracy"]
+        names += ["robust_accuracy"] if self.reports_robust_accuracy else []
+        return names + (["projection_std"] if self.projection_head is not None else [])
+
+    def _record(self, means, norms, standard_logits, outputs, labels):
+        num_replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        for name, mean in means.items():
+            # A replica's share of the global mean, counted once per replica by the metric.
+            self.scalars[name].update_state(mean * num_replicas)
+        for name, norm in norms.items():
+            self.scalars[name].update_state(norm)
+        self._record_accuracy("standard_accuracy", standard_logits, labels)
+        if outputs.robust_logits is not None:
+            self._record_accuracy("robust_accuracy", outputs.robust_logits, labels)
+        if outputs.projections is not None:
+            # Falls to 0 when all images get the same projection (collapse).
+            spread = tf.reduce_mean(tf.math.reduce_std(outputs.projections, axis=0))
+            self.scalars["projection_std"].update_state(spread)
+
+    def _record_accuracy(self, name, logits, labels):
+        is_right = tf.argmax(logits, axis=1, output_type=tf.int32) == labels
+        percent = 100 * tf.cast(is_right, tf.float32)
+        self.scalars[name].update_state(percent, sample_weight=tf.cast(labels >= 0, tf.float32))
+
+
+def _first_position(num_local_images):
+    context = tf.distribute.get_replica_context()
+    return 0 if context is None else context.replica_id_in_sync_group * num_local_images

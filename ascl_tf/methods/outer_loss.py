@@ -1,0 +1,64 @@
+"""Classification terms on adversarial images: AT, TRADES and MART.
+
+Each is a loss of the adversarial (and, for TRADES and MART, the natural) logits, and
+the objective that its attack raises. Used by the one-shot methods, by ASCL's
+outer loss, and by adversarial fine-tuning.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ascl_tf.losses import classification
+
+
+class OuterLoss(NamedTuple):
+    """A classification term.
+
+    per_example: (natural_logits or None, adversarial_logits, labels) -> [B].
+    attack_objective: (adversarial_logits, natural_logits or None, labels) -> [B], maximised.
+    needs_natural: whether `per_example` uses natural logits.
+    attack_needs_natural: whether the attack does; they are constant, computed once.
+    """
+
+    per_example: Callable
+    attack_objective: Callable
+    needs_natural: bool
+    attack_needs_natural: bool
+
+
+def make_outer_loss(name, *, trades_beta, mart_beta):
+    """Returns the `OuterLoss` called `name`: "at", "trades" or "mart"."""
+    makers = {
+        "at": lambda: OuterLoss(_madry, _cross_entropy, False, False),
+        "trades": lambda: OuterLoss(_make_trades(trades_beta), _divergence, True, True),
+        "mart": lambda: OuterLoss(_make_mart(mart_beta), _cross_entropy, True, False),
+    }
+    if name not in makers:
+        raise ValueError(f"`name` must be one of {sorted(makers)}; received {name!r}.")
+    return makers[name]()
+
+
+def _madry(natural_logits, adversarial_logits, labels):
+    return classification.cross_entropy_loss(adversarial_logits, labels)
+
+
+def _make_trades(beta):
+    def trades(natural_logits, adversarial_logits, labels):
+        return classification.trades_loss(natural_logits, adversarial_logits, labels, beta=beta)
+
+    return trades
+
+
+def _make_mart(beta):
+    def mart(natural_logits, adversarial_logits, labels):
+        return classification.mart_loss(natural_logits, adversarial_logits, labels, beta=beta)
+
+    return mart
+
+
+def _cross_entropy(adversarial_logits, natural_logits, labels):
+    return classification.cross_entropy_loss(adversarial_logits, labels)
+
+
+def _divergence(adversarial_logits, natural_logits, labels):
+    return classification.kl_divergence(natural_logits, adversarial_logits)

@@ -1,0 +1,121 @@
+"""One-shot supervised training: standard, AT, TRADES and MART.
+
+No separate fine-tuning: the linear head that is trained along is the classifier.
+Baselines of Table 1. All passes use the adversarial branch, the one that evaluation
+and export use.
+"""
+
+import tensorflow as tf
+
+from ascl_tf.data.views import weak_view
+from ascl_tf.losses.classification import cross_entropy_loss
+from ascl_tf.methods.base import Method, Outputs, Purpose, Term
+from ascl_tf.methods.outer_loss import make_outer_loss
+from ascl_tf.models import ADVERSARIAL
+
+
+def make_weak_view(batch, augmentation):
+    """Returns the weakly augmented images of a batch, or the images themselves for "none"."""
+    if augmentation == "none":
+        return batch.images
+    return weak_view(batch.images, batch.seeds(Purpose.WEAK_VIEW))
+
+
+class Standard(Method):
+    """Cross-entropy on natural images."""
+
+    term_names = ("standard_loss",)
+    reports_robust_accuracy = False
+
+    def make_views(self, batch):
+        images = make_weak_view(batch, self.config.weak_augmentation)
+        return {"images": images, "labels": batch.labels}
+
+    def make_adversarial(self, views):
+        return {}
+
+    def forward(self, views, adversarial):
+        labels = views["labels"]
+        # Batch statistics of the natural images; the adversarial branch's statistics move.
+        logits = self.logits(views["images"], branch=ADVERSARIAL, training=True)
+        return Outputs(
+            {"standard_loss": Term(cross_entropy_loss(logits, labels), mask=labels >= 0)}
+        )
+
+
+class AdversarialTraining(Method):
+    """A classification loss on adversarial images; `outer_loss` names which one."""
+
+    term_names = ("at_loss",)
+    outer_loss_name = "at"
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.outer_loss = make_outer_loss(
+            self.outer_loss_name,
+            trades_beta=self.config.trades_beta,
+            mart_beta=self.config.mart_beta,
+        )
+
+    def make_views(self, batch):
+        return {
+            "images": make_weak_view(batch, self.config.weak_augmentation),
+            "labels": batch.labels,
+            "seed_at": batch.seeds(Purpose.ATTACK_AT),
+        }
+
+    def make_adversarial(self, views):
+        return {
+            "images_at": perturb_for_outer_loss(
+                self, self.outer_loss, views, num_steps=self.config.num_steps_at
+            )
+        }
+
+    def forward(self, views, adversarial):
+        labels = views["labels"]
+        natural_logits, adversarial_logits = outer_loss_logits(
+            self, self.outer_loss, views, adversarial, training=True
+        )
+        per_example = self.outer_loss.per_example(natural_logits, adversarial_logits, labels)
+        terms = {"at_loss": Term(per_example, mask=labels >= 0)}
+        return Outputs(terms, robust_logits=adversarial_logits)
+
+
+class Trades(AdversarialTraining):
+    """TRADES (Zhang et al. 2019, arXiv:1901.08573)."""
+
+    outer_loss_name = "trades"
+
+
+class Mart(AdversarialTraining):
+    """MART (Wang et al. 2020)."""
+
+    outer_loss_name = "mart"
+
+
+def perturb_for_outer_loss(method, outer_loss, views, *, num_steps):
+    """Returns adversarial images that raise the outer loss' attack objective.
+
+    Inference mode, adversarial branch; the natural logits of a KL objective are
+    constant and computed once.
+    """
+    images, labels = views["images"], views["labels"]
+    natural_logits = None
+    if outer_loss.attack_needs_natural:
+        natural_logits = method.logits(images, branch=ADVERSARIAL, training=False)
+
+    def objective(x):
+        logits = method.logits(x, branch=ADVERSARIAL, training=False)
+        return outer_loss.attack_objective(logits, natural_logits, labels)
+
+    return method.perturb(objective, images, num_steps=num_steps, seed=views["seed_at"])
+
+
+def outer_loss_logits(method, outer_loss, views, adversarial, *, training):
+    """Returns (natural or None, adversarial) logits of one pass through the adversarial branch."""
+    if not outer_loss.needs_natural:
+        images = adversarial["images_at"]
+        return None, method.logits(images, branch=ADVERSARIAL, training=training)
+    both = tf.concat([views["images"], adversarial["images_at"]], axis=0)  # [2B, H, W, 3]
+    logits = method.logits(both, branch=ADVERSARIAL, training=training)
+    return tf.split(logits, 2, axis=0)

@@ -1,0 +1,189 @@
+"""What happens between the steps of `fit`: guards, scalars, pictures, validation, saving."""
+
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ascl_tf.errors import RunError
+from ascl_tf.models import DualBatchNormalization
+from ascl_tf.training.checkpoints import BEST, LAST
+
+NUM_PICTURES = 8
+PICTURES_EVERY = 10  # epochs; also after the first and the last
+
+
+def metric_values(method):
+    """Returns the metrics' variables as arrays, summed over replicas."""
+    return {name: [v.numpy() for v in m.variables] for name, m in method.scalars.items()}
+
+
+class ContinueEpoch(keras.callbacks.Callback):
+    """Puts the metrics of an interrupted epoch back, after Keras has reset them."""
+
+    def __init__(self, saved_values):
+        super().__init__()
+        self._saved = saved_values
+
+    def on_epoch_begin(self, epoch, logs=None):
+        for name, values in (self._saved or {}).items():
+            for variable, value in zip(self.model.scalars[name].variables, values, strict=True):
+                variable.assign(value)
+        self._saved = None
+
+
+class StopOnNonFinite(keras.callbacks.Callback):
+    """Ends the run at the step in which a loss or a norm became NaN or infinite."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        bad = [name for name, value in logs.items() if not np.isfinite(float(value))]
+        if bad:
+            raise RunError(
+                f"step {int(self.model.optimizer.iterations.numpy())}: expected finite values; "
+                f"found NaN or infinity in {', '.join(bad)}. The last checkpoint is older and "
+                "still good; a lower learning rate is the usual remedy"
+            )
+
+
+class TensorBoardScalars(keras.callbacks.Callback):
+    """Writes each scalar's mean over the steps since it was last written."""
+
+    def __init__(self, writer, log_every):
+        super().__init__()
+        self.writer, self.log_every = writer, log_every
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._previous = metric_values(self.model)
+
+    def on_train_batch_end(self, batch, logs=None):
+        step = int(self.model.optimizer.iterations.numpy())
+        if step % self.log_every == 0:
+            self._write(step)
+
+    def on_epoch_end(self, epoch, logs=None):
+        step = int(self.model.optimizer.iterations.numpy())
+        self._write(step)
+        with self.writer.as_default(step):
+            _write_batch_norm(self.model.encoder)
+
+    def _write(self, step):
+        now = metric_values(self.model)
+        with self.writer.as_default(step):
+            for name, (total, count) in now.items():
+                old_total, old_count = self._previous[name]
+                if count > old_count:
+                    tf.summary.scalar(f"train/{name}", (total - old_total) / (count - old_count))
+            tf.summary.scalar("train/learning_rate", self.model.optimizer.learning_rate)
+        self._previous = now
+        self.writer.flush()
+
+
+class TensorBoardPictures(keras.callbacks.Callback):
+    """Draws views, adversarial images and magnified perturbations of a few images."""
+
+    def __init__(self, writer, dataset, num_epochs):
+        super().__init__()
+        self.writer, self.num_epochs = writer, num_epochs
+        self._data = {
+            "images": tf.constant(dataset.images[:NUM_PICTURES]),
+            "labels": tf.constant(dataset.labels[:NUM_PICTURES], tf.int32),
+        }
+
+    def on_epoch_end(self, epoch, logs=None):
+        is_due = (epoch + 1) % PICTURES_EVERY == 0
+        if not is_due and epoch + 1 not in (1, self.num_epochs):
+            return
+        views = self.model.make_views(self.model.make_batch(self._data))
+        adversarial = self.model.make_adversarial(views)
+        with self.writer.as_default(int(self.model.optimizer.iterations.numpy())):
+            for name, images in {**views, **adversarial}.items():
+                if getattr(images.shape, "rank", 0) == 4:
+                    tf.summary.image(f"views/{name}", image_grid(images), max_outputs=1)
+            self._write_perturbations(views, adversarial)
+        self.writer.flush()
+
+    def _write_perturbations(self, views, adversarial):
+        epsilon = float(self.model.config.epsilon)
+        for name, images in adversarial.items():
+            natural = views["stacked_views" if name.startswith("views") else "images"]
+            perturbation = images - natural[: images.shape[0]]
+            # -epsilon is black, 0 grey, epsilon white.
+            shown = (perturbation / epsilon + 1) / 2
+            tf.summary.image(f"perturbations/{name}", image_grid(shown), max_outputs=1)
+
+
+class Validate(keras.callbacks.Callback):
+    """Measures validation accuracies after an epoch, and keeps the best checkpoint.
+
+    Args:
+        measure: callable () -> dict of `standard_accuracy` and `robust_accuracy`.
+    """
+
+    def __init__(self, measure, checkpoints, writer, every, num_epochs):
+        super().__init__()
+        self.measure, self.checkpoints = measure, checkpoints
+        self.writer, self.every, self.num_epochs = writer, every, num_epochs
+
+    def on_epoch_end(self, epoch, logs=None):
+        row = {"epoch": epoch + 1, "step": self.checkpoints.step}
+        row |= {f"train/{k}": float(v) for k, v in self.model.get_metrics_result().items()}
+        if (epoch + 1) % self.every == 0 or epoch + 1 == self.num_epochs:
+            row |= {f"val/{k}": v for k, v in self.measure().items()}
+        history = self.checkpoints.history
+        history.epochs.append(row)
+        robust_accuracy = row.get("val/robust_accuracy", -1.0)
+        if robust_accuracy > history.best_robust_accuracy:
+            history.best_robust_accuracy, history.best_epoch = robust_accuracy, epoch + 1
+            self.checkpoints.save(BEST)
+        with self.writer.as_default(self.checkpoints.step):
+            for name in [name for name in row if name.startswith("val/")]:
+                tf.summary.scalar(name, row[name])
+
+
+class SaveLast(keras.callbacks.Callback):
+    """Writes the last checkpoint after every few steps and after each epoch.
+
+    Stands behind `Validate` in the list of callbacks, so that the history that it saves
+    is whole.
+    """
+
+    def __init__(self, checkpoints, every):
+        super().__init__()
+        self.checkpoints, self.every = checkpoints, every
+        self._since = time.monotonic()
+
+    def on_train_batch_end(self, batch, logs=None):
+        is_epoch_end = batch + 1 == self.params["steps"]  # on_epoch_end saves then.
+        if self.checkpoints.step % self.every == 0 and not is_epoch_end:
+            self._save()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._save()
+
+    def _save(self):
+        now = time.monotonic()
+        self.checkpoints.history.train_seconds += now - self._since
+        self._since = now
+        self.checkpoints.save(LAST)
+
+
+def image_grid(images, columns=NUM_PICTURES):
+    """Returns images [N, H, W, C] side by side as one picture [1, rows * H, columns * W, C]."""
+    num_images, height, width, channels = images.shape
+    columns = min(columns, num_images)
+    rows = num_images // columns
+    tiles = tf.reshape(images[: rows * columns], [rows, columns, height, width, channels])
+    picture = tf.transpose(tiles, [0, 2, 1, 3, 4])
+    return tf.reshape(picture, [1, rows * height, columns * width, channels])
+
+
+def _write_batch_norm(encoder):
+    """Writes per branch how large the moving statistics are, averaged over the layers."""
+    layers = [m for m in encoder._flatten_layers() if isinstance(m, DualBatchNormalization)]
+    for branch in layers[0].branches:
+        parts = [layer.branches[branch] for layer in layers]
+        mean = np.mean([np.abs(part.moving_mean.numpy()).mean() for part in parts])
+        variance = np.mean([part.moving_variance.numpy().mean() for part in parts])
+        tf.summary.scalar(f"batch_norm/{branch}/mean_abs_moving_mean", mean)
+        tf.summary.scalar(f"batch_norm/{branch}/mean_moving_variance", variance)

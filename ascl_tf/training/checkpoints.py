@@ -1,0 +1,112 @@
+"""The complete state of a stage on disk: weights, optimizer, metrics, history.
+
+`last` is written while training, `best` by robust accuracy on validation. The
+step is the optimizer's own count; data order, views and attacks are functions of
+(seed, step), so nothing else is needed to continue bit for bit.
+"""
+
+import json
+import pathlib
+
+import tensorflow as tf
+
+from ascl_tf.errors import RunError
+
+LAST, BEST = "last", "best"
+
+
+class History(tf.train.experimental.PythonState):
+    """What a stage has reported so far; saved inside the checkpoint, so never ahead of it."""
+
+    def __init__(self):
+        super().__init__()
+        self.epochs = []  # One dict of scalars per finished epoch.
+        self.best_robust_accuracy = -1.0
+        self.best_epoch = 0
+        self.train_seconds = 0.0
+
+    def serialize(self):
+        return json.dumps(self.to_json())
+
+    def deserialize(self, string_value):
+        for name, value in json.loads(string_value).items():
+            setattr(self, name, value)
+
+    def to_json(self):
+        """Returns the history as plain values."""
+        names = ("epochs", "best_robust_accuracy", "best_epoch", "train_seconds")
+        return {name: getattr(self, name) for name in names}
+
+
+class StageCheckpoints:
+    """The checkpoints of one stage.
+
+    Args:
+        folder: checkpoints/<stage> of the work directory.
+        method: a built and compiled `Method`.
+    """
+
+    def __init__(self, folder, method):
+        self.folder, self.method = pathlib.Path(folder), method
+        self.history = History()
+        parts = {"encoder": method.encoder, "linear_head": method.linear_head}
+        if method.projection_head is not None:
+            parts["projection_head"] = method.projection_head
+        self._checkpoint = tf.train.Checkpoint(
+            **parts,
+            optimizer=method.optimizer,
+            scalars=method.scalars,
+            history=self.history,
+        )
+        self._managers = {
+            name: tf.train.CheckpointManager(
+                self._checkpoint, str(self.folder / name), max_to_keep=keep
+            )
+            for name, keep in ((LAST, 2), (BEST, 1))
+        }
+
+    @property
+    def step(self):
+        """The number of updates made."""
+        return int(self.method.optimizer.iterations.numpy())
+
+    def save(self, name):
+        """Writes the state as `name`, "last" or "best"; older ones go only afterwards."""
+        self._managers[name].save(checkpoint_number=self.step)
+
+    def has(self, name):
+        """Returns whether a checkpoint `name` exists."""
+        return self._managers[name].latest_checkpoint is not None
+
+    def restore(self, name):
+        """Loads the state saved as `name`; every variable must be in it."""
+        path = self._managers[name].latest_checkpoint
+        if path is None:
+            raise RunError(f"{self.folder / name}: expected a checkpoint; found none")
+        try:
+            self._checkpoint.restore(path).assert_consumed()
+        except _READ_ERRORS as error:
+            raise RunError(f"{path}: {_explain(error)}") from None
+
+
+def restore_parts(folder, name, **parts):
+    """Loads some parts, such as `encoder`, from the checkpoint `name` of a stage.
+
+    Raises:
+        RunError: if there is no such checkpoint, or it holds another network.
+    """
+    path = tf.train.latest_checkpoint(str(pathlib.Path(folder) / name))
+    if path is None:
+        raise RunError(f"{pathlib.Path(folder) / name}: expected a checkpoint; found none")
+    try:
+        status = tf.train.Checkpoint(**parts).restore(path)
+        status.assert_existing_objects_matched().expect_partial()
+    except _READ_ERRORS as error:
+        raise RunError(f"{path}: {_explain(error)}") from None
+
+
+_READ_ERRORS = (AssertionError, ValueError, IndexError, tf.errors.OpError)
+
+
+def _explain(error):
+    return f"expected a whole checkpoint of this network; found {str(error).splitlines()[0]}"

@@ -1,0 +1,92 @@
+"""Runs `fit` from any step to the end of a stage."""
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from ascl_tf.data.pipeline import training_batches
+from ascl_tf.training import callbacks
+from ascl_tf.training.checkpoints import LAST, StageCheckpoints
+
+
+def compile_method(method, config, schedule):
+    """Gives the method its optimizer; weight decay is the method's own (coupled)."""
+    optimizer = keras.optimizers.SGD(learning_rate=schedule, momentum=config.momentum)
+    # XLA makes convolutions on CPU 3 to 20 times slower, and "auto" would switch it on.
+    method.compile(optimizer=optimizer, jit_compile=False)
+    optimizer.build(method.step_variables())
+
+
+@dataclasses.dataclass
+class StageFit:
+    """The training of one stage, from wherever it stands to its end.
+
+    Args:
+        method: built and compiled `Method`.
+        dataset: `ImageDataset` to train on.
+        config: `Config`.
+        stage: name of the stage's folders.
+        workdir: `WorkDirectory`.
+        epochs, steps_per_epoch: length of the stage.
+        measure: callable () -> dict of validation accuracies.
+    """
+
+    method: Any
+    dataset: Any
+    config: Any
+    stage: str
+    workdir: Any
+    epochs: int
+    steps_per_epoch: int
+    measure: Callable[[], dict[str, float]]
+
+    def run(self):
+        """Trains to the end; returns the stage's checkpoints, the method in its last state."""
+        checkpoints = StageCheckpoints(self.workdir.checkpoints(self.stage), self.method)
+        if checkpoints.has(LAST):
+            checkpoints.restore(LAST)
+            print(f"{self.stage}: continuing after step {checkpoints.step}", flush=True)
+        writer = tf.summary.create_file_writer(str(self.workdir.tensorboard(self.stage)))
+        # An interrupted epoch is finished by itself, since Keras counts whole epochs only.
+        if checkpoints.step % self.steps_per_epoch:
+            self._fit(checkpoints, writer, end_epoch=checkpoints.step // self.steps_per_epoch + 1)
+        if checkpoints.step < self.epochs * self.steps_per_epoch:
+            self._fit(checkpoints, writer, end_epoch=self.epochs)
+        writer.close()
+        return checkpoints
+
+    def _fit(self, checkpoints, writer, *, end_epoch):
+        epoch, steps_done = divmod(checkpoints.step, self.steps_per_epoch)
+        batches = training_batches(
+            self.dataset,
+            global_batch_size=self.config.global_batch_size,
+            seed=self.config.seed,
+            start_step=checkpoints.step,
+        )
+        self.method.fit(
+            batches,
+            initial_epoch=epoch,
+            epochs=end_epoch,
+            steps_per_epoch=self.steps_per_epoch - steps_done,
+            callbacks=self._callbacks(checkpoints, writer, is_partial=steps_done > 0),
+            shuffle=False,  # The batches come in the order of (seed, epoch).
+            verbose=1 if sys.stdout.isatty() else 2,
+        )
+
+    def _callbacks(self, checkpoints, writer, *, is_partial):
+        config = self.config
+        saved = callbacks.metric_values(self.method) if is_partial else None
+        return [
+            callbacks.ContinueEpoch(saved),
+            callbacks.StopOnNonFinite(),
+            callbacks.TensorBoardScalars(writer, config.log_every),
+            callbacks.TensorBoardPictures(writer, self.dataset, self.epochs),
+            callbacks.Validate(
+                self.measure, checkpoints, writer, config.validate_every, self.epochs
+            ),
+            callbacks.SaveLast(checkpoints, config.checkpoint_every),
+        ]
