@@ -1,0 +1,205 @@
+"""Random views of images: weak (crop and flip) and strong (SimCLR).
+
+Batched and stateless, for the compiled training step on the device:
+
+    seeds = randomness.step_seeds(seed, purpose, step, positions)
+    views = strong_view(images, seeds)
+
+All numbers of one image come from one draw with its own seed. They are float32
+and cast afterwards, so that a view is the same whatever the precision of images.
+"""
+
+import itertools
+import math
+
+import tensorflow as tf
+
+from ascl_tf import randomness
+from ascl_tf.data import addons, image_ops
+
+# SimCLR's numbers for CIFAR-10 (Chen et al. 2020, arXiv:2002.05709, appendix A and B.9) but
+# for the smallest area, 0.08 there: the public adversarial contrastive recipes take 0.2.
+AREA_RANGE = (0.2, 1.0)
+MAX_ASPECT_RATIO = 4 / 3
+NUM_CROP_TRIES = 10
+TONE_STRENGTH = 0.4
+HUE_STRENGTH = 0.1
+JITTER_PROBABILITY = 0.8
+GREYSCALE_PROBABILITY = 0.2
+BLUR_PROBABILITY = 0.5
+# Middles of eight equal parts of SimCLR's interval [0.1, 2].
+BLUR_SIGMAS = tuple(0.1 + 1.9 * (part + 0.5) / 8 for part in range(8))
+
+_TONES = (image_ops.BRIGHTNESS, image_ops.CONTRAST, image_ops.SATURATION)
+_TONE_ORDERS = tuple(itertools.permutations(_TONES))
+_CROP_NUMBERS = 2 * NUM_CROP_TRIES + 2
+_JITTER_NUMBERS = 7
+_BLUR_NUMBERS = 2
+
+
+def weak_view(images, seed):
+    """Returns the images after zero padding, random crop and random horizontal flip.
+
+    The padding is an eighth of the height (4 pixels at 32), the window has the old size,
+    each of its places is equally likely, and half of the images are mirrored.
+
+    Args:
+        images: [B, H, W, 3], float in [0, 1], with known H and W.
+        seed: int32 [2], or int32 [B, 2] with one pair per image: then row i of the
+            result depends on image i and pair i alone, whatever B is.
+
+    Returns:
+        Shape and dtype of `images`.
+
+    Raises:
+        ValueError: on shapes or dtypes other than the above.
+    """
+    images = _checked_images(images)
+    seed = _checked_seed(seed, images)
+    numbers = randomness.uniform([tf.shape(images)[0], 3], seed)
+    pad = images.shape[1] // 8
+    offsets_y = _whole_number(numbers[:, 0], 2 * pad + 1)
+    offsets_x = _whole_number(numbers[:, 1], 2 * pad + 1)
+    images = image_ops.shift_crop(images, offsets_y, offsets_x, pad)
+    return image_ops.flip(images, numbers[:, 2] < 0.5)
+
+
+def strong_view(images, seed, *, gaussian_blur=False):
+    """Returns one SimCLR view of each image.
+
+    In this order: a random box (area 0.2 to 1 of the image, aspect ratio 3/4 to 4/3 on a
+    logarithmic scale, whole pixels; the first of ten tries that fits, else the largest
+    central one) resized bilinearly to the old size; horizontal flip (1/2); colour jitter
+    (0.8): brightness, contrast and saturation times a factor from [0.6, 1.4], hue turned by
+    [-0.1, 0.1] of the circle, the four in an order drawn per image; grey (0.2); with
+    `gaussian_blur`, Gaussian blur (0.5). All as in torchvision's transforms on float images.
+
+    Chen et al. 2020, arXiv:2002.05709, appendix A. Differs from SimCLR in the smallest area
+    (0.08 there) and in the blur, whose sigma is one of eight evenly spaced values in [0.1, 2]
+    (`BLUR_SIGMAS`) instead of any. The kernel is a tenth of the height, made odd (3 pixels at
+    32); below a height of 20 it is one pixel, which changes nothing. Whether the blur is on
+    changes no other number of a view.
+
+    Args:
+        images: [B, H, W, 3], float in [0, 1], with known H and W.
+        seed: int32 [2], or int32 [B, 2] with one pair per image: then row i of the
+            result depends on image i and pair i alone, whatever B is.
+        gaussian_blur: bool; needs tensorflow-addons (Python up to 3.11).
+
+    Returns:
+        Shape and dtype of `images`, in [0, 1].
+
+    Raises:
+        ValueError: on shapes or dtypes other than the above.
+        RunError: if `gaussian_blur` is asked for and tensorflow-addons is missing.
+    """
+    images = _checked_images(images)
+    seed = _checked_seed(seed, images)
+    sizes = [_CROP_NUMBERS, 1, _JITTER_NUMBERS, 1, _BLUR_NUMBERS]
+    numbers = randomness.uniform([tf.shape(images)[0], sum(sizes)], seed)
+    crop, mirror, jitter, grey, blur = tf.split(numbers, sizes, axis=1)
+    views = image_ops.crop_and_resize(images, *random_box(crop, *images.shape[1:3]))
+    views = image_ops.flip(views, mirror[:, 0] < 0.5)
+    views = _random_jitter(views, jitter)
+    is_grey = grey[:, 0] < GREYSCALE_PROBABILITY
+    views = image_ops.select(is_grey, image_ops.to_greyscale(views), views)
+    if gaussian_blur:
+        views = _random_blur(views, blur)
+    return tf.clip_by_value(views, 0.0, 1.0)
+
+
+def random_box(numbers, image_height, image_width):
+    """Returns one box per image as torchvision's `RandomResizedCrop` chooses it.
+
+    Args:
+        numbers: [B, 22], uniform in [0, 1): ten areas, ten aspect ratios, two places.
+        image_height, image_width: Python ints, in pixels.
+
+    Returns:
+        top, left, height, width: int32 [B] each, in pixels, inside the image.
+    """
+    # In float64, an exp that differs in its last bit between devices, or between places in
+    # a batch, practically never changes a whole number of pixels.
+    numbers = tf.cast(numbers, tf.float64)
+    areas, ratios, places = tf.split(numbers, [NUM_CROP_TRIES, NUM_CROP_TRIES, 2], axis=1)
+    areas = image_height * image_width * _between(areas, *AREA_RANGE)
+    log_ratio = math.log(MAX_ASPECT_RATIO)
+    ratios = tf.exp(_between(ratios, -log_ratio, log_ratio))
+    heights = tf.cast(tf.round(tf.sqrt(areas / ratios)), tf.int32)
+    widths = tf.cast(tf.round(tf.sqrt(areas * ratios)), tf.int32)
+    is_valid = (heights > 0) & (heights <= image_height) & (widths > 0) & (widths <= image_width)
+    tries = tf.where(is_valid, tf.range(NUM_CROP_TRIES), NUM_CROP_TRIES)
+    first = tf.reduce_min(tries, axis=1)  # [B]
+    has_box = first < NUM_CROP_TRIES
+    chosen = tf.minimum(first, NUM_CROP_TRIES - 1)
+    full_height, full_width = _central_box(image_height, image_width)
+    height = tf.where(has_box, tf.gather(heights, chosen, batch_dims=1), full_height)
+    width = tf.where(has_box, tf.gather(widths, chosen, batch_dims=1), full_width)
+    top = _whole_number(places[:, 0], image_height - height + 1)
+    left = _whole_number(places[:, 1], image_width - width + 1)
+    top = tf.where(has_box, top, (image_height - height) // 2)
+    left = tf.where(has_box, left, (image_width - width) // 2)
+    return top, left, height, width
+
+
+def _central_box(image_height, image_width):
+    """Returns height and width of the largest box within the aspect ratios, Python ints."""
+    height = min(image_height, round(image_width * MAX_ASPECT_RATIO))
+    width = min(image_width, round(image_height * MAX_ASPECT_RATIO))
+    return height, width
+
+
+def _random_jitter(images, numbers):
+    """Returns the images, jittered with probability 0.8, from uniform [B, 7]."""
+    factors = _between(numbers[:, :3], 1.0 - TONE_STRENGTH, 1.0 + TONE_STRENGTH)
+    hue_shift = _between(numbers[:, 3], -HUE_STRENGTH, HUE_STRENGTH)
+    # An order of three and a place for the fourth: each of the 24 orders is equally likely.
+    tone_order = tf.gather(_TONE_ORDERS, _whole_number(numbers[:, 4], len(_TONE_ORDERS)))
+    hue_place = _whole_number(numbers[:, 5], 4)
+    jittered = image_ops.jitter_colour(
+        images,
+        tf.cast(factors, images.dtype),
+        tf.cast(hue_shift, images.dtype),
+        tone_order=tone_order,
+        hue_place=hue_place,
+    )
+    return image_ops.select(numbers[:, 6] < JITTER_PROBABILITY, jittered, images)
+
+
+def _random_blur(images, numbers):
+    """Returns the images, blurred with probability 1/2, from uniform [B, 2]."""
+    choice = _whole_number(numbers[:, 1], len(BLUR_SIGMAS))
+    choice = tf.where(numbers[:, 0] < BLUR_PROBABILITY, choice, -1)
+    kernel_size = 2 * (images.shape[1] // 10 // 2) + 1
+    return addons.blur_with_choice(images, choice, kernel_size=kernel_size, sigmas=BLUR_SIGMAS)
+
+
+def _between(numbers, low, high):
+    return low + (high - low) * numbers
+
+
+def _whole_number(numbers, count):
+    """Maps uniform numbers in [0, 1) to equally likely int32 0, ..., count - 1."""
+    return tf.cast(tf.floor(numbers * tf.cast(count, numbers.dtype)), tf.int32)
+
+
+def _checked_images(images):
+    images = tf.convert_to_tensor(images)
+    shape = images.shape
+    if shape.rank != 4 or shape[3] != 3 or None in (shape[1], shape[2]):
+        raise ValueError(
+            f"`images` must have shape [B, H, W, 3] with known H and W; received {shape}."
+        )
+    if not images.dtype.is_floating:
+        raise ValueError(f"`images` must be float in [0, 1]; received dtype {images.dtype.name}.")
+    return images
+
+
+def _checked_seed(seed, images):
+    seed = tf.convert_to_tensor(seed, tf.int32)
+    if seed.shape.rank == 2 and not seed.shape[:1].is_compatible_with(images.shape[:1]):
+        raise ValueError(
+            "`seed` must have shape [2], or [B, 2] with one pair per image; "
+            f"received {seed.shape} for {images.shape[0]} images."
+        )
+    return seed
