@@ -1,1 +1,6 @@
+"""Measuring robustness: named protocols in, traceable records out."""
 
+from ascl_tf.evaluation.protocols import PROTOCOLS
+from ascl_tf.evaluation.robustness import evaluate_robustness
+
+__all__ = ["PROTOCOLS", "evaluate_robustness"]

@@ -1,0 +1,100 @@
+"""Test images and labels as evaluation wants them, checked before anything runs."""
+
+import hashlib
+from typing import NamedTuple
+
+import numpy as np
+
+
+class EvaluationData(NamedTuple):
+    """`images` [N, H, W, C], uint8 or float32 in [0, 1]; `labels` int32 [N]."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    name: str
+    sha256: str
+
+    def rows(self, indices):
+        """Returns (images, labels) of those rows, images float32 in [0, 1]."""
+        return as_unit_float(self.images[indices]), self.labels[indices]
+
+
+def as_unit_float(images):
+    """Returns uint8 images as float32 / 255, float images as float32."""
+    scale = np.float32(255 if images.dtype == np.uint8 else 1)
+    return images.astype(np.float32) / scale
+
+
+def as_evaluation_data(dataset, *, num_images=None):
+    """Returns the first `num_images` images and labels of `dataset`, checked.
+
+    Args:
+        dataset: an object with `images`, `labels`, `name` and `sha256`, as
+            `ascl_tf.data.load_dataset` gives it, or a pair (images, labels): images
+            [N, H, W, C] uint8 or float in [0, 1], labels int [N].
+        num_images: Python int, or None for all.
+
+    Raises:
+        ValueError: if images, labels or `num_images` are not like that.
+    """
+    if isinstance(dataset, (tuple, list)) and len(dataset) == 2:
+        images, labels = np.asarray(dataset[0]), np.asarray(dataset[1])
+        name, sha256 = "arrays", None
+    else:
+        images, labels = np.asarray(dataset.images), np.asarray(dataset.labels)
+        name, sha256 = dataset.name, dataset.sha256
+    _validate(images, labels)
+    # The hash names the whole set; how much of it was used is the record's `num_images`.
+    sha256 = sha256 or _array_sha256(images, labels)
+    count = _checked_count(num_images, len(images))
+    return EvaluationData(images[:count], labels[:count].astype(np.int32), name, sha256)
+
+
+def _validate(images, labels):
+    if images.ndim != 4 or not images.size:
+        raise ValueError(
+            "`images` must have shape [num_images, height, width, channels] without a zero; "
+            f"received shape {images.shape}."
+        )
+    if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(
+            f"`labels` must be {len(images)} integers, one per image; "
+            f"received shape {labels.shape}, dtype {labels.dtype}."
+        )
+    if labels.min() < 0:
+        raise ValueError(f"`labels` must be class ids >= 0; received {labels.min()}.")
+    if images.dtype != np.uint8:
+        _validate_float_images(images)
+
+
+def _validate_float_images(images):
+    if not np.issubdtype(images.dtype, np.floating):
+        raise ValueError(
+            f"`images` must be uint8 or floating point in [0, 1]; received dtype {images.dtype}."
+        )
+    if not np.all(np.isfinite(images)):
+        raise ValueError("`images` must be finite; received NaN or infinity.")
+    if images.min() < 0 or images.max() > 1:
+        raise ValueError(
+            "`images` must be in [0, 1] (uint8 images are scaled by 255 here); "
+            f"received values from {images.min():g} to {images.max():g}."
+        )
+
+
+def _checked_count(num_images, available):
+    if num_images is None:
+        return available
+    if not 1 <= num_images <= available:
+        raise ValueError(
+            f"`num_images` must be from 1 to the {available} images of the data set; "
+            f"received {num_images}."
+        )
+    return num_images
+
+
+def _array_sha256(images, labels):
+    digest = hashlib.sha256()
+    for array in (images, labels):
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,181 @@
+"""Records of measured numbers: files of JSON, versions, and hashes of models.
+
+A record file is one object `{"records": [...]}`. It names data and model by hash,
+never by a directory or host of the machine that measured.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import math
+import os
+import pathlib
+import platform
+from collections.abc import Iterable
+from typing import Any
+
+from ascl_tf.errors import RunError
+
+Record = dict[str, Any]
+PathLike = str | os.PathLike[str]
+
+REQUIRED_FIELDS = (
+    "protocol",
+    "standard_accuracy",
+    "robust_accuracy",
+    "num_images",
+    "epsilon",
+    "seed",
+    "model_sha256",
+    "wall_seconds",
+    "versions",
+)
+_PACKAGES = {
+    "tensorflow": "tensorflow",
+    "keras": "keras",
+    "numpy": "numpy",
+    "cleverhans": "cleverhans",
+    "ascl_tf": "ascl-tf",
+}
+
+
+def write_records(path: PathLike, records: Iterable[Record]) -> None:
+    """Writes a record file, whole or not at all.
+
+    The text is written beside `path` and then renamed over it, keys sorted, so
+    that equal records give equal bytes. Missing folders are made.
+
+    Raises:
+        RunError: if a record lacks a field, or the file cannot be written.
+    """
+    target = pathlib.Path(path)
+    document = {"records": list(records)}
+    _check_document(document, target)
+    try:
+        text = json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    except (TypeError, ValueError) as error:
+        raise RunError(
+            f"{target}: records must be finite numbers, text, lists and dictionaries; {error}."
+        ) from error
+    _replace_file(target, text)
+
+
+def read_records(path: PathLike) -> list[Record]:
+    """Returns the records of a file.
+
+    Raises:
+        RunError: if the file is absent, no JSON, or not a list of whole records.
+    """
+    source = pathlib.Path(path)
+    try:
+        document = json.loads(source.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except OSError as error:
+        raise RunError(f"{source}: expected a record file; {_reason(error)}.") from error
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{source}: expected JSON; found otherwise: {error}.") from error
+    _check_document(document, source)
+    return document["records"]
+
+
+def environment_versions() -> dict[str, str]:
+    """Returns the versions of Python and of every library that shapes a number."""
+    versions = {name: _package_version(package) for name, package in _PACKAGES.items()}
+    return {"python": platform.python_version(), **versions}
+
+
+def model_sha256(path: PathLike) -> str:
+    """Returns the SHA-256 of a model file, or of a SavedModel folder.
+
+    For a folder: over the relative name and the content of every file, in order
+    of names, so that copying the folder elsewhere changes nothing.
+
+    Raises:
+        RunError: if there is nothing to hash.
+    """
+    root = pathlib.Path(path)
+    try:
+        if root.is_file():
+            return hashlib.sha256(root.read_bytes()).hexdigest()
+        files = sorted((f.relative_to(root).as_posix(), f) for f in root.rglob("*") if f.is_file())
+        digest = hashlib.sha256()
+        for name, file in files:
+            digest.update(f"{name}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    except OSError as error:
+        raise RunError(f"{root}: expected a readable model; {_reason(error)}.") from error
+    if not files:
+        raise RunError(f"{root}: expected a model file or a SavedModel folder; found nothing.")
+    return digest.hexdigest()
+
+
+def weights_sha256(model: Any) -> str:
+    """Returns the SHA-256 over shape, type and bytes of a Keras model's weights, in order.
+
+    Names do not count: Keras numbers them anew for each model it makes.
+    """
+    digest = hashlib.sha256()
+    for array in model.get_weights():
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _replace_file(target: pathlib.Path, text: str) -> None:
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(temporary, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise RunError(f"{target}: expected a writable file; {_reason(error)}.") from error
+
+
+def _check_document(document: Any, path: pathlib.Path) -> None:
+    records = document.get("records") if isinstance(document, dict) else None
+    if not isinstance(records, list):
+        raise RunError(f'{path}: expected an object with a list "records"; found none.')
+    for index, record in enumerate(records):
+        problem = _record_problem(record)
+        if problem:
+            raise RunError(f"{path}: record {index}: {problem}.")
+
+
+def _record_problem(record: Any) -> str | None:
+    if not isinstance(record, dict):
+        return f"expected an object; found {type(record).__name__}"
+    missing = [field for field in REQUIRED_FIELDS if field not in record]
+    if missing:
+        return f"expected the field `{missing[0]}`; found none"
+    for field in ("standard_accuracy", "robust_accuracy"):
+        if not _is_number(record[field]) or not 0 <= record[field] <= 100:
+            return f"expected `{field}` in percent, 0 to 100; found {record[field]!r}"
+    count = record["num_images"]
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        return f"expected `num_images` >= 1; found {count!r}"
+    if not isinstance(record["protocol"], str):
+        return f"expected `protocol` to be a name; found {record['protocol']!r}"
+    return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number")
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or type(error).__name__).lower()
+
+
+def _package_version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

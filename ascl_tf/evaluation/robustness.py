@@ -1,0 +1,259 @@
+"""Robust accuracy of any classifier under named protocols.
+
+    records = evaluate_robustness(classifier, test_set, ["standard", "pgd20"])
+
+The worst case counts, image by image, over restarts and over the clean image;
+every image of the data set counts; and what an attack returns is measured again
+here before it is believed.
+"""
+
+import time
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from ascl_tf import randomness
+from ascl_tf.errors import RunError
+from ascl_tf.evaluation import checks, records
+from ascl_tf.evaluation.attack_kinds import ATTACKS
+from ascl_tf.evaluation.inputs import as_evaluation_data
+from ascl_tf.evaluation.logits import make_logits_function
+from ascl_tf.evaluation.protocols import STANDARD, Protocol, get_protocol
+
+# float32 arithmetic on pixels in [0, 1] is exact to 6e-8; more than this is a broken attack.
+PERTURBATION_TOLERANCE = 1e-6
+NUM_CHECK_IMAGES = 64
+# Keeps the draws of evaluation apart from those of training with the same seed.
+_RANDOM_STREAM = 0x5EED
+
+
+class _Report(NamedTuple):
+    """What is measured again on a batch that an attack returned."""
+
+    is_correct: tf.Tensor
+    is_finite: tf.Tensor
+    max_perturbation: tf.Tensor
+    lowest: tf.Tensor
+    highest: tf.Tensor
+    logits_are_finite: tf.Tensor
+
+
+class _Evaluation(NamedTuple):
+    """What stays the same while the protocols change."""
+
+    logits_fn: object
+    data: object
+    batch_size: int
+    seed: int
+    progress: object
+
+
+def evaluate_robustness(
+    logits_fn,
+    dataset,
+    protocols,
+    *,
+    num_classes=None,
+    batch_size=250,
+    seed=0,
+    num_images=None,
+    progress=None,
+    model_sha256=None,
+    per_image=False,
+):
+    """Returns one record for each protocol.
+
+    An image is robust under a protocol if it is classified correctly without
+    attack and after each of the protocol's attacks. Attacks start from numbers that
+    belong to (seed, restart, place in the data set), so `batch_size` changes time and
+    memory, and numbers by rounding at most. Images already lost are not attacked again.
+
+    Args:
+        logits_fn: any callable from images [B, H, W, C] float32 in [0, 1] to logits
+            [B, num_classes]: a Keras model, a SavedModel signature, a function.
+        dataset: as `ascl_tf.data.load_dataset` gives it, or a pair (images, labels):
+            images uint8, or float in [0, 1]; labels int.
+        protocols: a name of `PROTOCOLS`, a `Protocol`, or a list of these.
+        num_classes: how many classes the logits must have; None takes what comes.
+        batch_size: images per attack; the last batch is padded, and masked.
+        seed: Python int.
+        num_images: how many images from the start of the data set; None for all.
+        progress: callable (protocol name, images done, images to do), or None.
+        model_sha256: what the records shall say; None hashes a Keras model's weights.
+        per_image: whether the records also hold a 0 or 1 for each image.
+
+    Returns:
+        List of dictionaries that JSON can hold. Accuracies are percent of all
+        images. `wall_seconds` is the time of that protocol's attacks alone, the
+        first trace included.
+
+    Raises:
+        ValueError: if an argument is not as above.
+        RunError: if an attack leaves ball or box, or if images or logits stop
+            being finite.
+    """
+    chosen = _as_protocols(protocols)
+    data = as_evaluation_data(dataset, num_images=num_images)
+    if batch_size < 1:
+        raise ValueError(f"`batch_size` must be >= 1; received {batch_size}.")
+    model = make_logits_function(logits_fn)
+    _check_classes(model, data, num_classes)
+    run = _Evaluation(model, data, min(batch_size, len(data.labels)), seed, progress)
+    warnings = checks.check_model(model, *data.rows(slice(NUM_CHECK_IMAGES)))
+    if model_sha256 is None and hasattr(logits_fn, "get_weights"):
+        model_sha256 = records.weights_sha256(logits_fn)
+    constant = {
+        "data_set": data.name,
+        "data_sha256": data.sha256,
+        "model_sha256": model_sha256,
+        "num_images": len(data.labels),
+        "seed": seed,
+        "versions": records.environment_versions(),
+    }
+    measured = [constant | result for result in _run_protocols(run, chosen, per_image)]
+    return _with_checks(measured, warnings)
+
+
+def _run_protocols(run, chosen, per_image):
+    everything = np.ones(len(run.data.labels), bool)
+    standard = _survivors(run, STANDARD, everything)
+    for protocol in chosen:
+        outcome = standard
+        if protocol.kind != "none":
+            outcome = _survivors(run, protocol, standard["robust"])
+        result = {
+            "protocol": protocol.name,
+            "attack": protocol.settings(),
+            "epsilon": protocol.epsilon.text,
+            "standard_accuracy": _percent(standard["robust"]),
+            "robust_accuracy": _percent(outcome["robust"]),
+            "max_perturbation": outcome["max_perturbation"],
+            "wall_seconds": outcome["wall_seconds"],
+        }
+        if per_image:
+            result["per_image"] = {
+                "standard": standard["robust"].astype(int).tolist(),
+                "robust": outcome["robust"].astype(int).tolist(),
+            }
+        yield result
+
+
+def _survivors(run, protocol, candidates):
+    """Attacks `candidates` (bool [N]) and says which are still classified correctly."""
+    began = time.perf_counter()
+    attack_batch = _make_attack_batch(run.logits_fn, protocol)
+    robust, max_perturbation = candidates.copy(), 0.0
+    num_done, num_to_do = 0, int(candidates.sum()) * protocol.num_restarts
+    for restart in range(protocol.num_restarts):
+        seed = randomness.fold_in(tf.constant([run.seed, _RANDOM_STREAM], tf.int32), restart)
+        for rows, num_real in _batches(np.flatnonzero(robust), run.batch_size):
+            images, labels = (tf.constant(part) for part in run.data.rows(rows))
+            report = attack_batch(images, labels, tf.constant(rows, tf.int32), seed)
+            _recheck(report, protocol)
+            robust[rows[:num_real]] = report.is_correct.numpy()[:num_real]
+            max_perturbation = max(max_perturbation, float(report.max_perturbation))
+            num_done += num_real
+            if run.progress is not None:
+                run.progress(protocol.name, num_done, num_to_do)
+    return {
+        "robust": robust,
+        "max_perturbation": max_perturbation,
+        "wall_seconds": time.perf_counter() - began,
+    }
+
+
+def _make_attack_batch(logits_fn, protocol):
+    kind = ATTACKS[protocol.kind]
+
+    def attack_batch(images, labels, positions, seed):
+        seeds = randomness.position_seeds(seed, positions)
+        adversarial_images = kind.attack(logits_fn, images, labels, protocol, seeds)
+        return _measure(logits_fn, images, adversarial_images, labels)
+
+    return tf.function(attack_batch, autograph=False) if kind.in_graph else attack_batch
+
+
+def _measure(logits_fn, images, adversarial_images, labels):
+    logits = logits_fn(adversarial_images)
+    predictions = tf.argmax(logits, axis=1, output_type=tf.int32)
+    return _Report(
+        is_correct=tf.equal(predictions, labels),
+        is_finite=tf.reduce_all(tf.math.is_finite(adversarial_images)),
+        max_perturbation=tf.reduce_max(tf.abs(adversarial_images - images)),
+        lowest=tf.reduce_min(adversarial_images),
+        highest=tf.reduce_max(adversarial_images),
+        logits_are_finite=tf.reduce_all(tf.math.is_finite(logits)),
+    )
+
+
+def _recheck(report, protocol):
+    """Raises unless the images are in ball and box, and everything is finite."""
+    name = protocol.name
+    if not report.is_finite:
+        raise RunError(f"protocol {name}: expected finite images; the attack returned NaN.")
+    limit = float(protocol.epsilon) + PERTURBATION_TOLERANCE
+    if report.max_perturbation > limit:
+        raise RunError(
+            f"protocol {name}: expected |perturbation| <= {protocol.epsilon.text}; "
+            f"the attack returned {float(report.max_perturbation):.8f} (limit {limit:.8f})."
+        )
+    lowest, highest = float(report.lowest), float(report.highest)
+    if lowest < -PERTURBATION_TOLERANCE or highest > 1 + PERTURBATION_TOLERANCE:
+        raise RunError(
+            f"protocol {name}: expected images in [0, 1]; "
+            f"the attack returned values from {lowest:g} to {highest:g}."
+        )
+    if not report.logits_are_finite:
+        raise RunError(f"protocol {name}: expected finite logits; the model returned NaN or inf.")
+
+
+def _batches(indices, batch_size):
+    """Yields (batch_size indices, how many of them are real); the tail repeats its first."""
+    for begin in range(0, len(indices), batch_size):
+        rows = indices[begin : begin + batch_size]
+        num_real = len(rows)
+        # One shape for every batch, so that one trace serves them all.
+        yield np.pad(rows, (0, batch_size - num_real), constant_values=rows[0]), num_real
+
+
+def _check_classes(logits_fn, data, num_classes):
+    images, _ = data.rows(slice(1))
+    received = logits_fn(tf.constant(images)).shape[1]
+    if num_classes is not None and received != num_classes:
+        raise ValueError(
+            f"`logits_fn` must return {num_classes} logits per image; received {received}."
+        )
+    if data.labels.max() >= received:
+        raise ValueError(
+            f"`labels` must be below the {received} classes of the model; "
+            f"received {data.labels.max()}."
+        )
+
+
+def _as_protocols(chosen):
+    if isinstance(chosen, (str, Protocol)):
+        chosen = [chosen]
+    found = [item if isinstance(item, Protocol) else get_protocol(item) for item in chosen]
+    if not found:
+        raise ValueError("`protocols` must name at least one protocol; received none.")
+    for protocol in found:
+        if protocol.kind not in ATTACKS:
+            raise ValueError(
+                f"`kind` of protocol {protocol.name!r} must be one of "
+                f"{', '.join(ATTACKS)}; received {protocol.kind!r}."
+            )
+    return found
+
+
+def _with_checks(measured, model_warnings):
+    names = (*checks.MODEL_CHECKS, *checks.RECORD_CHECKS)
+    for record, warnings in zip(measured, checks.check_records(measured), strict=True):
+        record["checks"] = [*model_warnings, *warnings]
+        raised = {warning["name"] for warning in record["checks"]}
+        record["checks_passed"] = [name for name in names if name not in raised]
+    return measured
+
+
+def _percent(is_counted):
+    return 100.0 * float(np.mean(is_counted))

@@ -1,0 +1,156 @@
+"""Record files: whole or not at all, equal bytes for equal records, clear errors."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from ascl_tf import __version__
+from ascl_tf.errors import RunError
+from ascl_tf.evaluation.records import (
+    environment_versions,
+    model_sha256,
+    read_records,
+    weights_sha256,
+    write_records,
+)
+from tests.evaluation import models
+
+
+def _record(**changes):
+    record = {
+        "protocol": "pgd20",
+        "standard_accuracy": 40.5,
+        "robust_accuracy": 20.1,
+        "num_images": 1000,
+        "epsilon": "8/255",
+        "seed": 0,
+        "model_sha256": "ab",
+        "wall_seconds": 1.5,
+        "versions": environment_versions(),
+        "checks": [],
+    }
+    return record | changes
+
+
+def test_records_come_back_as_written(tmp_path):
+    records = [_record(), _record(protocol="fgsm")]
+    write_records(tmp_path / "new folder" / "å.json", records)
+    assert read_records(tmp_path / "new folder" / "å.json") == records
+    assert os.listdir(tmp_path / "new folder") == ["å.json"]
+
+
+def test_equal_records_give_equal_bytes_whatever_their_order_of_keys(tmp_path):
+    write_records(tmp_path / "a.json", [_record()])
+    write_records(tmp_path / "b.json", [dict(reversed(_record().items()))])
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+
+
+def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    write_records(path, [_record()])
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(RunError, match=r"a\.json: expected a writable file; no space left"):
+        write_records(path, [_record(seed=1)])
+    assert read_records(path)[0]["seed"] == 0
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), np.float32(1), object()])
+def test_what_json_cannot_hold_is_refused_before_writing(value, tmp_path):
+    with pytest.raises(RunError, match=r"a\.json: records must be finite numbers"):
+        write_records(tmp_path / "a.json", [_record(extra=value)])
+    assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", r"expected JSON"),
+        ("\x00\xff", r"expected JSON"),
+        ('{"records": [NaN]}', r"expected JSON.*NaN"),
+        ("[" * 100_000, r"expected JSON"),
+        ("[]", r'expected an object with a list "records"'),
+        ('{"records": {}}', r'expected an object with a list "records"'),
+        ('{"records": [3]}', r"record 0: expected an object; found int"),
+        ('{"records": [{}]}', r"record 0: expected the field `protocol`; found none"),
+    ],
+)
+def test_malformed_file_is_named_with_what_was_expected(text, message, tmp_path):
+    path = tmp_path / "a.json"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(RunError, match=r"a\.json: " + message):
+        read_records(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"robust_accuracy": 100.1}, r"`robust_accuracy` in percent, 0 to 100; found 100\.1"),
+        ({"standard_accuracy": "80"}, r"`standard_accuracy` in percent.*found '80'"),
+        ({"standard_accuracy": True}, r"`standard_accuracy` in percent.*found True"),
+        ({"num_images": 0}, r"`num_images` >= 1; found 0"),
+        ({"num_images": 2.0}, r"`num_images` >= 1; found 2\.0"),
+        ({"protocol": None}, r"`protocol` to be a name; found None"),
+    ],
+)
+def test_field_that_cannot_be_is_named(change, message, tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"records": [_record(), _record(**change)]}))
+    with pytest.raises(RunError, match=r"a\.json: record 1: expected " + message):
+        read_records(path)
+
+
+def test_absent_file_is_named(tmp_path):
+    with pytest.raises(RunError, match=r"none\.json: expected a record file; no such file"):
+        read_records(tmp_path / "none.json")
+
+
+def test_versions_name_what_shapes_a_number():
+    versions = environment_versions()
+    assert set(versions) == {"python", "tensorflow", "keras", "numpy", "cleverhans", "ascl_tf"}
+    assert versions["ascl_tf"] == __version__
+    assert versions["cleverhans"].startswith("4.0")
+
+
+def _folder(root):
+    (root / "variables").mkdir(parents=True)
+    (root / "saved_model.pb").write_bytes(b"graph")
+    (root / "variables" / "data").write_bytes(b"weights")
+    return root
+
+
+def test_hash_of_a_folder_moves_with_it_and_sees_every_byte_and_name(tmp_path):
+    first = _folder(tmp_path / "a")
+    expected = model_sha256(first)
+    assert len(expected) == 64
+    assert model_sha256(shutil.copytree(first, tmp_path / "elsewhere" / "b")) == expected
+    (first / "variables" / "data").write_bytes(b"weightz")
+    changed = model_sha256(first)
+    (first / "variables" / "data").rename(first / "variables" / "date")
+    assert len({expected, changed, model_sha256(first)}) == 3
+
+
+def test_hash_of_a_file_is_that_of_its_content(tmp_path):
+    (tmp_path / "empty.keras").write_bytes(b"")
+    # The well-known SHA-256 of nothing.
+    assert model_sha256(tmp_path / "empty.keras").startswith("e3b0c44298fc1c149afbf4c8996fb924")
+
+
+def test_hash_of_nothing_is_refused(tmp_path):
+    with pytest.raises(RunError, match=r"absent: expected a model file or a SavedModel folder"):
+        model_sha256(tmp_path / "absent")
+
+
+def test_hash_of_weights_depends_on_values_alone():
+    model, twin = models.tiny_network(seed=0), models.tiny_network(seed=0)
+    assert weights_sha256(model) == weights_sha256(twin)
+    bias = twin.weights[-1]
+    bias.assign(bias + 1e-6)
+    assert weights_sha256(model) != weights_sha256(twin)
