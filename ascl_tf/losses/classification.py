@@ -1,0 +1,142 @@
+"""Losses on logits, one number per image and unreduced: cross-entropy, KL, TRADES, MART.
+
+Images with label -1 are unlabelled: where a loss takes labels, they give exactly 0.
+"""
+
+import tensorflow as tf
+
+from ascl_tf.losses.inputs import (
+    check_beta,
+    check_shape,
+    float_matrix,
+    is_labeled,
+    label_vector,
+    num_rows,
+)
+
+
+def cross_entropy_loss(logits, labels):
+    """Returns the cross-entropy, -log softmax(logits)[label], in nats.
+
+    Args:
+        logits: [num_images, num_classes], any float dtype.
+        labels: [num_images], integer class ids or -1.
+
+    Returns:
+        [num_images], float64 for float64 `logits`, else float32; 0 where the label is -1.
+
+    Raises:
+        ValueError: on a rank, a length or a dtype of labels that does not fit the above.
+    """
+    logits = float_matrix("logits", logits, "[num_images, num_classes]")
+    labels = label_vector(labels, num_rows(logits))
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(_class_ids(labels), logits)
+    return _zero_if_unlabeled(losses, labels)
+
+
+def kl_divergence(clean_logits, adversarial_logits):
+    """Returns KL(p || q) in nats, p and q the softmax of clean and adversarial logits.
+
+    The gradient flows through both arguments.
+
+    Args:
+        clean_logits: [num_images, num_classes], any float dtype.
+        adversarial_logits: the same shape.
+
+    Returns:
+        [num_images], float64 for float64 logits, else float32.
+
+    Raises:
+        ValueError: on a rank, or on shapes that differ.
+    """
+    clean, adversarial = _logit_pair(clean_logits, adversarial_logits)
+    log_p = tf.nn.log_softmax(clean)
+    log_q = tf.nn.log_softmax(adversarial)
+    return tf.reduce_sum(tf.exp(log_p) * (log_p - log_q), axis=1)
+
+
+def trades_loss(clean_logits, adversarial_logits, labels, *, beta):
+    """Returns the TRADES loss, CE(clean, label) + beta * KL(clean || adversarial), in nats.
+
+    Zhang et al. 2019, arXiv:1901.08573, eq. 5, with 1/lambda written beta. The gradient flows
+    through both logits.
+
+    Args:
+        clean_logits: [num_images, num_classes], any float dtype.
+        adversarial_logits: the same shape.
+        labels: [num_images], integer class ids or -1.
+        beta: Python number >= 0, the weight of the KL divergence.
+
+    Returns:
+        [num_images], float64 for float64 logits, else float32; 0 where the label is -1.
+
+    Raises:
+        ValueError: on a rank, shapes that differ, a dtype of labels or a negative beta.
+    """
+    check_beta(beta)
+    clean, adversarial = _logit_pair(clean_logits, adversarial_logits)
+    labels = label_vector(labels, num_rows(clean))
+    losses = cross_entropy_loss(clean, labels) + float(beta) * kl_divergence(clean, adversarial)
+    return _zero_if_unlabeled(losses, labels)
+
+
+def mart_loss(clean_logits, adversarial_logits, labels, *, beta):
+    """Returns the MART loss: boosted cross-entropy plus a KL weighted by the clean error.
+
+    With p and q the softmax of clean and adversarial logits, y the label and r the most
+    likely class of q other than y (Wang et al. 2020, "Improving adversarial robustness
+    requires revisiting misclassified examples", eq. 11):
+
+        -log q_y - log(1 - q_r) + beta * KL(p || q) * (1 - p_y)
+
+    The published guards are kept, since they limit the loss: 1.0001 - q_r + 1e-12,
+    log(q + 1e-12) in the KL, and 1.0000001 - p_y. The gradient flows through both logits.
+
+    Args:
+        clean_logits: [num_images, num_classes], any float dtype.
+        adversarial_logits: the same shape.
+        labels: [num_images], integer class ids or -1.
+        beta: Python number >= 0, the weight of the KL divergence.
+
+    Returns:
+        [num_images], float64 for float64 logits, else float32; 0 where the label is -1.
+
+    Raises:
+        ValueError: on a rank, shapes that differ, a dtype of labels or a negative beta.
+    """
+    check_beta(beta)
+    clean, adversarial = _logit_pair(clean_logits, adversarial_logits)
+    labels = label_vector(labels, num_rows(clean))
+    p = tf.nn.softmax(clean)
+    q = tf.nn.softmax(adversarial)
+    q_runner_up = tf.gather(q, _runner_up(q, labels), batch_dims=1)
+    margin = -tf.math.log(1.0001 - q_runner_up + 1e-12)
+    divergence = tf.reduce_sum(p * (tf.nn.log_softmax(clean) - tf.math.log(q + 1e-12)), axis=1)
+    clean_error = 1.0000001 - tf.gather(p, _class_ids(labels), batch_dims=1)
+    boosted = cross_entropy_loss(adversarial, labels) + margin
+    return _zero_if_unlabeled(boosted + float(beta) * divergence * clean_error, labels)
+
+
+def _runner_up(probabilities, labels):
+    """Returns int32 [num_images]: the most likely class other than the label."""
+    num_classes = probabilities.shape[1]
+    is_label = tf.range(num_classes)[None, :] == labels[:, None]
+    others = tf.where(is_label, -tf.ones_like(probabilities), probabilities)
+    return tf.argmax(others, axis=1, output_type=tf.int32)
+
+
+def _class_ids(labels):
+    """Returns `labels` with 0 for unlabelled rows, whose results are discarded."""
+    return tf.where(is_labeled(labels), labels, 0)
+
+
+def _zero_if_unlabeled(losses, labels):
+    return tf.where(is_labeled(labels), losses, tf.zeros_like(losses))
+
+
+def _logit_pair(clean_logits, adversarial_logits):
+    described = "[num_images, num_classes]"
+    clean = float_matrix("clean_logits", clean_logits, described)
+    adversarial = float_matrix("adversarial_logits", adversarial_logits, described)
+    check_shape("adversarial_logits", adversarial, clean.shape.as_list(), described)
+    return clean, adversarial

@@ -1,0 +1,255 @@
+"""Contrastive losses of the paper (eq. 4, 7, 8, 9), per anchor and unreduced.
+
+Every function takes the rows of one replica, with unit l2 norm, compares them with the
+rows of all replicas, and returns one number per row of its own. Means are taken by
+`reduction.global_mean`. Equation numbers are those of Li et al., "Adversarial supervised
+contrastive learning", Machine Learning, 2022; t stands for `temperature`.
+"""
+
+import tensorflow as tf
+
+from ascl_tf.losses.gather import gather_across_replicas, gather_views, local_rows
+from ascl_tf.losses.inputs import (
+    check_choice,
+    check_shape,
+    check_temperature,
+    float_matrix,
+    is_labeled,
+    label_vector,
+    num_rows,
+    view_pair_matrix,
+)
+
+DENOMINATORS = ("joint", "clean", "adversarial")
+POSITIVES = ("cross", "all")
+
+
+def nt_xent_loss(projections, *, temperature):
+    """Returns NT-Xent: each view against all other views, the other view of its image positive.
+
+    For anchor i, whose other view is j (eq. 4; Chen et al. 2020, arXiv:2002.05709, eq. 1):
+
+        loss_i = -log( exp(z_i.z_j / t) / sum_{a != i} exp(z_i.z_a / t) )
+
+    On several replicas a runs over the views of the global batch.
+
+    Args:
+        projections: [2 * num_images, dim], any float dtype, unit l2 norm per row,
+            view-major: view 0 of all images, then view 1.
+        temperature: Python number > 0.
+
+    Returns:
+        [2 * num_images], float64 for float64 `projections`, else float32.
+
+    Raises:
+        ValueError: on a rank, a number of rows or a temperature that does not fit the above.
+    """
+    check_temperature(temperature)
+    anchors = view_pair_matrix("projections", projections)
+    others = gather_views(anchors, 2)
+    num_others = num_rows(others)
+    own_columns = local_rows(num_rows(anchors) // 2, 2)
+    return _loss_per_anchor(
+        _contrastive_logits(anchors, others, temperature),
+        is_positive=_is_column((own_columns + num_others // 2) % num_others, num_others),
+        in_denominator=~_is_column(own_columns, num_others),
+    )
+
+
+def supervised_contrastive_loss(projections, labels, *, temperature):
+    """Returns the supervised contrastive loss, positives averaged outside the logarithm.
+
+    For anchor i with positive set P(i), the rows of the same class other than i (eq. 7;
+    Khosla et al. 2020, arXiv:2004.11362, eq. 2, without a factor t or t/0.07):
+
+        loss_i = -1/|P(i)| * sum_{p in P(i)} log( exp(z_i.z_p / t) / sum_{a != i} exp(z_i.z_a / t) )
+
+    Rows with label -1 are unlabelled and take no part: they are neither positives nor
+    negatives. On several replicas p and a run over the rows of the global batch.
+
+    Args:
+        projections: [num_anchors, dim], any float dtype, unit l2 norm per row, in any order.
+        labels: [num_anchors], integer class ids or -1.
+        temperature: Python number > 0.
+
+    Returns:
+        [num_anchors], float64 for float64 `projections`, else float32. Rows without a
+        positive, and unlabelled rows, give exactly 0.
+
+    Raises:
+        ValueError: on a rank, a length, a dtype of labels or a temperature that does not fit
+            the above.
+    """
+    check_temperature(temperature)
+    anchors = float_matrix("projections", projections, "[num_anchors, dim]")
+    labels = label_vector(labels, num_rows(anchors), "[num_anchors]")
+    others = gather_across_replicas(anchors)
+    other_labels = gather_across_replicas(labels)
+    not_self = ~_is_column(local_rows(num_rows(anchors), 1), num_rows(others))
+    return _loss_per_anchor(
+        _contrastive_logits(anchors, others, temperature),
+        is_positive=_is_same_class(labels, other_labels) & not_self,
+        in_denominator=is_labeled(other_labels)[None, :] & not_self,
+    )
+
+
+def adversarial_supervised_contrastive_loss(
+    clean_projections,
+    adversarial_projections,
+    labels,
+    *,
+    temperature,
+    denominator="joint",
+    positives="cross",
+):
+    """Returns the ASCL loss: clean views against adversarial images of the same class.
+
+    For the clean view i of an image, with D_i the chosen denominator (eq. 9):
+
+        loss_i = -1/|P(i)| * sum_{p in P(i)} log( exp(z_i.z_p / t) / D_i )
+
+    P(i) are the adversarial images of the same class, that of i's own image included;
+    with positives="all" the other clean views of the class too. D_i sums exp(z_i.z_a / t)
+
+        joint        over the clean views a != i and all adversarial images
+        clean        over the clean views a != i only
+        adversarial  over all adversarial images only
+
+    Differs from the paper: eq. 9 lacks the index p, and to the letter it is "clean", where
+    positives outside their own denominator make the loss no log-probability (it can be
+    negative). Images with label -1 take no part at all. On several replicas p and a run over
+    the global batch.
+
+    Args:
+        clean_projections: [2 * num_images, dim], any float dtype, unit l2 norm per row,
+            view-major: view 0 of all images, then view 1. These are the anchors.
+        adversarial_projections: [num_images, dim], one perturbed image for each image.
+        labels: [num_images], integer class ids or -1.
+        temperature: Python number > 0.
+        denominator: "joint", "clean" or "adversarial".
+        positives: "cross" or "all".
+
+    Returns:
+        [2 * num_images], view-major, float64 for float64 projections, else float32.
+        Views of unlabelled images give exactly 0.
+
+    Raises:
+        ValueError: on a rank, a length, a dtype of labels, a temperature or a name that does
+            not fit the above.
+    """
+    check_temperature(temperature)
+    check_choice("denominator", denominator, DENOMINATORS)
+    check_choice("positives", positives, POSITIVES)
+    anchors = view_pair_matrix("clean_projections", clean_projections)
+    num_images = num_rows(anchors) // 2
+    described = "[num_images, dim]"
+    perturbed = float_matrix("adversarial_projections", adversarial_projections, described)
+    check_shape("adversarial_projections", perturbed, [num_images, anchors.shape[1]], described)
+    labels = label_vector(labels, num_images)
+
+    # The adversarial images are gathered as a third view: one collective for both.
+    others = gather_views(tf.concat([anchors, perturbed], axis=0), 3)
+    other_labels = tf.tile(gather_across_replicas(labels), [3])
+    num_others = num_rows(others)
+    not_self = ~_is_column(local_rows(num_images, 3)[: 2 * num_images], num_others)
+    is_clean = tf.range(num_others)[None, :] < num_others // 3 * 2
+    columns = {"joint": not_self, "clean": not_self & is_clean, "adversarial": ~is_clean}
+    candidates = not_self if positives == "all" else ~is_clean
+    return _loss_per_anchor(
+        _contrastive_logits(anchors, others, temperature),
+        is_positive=_is_same_class(tf.tile(labels, [2]), other_labels) & candidates,
+        in_denominator=is_labeled(other_labels)[None, :] & columns[denominator],
+    )
+
+
+def adversarial_pair_supervised_contrastive_loss(
+    adversarial_projections, labels, *, temperature, clean_projections=None
+):
+    """Returns the supervised contrastive loss between perturbed views, which the paper rejects.
+
+    For the perturbed view i, with P(i) the perturbed views of the same class other than i
+    (eq. 8):
+
+        loss_i = -1/|P(i)| * sum_{p in P(i)} log( exp(z_i.z_p / t) / sum_{a != i} exp(z_i.c_a / t) )
+
+    Without `clean_projections`, c_a is the perturbed view a: eq. 7 on perturbed views. With
+    them, c_a is the clean view a, which is eq. 8 to the letter and no log-probability.
+    Images with label -1 take no part. On several replicas p and a run over the global batch.
+
+    Args:
+        adversarial_projections: [2 * num_images, dim], any float dtype, unit l2 norm per row,
+            view-major: view 0 of all images, then view 1. These are the anchors.
+        labels: [num_images], integer class ids or -1.
+        temperature: Python number > 0.
+        clean_projections: None, or the same views unperturbed, in the same order.
+
+    Returns:
+        [2 * num_images], view-major, float64 for float64 projections, else float32.
+        Views of unlabelled images give exactly 0.
+
+    Raises:
+        ValueError: on a rank, a length, a dtype of labels or a temperature that does not fit
+            the above.
+    """
+    check_temperature(temperature)
+    anchors = view_pair_matrix("adversarial_projections", adversarial_projections)
+    num_images = num_rows(anchors) // 2
+    labels = label_vector(labels, num_images)
+    view_labels = tf.tile(labels, [2])
+    if clean_projections is None:
+        return supervised_contrastive_loss(anchors, view_labels, temperature=temperature)
+    clean = view_pair_matrix("clean_projections", clean_projections)
+    check_shape("clean_projections", clean, anchors.shape.as_list(), "[2 * num_images, dim]")
+
+    others = gather_views(tf.concat([anchors, clean], axis=0), 4)
+    other_labels = tf.tile(gather_across_replicas(labels), [4])
+    num_views = num_rows(others) // 2
+    not_self = ~_is_column(local_rows(num_images, 2), num_views)
+    nowhere = tf.zeros_like(not_self)
+    is_other_perturbed = tf.concat([not_self, nowhere], axis=1)
+    is_other_clean = tf.concat([nowhere, not_self], axis=1)
+    return _loss_per_anchor(
+        _contrastive_logits(anchors, others, temperature),
+        is_positive=_is_same_class(view_labels, other_labels) & is_other_perturbed,
+        in_denominator=is_labeled(other_labels)[None, :] & is_other_clean,
+    )
+
+
+def _contrastive_logits(anchors, others, temperature):
+    return tf.matmul(anchors, others, transpose_b=True) / float(temperature)  # [N, N_all]
+
+
+def _is_column(columns, num_columns):
+    """Returns bool [N, num_columns]: True in row i at column `columns[i]` only."""
+    return columns[:, None] == tf.range(num_columns)[None, :]
+
+
+def _is_same_class(anchor_labels, other_labels):
+    """Returns bool [N, N_all]; unlabelled rows are of no class, not even of one another's."""
+    same = anchor_labels[:, None] == other_labels[None, :]
+    return same & is_labeled(anchor_labels)[:, None]
+
+
+def _loss_per_anchor(contrastive_logits, *, is_positive, in_denominator):
+    """Returns [N]: minus the mean over positives of log(exp(logit) / denominator).
+
+    Positives may stand outside the denominator. An anchor without positive gives exactly 0;
+    in every loss here an anchor with an empty denominator has no positive either.
+    """
+    log_ratios = _log_ratios(contrastive_logits, in_denominator)
+    total = tf.reduce_sum(tf.where(is_positive, log_ratios, tf.zeros_like(log_ratios)), axis=1)
+    num_positives = tf.reduce_sum(tf.cast(is_positive, total.dtype), axis=1)
+    return -tf.math.divide_no_nan(total, num_positives)
+
+
+def _log_ratios(contrastive_logits, in_denominator):
+    """Returns [N, N_all]: log(exp(logit) / sum of exp over the row's denominator).
+
+    On columns of the denominator this is `log_softmax`. For an empty denominator the values
+    are finite and mean nothing.
+    """
+    masked = tf.where(in_denominator, contrastive_logits, contrastive_logits.dtype.min)
+    # Taken off first, so that small losses keep their digits at low temperatures.
+    row_max = tf.stop_gradient(tf.reduce_max(masked, axis=1, keepdims=True))
+    log_sum = tf.reduce_logsumexp(masked - row_max, axis=1, keepdims=True)
+    return contrastive_logits - row_max - log_sum

@@ -1,0 +1,88 @@
+"""Rows of the whole global batch, seen from one replica.
+
+Every replica must hold the same number of images. Outside a replica context, and
+with one replica, nothing is communicated.
+
+View-major order: all images of view 0, then all images of view 1, and so on. With
+V views, b images on each replica and B images in the global batch, replica r holds
+the images r * b to (r + 1) * b - 1 of every view.
+"""
+
+import tensorflow as tf
+
+
+def count_replicas():
+    """Returns the number of replicas in sync, a Python int; 1 outside a replica context."""
+    context = tf.distribute.get_replica_context()
+    return 1 if context is None else context.num_replicas_in_sync
+
+
+def gather_across_replicas(tensor):
+    """Returns the rows of all replicas, replica after replica.
+
+    The gradient flows back: a replica's rows receive the sum of the gradients that all
+    replicas have with respect to them.
+
+    Args:
+        tensor: [b, ...], the same shape on every replica.
+
+    Returns:
+        [num_replicas * b, ...], dtype kept.
+    """
+    if count_replicas() == 1:
+        return tensor
+    # Under several workers all_gather cannot take an argument of the traced function itself.
+    tensor = tf.identity(tensor)
+    return tf.distribute.get_replica_context().all_gather(tensor, axis=0)
+
+
+def sum_across_replicas(tensor):
+    """Returns the sum of every replica's `tensor`, shape and dtype kept."""
+    if count_replicas() == 1:
+        return tensor
+    context = tf.distribute.get_replica_context()
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(tensor))
+
+
+def gather_views(stacked_views, num_views):
+    """Returns the views of all replicas in the view-major order of the global batch.
+
+    Args:
+        stacked_views: [V * b, ...], this replica's rows, view-major.
+        num_views: V, a Python int.
+
+    Returns:
+        [V * B, ...], view-major, dtype kept. The gradient flows back.
+    """
+    num_replicas = count_replicas()
+    gathered = gather_across_replicas(stacked_views)
+    if num_replicas == 1 or num_views == 1:
+        return gathered
+    row_shape = tf.shape(gathered)[1:]
+    by_replica = tf.concat([[num_replicas, num_views, -1], row_shape], axis=0)
+    gathered = tf.reshape(gathered, by_replica)  # [replicas, V, b, ...]
+    order = [1, 0, *range(2, gathered.shape.rank)]
+    gathered = tf.transpose(gathered, order)  # [V, replicas, b, ...]
+    stacked = tf.reshape(gathered, tf.concat([[-1], row_shape], axis=0))  # [V * B, ...]
+    static_rows = stacked_views.shape[0]
+    total = None if static_rows is None else static_rows * num_replicas
+    return tf.ensure_shape(stacked, [total, *stacked_views.shape[1:]])
+
+
+def local_rows(num_local_images, num_views):
+    """Returns where this replica's rows stand in the result of `gather_views`.
+
+    Args:
+        num_local_images: b, a Python int or int32 scalar.
+        num_views: V, a Python int.
+
+    Returns:
+        int32 [V * b], view-major.
+    """
+    num_replicas = count_replicas()
+    images = tf.range(num_local_images)  # [b]
+    if num_replicas > 1:
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        images += tf.cast(replica, tf.int32) * num_local_images
+    first_of_view = tf.range(num_views) * num_local_images * num_replicas  # [V]
+    return tf.reshape(first_of_view[:, None] + images[None, :], [-1])  # [V * b]

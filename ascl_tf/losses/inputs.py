@@ -1,0 +1,112 @@
+"""What every loss does with its arguments first: cast them, and check what is known statically."""
+
+import math
+import numbers
+
+import tensorflow as tf
+
+UNLABELED = -1  # The label of an image whose class is not known.
+
+
+def at_least_float32(tensor):
+    """Returns `tensor` as it is if it is float64, else cast to float32."""
+    tensor = tf.convert_to_tensor(tensor)
+    return tensor if tensor.dtype == tf.float64 else tf.cast(tensor, tf.float32)
+
+
+def num_rows(tensor):
+    """Returns the length of axis 0: a Python int where it is known, else an int32 scalar."""
+    return tf.shape(tensor)[0] if tensor.shape[0] is None else tensor.shape[0]
+
+
+def is_labeled(labels):
+    """Returns bool, the shape of `labels`: False where the class is not known."""
+    return labels != UNLABELED
+
+
+def float_matrix(name, tensor, described):
+    """Returns `tensor` in at least float32 after checking that it has two axes.
+
+    Args:
+        name: the argument's name, for the message.
+        tensor: any float dtype.
+        described: the expected shape in words, such as "[num_anchors, dim]".
+
+    Raises:
+        ValueError: if `tensor` has not two axes.
+    """
+    tensor = at_least_float32(tensor)
+    if tensor.shape.rank != 2:
+        raise ValueError(f"`{name}` must have shape {described}; received shape {tensor.shape}.")
+    return tensor
+
+
+def view_pair_matrix(name, tensor):
+    """As `float_matrix`, for two views of every image stacked on axis 0.
+
+    Raises:
+        ValueError: if `tensor` has not two axes, or an odd number of rows.
+    """
+    tensor = float_matrix(name, tensor, "[2 * num_images, dim]")
+    if tensor.shape[0] is not None and tensor.shape[0] % 2:
+        raise ValueError(
+            f"`{name}` must have an even number of rows, two views of every image; "
+            f"received shape {tensor.shape}."
+        )
+    return tensor
+
+
+def label_vector(labels, num_labels, described="[num_images]"):
+    """Returns `labels` as int32 [num_labels].
+
+    Args:
+        labels: integers [num_labels].
+        num_labels: the expected length: a Python int, or None or a tensor if not known.
+        described: the expected shape in words.
+
+    Raises:
+        ValueError: on another shape, or labels that are no integers.
+    """
+    labels = tf.convert_to_tensor(labels)
+    if not labels.dtype.is_integer:
+        raise ValueError(f"`labels` must be integers; received dtype {labels.dtype.name}.")
+    check_shape("labels", labels, [num_labels], described)
+    return tf.cast(labels, tf.int32)
+
+
+def check_shape(name, tensor, expected, described):
+    """Raises ValueError if what is known of the shape contradicts `expected`.
+
+    Args:
+        name: the argument's name, for the message.
+        tensor: the argument.
+        expected: one entry per axis: a Python int, or None or a tensor where it is not known.
+        described: the expected shape in words.
+    """
+    shape = tf.TensorShape([n if isinstance(n, int) else None for n in expected])
+    if tensor.shape.rank != shape.rank or not shape.is_compatible_with(tensor.shape):
+        raise ValueError(
+            f"`{name}` must have shape {described}, here {shape}; received shape {tensor.shape}."
+        )
+
+
+def check_temperature(temperature):
+    """Raises ValueError unless `temperature` is a finite number > 0."""
+    if not _is_finite_number(temperature) or temperature <= 0:
+        raise ValueError(f"`temperature` must be a finite number > 0; received {temperature}.")
+
+
+def check_beta(beta):
+    """Raises ValueError unless `beta` is a finite number >= 0."""
+    if not _is_finite_number(beta) or beta < 0:
+        raise ValueError(f"`beta` must be a finite number >= 0; received {beta}.")
+
+
+def check_choice(name, value, choices):
+    """Raises ValueError unless `value` is one of `choices`."""
+    if value not in choices:
+        raise ValueError(f"`{name}` must be one of {', '.join(choices)}; received {value!r}.")
+
+
+def _is_finite_number(value):
+    return isinstance(value, numbers.Real) and math.isfinite(value)
