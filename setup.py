@@ -23,6 +23,8 @@ setup(
     install_requires=[
         "tensorflow>=2.21,<2.22",
         "keras>=3.15,<3.16",
+        # tensorflow 2.21 no longer brings it, and tf.summary fails without.
+        "tensorboard>=2.19,<3",
         "tensorflow-datasets>=4.9.9,<4.10",
         # tensorflow-datasets 4.9.10 imports it for downloads without declaring it.
         "importlib_resources>=6.4,<8",
@@ -42,7 +44,6 @@ setup(
         "test": ["pytest>=8.2,<10", "pytest-xdist>=3.6,<4", "hypothesis>=6.100,<7"],
         "lint": ["ruff>=0.11,<0.18", "mypy>=1.13,<3"],
         "torch": ["torch>=2.6,<3"],
-        "tensorboard": ["tensorboard>=2.19,<3"],
     },
     entry_points={
         "console_scripts": [

@@ -402,7 +402,7 @@ def config_from_json(text: str, source: str) -> Config:
 def shrink(config: Config) -> Config:
     """Returns the config of `--smoke`: the same path through the code, in seconds."""
     return config.replace(
-        smoke=True, dataset="bundled", image_size=16, num_train_images=40, width=2,
+        smoke=True, dataset="bundled", image_size=16, num_train_images=48, width=2,
         projection_dim=8, epochs=1, warmup_epochs=0.0, global_batch_size=16, finetune_epochs=1,
         num_steps_at=min(config.num_steps_at, 2), num_steps_cl=min(config.num_steps_cl, 2),
         num_steps_ascl=min(config.num_steps_ascl, 2),

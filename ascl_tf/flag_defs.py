@@ -36,6 +36,19 @@ def define_flags(*sections: type, values: flags.FlagValues | None = None) -> fla
     return values
 
 
+def define_program_flags(values: flags.FlagValues) -> None:
+    """Adds the flags that every program has: --help and --debug."""
+    flags.DEFINE_boolean("help", False, "Show this help.", short_name="?", flag_values=values)
+    flags.DEFINE_boolean("debug", False, "Show tracebacks of errors.", flag_values=values)
+
+
+def wants_help(values: flags.FlagValues, usage: str) -> bool:
+    """Prints usage and every flag if --help was given; returns whether it was."""
+    if values["help"].value:
+        print(f"{usage}\n{values.get_help()}")
+    return bool(values["help"].value)
+
+
 def parse(values: flags.FlagValues, argv: Sequence[str]) -> dict[str, Any]:
     """Parses a command line and returns what it sets, and only that.
 
@@ -94,4 +107,4 @@ def _stage_help(stages: tuple[str, ...]) -> str:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    return " ".join(str(error).split()).removeprefix("ERROR:: ")

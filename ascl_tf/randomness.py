@@ -3,8 +3,8 @@
 A `seed` is int32 [2] for a whole call, or int32 [B, 2] with one pair per image.
 With one pair per image, row i of every draw depends on pair i alone: neither
 the size of the batch nor its split over replicas changes a number.
-The algorithm is always Philox, since TensorFlow's automatic choice differs
-between devices and compilers.
+The algorithm is always Philox, since TensorFlow's automatic choice differs between
+devices; what is drawn are bits, since compilers make different floats of the same bits.
 """
 
 import tensorflow as tf
@@ -50,7 +50,7 @@ def uniform(shape, seed, *, low=0.0, high=1.0, dtype=tf.float32):
         shape: shape of the result; with one seed per image its first entry is B.
         seed: int32 [2], or int32 [B, 2]: row i of the result depends on pair i alone.
         low, high: bounds of the interval.
-        dtype: float type of the result.
+        dtype: tf.float32 (24 random bits) or tf.float64 (32).
 
     Returns:
         Tensor of `shape` and `dtype`.
@@ -72,7 +72,14 @@ def uniform(shape, seed, *, low=0.0, high=1.0, dtype=tf.float32):
 
 
 def _draw(shape, seed, low, high, dtype):
-    return tf.random.stateless_uniform(shape, seed, low, high, dtype, alg=ALGORITHM)
+    # Raw bits, turned into floats here: TensorFlow's kernels and XLA agree on the bits,
+    # but not on the floats that they make of them.
+    bits = tf.random.stateless_uniform(shape, seed, None, None, tf.uint32, alg=ALGORITHM)
+    if dtype == tf.float64:
+        unit = tf.cast(bits, dtype) * 2.0**-32
+    else:
+        unit = tf.cast(tf.bitwise.right_shift(bits, tf.constant(8, tf.uint32)), dtype) * 2.0**-24
+    return low + (high - low) * unit
 
 
 def _static_shape(shape):

@@ -1,5 +1,6 @@
 """Helpers that several test modules share."""
 
+import functools
 import pathlib
 
 import numpy as np
@@ -14,6 +15,11 @@ def random_images(num_images=4, size=8, seed=0):
     return rng.uniform(size=(num_images, size, size, 3)).astype(np.float32)
 
 
+@functools.cache
 def two_replicas():
-    """Returns a MirroredStrategy over the two virtual CPUs that conftest.py makes."""
+    """Returns the MirroredStrategy over the two virtual CPUs that conftest.py makes.
+
+    One for all tests: a second one in the same process starts its collectives at the
+    first one's keys, and TensorFlow aborts on the shapes that it finds there.
+    """
     return tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])

@@ -53,9 +53,9 @@ class StageCheckpoints:
         if method.projection_head is not None:
             parts["projection_head"] = method.projection_head
         self._checkpoint = tf.train.Checkpoint(
-            **parts,
-            optimizer=method.optimizer,
-            scalars=method.scalars,
+            **{name: trackable(part.weights) for name, part in parts.items()},
+            optimizer=trackable(method.optimizer.variables),
+            scalars=trackable([v for m in method.scalars.values() for v in m.variables]),
             history=self.history,
         )
         self._managers = {
@@ -89,6 +89,15 @@ class StageCheckpoints:
             raise RunError(f"{path}: {_explain(error)}") from None
 
 
+def trackable(variables):
+    """Returns what `tf.train.Checkpoint` can save of Keras variables.
+
+    Not the layers themselves: TensorFlow does not see the layers that a Keras layer
+    keeps in a list or a dict, and would save the rest without a word.
+    """
+    return tf.train.Checkpoint(variables=[variable.value for variable in variables])
+
+
 def restore_parts(folder, name, **parts):
     """Loads some parts, such as `encoder`, from the checkpoint `name` of a stage.
 
@@ -99,7 +108,8 @@ def restore_parts(folder, name, **parts):
     if path is None:
         raise RunError(f"{pathlib.Path(folder) / name}: expected a checkpoint; found none")
     try:
-        status = tf.train.Checkpoint(**parts).restore(path)
+        saved = {name: trackable(part.weights) for name, part in parts.items()}
+        status = tf.train.Checkpoint(**saved).restore(path)
         status.assert_existing_objects_matched().expect_partial()
     except _READ_ERRORS as error:
         raise RunError(f"{path}: {_explain(error)}") from None

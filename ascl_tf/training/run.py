@@ -1,0 +1,234 @@
+"""The stages of a run: pretrain, finetune, evaluate, export.
+
+Each reads what the stage before has left in the work directory, so that they can
+run in one process or in four.
+"""
+
+import keras
+
+from ascl_tf import config as cfg
+from ascl_tf.errors import ConfigError
+from ascl_tf.evaluation import evaluate_robustness, records
+from ascl_tf.evaluation.protocols import get_protocol
+from ascl_tf.export import export_classifier
+from ascl_tf.methods.factory import make_finetune_method, make_pretrain_method
+from ascl_tf.training import cost, report, run_data
+from ascl_tf.training.checkpoints import BEST, LAST, restore_parts
+from ascl_tf.training.fitting import StageFit, compile_method
+from ascl_tf.training.schedules import make_finetune_schedule, make_pretrain_schedule
+from ascl_tf.training.strategy import check_batch_size, has_gpu, make_strategy
+from ascl_tf.training.workdir import recorded_config
+
+QUICKSTART = "flags/quickstart.flags"
+
+
+def run_stages(config, stage, workdir):
+    """Runs one stage, or all that the method has for "all"."""
+    wanted = cfg.STAGES if stage == cfg.ALL else (stage,)
+    if config.is_one_shot and stage == cfg.ALL:
+        wanted = tuple(name for name in wanted if name != cfg.FINETUNE)
+    protocols = check_protocols(config)
+    for name in wanted:
+        if name == cfg.PRETRAIN:
+            pretrain(config, workdir)
+        elif name == cfg.FINETUNE:
+            finetune(config, workdir)
+        elif name == cfg.EVALUATE:
+            evaluate(config, workdir, protocols)
+        else:
+            export(config, workdir)
+    report.print_summary(workdir, classifier_stage(config))
+
+
+def finetune_stage_name(config):
+    """Returns the name of fine-tuning's folders, such as finetune_laf."""
+    start = config.encoder_checkpoint
+    return f"finetune_{config.finetune}" + ("" if start == LAST else f"_{start}_encoder")
+
+
+def classifier_stage(config):
+    """Returns the stage whose classifier is evaluated and exported."""
+    return cfg.PRETRAIN if config.is_one_shot else finetune_stage_name(config)
+
+
+def check_protocols(config):
+    """Returns the protocols named by `--protocol`; both kinds of names are checked here."""
+    try:
+        get_protocol(config.validation_protocol)
+    except ValueError as error:
+        raise ConfigError(f"--validation_protocol: {error}") from None
+    try:
+        return [get_protocol(name.strip()) for name in config.protocol.split(",")]
+    except ValueError as error:
+        raise ConfigError(f"--protocol: {error}") from None
+
+
+def pretrain(config, workdir):
+    """Pre-trains an encoder, or trains a one-shot classifier."""
+    strategy = _strategy(config)
+    train, validation = run_data.load_training_data(config)
+    train = run_data.with_unlabeled_images(config, train)
+    steps = run_data.num_steps_per_epoch(config, train)
+    workdir.begin_stage(cfg.PRETRAIN, config.identity(cfg.PRETRAIN), config)
+    keras.utils.set_random_seed(config.seed)
+    with strategy.scope():
+        method = make_pretrain_method(
+            config, num_classes=train.num_classes, image_shape=train.image_shape
+        )
+        compile_method(method, config, make_pretrain_schedule(config, steps))
+    _announce(config, method, train, steps)
+    _fit(config, workdir, cfg.PRETRAIN, method, train, validation, config.epochs, steps)
+
+
+def finetune(config, workdir):
+    """Trains a classifier on a pre-trained encoder."""
+    config = with_encoder_settings(config, workdir)
+    name = finetune_stage_name(config)
+    strategy = _strategy(config)
+    train, validation = run_data.load_training_data(config)
+    steps = run_data.num_steps_per_epoch(config, train)
+    workdir.begin_stage(name, config.identity(cfg.FINETUNE), config)
+    keras.utils.set_random_seed(config.seed)
+    with strategy.scope():
+        method = make_finetune_method(
+            config, num_classes=train.num_classes, image_shape=train.image_shape
+        )
+        compile_method(method, config, make_finetune_schedule(config, steps))
+        if config.encoder_checkpoint != "random":
+            folder = encoder_folder(config, workdir)
+            restore_parts(folder, config.encoder_checkpoint, encoder=method.encoder)
+    _fit(config, workdir, name, method, train, validation, config.num_finetune_epochs, steps)
+
+
+def evaluate(config, workdir, protocols):
+    """Measures the last and the best classifier on the test set."""
+    config = with_encoder_settings(config, workdir)
+    stage = classifier_stage(config)
+    test = run_data.load_test_data(config)
+    measured = []
+    for checkpoint in (BEST, LAST):
+        classifier = load_classifier(config, workdir, test, checkpoint)
+        digest = records.weights_sha256(classifier)
+        known = [r for r in measured if r["model_sha256"] == digest]
+        # The best epoch may be the last one: the same weights are measured once.
+        new = known or _evaluate(config, classifier, test, protocols, f"{stage}, {checkpoint}")
+        measured += [{**record, "stage": stage, "checkpoint": checkpoint} for record in new]
+    records.write_records(workdir.results(f"evaluate_{stage}"), measured)
+    report.print_records(measured)
+
+
+def export(config, workdir):
+    """Writes the classifier as a SavedModel."""
+    config = with_encoder_settings(config, workdir)
+    stage = classifier_stage(config)
+    test = run_data.load_test_data(config.replace(num_images=1))
+    classifier = load_classifier(config, workdir, test, config.export_checkpoint)
+    export_classifier(classifier, workdir.export(stage), image_shape=test.image_shape)
+    print(f"export: {workdir.export(stage)}")
+
+
+def with_encoder_settings(config, workdir):
+    """Returns the config with the network of the encoder that fine-tuning starts from."""
+    if config.is_one_shot or not config.pretrained or config.encoder_checkpoint == "random":
+        return config
+    source = recorded_config(config.pretrained)
+    if source is None:
+        raise ConfigError(
+            f"--pretrained={config.pretrained}: expected the work directory of a pre-training; "
+            "found no config.json there"
+        )
+    return config.replace(depth=source.depth, width=source.width, batch_norm=source.batch_norm)
+
+
+def encoder_folder(config, workdir):
+    """Returns the folder of the checkpoints that fine-tuning starts from."""
+    if not config.pretrained:
+        return workdir.checkpoints(cfg.PRETRAIN)
+    return type(workdir)(config.pretrained).checkpoints(cfg.PRETRAIN)
+
+
+def load_classifier(config, workdir, dataset, checkpoint):
+    """Returns the classifier that the run has trained, as it was at `checkpoint`."""
+    method = make_finetune_method(
+        config, num_classes=dataset.num_classes, image_shape=dataset.image_shape
+    )
+    folder = workdir.checkpoints(classifier_stage(config))
+    restore_parts(folder, checkpoint, encoder=method.encoder, linear_head=method.linear_head)
+    return method.classifier
+
+
+def _fit(config, workdir, stage, method, train, validation, epochs, steps):
+    fit = StageFit(
+        method=method,
+        dataset=train,
+        config=config,
+        stage=stage,
+        workdir=workdir,
+        epochs=epochs,
+        steps_per_epoch=steps,
+        measure=_make_validation(config, method, validation),
+    )
+    history = fit.run().history
+    document = {
+        "stage": stage,
+        "settings": config.identity(cfg.FINETUNE if stage != cfg.PRETRAIN else stage),
+        "data_set": train.name,
+        "data_sha256": train.sha256,
+        "num_images": len(train),
+        "steps_per_epoch": steps,
+        "versions": records.environment_versions(),
+        **history.to_json(),
+    }
+    report.write_training_record(workdir.results(stage), document)
+
+
+def _make_validation(config, method, validation):
+    """Returns a function that measures the classifier on the held-out images."""
+    if validation is None:
+        return dict
+    protocol = get_protocol(config.validation_protocol)
+
+    def measure():
+        record = evaluate_robustness(
+            method.classifier,
+            validation,
+            protocol,
+            batch_size=config.evaluation_batch_size,
+            seed=config.seed,
+        )[0]
+        return {name: record[name] for name in ("standard_accuracy", "robust_accuracy")}
+
+    return measure
+
+
+def _evaluate(config, classifier, test, protocols, title):
+    with report.evaluation_progress(title) as progress:
+        return evaluate_robustness(
+            classifier,
+            test,
+            protocols,
+            batch_size=config.evaluation_batch_size,
+            seed=config.seed,
+            progress=progress,
+        )
+
+
+def _strategy(config):
+    strategy = make_strategy(config.num_replicas)
+    check_batch_size(config.global_batch_size, strategy.num_replicas_in_sync)
+    return strategy
+
+
+def _announce(config, method, train, steps):
+    """Says how long an epoch will take where that may surprise: without a GPU."""
+    if has_gpu():
+        return
+    num_images = steps * config.global_batch_size
+    seconds = cost.seconds_per_epoch(method, config, train.image_shape, num_images)
+    print(
+        f"notice: no GPU; one epoch of {num_images} images will take about "
+        f"{cost.describe_duration(seconds)}, and {config.epochs} were asked for. "
+        f"For a first run in minutes: --flagfile={QUICKSTART}",
+        flush=True,
+    )
+

@@ -1,0 +1,154 @@
+"""The folder that a run leaves behind, and the guard over what it already holds.
+
+    config.json  flags.txt  environment.json
+    checkpoints/<stage>/{last,best}/  tensorboard/<stage>/  results/<stage>.json  export/<stage>/
+"""
+
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import tempfile
+
+import tensorflow as tf
+
+from ascl_tf.config import config_from_json
+from ascl_tf.errors import ConfigError, RunError
+from ascl_tf.evaluation.records import environment_versions
+
+CONFIG_FILE = "config.json"
+
+
+class WorkDirectory:
+    """The work directory at `path`; made, and tried for writing, on construction."""
+
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.path):
+                pass
+        except OSError as error:
+            raise RunError(
+                f"--workdir={path}: expected a folder that can be written; found {error.strerror}"
+            ) from None
+
+    def checkpoints(self, stage):
+        """Returns the folder of a stage's checkpoints."""
+        return self.path / "checkpoints" / stage
+
+    def tensorboard(self, stage):
+        """Returns the folder of a stage's TensorBoard logs."""
+        return self.path / "tensorboard" / stage
+
+    def results(self, stage):
+        """Returns the file of a stage's records."""
+        return self.path / "results" / f"{stage}.json"
+
+    def export(self, stage):
+        """Returns the folder of a stage's SavedModel."""
+        return self.path / "export" / stage
+
+    def stage_identities(self):
+        """Returns what was settled for each stage that has begun: name -> settings."""
+        return _read_document(self.path).get("stages", {})
+
+    def begin_stage(self, name, identity, config):
+        """Records that a stage runs with these settings.
+
+        Raises:
+            ConfigError: naming the flags, if the stage has begun with other settings.
+        """
+        stages = self.stage_identities()
+        check_same_settings(stages.get(name, identity), identity, f"{self.path}, stage {name}")
+        stages[name] = identity
+        document = {"settings": config.to_json(), "stages": stages}
+        write_text(self.path / CONFIG_FILE, json.dumps(document, indent=2, sort_keys=True) + "\n")
+        write_text(self.path / "flags.txt", flagfile_text(config))
+        environment = json.dumps(describe_environment(), indent=2, sort_keys=True)
+        write_text(self.path / "environment.json", environment + "\n")
+
+
+def recorded_config(path):
+    """Returns the `Config` of the run in folder `path`, or None where there is none."""
+    document = _read_document(pathlib.Path(path))
+    if not document:
+        return None
+    source = str(pathlib.Path(path) / CONFIG_FILE)
+    return config_from_json(json.dumps(document.get("settings", {})), source)
+
+
+def check_same_settings(recorded, wanted, where):
+    """Raises ConfigError that names each flag whose value differs from the recorded one."""
+    differing = [
+        f"--{name}={wanted.get(name)} (recorded: {recorded.get(name)})"
+        for name in sorted(set(recorded) | set(wanted))
+        if recorded.get(name) != wanted.get(name)
+    ]
+    if differing:
+        raise ConfigError(
+            f"{where}: expected the flags with which it began; found {', '.join(differing)}. "
+            "Choose another --workdir for another run"
+        )
+
+
+def flagfile_text(config):
+    """Returns a flagfile that repeats a run."""
+    lines = []
+    for name, value in config.to_json().items():
+        if isinstance(value, bool):
+            lines.append(f"--{'' if value else 'no'}{name}")
+        else:
+            lines.append(f"--{name}={value}")
+    return "\n".join(lines) + "\n"
+
+
+def describe_environment():
+    """Returns versions, commit and kinds of devices; no name of host or user."""
+    devices = [
+        tf.config.experimental.get_device_details(d).get("device_name", d.device_type)
+        for d in tf.config.list_physical_devices()
+    ]
+    return {
+        "versions": environment_versions(),
+        "commit": _commit(),
+        "devices": devices,
+        "machine": platform.machine(),
+        "num_cpus": os.cpu_count(),
+    }
+
+
+def write_text(path, text):
+    """Writes a file whole or not at all: beside it first, then renamed over it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _read_document(path):
+    file = path / CONFIG_FILE
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, json.JSONDecodeError) as error:
+        raise RunError(f"{file}: expected the settings of a run; found {error}") from None
+    if not isinstance(document, dict):
+        raise RunError(f"{file}: expected a JSON object; found {type(document).__name__}")
+    return document
+
+
+def _commit():
+    """The commit of the checkout that this module lies in, or None."""
+    root = pathlib.Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
