@@ -1,0 +1,223 @@
+"""Measures the robustness of any exported classifier, ours or not.
+
+    python -m ascl_tf.evaluate --model=<SavedModel or .keras> --dataset=cifar10 \\
+        --protocol=standard,pgd20 --output=records.json
+
+The model maps float32 images in [0, 1] to logits. Of a SavedModel the signature
+`serving_default` is taken: its output `logits`, or its only one.
+"""
+
+import dataclasses
+import pathlib
+import tempfile
+
+import tensorflow as tf
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from ascl_tf import flag_defs
+from ascl_tf.config import STAGES, Config, DataConfig, EvaluationConfig, RunConfig, setting
+from ascl_tf.data.datasets import is_available, load_dataset
+from ascl_tf.errors import ConfigError, RunError
+from ascl_tf.evaluation import evaluate_robustness
+from ascl_tf.evaluation.inputs import as_unit_float
+from ascl_tf.evaluation.logits import make_logits_function
+from ascl_tf.evaluation.protocols import get_protocol
+from ascl_tf.evaluation.records import model_sha256, write_records
+from ascl_tf.export import load_logits_function
+
+
+def _shared(section, name):
+    """Returns a field like the one of a training run, for every use of this program."""
+    field = section.__dataclass_fields__[name]
+    return dataclasses.field(default=field.default, metadata={**field.metadata, "stages": STAGES})
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateConfig:
+    """The flags of this program; those that a training run has too mean the same."""
+
+    model: str = setting("", "SavedModel folder or .keras file to evaluate.")
+    output: str = setting("", "File for the records, as JSON; empty: only print them.")
+    split: str = setting("test", "Split of the data set.")
+    dataset: str = _shared(DataConfig, "dataset")
+    data_dir: str = _shared(DataConfig, "data_dir")
+    download: bool = _shared(DataConfig, "download")
+    image_size: int = _shared(DataConfig, "image_size")
+    protocol: str = _shared(EvaluationConfig, "protocol")
+    num_images: int = _shared(EvaluationConfig, "num_images")
+    evaluation_batch_size: int = _shared(EvaluationConfig, "evaluation_batch_size")
+    seed: int = _shared(RunConfig, "seed")
+
+    def __post_init__(self):
+        shared = set(EvaluateConfig.__dataclass_fields__) & set(Config.__dataclass_fields__)
+        Config(**{name: getattr(self, name) for name in shared})
+        if not self.model:
+            raise ConfigError("--model: expected a SavedModel folder or a .keras file; found none")
+
+    def protocols(self):
+        """Returns the protocols that `--protocol` names, each once, in order."""
+        names = [name.strip() for name in self.protocol.split(",") if name.strip()]
+        try:
+            chosen = [get_protocol(name) for name in dict.fromkeys(names)]
+        except ValueError as error:
+            raise ConfigError(f"--protocol: {error}") from None
+        if not chosen:
+            raise ConfigError("--protocol: expected one or more names; found none")
+        return chosen
+
+
+def main(argv):
+    """Evaluates as the command line says, prints a table and writes the records."""
+    config = _parse(argv)
+    if config is None:
+        return
+    protocols = config.protocols()
+    _check_output(config.output)
+    classifier = load_logits_function(config.model)
+    dataset = _load_images(config)
+    _check_fit(classifier, dataset, config)
+    console = Console()
+    records = _evaluate(config, protocols, classifier, dataset, console)
+    if config.output:
+        write_records(config.output, records)
+    _report(records, console)
+    if config.output:
+        console.print(f"records: {config.output}", markup=False, soft_wrap=True)
+
+
+def run():
+    """Runs the program; the console entry `ascl-evaluate`."""
+    flag_defs.run_program(main)
+
+
+def _parse(argv):
+    """Returns the config of a command line, or None where it only asked for help."""
+    values = flag_defs.define_flags(EvaluateConfig)
+    flag_defs.define_program_flags(values)
+    settings = flag_defs.parse(values, argv)
+    if flag_defs.wants_help(values, __doc__):
+        return None
+    names = EvaluateConfig.__dataclass_fields__
+    return EvaluateConfig(**{name: settings[name] for name in names if name in settings})
+
+
+def _check_output(output):
+    """Tries the place of the records before hours are spent on them."""
+    if not output:
+        return
+    path = pathlib.Path(output)
+    if path.is_dir():
+        raise RunError(f"--output={output}: expected a file; found a folder")
+    try:
+        with tempfile.TemporaryFile(dir=path.absolute().parent):
+            pass
+    except OSError as error:
+        raise RunError(
+            f"--output={output}: expected a file in a folder that can be written; "
+            f"found: {error.strerror}"
+        ) from error
+
+
+def _load_images(config):
+    data_dir = config.data_dir or None
+    name = config.dataset
+    if name == "auto":
+        at_hand = config.download or is_available("cifar10", data_dir)
+        name = "cifar10" if at_hand else "bundled"
+    dataset = load_dataset(
+        name,
+        config.split,
+        data_dir=data_dir,
+        download=config.download,
+        image_size=config.image_size or None,
+    )
+    if config.num_images > len(dataset.labels):
+        raise RunError(
+            f"--num_images: expected at most the {len(dataset.labels)} images of "
+            f"{dataset.name}; found {config.num_images}"
+        )
+    return dataset
+
+
+def _check_fit(classifier, dataset, config):
+    """Tries the model on one image, so that a misfit is one line and not a traceback."""
+    images = tf.constant(as_unit_float(dataset.images[:1]))
+    try:
+        make_logits_function(classifier)(images)
+    except (ValueError, TypeError, tf.errors.OpError) as error:
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+        raise RunError(
+            f"--model={config.model}: expected logits for float32 images of shape "
+            f"{tuple(images.shape[1:])}; found {type(error).__name__}: {reason}"
+        ) from error
+
+
+def _evaluate(config, protocols, classifier, dataset, console):
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        try:
+            return evaluate_robustness(
+                classifier,
+                dataset,
+                protocols,
+                batch_size=config.evaluation_batch_size,
+                seed=config.seed,
+                num_images=config.num_images or None,
+                progress=_make_progress_callback(progress),
+                model_sha256=model_sha256(config.model),
+            )
+        except RunError:
+            raise
+        except ValueError as error:
+            raise RunError(f"--model={config.model} on {dataset.name}: {error}") from error
+
+
+def _make_progress_callback(progress):
+    tasks = {}
+
+    def advance(name, num_done, num_to_do):
+        if name not in tasks:
+            tasks[name] = progress.add_task(name, total=num_to_do)
+        progress.update(tasks[name], completed=num_done)
+
+    return advance
+
+
+def _report(records, console):
+    first = records[0]
+    title = Text(f"{first['data_set']}, {first['num_images']} images")
+    table = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0))
+    for heading in ("protocol", "epsilon"):
+        table.add_column(heading, overflow="fold")
+    # A narrow terminal folds names; a digit of a number is never cut off.
+    for heading in ("SA %", "RA %", "seconds"):
+        table.add_column(heading, justify="right", no_wrap=True, min_width=6)
+    for record in records:
+        accuracies = (record["standard_accuracy"], record["robust_accuracy"])
+        cells = [f"{value:.2f}" for value in accuracies] + [f"{record['wall_seconds']:.1f}"]
+        table.add_row(record["protocol"], record["epsilon"], *cells)
+    console.print(table)
+    for warning in _distinct_warnings(records):
+        console.print(f"warning: {warning}", markup=False, soft_wrap=True)
+
+
+def _distinct_warnings(records):
+    """Returns each explanation once, with the protocols that it concerns."""
+    concerned = {}
+    for record in records:
+        for check in record["checks"]:
+            concerned.setdefault((check["name"], check["message"]), []).append(record["protocol"])
+    return [f"{name} ({', '.join(by)}): {text}" for (name, text), by in concerned.items()]
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,180 @@
+"""`python -m ascl_tf.evaluate`: any classifier in, a record file out, one line on bad input."""
+
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from ascl_tf import evaluate, flag_defs
+from ascl_tf.evaluation.records import model_sha256, read_records
+
+SIZE = 8
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Three classes of eight images each: one channel is bright, the rest is noise."""
+    root = tmp_path_factory.mktemp("images with spaces")
+    rng = np.random.default_rng(0)
+    for label in range(3):
+        for split in ("train", "test"):
+            place = root / split / f"class{label}"
+            place.mkdir(parents=True)
+            for i in range(8):
+                pixels = rng.integers(0, 100, (SIZE, SIZE, 3), np.uint8)
+                pixels[..., label] += 20
+                Image.fromarray(pixels).save(place / f"{i}.png")
+    return root
+
+
+def _classifier():
+    """Logits are the mean of each channel: right on most images, and not robust."""
+    images = keras.Input((SIZE, SIZE, 3))
+    return keras.Model(images, 20 * keras.layers.GlobalAveragePooling2D()(images))
+
+
+@pytest.fixture(scope="module")
+def keras_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "model.keras"
+    _classifier().save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def saved_model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "saved"
+    _classifier().export(str(path), verbose=False)
+    return path
+
+
+def _run(*flags):
+    evaluate.main(["ascl-evaluate", *[f"--{flag}" for flag in flags]])
+
+
+def test_saved_model_and_keras_file_give_the_same_numbers(
+    folder, keras_file, saved_model, tmp_path, capsys
+):
+    results = []
+    for model in (keras_file, saved_model):
+        output = tmp_path / "records.json"
+        _run(
+            f"model={model}",
+            f"dataset=folder:{folder}",
+            "protocol=standard,fgsm, cleverhans_fgm",
+            "num_images=20",
+            "evaluation_batch_size=7",
+            "seed=3",
+            f"output={output}",
+        )
+        results.append(read_records(output))
+        assert {r["model_sha256"] for r in results[-1]} == {model_sha256(model)}
+    for record, twin in zip(*results, strict=True):
+        assert record["robust_accuracy"] == twin["robust_accuracy"]
+        assert (record["num_images"], record["seed"]) == (20, 3)
+    assert [r["protocol"] for r in results[0]] == ["standard", "fgsm", "cleverhans_fgm"]
+    standard, fgsm, reference = (r["robust_accuracy"] for r in results[0])
+    assert standard > fgsm == reference
+    printed = capsys.readouterr().out
+    assert "cleverhans_fgm" in printed and f"{standard:.2f}" in printed and "8/255" in printed
+
+
+def test_records_hold_no_path_of_the_machine(folder, keras_file, tmp_path):
+    output = tmp_path / "records.json"
+    _run(f"model={keras_file}", f"dataset=folder:{folder}", "protocol=standard", f"output={output}")
+    text = output.read_text()
+    assert str(folder.parent) not in text and str(keras_file.parent) not in text
+
+
+def test_warning_of_a_check_is_printed_once_with_its_protocols(folder, tmp_path, capsys):
+    images = keras.Input((SIZE, SIZE, 3))
+    outputs = keras.layers.Softmax()(keras.layers.GlobalAveragePooling2D()(images))
+    keras.Model(images, outputs).save(tmp_path / "softmax.keras")
+    _run(f"model={tmp_path}/softmax.keras", f"dataset=folder:{folder}", "protocol=standard,fgsm")
+    assert capsys.readouterr().out.count("warning: probabilities (standard, fgsm): every row") == 1
+
+
+def _bad_model(tmp_path, text="nothing"):
+    (tmp_path / "broken.keras").write_text(text)
+    return tmp_path / "broken.keras"
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "message"),
+    [
+        ({"model": ""}, 2, r"--model: expected a SavedModel folder or a \.keras file; found none"),
+        ({"protocol": "pgd21"}, 2, r"--protocol: .*received 'pgd21'\. Did you mean"),
+        ({"protocol": ","}, 2, r"--protocol: expected one or more names; found none"),
+        ({"num_images": "-1"}, 2, r"--num_images: expected a number >= 0; found -1"),
+        ({"num_images": "many"}, 2, r"num_images.*many"),
+        ({"evaluation_batch_size": "0"}, 2, r"--evaluation_batch_size: expected a number >= 1"),
+        ({"wigth": "3"}, 2, r"wigth"),
+        ({"model": "absent"}, 1, r"--model=absent: expected a SavedModel folder or a \.keras"),
+        ({"num_images": "25"}, 1, r"--num_images: expected at most the 24 images"),
+        ({"image_size": "9"}, 1, r"--model=.*expected logits for float32 images.*\(9, 9, 3\)"),
+        ({"output": "."}, 1, r"--output=\.: expected a file; found a folder"),
+        ({"output": "no/where.json"}, 1, r"--output=no/where\.json: expected a file in a folder"),
+        ({"dataset": "folder:absent"}, 1, r"absent"),
+    ],
+)
+def test_bad_input_gives_one_line_and_its_status(
+    changes, status, message, folder, keras_file, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    flags = {"model": keras_file, "dataset": f"folder:{folder}", "protocol": "standard"} | changes
+    argv = ["ascl-evaluate", *[f"--{name}={value}" for name, value in flags.items()]]
+    with pytest.raises(SystemExit) as exit_info:
+        flag_defs.run_program(evaluate.main, argv)
+    assert exit_info.value.code == status
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    with pytest.raises(ValueError, match=message):
+        evaluate.main(argv)
+    assert not os.listdir(tmp_path)
+
+
+def test_model_with_too_few_classes_is_named(folder, tmp_path):
+    images = keras.Input((SIZE, SIZE, 3))
+    logits = keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(images))
+    keras.Model(images, logits).save(tmp_path / "two.keras")
+    with pytest.raises(ValueError, match=r"two\.keras on folder:.*below the 2 classes.*received 2"):
+        _run(f"model={tmp_path}/two.keras", f"dataset=folder:{folder}", "protocol=standard")
+
+
+def test_saved_model_without_one_plain_output_is_named(folder, tmp_path):
+    model = _classifier()
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint(
+        "serving_default",
+        lambda x: {"scores": model(x), "again": model(x)},
+        input_signature=[tf.TensorSpec((None, SIZE, SIZE, 3), tf.float32)],
+    )
+    archive.write_out(str(tmp_path / "two"), verbose=False)
+    with pytest.raises(ValueError, match=r"two: .*the key 'logits'; received.*'again', 'scores'"):
+        _run(f"model={tmp_path}/two", f"dataset=folder:{folder}", "protocol=standard")
+
+
+def test_help_names_the_flags_and_evaluates_nothing(capsys):
+    _run("help")
+    printed = capsys.readouterr().out
+    assert "--model: SavedModel folder" in printed and "--evaluation_batch_size" in printed
+
+
+def test_debug_shows_the_traceback():
+    with pytest.raises(ValueError, match="absent"):
+        flag_defs.run_program(evaluate.main, ["ascl-evaluate", "--model=absent", "--debug"])
+
+
+def test_runs_as_a_module_and_exits_without_a_traceback(tmp_path):
+    command = [sys.executable, "-m", "ascl_tf.evaluate", "--model=absent"]
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "COLUMNS": "40"}
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
+    )
+    assert done.returncode == 1
+    assert "error: --model=absent: expected" in done.stderr and "Traceback" not in done.stderr
