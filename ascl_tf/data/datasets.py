@@ -1,0 +1,168 @@
+"""Loading a data set by name: from tensorflow-datasets, a folder of images, or the package.
+
+The sets used here are small: each split is held in memory as uint8 (CIFAR-10's
+training images: 154 MB; STL-10's unlabelled ones: 2.8 GB at 96 pixels, 307 MB at 32).
+"""
+
+import contextlib
+import difflib
+import importlib.resources
+import logging
+import os
+import re
+
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core import read_only_builder, registered
+
+from ascl_tf.data.folder import check_image_folder
+from ascl_tf.data.reading import quiet, read_split
+from ascl_tf.errors import RunError
+
+BUNDLED = "bundled"
+BUNDLED_NAME = "cifar10_mini"
+FOLDER_PREFIX = "folder:"
+
+
+def load_dataset(name, split, *, data_dir=None, download=False, image_size=None):
+    """Returns one split of a data set, wholly in memory.
+
+    Args:
+        name: `bundled` (or `cifar10_mini`): 4,000 training and 1,000 test CIFAR-10
+            images inside the package; `folder:/path`: PNG or JPEG files as
+            `/path/<split>/<class>/<file>`; else any name that tensorflow-datasets
+            knows, such as `cifar10`, or that `data_dir` holds.
+        split: name of a split, such as `train`; of a TFDS set also a slice of one.
+        data_dir: folder of prepared TFDS sets; None is the default of
+            tensorflow-datasets, `~/tensorflow_datasets` or `TFDS_DATA_DIR`.
+        download: whether to download and prepare a set that `data_dir` does not hold.
+            Nothing is downloaded where it does.
+        image_size: int, height and width to which images are resized (bilinear,
+            antialiased; the aspect ratio is not kept); None leaves them as they are.
+
+    Returns:
+        `ImageDataset`. Labels are -1 in splits called unlabelled and in sets without
+        class labels.
+
+    Raises:
+        ValueError: if `image_size` is not positive.
+        RunError: if the set or the split is unknown, absent, unreadable, not 8-bit RGB,
+            or of unequal image sizes without `image_size`; and if a download fails.
+    """
+    if image_size is not None and image_size < 1:
+        raise ValueError(f"`image_size` must be at least 1 or None; received {image_size}.")
+    if name.startswith(FOLDER_PREFIX):
+        return _load_folder(name, split, image_size)
+    with contextlib.ExitStack() as stack:
+        if name in (BUNDLED, BUNDLED_NAME):
+            name, builder = BUNDLED_NAME, stack.enter_context(_bundled_builder())
+        else:
+            builder = prepared_builder(name, data_dir) or _absent(name, data_dir, download)
+        return read_split(builder, split, name=name, image_size=image_size)
+
+
+def is_available(name, data_dir=None):
+    """Returns whether `load_dataset` can read `name` without a download."""
+    if name in (BUNDLED, BUNDLED_NAME):
+        return True
+    if name.startswith(FOLDER_PREFIX):
+        return os.path.isdir(os.path.expanduser(name.removeprefix(FOLDER_PREFIX)))
+    return prepared_builder(name, data_dir) is not None
+
+
+def _load_folder(name, split, image_size):
+    path = os.path.expanduser(name.removeprefix(FOLDER_PREFIX))
+    if not path:
+        raise RunError(f"--dataset={name}: expected {FOLDER_PREFIX}/path, found no path.")
+    check_image_folder(path, split=split, image_size=image_size)
+    with quiet():
+        builder = tfds.ImageFolder(path)
+    # Records never name a directory of a machine, so only the folder's own name stays.
+    record_name = FOLDER_PREFIX + os.path.basename(os.path.abspath(path))
+    return read_split(builder, split, name=record_name, image_size=image_size)
+
+
+@contextlib.contextmanager
+def _bundled_builder():
+    resource = importlib.resources.files("ascl_tf.data") / "bundled" / BUNDLED_NAME / "1.0.0"
+    with importlib.resources.as_file(resource) as path, quiet():
+        yield tfds.builder_from_directory(path)
+
+
+def prepared_builder(name, data_dir):
+    """Returns a builder that reads the files of a prepared set, or None without files.
+
+    Raises:
+        RunError: if the files are there and cannot be used.
+    """
+    try:
+        with quiet():
+            return read_only_builder.builder_from_files(name, data_dir=_expand(data_dir))
+    except registered.DatasetNotFoundError:
+        return None
+    except Exception as error:
+        raise RunError(
+            f"--dataset={name}: expected a readable TFDS folder in {_place(data_dir)}, "
+            f"found: {_first_line(error)}"
+        ) from error
+
+
+def _absent(name, data_dir, download):
+    """Downloads a set that is not at hand, or says what to do about it."""
+    _check_known(name, data_dir)
+    if not download:
+        raise RunError(
+            f"--dataset={name}: expected a prepared data set in {_place(data_dir)}, found none; "
+            "pass the --data_dir that holds it, or --download to fetch it."
+        )
+    try:
+        with _quiet_retries():
+            builder = tfds.builder(name, data_dir=_expand(data_dir))
+            builder.download_and_prepare()
+    # Whatever stops a download (network, disk, checksums, missing packages) is of
+    # a type of its own; the user needs its first line, --debug shows the rest.
+    except Exception as error:
+        raise RunError(
+            f"--dataset={name}: --download into {_place(data_dir)} failed: {_first_line(error)}"
+        ) from error
+    return builder
+
+
+def _check_known(name, data_dir):
+    known = tfds.list_builders(with_community_datasets=False)
+    base = re.split(r"[/:]", name)[0]
+    if base in known:
+        return
+    near = difflib.get_close_matches(base, [*known, BUNDLED], n=3, cutoff=0.5)
+    raise RunError(
+        f"--dataset={name}: expected a name that tensorflow-datasets or {_place(data_dir)} "
+        f"knows, {FOLDER_PREFIX}/path or {BUNDLED}; found an unknown name"
+        + (f" (near it: {', '.join(near)})." if near else ".")
+    )
+
+
+@contextlib.contextmanager
+def _quiet_retries():
+    """Leaves the progress bars of a download, but not a warning for every retry."""
+    logger = logging.getLogger("urllib3.connectionpool")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with quiet():
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _expand(data_dir):
+    return None if data_dir is None else os.path.expanduser(data_dir)
+
+
+def _place(data_dir):
+    if data_dir is None:
+        return "the default --data_dir (~/tensorflow_datasets or TFDS_DATA_DIR)"
+    return f"--data_dir={data_dir}"
+
+
+def _first_line(error):
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -1,0 +1,86 @@
+"""The form in which every data set reaches the rest of the package: arrays in memory."""
+
+import dataclasses
+import functools
+import hashlib
+
+import numpy as np
+
+UNLABELLED = -1
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ImageDataset:
+    """Images and labels of one split, wholly in memory.
+
+    Args:
+        name: what records call the data set; never a path of this machine.
+        images: NumPy uint8 [N, H, W, 3] in 0..255.
+        labels: NumPy int32 [N]; class ids in 0..num_classes - 1, or -1 for "unlabelled".
+        num_classes: number of classes; 0 where the data set has no labels at all.
+        class_names: one name per class, in the order of the ids.
+
+    Raises:
+        ValueError: if an array, a label or the number of names does not fit the above.
+    """
+
+    name: str
+    images: np.ndarray
+    labels: np.ndarray
+    num_classes: int
+    class_names: tuple[str, ...]
+
+    def __post_init__(self):
+        _check_images(self.images)
+        _check_labels(self.labels, len(self.images), self.num_classes)
+        if len(self.class_names) != self.num_classes:
+            raise ValueError(
+                f"`class_names` must hold {self.num_classes} names, one per class; "
+                f"received {len(self.class_names)}."
+            )
+
+    def __len__(self):
+        return len(self.images)
+
+    @property
+    def num_images(self):
+        """Number of images, N."""
+        return len(self.images)
+
+    @property
+    def image_shape(self):
+        """Shape of one image, (H, W, 3)."""
+        return self.images.shape[1:]
+
+    @functools.cached_property
+    def sha256(self):
+        """Hexadecimal SHA-256 over shape, images and labels, in this order."""
+        digest = hashlib.sha256(repr(tuple(self.images.shape)).encode())
+        digest.update(np.ascontiguousarray(self.images))
+        # Little-endian, so that the number is the same on every machine.
+        digest.update(np.ascontiguousarray(self.labels, dtype="<i4"))
+        return digest.hexdigest()
+
+    def take(self, indices):
+        """Returns the data set of the images at `indices` (int [M]), in that order."""
+        return dataclasses.replace(self, images=self.images[indices], labels=self.labels[indices])
+
+
+def _check_images(images):
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+        raise ValueError(
+            "`images` must be uint8 with shape [N, H, W, 3]; "
+            f"received {images.dtype} with shape {images.shape}."
+        )
+
+
+def _check_labels(labels, num_images, num_classes):
+    if labels.dtype != np.int32 or labels.shape != (num_images,):
+        raise ValueError(
+            f"`labels` must be int32 with shape ({num_images},); "
+            f"received {labels.dtype} with shape {labels.shape}."
+        )
+    if num_images and not UNLABELLED <= labels.min() <= labels.max() < num_classes:
+        raise ValueError(
+            f"`labels` must lie in -1..{num_classes - 1}; received {labels.min()}..{labels.max()}."
+        )
