@@ -39,6 +39,15 @@ class Ascl(Method):
         heads = [self.projection_head] if self.has_cl or self.has_ascl else []
         return [self.encoder, self.linear_head, *heads]
 
+    @property
+    def trained_branches(self):
+        return (ADVERSARIAL, CLEAN) if self.has_clean_pass else (ADVERSARIAL,)
+
+    @property
+    def has_clean_pass(self):
+        """Whether a term uses projections of unperturbed views."""
+        return self.has_ascl or (self.has_cl and self.config.cl_mode != "a2a")
+
     def make_views(self, batch):
         seeds = batch.seeds
         strong = [
@@ -79,7 +88,7 @@ class Ascl(Method):
 
     def _clean_projections(self, views):
         """Projections [2B, D] of the strong views, where a term uses them."""
-        if not (self.has_ascl or (self.has_cl and self.config.cl_mode != "a2a")):
+        if not self.has_clean_pass:
             return None
         # Clean branch, batch statistics; the clean branch's statistics move.
         return self.projections(views["stacked_views"], branch=CLEAN, training=True)

@@ -21,7 +21,7 @@ from ascl_tf import randomness
 from ascl_tf.attacks import linf_pgd
 from ascl_tf.losses.gather import sum_across_replicas
 from ascl_tf.losses.reduction import global_mean
-from ascl_tf.models import ADVERSARIAL, Classifier
+from ascl_tf.models import ADVERSARIAL, Classifier, DualBatchNormalization
 
 
 class Purpose(enum.IntEnum):
@@ -141,12 +141,25 @@ class Method(keras.Model):
         step = tf.cast(self.optimizer.iterations, tf.int32)
         return Batch(images, data["labels"], StepSeeds(self.config.seed, step, positions))
 
+    @property
+    def trained_branches(self):
+        """The batch-norm branches that the objective depends on."""
+        return (ADVERSARIAL,)
+
     def step_variables(self):
         """Returns the Keras variables that a step updates, each once."""
         variables = [v for layer in self.trained_layers for v in layer.trainable_variables]
         if len({id(v) for v in variables}) != len(variables):
             raise ValueError("a variable belongs to two of the trained layers")
-        return variables
+        idle = {id(v) for layer in self.trained_layers for v in self._idle_variables(layer)}
+        return [v for v in variables if id(v) not in idle]
+
+    def _idle_variables(self, layer):
+        """Affine parameters of the branches that the objective does not pass through."""
+        norms = [m for m in layer._flatten_layers() if isinstance(m, DualBatchNormalization)]
+        used = [m.branch_layer(branch) for m in norms for branch in self.trained_branches]
+        branches = [branch for m in norms for branch in m.branches.values()]
+        return [v for b in branches if not any(b is u for u in used) for v in b.trainable_variables]
 
     @property
     def pixel_dtype(self):
