@@ -12,17 +12,14 @@ import pathlib
 import tempfile
 
 import tensorflow as tf
-from rich.box import SIMPLE
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
 from ascl_tf import flag_defs
 from ascl_tf.config import STAGES, Config, DataConfig, EvaluationConfig, RunConfig, setting
-from ascl_tf.data.datasets import is_available, load_dataset
+from ascl_tf.data.datasets import load_dataset, name_at_hand
 from ascl_tf.errors import ConfigError, RunError
 from ascl_tf.evaluation import evaluate_robustness
+from ascl_tf.evaluation.display import evaluation_progress, print_records
 from ascl_tf.evaluation.inputs import as_unit_float
 from ascl_tf.evaluation.logits import make_logits_function
 from ascl_tf.evaluation.protocols import get_protocol
@@ -84,7 +81,7 @@ def main(argv):
     records = _evaluate(config, protocols, classifier, dataset, console)
     if config.output:
         write_records(config.output, records)
-    _report(records, console)
+    print_records(records, console)
     if config.output:
         console.print(f"records: {config.output}", markup=False, soft_wrap=True)
 
@@ -124,12 +121,8 @@ def _check_output(output):
 
 def _load_images(config):
     data_dir = config.data_dir or None
-    name = config.dataset
-    if name == "auto":
-        at_hand = config.download or is_available("cifar10", data_dir)
-        name = "cifar10" if at_hand else "bundled"
     dataset = load_dataset(
-        name,
+        name_at_hand(config.dataset, data_dir=data_dir, download=config.download),
         config.split,
         data_dir=data_dir,
         download=config.download,
@@ -157,13 +150,7 @@ def _check_fit(classifier, dataset, config):
 
 
 def _evaluate(config, protocols, classifier, dataset, console):
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
+    with evaluation_progress(console) as progress:
         try:
             return evaluate_robustness(
                 classifier,
@@ -172,51 +159,13 @@ def _evaluate(config, protocols, classifier, dataset, console):
                 batch_size=config.evaluation_batch_size,
                 seed=config.seed,
                 num_images=config.num_images or None,
-                progress=_make_progress_callback(progress),
+                progress=progress,
                 model_sha256=model_sha256(config.model),
             )
         except RunError:
             raise
         except ValueError as error:
             raise RunError(f"--model={config.model} on {dataset.name}: {error}") from error
-
-
-def _make_progress_callback(progress):
-    tasks = {}
-
-    def advance(name, num_done, num_to_do):
-        if name not in tasks:
-            tasks[name] = progress.add_task(name, total=num_to_do)
-        progress.update(tasks[name], completed=num_done)
-
-    return advance
-
-
-def _report(records, console):
-    first = records[0]
-    title = Text(f"{first['data_set']}, {first['num_images']} images")
-    table = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0))
-    for heading in ("protocol", "epsilon"):
-        table.add_column(heading, overflow="fold")
-    # A narrow terminal folds names; a digit of a number is never cut off.
-    for heading in ("SA %", "RA %", "seconds"):
-        table.add_column(heading, justify="right", no_wrap=True, min_width=6)
-    for record in records:
-        accuracies = (record["standard_accuracy"], record["robust_accuracy"])
-        cells = [f"{value:.2f}" for value in accuracies] + [f"{record['wall_seconds']:.1f}"]
-        table.add_row(record["protocol"], record["epsilon"], *cells)
-    console.print(table)
-    for warning in _distinct_warnings(records):
-        console.print(f"warning: {warning}", markup=False, soft_wrap=True)
-
-
-def _distinct_warnings(records):
-    """Returns each explanation once, with the protocols that it concerns."""
-    concerned = {}
-    for record in records:
-        for check in record["checks"]:
-            concerned.setdefault((check["name"], check["message"]), []).append(record["protocol"])
-    return [f"{name} ({', '.join(by)}): {text}" for (name, text), by in concerned.items()]
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from ascl_tf.data.folder import check_image_folder
 from ascl_tf.data.reading import quiet, read_split
 from ascl_tf.errors import RunError
 
+AUTO = "auto"
 BUNDLED = "bundled"
 BUNDLED_NAME = "cifar10_mini"
 FOLDER_PREFIX = "folder:"
@@ -67,6 +68,13 @@ def is_available(name, data_dir=None):
     if name.startswith(FOLDER_PREFIX):
         return os.path.isdir(os.path.expanduser(name.removeprefix(FOLDER_PREFIX)))
     return prepared_builder(name, data_dir) is not None
+
+
+def name_at_hand(name, *, data_dir=None, download=False):
+    """Returns `name`, and for "auto" the best set at hand: cifar10 where it is, else bundled."""
+    if name != AUTO:
+        return name
+    return "cifar10" if download or is_available("cifar10", data_dir) else BUNDLED
 
 
 def _load_folder(name, split, image_size):

@@ -7,6 +7,7 @@ every image of the data set counts; and what an attack returns is measured again
 here before it is believed.
 """
 
+import json
 import time
 from typing import NamedTuple
 
@@ -42,11 +43,34 @@ class _Report(NamedTuple):
 class _Evaluation(NamedTuple):
     """What stays the same while the protocols change."""
 
-    logits_fn: object
+    attacks: "CompiledAttacks"
     data: object
     batch_size: int
     seed: int
     progress: object
+
+
+class CompiledAttacks:
+    """One model as a logits function, with the attacks on it that have been traced.
+
+    A model that trains on and is measured again needs no new trace: pass the same object
+    in place of the model to every `evaluate_robustness`.
+
+    Args:
+        classifier: as `logits_fn` of `evaluate_robustness`.
+    """
+
+    def __init__(self, classifier):
+        self.classifier = classifier
+        self.logits_fn = make_logits_function(classifier)
+        self._traced = {}
+
+    def attack(self, protocol):
+        """Returns the function (images, labels, positions, seed) -> report of a protocol."""
+        key = json.dumps([protocol.name, protocol.settings()], sort_keys=True)
+        if key not in self._traced:
+            self._traced[key] = _make_attack_batch(self.logits_fn, protocol)
+        return self._traced[key]
 
 
 def evaluate_robustness(
@@ -71,7 +95,8 @@ def evaluate_robustness(
 
     Args:
         logits_fn: any callable from images [B, H, W, C] float32 in [0, 1] to logits
-            [B, num_classes]: a Keras model, a SavedModel signature, a function.
+            [B, num_classes]: a Keras model, a SavedModel signature, a function. Or
+            `CompiledAttacks` of one, which keeps its traces from call to call.
         dataset: as `ascl_tf.data.load_dataset` gives it, or a pair (images, labels):
             images uint8, or float in [0, 1]; labels int.
         protocols: a name of `PROTOCOLS`, a `Protocol`, or a list of these.
@@ -97,12 +122,12 @@ def evaluate_robustness(
     data = as_evaluation_data(dataset, num_images=num_images)
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be >= 1; received {batch_size}.")
-    model = make_logits_function(logits_fn)
-    _check_classes(model, data, num_classes)
-    run = _Evaluation(model, data, min(batch_size, len(data.labels)), seed, progress)
-    warnings = checks.check_model(model, *data.rows(slice(NUM_CHECK_IMAGES)))
-    if model_sha256 is None and hasattr(logits_fn, "get_weights"):
-        model_sha256 = records.weights_sha256(logits_fn)
+    attacks = logits_fn if isinstance(logits_fn, CompiledAttacks) else CompiledAttacks(logits_fn)
+    _check_classes(attacks.logits_fn, data, num_classes)
+    run = _Evaluation(attacks, data, min(batch_size, len(data.labels)), seed, progress)
+    warnings = checks.check_model(attacks.logits_fn, *data.rows(slice(NUM_CHECK_IMAGES)))
+    if model_sha256 is None and hasattr(attacks.classifier, "get_weights"):
+        model_sha256 = records.weights_sha256(attacks.classifier)
     constant = {
         "data_set": data.name,
         "data_sha256": data.sha256,
@@ -142,7 +167,7 @@ def _run_protocols(run, chosen, per_image):
 def _survivors(run, protocol, candidates):
     """Attacks `candidates` (bool [N]) and says which are still classified correctly."""
     began = time.perf_counter()
-    attack_batch = _make_attack_batch(run.logits_fn, protocol)
+    attack_batch = run.attacks.attack(protocol)
     robust, max_perturbation = candidates.copy(), 0.0
     num_done, num_to_do = 0, int(candidates.sum()) * protocol.num_restarts
     for restart in range(protocol.num_restarts):

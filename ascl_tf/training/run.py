@@ -5,11 +5,14 @@ run in one process or in four.
 """
 
 import keras
+from rich.console import Console
 
 from ascl_tf import config as cfg
 from ascl_tf.errors import ConfigError
 from ascl_tf.evaluation import evaluate_robustness, records
+from ascl_tf.evaluation.display import evaluation_progress, print_records
 from ascl_tf.evaluation.protocols import get_protocol
+from ascl_tf.evaluation.robustness import CompiledAttacks
 from ascl_tf.export import export_classifier
 from ascl_tf.methods.factory import make_finetune_method, make_pretrain_method
 from ascl_tf.training import cost, report, run_data
@@ -106,7 +109,7 @@ def evaluate(config, workdir, protocols):
     stage = classifier_stage(config)
     test = run_data.load_test_data(config)
     measured = []
-    for checkpoint in (BEST, LAST):
+    for checkpoint in _kept_checkpoints(workdir.checkpoints(stage)):
         classifier = load_classifier(config, workdir, test, checkpoint)
         digest = records.weights_sha256(classifier)
         known = [r for r in measured if r["model_sha256"] == digest]
@@ -114,7 +117,7 @@ def evaluate(config, workdir, protocols):
         new = known or _evaluate(config, classifier, test, protocols, f"{stage}, {checkpoint}")
         measured += [{**record, "stage": stage, "checkpoint": checkpoint} for record in new]
     records.write_records(workdir.results(f"evaluate_{stage}"), measured)
-    report.print_records(measured)
+    print_records(measured, Console())
 
 
 def export(config, workdir):
@@ -122,9 +125,16 @@ def export(config, workdir):
     config = with_encoder_settings(config, workdir)
     stage = classifier_stage(config)
     test = run_data.load_test_data(config.replace(num_images=1))
-    classifier = load_classifier(config, workdir, test, config.export_checkpoint)
+    kept = _kept_checkpoints(workdir.checkpoints(stage))
+    chosen = config.export_checkpoint if config.export_checkpoint in kept else LAST
+    classifier = load_classifier(config, workdir, test, chosen)
     export_classifier(classifier, workdir.export(stage), image_shape=test.image_shape)
-    print(f"export: {workdir.export(stage)}")
+    print(f"export: the {chosen} checkpoint of {stage}")
+
+
+def _kept_checkpoints(folder):
+    """Returns which checkpoints to read; without validation there is no best one."""
+    return (BEST, LAST) if (folder / BEST).is_dir() else (LAST,)
 
 
 def with_encoder_settings(config, workdir):
@@ -187,10 +197,11 @@ def _make_validation(config, method, validation):
     if validation is None:
         return dict
     protocol = get_protocol(config.validation_protocol)
+    attacks = CompiledAttacks(method.classifier)
 
     def measure():
         record = evaluate_robustness(
-            method.classifier,
+            attacks,
             validation,
             protocol,
             batch_size=config.evaluation_batch_size,
@@ -202,7 +213,7 @@ def _make_validation(config, method, validation):
 
 
 def _evaluate(config, classifier, test, protocols, title):
-    with report.evaluation_progress(title) as progress:
+    with evaluation_progress(Console(), f"{title}: ") as progress:
         return evaluate_robustness(
             classifier,
             test,

@@ -11,15 +11,15 @@ MIN_IMAGE_SIZE = 8
 
 def resolve_dataset_name(config):
     """Returns the config with `auto` replaced by what is at hand."""
-    if config.dataset != "auto":
-        return config
-    if config.download or datasets.is_available("cifar10", config.data_dir or None):
-        return config.replace(dataset="cifar10")
-    print(
-        "notice: CIFAR-10 is not at hand; using the bundled 4,000 training images. "
-        "For all 50,000 pass --download, or --data_dir with a folder in TFDS layout."
+    name = datasets.name_at_hand(
+        config.dataset, data_dir=config.data_dir or None, download=config.download
     )
-    return config.replace(dataset="bundled")
+    if config.dataset == datasets.AUTO and name == datasets.BUNDLED:
+        print(
+            "notice: CIFAR-10 is not at hand; using the bundled 4,000 training images. "
+            "For all 50,000 pass --download, or --data_dir with a folder in TFDS layout."
+        )
+    return config.replace(dataset=name)
 
 
 def load_training_data(config):
@@ -52,9 +52,12 @@ def with_unlabeled_images(config, dataset):
 def load_test_data(config):
     """Returns the test images that the config asks for, the first so many of them."""
     dataset = _load(config, config.dataset, "test")
-    if config.num_images:
-        dataset = dataset.take(slice(config.num_images))
-    return dataset
+    if config.num_images > len(dataset):
+        raise RunError(
+            f"--num_images: expected at most the {len(dataset)} test images of {dataset.name}; "
+            f"found {config.num_images}"
+        )
+    return dataset.take(slice(config.num_images or None))
 
 
 def num_steps_per_epoch(config, dataset):
@@ -80,7 +83,8 @@ def _load(config, name, split):
 
 
 def _unlabeled_split(config):
-    return "unlabelled" if config.unlabeled_dataset == "stl10" else "train"
+    base_name = config.unlabeled_dataset.partition(":")[0]  # without a version
+    return "unlabelled" if base_name == "stl10" else "train"
 
 
 def _check_labels(config, dataset):
