@@ -21,9 +21,7 @@ def uniform_linf_start(images, lower, upper, *, epsilon, seed):
         epsilon: radius of the ball.
         seed: int32 [2], or [B, 2] with one pair per image.
     """
-    noise = randomness.uniform(
-        _shape(images), seed, low=-epsilon, high=epsilon, dtype=images.dtype
-    )
+    noise = randomness.uniform(_shape(images), seed, low=-epsilon, high=epsilon, dtype=images.dtype)
     return tf.clip_by_value(images + noise, lower, upper)
 
 

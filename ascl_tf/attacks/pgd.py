@@ -62,7 +62,8 @@ def linf_pgd(
 
     Raises:
         ValueError: on a rank, radius, step or number of steps that does not fit
-            the above, and for `random_start` without `seed`.
+            the above, for `random_start` without `seed`, and for an `objective`
+            without a gradient with respect to its images.
     """
     images = _as_images(images)
     _validate(images, epsilon, step_size, num_steps, random_start, seed)
@@ -78,8 +79,10 @@ def linf_pgd(
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(x)
             total = tf.reduce_sum(objective(x, *constants))
-        moved = x + step_size * tf.sign(tape.gradient(total, x))
-        return tf.clip_by_value(moved, lower, upper)
+        gradient = tape.gradient(total, x)
+        if gradient is None:
+            raise ValueError("`objective` must depend on its images; received one that does not.")
+        return tf.clip_by_value(x + step_size * tf.sign(gradient), lower, upper)
 
     loop = _loop_across_replicas if _needs_merge(gathers_across_replicas) else _loop
     return tf.stop_gradient(loop(ascend, num_steps, start, lower, upper, *constants))
@@ -102,9 +105,7 @@ def _loop_across_replicas(step, num_steps, x, *constants):
     """As `_loop`, for steps that contain a collective: one `strategy.run` per step."""
 
     def merged(strategy, x, *constants):
-        return _loop(
-            lambda x, *rest: strategy.run(step, args=(x, *rest)), num_steps, x, *constants
-        )
+        return _loop(lambda x, *rest: strategy.run(step, args=(x, *rest)), num_steps, x, *constants)
 
     return tf.distribute.get_replica_context().merge_call(merged, args=(x, *constants))
 
@@ -129,5 +130,16 @@ def _validate(images, epsilon, step_size, num_steps, random_start, seed):
             raise ValueError(f"`{name}` must be >= 0; received {value}.")
     if num_steps < 0:
         raise ValueError(f"`num_steps` must be >= 0; received {num_steps}.")
-    if random_start and seed is None:
+    if random_start:
+        _validate_seed(seed, images.shape[0])
+
+
+def _validate_seed(seed, num_images):
+    if seed is None:
         raise ValueError("`random_start=True` needs a `seed` (int32 [2] or [B, 2]); received None.")
+    shape = tf.convert_to_tensor(seed).shape
+    # One pair too few would be broadcast: the same noise for several images.
+    if not (shape.is_compatible_with([2]) or shape.is_compatible_with([num_images, 2])):
+        raise ValueError(
+            f"`seed` must have shape [2] or, for these images, [{num_images}, 2]; received {shape}."
+        )

@@ -1,0 +1,283 @@
+"""linf_pgd on one device: closed forms, ball and box, another library, one traced loop."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from cleverhans.tf2.attacks.projected_gradient_descent import projected_gradient_descent
+
+from ascl_tf.attacks import linf_pgd
+from tests.attacks.networks import (
+    LABELS,
+    cross_entropy,
+    linear_objective,
+    linear_weights,
+    tiny_network,
+)
+from tests.common import random_images
+
+EPSILON, STEP_SIZE = 8 / 255, 2 / 255
+SETTINGS = {"epsilon": EPSILON, "step_size": STEP_SIZE, "num_steps": 5}
+SEED = tf.constant([3, 4])
+SEEDS = tf.stack([tf.fill([4], 3), tf.range(4)], axis=1)
+
+
+def _images(dtype=np.float32):
+    # Some pixels on the walls of the box, so that clipping has something to do.
+    return np.clip(1.5 * random_images() - 0.25, 0, 1).astype(dtype)
+
+
+def _settings(**changes):
+    return {**SETTINGS, **changes}
+
+
+@pytest.mark.parametrize("num_steps", [1, 3, 4, 10])
+def test_linear_objective_has_its_closed_form(num_steps):
+    images, weights = _images(np.float64), linear_weights()
+    got = linf_pgd(linear_objective(weights), images, **_settings(num_steps=num_steps))
+    # Each step goes the same way; beyond four of 2/255 the ball of 8/255 stops it.
+    length = min(num_steps * STEP_SIZE, EPSILON)
+    np.testing.assert_allclose(got, np.clip(images + length * np.sign(weights), 0, 1), atol=1e-12)
+
+
+def test_any_start_ends_in_the_same_corner_of_a_linear_objective():
+    images, weights = _images(np.float64), linear_weights()
+    settings = _settings(num_steps=8, random_start=True, seed=SEED)
+    got = linf_pgd(linear_objective(weights), images, **settings)
+    np.testing.assert_allclose(got, np.clip(images + EPSILON * np.sign(weights), 0, 1), atol=1e-12)
+
+
+def test_pixels_without_gradient_stay():
+    weights = linear_weights()
+    weights[:4] = 0
+    got = linf_pgd(linear_objective(weights), _images(), **SETTINGS)
+    np.testing.assert_array_equal(got[:, :4], _images()[:, :4])
+    assert np.any(got[:, 4:] != _images()[:, 4:])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("num_steps", [0, 1, 5])
+def test_random_start_stays_in_ball_and_box(dtype, num_steps):
+    images = _images(dtype)
+    settings = _settings(num_steps=num_steps, random_start=True, seed=SEED)
+    got = linf_pgd(linear_objective(linear_weights()), images, **settings).numpy()
+    assert np.abs(got - images).max() <= EPSILON + 1e-7
+    assert got.min() >= 0 and got.max() <= 1
+    assert np.any(got == 0) and np.any(got == 1)
+
+
+def test_another_box_is_kept():
+    settings = _settings(clip_min=0.2, clip_max=0.7)
+    images = np.clip(_images(), 0.2, 0.7)
+    got = linf_pgd(linear_objective(linear_weights()), images, **settings).numpy()
+    assert got.min() == np.float32(0.2) and got.max() == np.float32(0.7)
+
+
+def test_start_is_uniform_in_the_ball():
+    images = np.full((4, 8, 8, 3), 0.5)
+    got = linf_pgd(tf.identity, images, **_settings(num_steps=0, random_start=True, seed=SEED))
+    noise = np.sort((got - images).numpy().ravel()) / EPSILON
+    # Kolmogorov-Smirnov: 768 uniform numbers stay this close with probability 0.999.
+    distance = np.abs((noise + 1) / 2 - np.linspace(0, 1, noise.size)).max()
+    assert distance < 1.95 / np.sqrt(noise.size)
+
+
+def test_seed_decides_the_start():
+    def start(seed):
+        settings = _settings(num_steps=0, random_start=True, seed=seed)
+        return linf_pgd(tf.identity, _images(), **settings).numpy()
+
+    np.testing.assert_array_equal(start([3, 4]), start([3, 4]))
+    assert np.any(start([3, 4]) != start([3, 5]))
+
+
+@pytest.mark.parametrize("random_start", [False, True])
+def test_epsilon_zero_returns_the_images(random_start):
+    settings = _settings(epsilon=0.0, random_start=random_start, seed=SEED)
+    got = linf_pgd(linear_objective(linear_weights()), _images(), **settings)
+    np.testing.assert_array_equal(got, _images())
+
+
+def test_no_step_returns_the_images():
+    got = linf_pgd(linear_objective(linear_weights()), _images(), **_settings(num_steps=0))
+    np.testing.assert_array_equal(got, _images())
+
+
+def test_more_steps_never_lower_a_linear_objective():
+    objective = linear_objective(linear_weights())
+
+    def value(num_steps):
+        settings = _settings(num_steps=num_steps, random_start=True, seed=SEED)
+        return objective(linf_pgd(objective, _images(np.float64), **settings)).numpy()
+
+    values = np.stack([value(num_steps) for num_steps in range(7)])
+    assert np.all(np.diff(values, axis=0) >= 0)
+    assert np.all(values[-1] > values[0])
+
+
+def test_equals_cleverhans_without_random_start():
+    network, images = tiny_network(), tf.constant(_images())
+    got = linf_pgd(cross_entropy(network), images, constants=(LABELS,), **SETTINGS)
+    want = projected_gradient_descent(
+        lambda x: network(x, training=False),
+        images,
+        EPSILON,
+        STEP_SIZE,
+        SETTINGS["num_steps"],
+        np.inf,
+        clip_min=0.0,
+        clip_max=1.0,
+        y=LABELS,
+        rand_init=False,
+        sanity_checks=False,
+    )
+    assert np.abs(got - images).max() > 0.9 * EPSILON
+    np.testing.assert_allclose(got, want, atol=1e-6)
+
+
+def test_model_variables_stay_bit_equal():
+    network = tiny_network()
+    before = [variable.numpy() for variable in network.variables]
+    linf_pgd(cross_entropy(network), _images(), constants=(LABELS,), **SETTINGS)
+    for variable, value in zip(network.variables, before, strict=True):
+        np.testing.assert_array_equal(variable, value, err_msg=variable.path)
+
+
+def test_constants_equal_closing_over_them():
+    objective = cross_entropy(tiny_network())
+    passed = linf_pgd(objective, _images(), constants=(LABELS,), **SETTINGS)
+    closed = linf_pgd(lambda x: objective(x, LABELS), _images(), **SETTINGS)
+    np.testing.assert_array_equal(passed, closed)
+
+
+def test_splitting_a_batch_with_one_seed_per_image_changes_nothing():
+    objective = linear_objective(linear_weights())
+    settings = _settings(num_steps=1, random_start=True)
+    whole = linf_pgd(objective, _images(), seed=SEEDS, **settings)
+    parts = [
+        linf_pgd(objective, _images()[rows], seed=SEEDS[rows], **settings)
+        for rows in (slice(0, 1), slice(1, 4))
+    ]
+    np.testing.assert_array_equal(whole, np.concatenate(parts))
+
+
+@pytest.mark.parametrize("seed", [SEED, SEEDS], ids=["one_seed", "seed_per_image"])
+def test_eager_graph_and_xla_give_the_same_images(seed):
+    objective = cross_entropy(tiny_network("float64"))
+
+    def attack(images, seed):
+        settings = _settings(random_start=True, seed=seed)
+        return linf_pgd(objective, images, constants=(LABELS,), **settings)
+
+    images = tf.constant(_images(np.float64))
+    eager = attack(images, seed)
+    np.testing.assert_allclose(tf.function(attack)(images, seed), eager, atol=1e-12)
+    compiled = tf.function(attack, jit_compile=True)(images, seed)
+    np.testing.assert_allclose(compiled, eager, atol=1e-12)
+
+
+def test_float32_start_is_the_same_under_xla():
+    def start(images):
+        settings = _settings(num_steps=0, random_start=True, seed=SEED)
+        return linf_pgd(tf.identity, images, **settings)
+
+    images = tf.constant(_images())
+    compiled = tf.function(start, jit_compile=True)(images)
+    np.testing.assert_allclose(compiled, start(images), atol=6e-8)  # One rounding of a pixel.
+
+
+def test_two_batches_are_traced_once():
+    objective, calls = cross_entropy(tiny_network()), {"attack": 0, "objective": 0}
+
+    def counted(images, labels):
+        calls["objective"] += 1
+        return objective(images, labels)
+
+    @tf.function
+    def attack(images, labels):
+        calls["attack"] += 1
+        return linf_pgd(counted, images, constants=(labels,), **SETTINGS)
+
+    for images in (_images(), 1 - _images()):
+        attack(tf.constant(images), tf.constant(LABELS))
+    assert calls == {"attack": 1, "objective": 1}
+
+
+def test_graph_does_not_grow_with_the_number_of_steps():
+    def count_nodes(num_steps):
+        attack = tf.function(
+            lambda x: linf_pgd(
+                cross_entropy(network), x, constants=(LABELS,), **_settings(num_steps=num_steps)
+            )
+        )
+        graph = attack.get_concrete_function(tf.constant(_images())).graph.as_graph_def()
+        return len(graph.node) + sum(len(f.node_def) for f in graph.library.function)
+
+    network = tiny_network()
+    assert count_nodes(5) == count_nodes(50)
+
+
+def test_batch_of_unknown_size_can_be_attacked():
+    attack = tf.function(
+        lambda x, seed: linf_pgd(
+            linear_objective(linear_weights()), x, **_settings(random_start=True, seed=seed)
+        ),
+        input_signature=[tf.TensorSpec([None, 8, 8, 3]), tf.TensorSpec([None, 2], tf.int32)],
+    )
+    for num_images in (1, 4):
+        rows = slice(0, num_images)
+        settings = _settings(random_start=True, seed=SEEDS[rows])
+        want = linf_pgd(linear_objective(linear_weights()), _images()[rows], **settings)
+        np.testing.assert_allclose(attack(_images()[rows], SEEDS[rows]), want, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "given, kept",
+    [("float64", "float64"), ("float32", "float32"), ("float16", "float32"), ("uint8", "float32")],
+)
+def test_float64_is_kept_and_all_else_becomes_float32(given, kept):
+    images = np.round(_images()).astype(given)
+    settings = _settings(random_start=True, seed=SEED)
+    got = linf_pgd(linear_objective(linear_weights()), images, **settings)
+    assert got.dtype == kept
+    assert 0 < np.abs(got - images.astype(kept)).max() <= EPSILON + 1e-7
+
+
+def test_result_carries_no_gradient():
+    images, scale = tf.constant(_images()), tf.Variable(2.0)
+    objective = linear_objective(linear_weights())
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        total = tf.reduce_sum(linf_pgd(lambda x: scale * objective(x), images, **SETTINGS))
+    assert tape.gradient(total, [images, scale]) == [None, None]
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"epsilon": -0.1}, r"`epsilon` must be >= 0; received -0\.1\."),
+        ({"epsilon": float("nan")}, r"`epsilon` must be >= 0; received nan\."),
+        ({"step_size": -1.0}, r"`step_size` must be >= 0; received -1\.0\."),
+        ({"num_steps": -1}, r"`num_steps` must be >= 0; received -1\."),
+        ({"random_start": True}, r"`random_start=True` needs a `seed` .*; received None\."),
+        (
+            {"random_start": True, "seed": [1, 2, 3]},
+            r"`seed` must have shape \[2\] or, for these images, \[4, 2\]; received \(3,\)\.",
+        ),
+        (
+            {"random_start": True, "seed": [[1, 2]]},
+            r"`seed` must have shape \[2\] or, for these images, \[4, 2\]; received \(1, 2\)\.",
+        ),
+        (
+            {"images": np.zeros([8, 8, 3])},
+            r"`images` must have shape \[batch, height, width, channels\]; received \(8, 8, 3\)\.",
+        ),
+        (
+            {"objective": lambda x: tf.ones([4])},
+            r"`objective` must depend on its images; received one that does not\.",
+        ),
+    ],
+)
+def test_wrong_argument_is_named(changes, message):
+    settings = {"objective": tf.identity, "images": _images(), **SETTINGS, **changes}
+    with pytest.raises(ValueError, match=message):
+        linf_pgd(settings.pop("objective"), settings.pop("images"), **settings)
