@@ -1,0 +1,134 @@
+"""Tiny methods and data: an encoder of one convolution, so that a step traces in a second."""
+
+from unittest import mock
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ascl_tf.config import Config
+from ascl_tf.data.image_dataset import ImageDataset
+from ascl_tf.data.pipeline import training_batches
+from ascl_tf.methods import factory
+from ascl_tf.models import ADVERSARIAL, DualBatchNormalization
+from ascl_tf.training.fitting import compile_method
+from ascl_tf.training.schedules import StepwiseSchedule
+
+SIZE, NUM_CLASSES = 8, 3
+IMAGE_SHAPE = (SIZE, SIZE, 3)
+TINY = Config().replace(
+    projection_dim=4,
+    global_batch_size=6,
+    num_steps_at=2,
+    num_steps_cl=2,
+    num_steps_ascl=2,
+    finetune_num_steps=2,
+    learning_rate=0.05,
+    seed=3,
+)
+
+
+class TinyEncoder(keras.Model):
+    """A ResNet's interface over a 3x3 convolution of four channels, batch norm and pooling."""
+
+    def __init__(self, batch_norm="separate", feature_dim=4, **kwargs):
+        super().__init__(**kwargs)
+        self.feature_dim = feature_dim
+        self.conv = keras.layers.Conv2D(feature_dim, 3, padding="same", use_bias=False)
+        self.bn = DualBatchNormalization(batch_norm, name="bn")
+
+    def build(self, input_shape):
+        self.conv.build(input_shape)
+        self.bn.build((*input_shape[:-1], self.feature_dim))
+
+    def call(self, images, training=False, branch=ADVERSARIAL):
+        x = keras.ops.relu(self.bn(self.conv(images), training=training, branch=branch))
+        # Not the plain mean: of batch-normalised channels that is the same for every image.
+        return keras.ops.mean(keras.ops.square(x), axis=(1, 2))
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], self.feature_dim)
+
+
+def make_tiny_encoder(config):
+    """Stands in for `ascl_tf.methods.factory.make_encoder`."""
+    return TinyEncoder(config.batch_norm, name="encoder")
+
+
+def make_method(config=TINY, *, finetune=False, seed=0):
+    """Returns the method of `config` on the tiny encoder, every variable drawn anew by `seed`."""
+    maker = factory.make_finetune_method if finetune else factory.make_pretrain_method
+    with mock.patch.object(factory, "make_encoder", make_tiny_encoder):
+        method = maker(config, num_classes=NUM_CLASSES, image_shape=IMAGE_SHAPE)
+    randomize(method, seed)
+    return method
+
+
+def randomize(method, seed):
+    """Draws weights and statistics, so that no branch equals another and no logit is 0."""
+    rng = np.random.default_rng(seed)
+    for variable in state(method):
+        if variable.path.endswith(("gamma", "moving_variance")):
+            value = rng.uniform(0.5, 1.5, variable.shape)
+        else:
+            value = rng.normal(0.0, 0.5, variable.shape)
+        variable.assign(value)
+
+
+def state(method):
+    """Returns every variable of encoder and heads, trainable or not."""
+    parts = [method.encoder, method.linear_head, method.projection_head]
+    return [variable for part in parts if part is not None for variable in part.weights]
+
+
+def values(method):
+    """Returns a dict from a variable's path to its value."""
+    return {variable.path: variable.numpy() for variable in state(method)}
+
+
+def changed(before, after):
+    """Returns the paths whose values differ in any bit."""
+    return {path for path in before if before[path].tobytes() != after[path].tobytes()}
+
+
+def make_dataset(num_images=24, *, labels=None, seed=0):
+    """Returns an `ImageDataset` of noise whose classes take turns."""
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 256, (num_images, *IMAGE_SHAPE), np.uint8)
+    labels = np.arange(num_images) % NUM_CLASSES if labels is None else labels
+    return ImageDataset(
+        name="noise",
+        images=images,
+        labels=np.asarray(labels, np.int32),
+        num_classes=NUM_CLASSES,
+        class_names=("a", "b", "c"),
+    )
+
+
+def make_data(labels=(0, 1, 0, 2, 1, 1), seed=0):
+    """Returns one batch as `train_step` gets it."""
+    dataset = make_dataset(len(labels), labels=labels, seed=seed)
+    return {"images": tf.constant(dataset.images), "labels": tf.constant(dataset.labels)}
+
+
+def compile_tiny(method, **changes):
+    """Compiles with a constant learning rate; `changes` go to the config."""
+    method.config = method.config.replace(**changes)
+    compile_method(method, method.config, StepwiseSchedule(method.config.learning_rate))
+    return method
+
+
+def fit(method, dataset, num_steps=1, **settings):
+    """Trains through Keras' `fit`; returns the logs of the epoch."""
+    batches = training_batches(
+        dataset, global_batch_size=method.config.global_batch_size, seed=method.config.seed
+    )
+    history = method.fit(
+        batches, epochs=1, steps_per_epoch=num_steps, shuffle=False, verbose=0, **settings
+    )
+    return {name: value[0] for name, value in history.history.items()}
+
+
+def views_of(method, data):
+    """Returns the augmented views of one batch, eagerly."""
+    return method.make_views(method.make_batch(data))
