@@ -37,7 +37,7 @@ class DualBatchNormalization(keras.layers.Layer):
             )
         self.batch_norm = batch_norm
         names = BRANCHES if batch_norm == "separate" else ("shared",)
-        self.branches = {name: _make_batch_norm(name) for name in names}
+        self.branches = {name: _make_batch_norm(name, self.dtype_policy) for name in names}
 
     def build(self, input_shape):
         for layer in self.branches.values():
@@ -59,8 +59,8 @@ class DualBatchNormalization(keras.layers.Layer):
         return {**super().get_config(), "batch_norm": self.batch_norm}
 
 
-def _make_batch_norm(name):
+def _make_batch_norm(name, dtype):
     # `synchronized` makes batch statistics those of the global batch.
     return keras.layers.BatchNormalization(
-        momentum=MOMENTUM, epsilon=EPSILON, synchronized=True, name=name
+        momentum=MOMENTUM, epsilon=EPSILON, synchronized=True, name=name, dtype=dtype
     )

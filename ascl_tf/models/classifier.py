@@ -14,16 +14,24 @@ class Classifier(keras.Model):
         linear_head: features -> logits.
         input_mean, input_std: per-channel normalisation inside the model, or None for
             none (the default), so that epsilon means the same for every model.
+
+    Raises:
+        ValueError: if only one of `input_mean` and `input_std` is given, or a
+            standard deviation is not positive.
     """
 
     def __init__(self, encoder, linear_head, input_mean=None, input_std=None, **kwargs):
         super().__init__(**kwargs)
+        _validate_normalization(input_mean, input_std)
         self.encoder, self.linear_head = encoder, linear_head
-        self.input_mean, self.input_std = input_mean, input_std
+        self.input_mean, self.input_std = _floats(input_mean), _floats(input_std)
 
     def build(self, input_shape):
-        self.encoder.build(input_shape)
-        self.linear_head.build(self.encoder.compute_output_shape(input_shape))
+        # Parts may come with weights; building them again would add a second set.
+        if not self.encoder.built:
+            self.encoder.build(input_shape)
+        if not self.linear_head.built:
+            self.linear_head.build(self.encoder.compute_output_shape(input_shape))
 
     def call(self, images, training=False, branch=ADVERSARIAL):
         return self.linear_head(self.features(images, training=training, branch=branch))
@@ -36,6 +44,7 @@ class Classifier(keras.Model):
 
     def get_config(self):
         return {
+            **super().get_config(),
             "encoder": keras.saving.serialize_keras_object(self.encoder),
             "linear_head": keras.saving.serialize_keras_object(self.linear_head),
             "input_mean": self.input_mean,
@@ -44,8 +53,22 @@ class Classifier(keras.Model):
 
     @classmethod
     def from_config(cls, config):
-        parts = {k: keras.saving.deserialize_keras_object(config.pop(k)) for k in _PARTS}
-        return cls(**parts, **config)
+        parts = {k: keras.saving.deserialize_keras_object(config[k]) for k in _PARTS}
+        return cls(**{**config, **parts})
 
 
 _PARTS = ("encoder", "linear_head")
+
+
+def _floats(values):
+    return None if values is None else [float(value) for value in values]
+
+
+def _validate_normalization(input_mean, input_std):
+    if (input_mean is None) != (input_std is None):
+        raise ValueError(
+            "`input_mean` and `input_std` must be given together; "
+            f"received {input_mean} and {input_std}."
+        )
+    if input_std is not None and not all(value > 0 for value in input_std):
+        raise ValueError(f"`input_std` must be > 0 in each channel; received {input_std}.")

@@ -18,13 +18,15 @@ class ProjectionHead(keras.Model):
         super().__init__(**kwargs)
         self.hidden_dim, self.projection_dim = hidden_dim, projection_dim
         self.batch_norm = batch_norm
+        # Named in each part, so that a saved head keeps its policy wherever it is loaded.
+        dtype = self.dtype_policy
         # The batch norm behind it has the offset, so the first layer needs no bias.
         self.hidden = keras.layers.Dense(
-            hidden_dim, use_bias=False, kernel_initializer="he_normal", name="hidden"
+            hidden_dim, use_bias=False, kernel_initializer="he_normal", name="hidden", dtype=dtype
         )
-        self.hidden_bn = DualBatchNormalization(batch_norm, name="hidden_bn")
+        self.hidden_bn = DualBatchNormalization(batch_norm, name="hidden_bn", dtype=dtype)
         self.output_dense = keras.layers.Dense(
-            projection_dim, kernel_initializer="glorot_uniform", name="output_dense"
+            projection_dim, kernel_initializer="glorot_uniform", name="output_dense", dtype=dtype
         )
 
     def build(self, input_shape):
@@ -39,6 +41,7 @@ class ProjectionHead(keras.Model):
 
     def get_config(self):
         return {
+            **super().get_config(),
             "hidden_dim": self.hidden_dim,
             "projection_dim": self.projection_dim,
             "batch_norm": self.batch_norm,
@@ -67,6 +70,9 @@ class LinearHead(keras.layers.Layer):
     def call(self, features):
         return self.dense(features)
 
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.num_classes)
+
     def get_config(self):
         return {**super().get_config(), "num_classes": self.num_classes}
 
@@ -76,7 +82,9 @@ def l2_normalize(vectors):
 
     A zero vector stays zero, with a finite gradient.
     """
+    # The gradient at zero is the floor's inverse root; it must fit into the vectors' type.
+    floor = 1e-8 if vectors.dtype == "float16" else 1e-12
     if vectors.dtype in ("float16", "bfloat16"):
         vectors = keras.ops.cast(vectors, "float32")
     squared_norm = keras.ops.sum(keras.ops.square(vectors), axis=-1, keepdims=True)
-    return vectors * keras.ops.rsqrt(keras.ops.maximum(squared_norm, 1e-12))
+    return vectors * keras.ops.rsqrt(keras.ops.maximum(squared_norm, floor))

@@ -18,16 +18,22 @@ class BasicBlock(keras.layers.Layer):
     def __init__(self, filters, strides=1, batch_norm="separate", **kwargs):
         super().__init__(**kwargs)
         self.filters, self.strides, self.batch_norm = filters, strides, batch_norm
-        self.conv1 = _conv3x3(filters, strides, name="conv1")
-        self.bn1 = DualBatchNormalization(batch_norm, name="bn1")
-        self.conv2 = _conv3x3(filters, 1, name="conv2")
-        self.bn2 = DualBatchNormalization(batch_norm, name="bn2")
+        dtype = self.dtype_policy
+        self.conv1 = _conv3x3(filters, strides, name="conv1", dtype=dtype)
+        self.bn1 = DualBatchNormalization(batch_norm, name="bn1", dtype=dtype)
+        self.conv2 = _conv3x3(filters, 1, name="conv2", dtype=dtype)
+        self.bn2 = DualBatchNormalization(batch_norm, name="bn2", dtype=dtype)
         self.shortcut_conv = None
 
     def build(self, input_shape):
         if self.strides != 1 or input_shape[-1] != self.filters:
-            self.shortcut_conv = _conv(self.filters, 1, self.strides, "valid", name="shortcut_conv")
-            self.shortcut_bn = DualBatchNormalization(self.batch_norm, name="shortcut_bn")
+            dtype = self.dtype_policy
+            self.shortcut_conv = _conv(
+                self.filters, 1, self.strides, "valid", name="shortcut_conv", dtype=dtype
+            )
+            self.shortcut_bn = DualBatchNormalization(
+                self.batch_norm, name="shortcut_bn", dtype=dtype
+            )
             self.shortcut_conv.build(input_shape)
             self.shortcut_bn.build(self.compute_output_shape(input_shape))
         output_shape = self.compute_output_shape(input_shape)
@@ -52,9 +58,7 @@ class BasicBlock(keras.layers.Layer):
         return (batch, -(-height // self.strides), -(-width // self.strides), self.filters)
 
     def get_config(self):
-        settings = {
-            "filters": self.filters, "strides": self.strides, "batch_norm": self.batch_norm
-        }
+        settings = {"filters": self.filters, "strides": self.strides, "batch_norm": self.batch_norm}
         return {**super().get_config(), **settings}
 
 
@@ -71,18 +75,23 @@ class ResNet(keras.Model):
     def __init__(self, depth=18, width=64, batch_norm="separate", **kwargs):
         super().__init__(**kwargs)
         if depth not in BLOCKS_PER_STAGE:
-            raise ValueError(f"`depth` must be one of {sorted(BLOCKS_PER_STAGE)}; received {depth}.")
+            raise ValueError(
+                f"`depth` must be one of {sorted(BLOCKS_PER_STAGE)}; received {depth}."
+            )
         if width < 1:
             raise ValueError(f"`width` must be >= 1; received {width}.")
         self.depth, self.width, self.batch_norm = depth, width, batch_norm
-        self.stem_conv = _conv3x3(width, 1, name="stem_conv")
-        self.stem_bn = DualBatchNormalization(batch_norm, name="stem_bn")
+        # Named in each part, so that a saved encoder keeps its policy wherever it is loaded.
+        dtype = self.dtype_policy
+        self.stem_conv = _conv3x3(width, 1, name="stem_conv", dtype=dtype)
+        self.stem_bn = DualBatchNormalization(batch_norm, name="stem_bn", dtype=dtype)
         self.blocks = [
             BasicBlock(
                 filters=width * 2**stage,
                 strides=2 if stage > 0 and index == 0 else 1,
                 batch_norm=batch_norm,
                 name=f"stage{stage + 1}_block{index + 1}",
+                dtype=dtype,
             )
             for stage, num_blocks in enumerate(BLOCKS_PER_STAGE[depth])
             for index in range(num_blocks)
@@ -112,7 +121,8 @@ class ResNet(keras.Model):
         return (input_shape[0], self.feature_dim)
 
     def get_config(self):
-        return {"depth": self.depth, "width": self.width, "batch_norm": self.batch_norm}
+        settings = {"depth": self.depth, "width": self.width, "batch_norm": self.batch_norm}
+        return {**super().get_config(), **settings}
 
 
 def resnet18(width=64, batch_norm="separate"):
@@ -128,19 +138,36 @@ class PaddedConv2D(keras.layers.Conv2D):
     PyTorch weights would give other features.
     """
 
+    def build(self, input_shape):
+        super().build(_padded_by_one(input_shape))
+
+    def compute_output_shape(self, input_shape):
+        return super().compute_output_shape(_padded_by_one(input_shape))
+
     def call(self, inputs):
         return super().call(keras.ops.pad(inputs, ((0, 0), (1, 1), (1, 1), (0, 0))))
 
 
-def _conv3x3(filters, strides, name):
+def _padded_by_one(input_shape):
+    batch, height, width, channels = input_shape
+    padded = [None if size is None else size + 2 for size in (height, width)]
+    return (batch, *padded, channels)
+
+
+def _conv3x3(filters, strides, *, name, dtype):
     if strides == 1:  # There "same" is symmetric, and saves a copy of the input.
-        return _conv(filters, 3, 1, "same", name)
-    return PaddedConv2D(
-        filters, 3, strides, "valid", use_bias=False, kernel_initializer="he_normal", name=name
-    )
+        return _conv(filters, 3, 1, "same", name=name, dtype=dtype)
+    return _conv(filters, 3, strides, "valid", name=name, dtype=dtype, layer=PaddedConv2D)
 
 
-def _conv(filters, size, strides, padding, name):
-    return keras.layers.Conv2D(
-        filters, size, strides, padding, use_bias=False, kernel_initializer="he_normal", name=name
+def _conv(filters, size, strides, padding, *, name, dtype, layer=keras.layers.Conv2D):
+    return layer(
+        filters,
+        size,
+        strides,
+        padding,
+        use_bias=False,
+        kernel_initializer="he_normal",
+        name=name,
+        dtype=dtype,
     )

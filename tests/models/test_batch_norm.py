@@ -1,0 +1,131 @@
+"""DualBatchNormalization: what a call reads, what it moves, and over which images."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ascl_tf.models import BRANCHES, DualBatchNormalization
+from tests.common import two_replicas
+from tests.losses.helpers import run_on_two_replicas
+from tests.models.oracles import normalize, randomize
+
+INPUTS = np.random.default_rng(0).normal(2.0, 3.0, size=(6, 4, 4, 3))
+AXES = (0, 1, 2)
+
+
+def _layer(batch_norm="separate", dtype="float64"):
+    layer = DualBatchNormalization(batch_norm, dtype=dtype)
+    layer.build((None, 4, 4, 3))
+    return layer
+
+
+def _values(layer):
+    return [variable.numpy() for variable in layer.variables]
+
+
+def _other(branch):
+    return BRANCHES[1 - BRANCHES.index(branch)]
+
+
+@pytest.mark.parametrize("branch", BRANCHES)
+def test_inference_uses_statistics_and_parameters_of_its_branch(branch):
+    layer = _layer()
+    randomize(layer)
+    part = layer.branch_layer(branch)
+    want = normalize(
+        INPUTS,
+        *[v.numpy() for v in (part.moving_mean, part.moving_variance, part.gamma, part.beta)],
+    )
+    np.testing.assert_allclose(layer(INPUTS, training=False, branch=branch), want, rtol=1e-12)
+    assert np.any(layer(INPUTS, training=False, branch=_other(branch)) != want)
+
+
+@pytest.mark.parametrize("branch", BRANCHES)
+def test_inference_moves_nothing(branch):
+    layer = _layer()
+    randomize(layer)
+    before = _values(layer)
+    layer(INPUTS, training=False, branch=branch)
+    layer(INPUTS, branch=branch)
+    for value, want in zip(_values(layer), before, strict=True):
+        np.testing.assert_array_equal(value, want)
+
+
+@pytest.mark.parametrize("branch", BRANCHES)
+def test_training_moves_the_statistics_of_its_branch_by_a_tenth(branch):
+    layer = _layer()
+    used, other = layer.branch_layer(branch), layer.branch_layer(_other(branch))
+    before = _values(other)
+    outputs = layer(INPUTS, training=True, branch=branch)
+    mean, variance = INPUTS.mean(AXES), INPUTS.var(AXES)
+    np.testing.assert_allclose(outputs, normalize(INPUTS, mean, variance, 1, 0), atol=1e-12)
+    np.testing.assert_allclose(used.moving_mean, 0.1 * mean, rtol=1e-12)
+    np.testing.assert_allclose(used.moving_variance, 0.9 + 0.1 * variance, rtol=1e-12)
+    for value, want in zip(_values(other), before, strict=True):
+        np.testing.assert_array_equal(value, want)
+
+
+@pytest.mark.parametrize("branch", BRANCHES)
+def test_gradient_reaches_only_the_parameters_of_its_branch(branch):
+    layer = _layer()
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(layer(INPUTS, training=True, branch=branch) ** 3)
+    used, other = layer.branch_layer(branch), layer.branch_layer(_other(branch))
+    sources = [v.value for v in (used.gamma, used.beta, other.gamma, other.beta)]
+    gradients = tape.gradient(total, sources)
+    assert all(np.all(gradient != 0) for gradient in gradients[:2])
+    assert gradients[2:] == [None, None]
+
+
+def test_separate_has_two_sets_and_shared_one():
+    assert len(_layer("separate").variables) == 8
+    assert len(_layer("separate").trainable_variables) == 4
+    assert len(_layer("shared").variables) == 4
+
+
+def test_shared_serves_both_branches_with_one_set():
+    layer = _layer("shared")
+    layer(INPUTS, training=True, branch="clean")
+    np.testing.assert_allclose(
+        layer.branch_layer("adversarial").moving_mean, 0.1 * INPUTS.mean(AXES), rtol=1e-12
+    )
+    clean, adversarial = [layer(INPUTS, branch=branch) for branch in BRANCHES]
+    np.testing.assert_array_equal(clean, adversarial)
+
+
+def test_statistics_of_two_replicas_are_those_of_the_global_batch():
+    want_layer = _layer()
+    want = want_layer(INPUTS, training=True, branch="clean")
+    with two_replicas().scope():
+        layer = _layer()
+    parts = run_on_two_replicas(lambda x: layer(x, training=True, branch="clean"), (INPUTS, 1))
+    np.testing.assert_allclose(np.concatenate(parts), want, atol=1e-12)
+    for got, variable in zip(layer.variables, want_layer.variables, strict=True):
+        np.testing.assert_allclose(got.numpy(), variable.numpy(), rtol=1e-12)
+    assert np.any(layer.branch_layer("clean").moving_mean.numpy() != 0)
+
+
+@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_policies_keep_float32_statistics(dtype):
+    layer = _layer(dtype=dtype)
+    outputs = layer(INPUTS.astype(np.float32), training=True, branch="clean")
+    assert outputs.dtype == dtype.removeprefix("mixed_")
+    moving_mean = layer.branch_layer("clean").moving_mean
+    assert moving_mean.dtype == "float32"
+    # bfloat16 has 8 bits.
+    np.testing.assert_allclose(moving_mean, 0.1 * INPUTS.mean(AXES), rtol=1e-2)
+
+
+def test_unknown_branch_is_named():
+    with pytest.raises(
+        ValueError,
+        match=r"`branch` must be one of \('clean', 'adversarial'\); received 'natural'\.",
+    ):
+        _layer().branch_layer("natural")
+
+
+def test_unknown_mode_is_named():
+    with pytest.raises(
+        ValueError, match=r"`batch_norm` must be 'separate' or 'shared'; received 'both'\."
+    ):
+        DualBatchNormalization("both")

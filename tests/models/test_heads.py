@@ -1,0 +1,111 @@
+"""Heads: unit projections, zero-initialised logits, float32 whatever the policy."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ascl_tf.models import BRANCHES, LinearHead, ProjectionHead
+from ascl_tf.models.heads import l2_normalize
+from tests.models.oracles import normalize, policy, randomize
+
+FEATURES = np.random.default_rng(0).normal(size=(5, 6))
+POLICIES = {"mixed_float16": "float32", "mixed_bfloat16": "float32", "float64": "float64"}
+
+
+def _projection_head(dtype="float64", **settings):
+    head = ProjectionHead(hidden_dim=7, projection_dim=4, dtype=dtype, **settings)
+    head.build((None, 6))
+    return head
+
+
+def test_projections_equal_their_formula():
+    head = _projection_head()
+    randomize(head)
+    part = head.hidden_bn.branch_layer("clean")
+    hidden = FEATURES @ head.hidden.kernel.numpy()
+    statistics = [part.moving_mean, part.moving_variance, part.gamma, part.beta]
+    hidden = np.maximum(normalize(hidden, *[v.numpy() for v in statistics]), 0)
+    rows = hidden @ head.output_dense.kernel.numpy() + head.output_dense.bias.numpy()
+    want = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    np.testing.assert_allclose(head(FEATURES, branch="clean"), want, rtol=1e-10)
+
+
+def test_branches_have_their_own_batch_norm_and_share_the_rest():
+    head = _projection_head()
+    separate, shared = head, _projection_head(batch_norm="shared")
+    assert len(separate.variables) - len(shared.variables) == 4
+    randomize(head)
+    clean, adversarial = [head(FEATURES, branch=branch) for branch in BRANCHES]
+    assert np.abs(clean - adversarial).max() > 1e-3
+
+
+def test_training_moves_only_the_statistics_of_its_branch():
+    head = _projection_head()
+    before = {v.path: v.numpy() for v in head.variables}
+    head(FEATURES, training=True, branch="adversarial")
+    moved = {v.path for v in head.variables if np.any(v.numpy() != before[v.path])}
+    assert moved == {p for p in before if "/adversarial/moving_" in p} and len(moved) == 2
+
+
+@pytest.mark.parametrize("name, dtype", POLICIES.items())
+def test_projections_are_unit_and_at_least_float32_under_any_policy(name, dtype):
+    with policy(name):
+        head = ProjectionHead(hidden_dim=7, projection_dim=4)
+    projections = head(FEATURES, training=True, branch="clean")
+    assert projections.dtype == dtype
+    np.testing.assert_allclose(np.linalg.norm(projections, axis=1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("name, dtype", POLICIES.items())
+def test_logits_are_at_least_float32_under_any_policy(name, dtype):
+    with policy(name):
+        head = LinearHead(3)
+    assert head(FEATURES).dtype == dtype
+
+
+def test_large_half_precision_vectors_do_not_overflow():
+    # Their squares exceed float16's 65,504.
+    unit = l2_normalize(tf.constant([[3e4, 4e4]], tf.float16))
+    np.testing.assert_allclose(unit, [[0.6, 0.8]], rtol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16, tf.float32, tf.float64])
+def test_zero_vector_stays_zero_with_a_finite_gradient(dtype):
+    vectors = tf.zeros([2, 4], dtype)
+    with tf.GradientTape() as tape:
+        tape.watch(vectors)
+        unit = l2_normalize(vectors)
+    np.testing.assert_array_equal(unit, np.zeros([2, 4]))
+    assert unit.dtype == (tf.float64 if dtype == tf.float64 else tf.float32)
+    gradient = tape.gradient(unit, vectors)
+    assert np.all(np.isfinite(tf.cast(gradient, tf.float64)))
+    assert np.all(tf.cast(gradient, tf.float64) > 0)
+
+
+def test_gradient_of_a_unit_vector_is_tangential():
+    vectors = tf.constant(FEATURES)
+    with tf.GradientTape() as tape:
+        tape.watch(vectors)
+        total = tf.reduce_sum(l2_normalize(vectors) * np.arange(6.0))
+    gradient = tape.gradient(total, vectors)
+    np.testing.assert_allclose(np.sum(gradient * FEATURES, axis=1), 0, atol=1e-12)
+    assert np.all(np.linalg.norm(gradient, axis=1) > 0)
+
+
+def test_linear_head_starts_at_zero_and_is_affine():
+    head = LinearHead(3, dtype="float64")
+    np.testing.assert_array_equal(head(FEATURES), np.zeros([5, 3]))
+    randomize(head)
+    want = FEATURES @ head.dense.kernel.numpy() + head.dense.bias.numpy()
+    np.testing.assert_allclose(head(FEATURES), want, rtol=1e-12)
+    assert head.compute_output_shape((None, 6)) == (None, 3)
+
+
+def test_kernels_start_as_documented():
+    head = ProjectionHead(hidden_dim=300, projection_dim=200)
+    head.build((None, 400))
+    np.testing.assert_allclose(head.hidden.kernel.numpy().std(), np.sqrt(2 / 400), rtol=0.02)
+    limit = np.sqrt(6 / (300 + 200))
+    largest = np.abs(head.output_dense.kernel.numpy()).max()
+    assert 0.99 * limit < largest <= limit
+    assert head.hidden.bias is None
