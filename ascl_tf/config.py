@@ -10,7 +10,7 @@ import json
 import math
 from typing import Any
 
-from ascl_tf.errors import ConfigError
+from ascl_tf.errors import ConfigError, RunError
 
 PRETRAIN, FINETUNE, EVALUATE, EXPORT, ALL = "pretrain", "finetune", "evaluate", "export", "all"
 STAGES = (PRETRAIN, FINETUNE, EVALUATE, EXPORT)
@@ -247,7 +247,7 @@ class FinetuneConfig:
 
     finetune: str = setting(
         "laf", "What is trained on which images: linear layer or everything (l, f), on standard "
-        "or adversarial images (s, a).", choices=FINETUNE_MODES,
+        "or adversarial images (s, a).", stages=STAGES[1:], choices=FINETUNE_MODES,
     )
     pretrained: str = setting(
         "", "Work directory of the pre-training; empty: this run's own.", stages=_FINE
@@ -384,19 +384,24 @@ def config_from_json(text: str, source: str) -> Config:
     """Returns the config written in `text`.
 
     Raises:
-        ConfigError: naming `source`, if the text is no JSON object of known fields.
+        RunError: naming `source`, if the text is no JSON object of known settings, each of
+            its type and in its range.
     """
     try:
         values = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ConfigError(f"{source}: expected a JSON object of settings; found {error}") from None
+        raise RunError(f"{source}: expected a JSON object of settings; found {error}") from None
     if not isinstance(values, dict):
-        raise ConfigError(f"{source}: expected a JSON object; found {type(values).__name__}")
+        raise RunError(f"{source}: expected a JSON object; found {type(values).__name__}")
     fields = {field.name: field for field in dataclasses.fields(Config)}
     unknown = sorted(set(values) - set(fields))
     if unknown:
-        raise ConfigError(f"{source}: expected known settings; found {', '.join(unknown)}")
-    return Config(**{k: _from_json(fields[k], v, source) for k, v in values.items()})
+        raise RunError(f"{source}: expected known settings; found {', '.join(unknown)}")
+    settings = {k: _from_json(fields[k], v, source) for k, v in values.items()}
+    try:
+        return Config(**settings)
+    except ConfigError as error:
+        raise RunError(f"{source}: {error}") from None
 
 
 def shrink(config: Config) -> Config:
@@ -409,19 +414,25 @@ def shrink(config: Config) -> Config:
         finetune_num_steps=min(config.finetune_num_steps, 2), num_images=20,
         validation_fraction=0.25, num_validation_images=10, validation_protocol="fgsm",
         evaluation_batch_size=20,
+        # With fewer labels some of the ten classes would have none among so few images.
+        labeled_fraction=max(config.labeled_fraction, 0.5),
         unlabeled_dataset="bundled" if config.unlabeled_dataset else "",
     )
 
 
 def _from_json(field: "dataclasses.Field[Any]", value: Any, source: str) -> Any:
-    if isinstance(field.default, Fraction):
-        return Fraction(value)
     expected = type(field.default)
-    is_valid = isinstance(value, expected) and isinstance(value, bool) == (expected is bool)
-    if expected is float and isinstance(value, int) and not isinstance(value, bool):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if expected is float and is_number:
         return float(value)
-    if not is_valid:
-        raise ConfigError(
+    if expected is Fraction and (is_number or isinstance(value, str)):
+        try:
+            return Fraction(value)
+        except ValueError as error:
+            raise RunError(f"{source}: {field.name}: {error}") from None
+    # A bool is an int to Python, but not to a reader of the file.
+    if not isinstance(value, expected) or isinstance(value, bool) != (expected is bool):
+        raise RunError(
             f"{source}: expected {field.name} to be {expected.__name__}; found {value!r}"
         )
     return value

@@ -5,6 +5,7 @@ program defines nothing, and two programs can share a flag's name.
 """
 
 import dataclasses
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -58,9 +59,14 @@ def parse(values: flags.FlagValues, argv: Sequence[str]) -> dict[str, Any]:
     try:
         rest = values(argv)
     except (flags.Error, OSError) as error:
-        raise ConfigError(_one_line(error)) from None
+        raise ConfigError(_explain(error, values)) from None
+    except UnicodeDecodeError as error:
+        named = " ".join(argument for argument in argv if "flagfile" in argument)
+        raise ConfigError(f"{named}: expected text files; found {error.reason}") from None
     if len(rest) > 1:
-        raise ConfigError(f"command line: expected only flags; found {rest[1]!r}")
+        raise ConfigError(
+            f"command line and flagfiles: expected only flags such as --seed=1; found {rest[1]!r}"
+        )
     return {name: values[name].value for name in values if values[name].present}
 
 
@@ -91,7 +97,11 @@ def _define(field: "dataclasses.Field[Any]", module: str, values: flags.FlagValu
     elif isinstance(default, Fraction):
         serializer = flags.ArgumentSerializer()
         flags.DEFINE(
-            FractionParser(), field.name, default, serializer=serializer, module_name=module,
+            FractionParser(),
+            field.name,
+            default,
+            serializer=serializer,
+            module_name=module,
             **common,
         )
     elif isinstance(default, int):
@@ -104,6 +114,28 @@ def _define(field: "dataclasses.Field[Any]", module: str, values: flags.FlagValu
 
 def _stage_help(stages: tuple[str, ...]) -> str:
     return "" if tuple(stages) == STAGES else f" (stage: {', '.join(stages)})"
+
+
+def _explain(error: Exception, values: flags.FlagValues) -> str:
+    """Returns what absl refuses, in the form of the other messages where it can be told."""
+    text, cause = _one_line(error), error.__context__
+    if isinstance(cause, OSError):
+        return f"--flagfile={cause.filename}: expected a readable file; found: {cause.strerror}"
+    if isinstance(error, flags.UnrecognizedFlagError):
+        near = text.partition("Did you mean: ")[2].removesuffix("?").strip()
+        hint = f" (near it: --{near.replace(', ', ', --')})" if near else ""
+        return f"--{error.flagname}: expected a known flag{hint}; found an unknown one"
+    match = re.match(r"flag --(\w+)=(.*?): ", text)
+    if match and match[1] in values:
+        return f"--{match[1]}: expected {_accepted(values[match[1]].parser)}; found {match[2]!r}"
+    return text
+
+
+def _accepted(parser: flags.ArgumentParser) -> str:
+    choices = getattr(parser, "enum_values", None)
+    if choices:
+        return f"one of {', '.join(choices)}"
+    return "true or false" if parser.flag_type() == "bool" else parser.syntactic_help
 
 
 def _one_line(error: Exception) -> str:

@@ -1,0 +1,307 @@
+"""Settings: fractions as written, JSON there and back, identity by stage, ranges."""
+
+import dataclasses
+import json
+import math
+import pickle
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ascl_tf import config as cfg
+from ascl_tf.config import Config, Fraction, config_from_json, shrink
+from ascl_tf.errors import ConfigError, RunError
+
+FIELDS = {field.name: field for field in dataclasses.fields(Config)}
+few_examples = settings(max_examples=40, deadline=None)
+
+
+def test_fraction_is_its_value_and_remembers_its_text():
+    epsilon = Fraction("8/255")
+    assert epsilon == 8 / 255
+    assert (str(epsilon), repr(epsilon), f"{epsilon}", epsilon.text) == ("8/255",) * 4
+
+
+@pytest.mark.parametrize(("text", "value"), [("0.03", 0.03), (" 2 / 4 ", 0.5), ("1e-2", 0.01)])
+def test_fraction_reads_decimals_and_spaces(text, value):
+    assert Fraction(text) == value
+    assert Fraction(text).text == text.strip()
+
+
+def test_fraction_survives_copies_and_pickling():
+    epsilon = Fraction("8/255")
+    for twin in (Fraction(epsilon), pickle.loads(pickle.dumps(epsilon))):
+        assert twin == epsilon and twin.text == "8/255"
+
+
+@pytest.mark.parametrize("text", ["", "eight", "8/", "/255", "8/0", "1/2/3", "8\\255", "None"])
+def test_fraction_refuses_what_is_none(text):
+    with pytest.raises(ValueError, match="expected a number or a fraction such as 8/255; found"):
+        Fraction(text)
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e999", "inf/2", "1e308/1e-308"])
+def test_fraction_refuses_what_is_not_finite(text):
+    with pytest.raises(ValueError, match="expected a finite number; found"):
+        Fraction(text)
+
+
+@few_examples
+@given(st.integers(-(10**6), 10**6), st.integers(1, 10**6))
+def test_fraction_equals_the_quotient_of_its_integers(numerator, denominator):
+    fraction = Fraction(f"{numerator}/{denominator}")
+    assert fraction == numerator / denominator
+    assert Fraction(fraction.text) == fraction
+
+
+@few_examples
+@given(st.text(max_size=12))
+def test_fraction_of_any_text_is_finite_or_a_value_error(text):
+    try:
+        value = Fraction(text)
+    except ValueError as error:
+        assert str(error).startswith("expected a")
+    else:
+        assert math.isfinite(value)
+
+
+def test_defaults_are_valid_and_every_field_is_described():
+    Config()
+    for field in FIELDS.values():
+        assert field.metadata["help"].endswith(".")
+        assert field.metadata["stages"] and set(field.metadata["stages"]) <= set(cfg.STAGES)
+
+
+def test_sections_share_no_field_and_make_up_the_config():
+    names = [field.name for section in cfg.SECTIONS for field in dataclasses.fields(section)]
+    assert len(names) == len(set(names))
+    assert set(names) == set(FIELDS)
+
+
+def test_defaults_are_the_papers():
+    config = Config()
+    paper = {
+        "method": "ascl",
+        "lambda_1": 0.5,
+        "lambda_2": 0.2,
+        "temperature": 0.5,
+        "epsilon": 8 / 255,
+        "step_size": 2 / 255,
+        "num_steps_at": 10,
+        "num_steps_cl": 5,
+        "num_steps_ascl": 5,
+        "global_batch_size": 512,
+        "learning_rate": 0.1,
+        "finetune": "laf",
+    }
+    assert {name: getattr(config, name) for name in paper} == paper
+
+
+def test_config_cannot_be_changed_in_place():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Config().width = 3
+
+
+def _random_value(field):
+    """Returns a strategy of values that the field's own checks accept."""
+    choices, bounds = field.metadata["choices"], field.metadata["bounds"]
+    if choices:
+        return st.sampled_from(choices)
+    if isinstance(field.default, bool):
+        return st.booleans()
+    if isinstance(field.default, Fraction):
+        # Below this step_size stays within twice epsilon whatever is drawn.
+        return st.integers(128, 255).map(lambda n: Fraction(f"{n}/255"))
+    if field.name == "depth":
+        return st.sampled_from([18, 34])
+    if isinstance(field.default, int):
+        low = bounds["minimum"] or 0
+        return st.integers(low, bounds["maximum"] or low + 1000)
+    if isinstance(field.default, float):
+        low = bounds["above"] if bounds["minimum"] is None else bounds["minimum"]
+        high = bounds["maximum"] or 100.0
+        return st.floats(low, high, exclude_min=bounds["above"] is not None)
+    # An unlabelled data set goes only with some methods; other texts are free.
+    return st.just("") if field.name == "unlabeled_dataset" else st.text(max_size=8)
+
+
+random_configs = st.builds(Config, **{name: _random_value(field) for name, field in FIELDS.items()})
+
+
+@few_examples
+@given(random_configs)
+def test_json_round_trip_keeps_every_value_and_every_text(config):
+    twin = config_from_json(json.dumps(config.to_json()), "here")
+    assert twin == config
+    assert twin.to_json() == config.to_json()
+
+
+def test_json_holds_fractions_as_written():
+    assert Config(epsilon=Fraction("16/255")).to_json()["epsilon"] == "16/255"
+
+
+def test_json_may_leave_settings_out_and_write_whole_floats_as_integers():
+    config = config_from_json('{"width": 16, "temperature": 1, "epsilon": 0.03}', "here")
+    assert config == Config(width=16, temperature=1.0, epsilon=Fraction("0.03"))
+    assert isinstance(config.temperature, float) and isinstance(config.epsilon, Fraction)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", r"^here: expected a JSON object of settings; found .*line 1"),
+        ("[1]", r"^here: expected a JSON object; found list"),
+        ('{"wigth": 1, "b": 2}', r"^here: expected known settings; found b, wigth"),
+        ('{"width": "16"}', r"^here: expected width to be int; found '16'"),
+        ('{"width": 1.5}', r"^here: expected width to be int; found 1\.5"),
+        ('{"width": true}', r"^here: expected width to be int; found True"),
+        ('{"smoke": 1}', r"^here: expected smoke to be bool; found 1"),
+        ('{"temperature": "x"}', r"^here: expected temperature to be float; found 'x'"),
+        ('{"temperature": false}', r"^here: expected temperature to be float; found False"),
+        ('{"dataset": null}', r"^here: expected dataset to be str; found None"),
+        ('{"epsilon": "wide"}', r"^here: epsilon: expected a number or a fraction.*'wide'"),
+        ('{"epsilon": NaN}', r"^here: epsilon: expected a finite number; found 'nan'"),
+        ('{"epsilon": null}', r"^here: expected epsilon to be Fraction; found None"),
+        ('{"epsilon": true}', r"^here: expected epsilon to be Fraction; found True"),
+        ('{"epsilon": 8}', r"^here: --epsilon: expected a number > 0 and <= 1.*found 8"),
+        ('{"method": "acl"}', r"^here: --method: expected one of ascl, .*; found 'acl'"),
+    ],
+)
+def test_broken_json_names_its_source_and_the_setting(text, message):
+    with pytest.raises(RunError, match=message):
+        config_from_json(text, "here")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epsilon": Fraction("0")}, r"--epsilon: expected a number > 0 and <= 1 \(as a fraction"),
+        ({"epsilon": Fraction("-8/255")}, r"--epsilon: expected .* > 0 .*; found -8/255"),
+        ({"epsilon": Fraction("8")}, r"--epsilon: .*fraction such as 8/255, in \[0, 1\].*found 8"),
+        ({"step_size": Fraction("2")}, r"--step_size: expected a number > 0 and <= 1.*found 2"),
+        ({"temperature": 0.0}, r"--temperature: expected a number > 0; found 0\.0"),
+        ({"temperature": -1.0}, r"--temperature: expected a number > 0; found -1\.0"),
+        ({"temperature": math.nan}, r"--temperature: expected a number > 0; found nan"),
+        ({"learning_rate": math.inf}, r"--learning_rate: expected a number > 0; found inf"),
+        ({"lambda_1": -0.1}, r"--lambda_1: expected a number >= 0; found -0\.1"),
+        ({"labeled_fraction": 0.0}, r"--labeled_fraction: .* > 0 and <= 1; found 0\.0"),
+        ({"validation_fraction": 0.95}, r"--validation_fraction: .*>= 0 and <= 0\.9; found 0\.95"),
+        ({"global_batch_size": 0}, r"--global_batch_size: expected a number >= 1; found 0"),
+        ({"image_size": -1}, r"--image_size: expected a number >= 0; found -1"),
+        ({"num_replicas": -1}, r"--num_replicas: expected a number >= 0; found -1"),
+        ({"seed": 2**31}, r"--seed: expected a number >= 0 and <= 2.*; found 2147483648"),
+        ({"method": "acl"}, r"--method: expected one of ascl, standard, at.*; found 'acl'"),
+        ({"cl_mode": "a2b"}, r"--cl_mode: expected one of a2a, a2s, ds; found 'a2b'"),
+        ({"finetune": "slf"}, r"--finetune: expected one of laf, lsf, fsf, faf; found 'slf'"),
+        ({"depth": 50}, r"--depth: expected 18 or 34; found 50"),
+        (
+            {"method": "trades", "unlabeled_dataset": "stl10"},
+            r"--unlabeled_dataset: expected a method .* such as ascl; found --method=trades",
+        ),
+        (
+            {"lambda_1": 0.0, "unlabeled_dataset": "stl10"},
+            r"--unlabeled_dataset: expected --lambda_1 > 0.*; found --lambda_1=0",
+        ),
+        (
+            {"epsilon": Fraction("2/255"), "step_size": Fraction("5/255")},
+            r"--step_size: expected at most twice --epsilon=2/255; found 5/255",
+        ),
+    ],
+)
+def test_value_out_of_range_names_flag_expected_and_found(changes, message):
+    with pytest.raises(ConfigError, match=f"^{message}"):
+        Config(**changes)
+    with pytest.raises(ConfigError, match=f"^{message}"):
+        Config().replace(**changes)
+
+
+_BOUNDED = [
+    (name, kind, bound)
+    for name, field in FIELDS.items()
+    for kind, bound in field.metadata["bounds"].items()
+    if bound is not None
+]
+
+
+@pytest.mark.parametrize(("name", "kind", "bound"), _BOUNDED)
+def test_each_bound_refuses_the_next_value_beyond_it(name, kind, bound):
+    kind_of_number = type(FIELDS[name].default)
+    beyond = {
+        "above": bound,
+        "minimum": bound - 1 if kind_of_number is int else math.nextafter(bound, -math.inf),
+        "maximum": bound + 1 if kind_of_number is int else math.nextafter(bound, math.inf),
+    }[kind]
+    with pytest.raises(ConfigError, match=f"^--{name}: expected a number "):
+        Config(**{name: kind_of_number(beyond)})
+
+
+def test_identity_holds_what_a_stage_depends_on_and_no_place():
+    pretrain, finetune = (Config().identity(stage) for stage in ("pretrain", "finetune"))
+    assert {"lambda_1", "temperature", "epochs", "seed", "dataset"} <= set(pretrain)
+    assert "finetune" in finetune and "finetune" not in pretrain
+    assert "lambda_1" not in finetune
+    places = {"workdir", "data_dir", "download", "num_replicas", "log_every", "checkpoint_every"}
+    assert not places & (set(pretrain) | set(finetune))
+
+
+def test_identity_changes_with_a_setting_of_the_stage_only():
+    config = Config()
+    other = config.replace(temperature=0.1, workdir="elsewhere")
+    assert other.identity("pretrain") != config.identity("pretrain")
+    assert other.identity("finetune") == config.identity("finetune")
+    # One pre-training can be fine-tuned in every mode.
+    other = config.replace(finetune="faf")
+    assert other.identity("pretrain") == config.identity("pretrain")
+    assert other.identity("finetune") != config.identity("finetune")
+
+
+def test_identity_is_plain_json():
+    identity = Config().identity("pretrain")
+    assert json.loads(json.dumps(identity)) == identity
+
+
+@pytest.mark.parametrize(
+    ("changes", "epochs"),
+    [
+        ({"finetune": "laf"}, 10),
+        ({"finetune": "lsf"}, 10),
+        ({"finetune": "fsf"}, 25),
+        ({"finetune": "faf"}, 25),
+        ({"finetune": "faf", "finetune_epochs": 3}, 3),
+    ],
+)
+def test_length_of_fine_tuning_follows_its_mode_unless_given(changes, epochs):
+    assert Config(**changes).num_finetune_epochs == epochs
+
+
+def test_one_shot_methods_are_all_but_ascl():
+    one_shot = {method for method in cfg.METHODS if Config(method=method).is_one_shot}
+    assert one_shot == {"standard", "at", "trades", "mart"}
+
+
+@few_examples
+@given(random_configs)
+def test_smoke_is_small_valid_and_shrinks_only_once(config):
+    small = shrink(config)
+    assert small.smoke and shrink(small) == small
+    assert small.width <= 4 and small.epochs == small.finetune_epochs == 1
+    steps = [small.num_steps_at, small.num_steps_cl, small.num_steps_ascl]
+    assert max(*steps, small.finetune_num_steps) <= 2
+    assert small.num_train_images <= 64 and small.dataset == "bundled"
+
+
+def test_smoke_keeps_what_makes_a_row_different():
+    row = Config(method="ascl", outer_loss="trades", cl_mode="ds", lambda_1=0.3, depth=34)
+    small = shrink(row)
+    for name in ("method", "outer_loss", "cl_mode", "lambda_1", "depth", "epsilon", "finetune"):
+        assert getattr(small, name) == getattr(row, name)
+    # A term without attack steps stays so.
+    assert shrink(Config(num_steps_cl=0)).num_steps_cl == 0
+
+
+def test_smoke_of_few_labels_leaves_some_of_every_class():
+    small = shrink(Config(labeled_fraction=0.01, unlabeled_dataset="stl10"))
+    num_trained = small.num_train_images * (1 - small.validation_fraction)
+    assert num_trained * small.labeled_fraction >= 10
+    assert small.unlabeled_dataset == "bundled"
