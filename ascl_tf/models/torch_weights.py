@@ -1,0 +1,188 @@
+"""Weights of published PyTorch CIFAR ResNets, as a `Classifier`.
+
+Two families of names are known: conv1, bn1, layerX.Y.convZ, layerX.Y.bnZ with
+`shortcut.0`, `shortcut.1` and `linear`, or with `downsample.0`, `downsample.1` and `fc`.
+Nothing here needs PyTorch but `read_state_dict`.
+"""
+
+import numpy as np
+
+from ascl_tf.models.classifier import Classifier
+from ascl_tf.models.heads import LinearHead
+from ascl_tf.models.resnet import ResNet
+
+# Under these keys training programs store a state dict among other things.
+WRAPPERS = ("state_dict", "model", "net")
+# What nn.DataParallel puts before every name.
+DATA_PARALLEL = "module."
+# Counts batches for a momentum that these networks do not use.
+IGNORED = "num_batches_tracked"
+SYNONYMS = {"downsample": "shortcut", "fc": "linear"}
+SHOWN_NAMES = 4
+
+
+def classifier_from_state_dict(state_dict, *, depth=18, input_mean=None, input_std=None):
+    """Returns a built `Classifier` with the weights of a PyTorch ResNet.
+
+    Width and number of classes are read off `conv1.weight` and the last layer. There is
+    one set of batch-norm statistics (`batch_norm="shared"`), and both branches use it.
+
+    Args:
+        state_dict: dict from names, as in the module's docstring, to arrays in PyTorch's
+            layout: kernels [out, in, height, width], matrices [out, in].
+        depth: 18 or 34.
+        input_mean, input_std: what the network's images were normalised with, or None.
+
+    Raises:
+        ValueError: on missing, left-over or misshapen entries; names them.
+    """
+    tensors = {_canonical(name): value for name, value in state_dict.items()}
+    tensors = {name: value for name, value in tensors.items() if not name.endswith(IGNORED)}
+    width = _first_axis(tensors, "conv1.weight")
+    encoder = ResNet(depth=depth, width=width, batch_norm="shared", name="encoder")
+    head = LinearHead(_first_axis(tensors, "linear.weight"), name="linear_head")
+    classifier = Classifier(encoder, head, input_mean, input_std, name="classifier")
+    classifier.build((None, 32, 32, 3))
+    _assign(_targets(classifier), tensors)
+    return classifier
+
+
+def unwrap_state_dict(loaded, *, prefix=""):
+    """Returns the state dict inside what a training program saved, names without wrapping.
+
+    Args:
+        loaded: a dict from names to arrays, or one that holds such a dict under
+            "state_dict", "model" or "net".
+        prefix: keep the entries whose names begin with it, and take it off.
+            `module.` at the beginning goes in any case.
+
+    Raises:
+        ValueError: if there is no such dict, or no name begins with `prefix`.
+    """
+    while isinstance(loaded, dict):
+        inner = next((loaded[key] for key in WRAPPERS if isinstance(loaded.get(key), dict)), None)
+        if inner is None:
+            break
+        loaded = inner
+    if not isinstance(loaded, dict):
+        raise ValueError(f"expected a state dict; found {type(loaded).__name__}")
+    strange = [key for key, value in loaded.items() if not hasattr(value, "shape")]
+    if strange:
+        raise ValueError(f"expected a state dict of tensors; found {_some(strange)} of other types")
+    names = {str(name).removeprefix(DATA_PARALLEL): value for name, value in loaded.items()}
+    kept = {name[len(prefix) :]: value for name, value in names.items() if name.startswith(prefix)}
+    if not kept:
+        raise ValueError(
+            f"expected entries that begin with {prefix!r}; found {_some(names) or 'none'}"
+        )
+    return {name.removeprefix(DATA_PARALLEL): value for name, value in kept.items()}
+
+
+def read_state_dict(path, *, prefix=""):
+    """Returns a state dict of float32 arrays, read with PyTorch from the file `path`.
+
+    Only tensors are read (`weights_only`): no code that stands in the file is run.
+
+    Raises:
+        ImportError: without PyTorch.
+        ValueError: if the file is none that PyTorch can read so, or see `unwrap_state_dict`.
+        OSError: if the file cannot be opened.
+    """
+    import torch  # An optional extra, and seconds to import.
+
+    with open(path, "rb") as file:
+        try:
+            loaded = torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # Of many kinds, each for another sort of foreign file.
+            reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+            raise ValueError(f"expected a PyTorch file of tensors only; found: {reason}") from error
+    tensors = unwrap_state_dict(loaded, prefix=prefix)
+    return {name: tensor.detach().to(torch.float32).numpy() for name, tensor in tensors.items()}
+
+
+def _canonical(name):
+    return ".".join(SYNONYMS.get(part, part) for part in name.split("."))
+
+
+def _first_axis(tensors, name):
+    """Returns the length of an entry's first axis, which tells one size of the network."""
+    if name not in tensors:
+        raise ValueError(f"expected an entry {name}; found {_some(tensors)}")
+    shape = np.shape(tensors[name])
+    if not shape:
+        raise ValueError(f"expected {name} with axes; found shape []")
+    return shape[0]
+
+
+def _targets(classifier):
+    """Returns a dict from PyTorch's names to (our variable, axes of PyTorch in our order)."""
+    encoder = classifier.encoder
+    targets = {
+        **_conv("conv1", encoder.stem_conv),
+        **_batch_norm("bn1", encoder.stem_bn),
+        **_dense("linear", classifier.linear_head.dense),
+    }
+    for block in encoder.blocks:
+        targets |= _block(_torch_block_name(block), block)
+    return targets
+
+
+def _torch_block_name(block):
+    stage, index = block.name.removeprefix("stage").split("_block")
+    return f"layer{stage}.{int(index) - 1}"
+
+
+def _block(name, block):
+    targets = {
+        **_conv(f"{name}.conv1", block.conv1),
+        **_batch_norm(f"{name}.bn1", block.bn1),
+        **_conv(f"{name}.conv2", block.conv2),
+        **_batch_norm(f"{name}.bn2", block.bn2),
+    }
+    if block.shortcut_conv is not None:
+        targets |= _conv(f"{name}.shortcut.0", block.shortcut_conv)
+        targets |= _batch_norm(f"{name}.shortcut.1", block.shortcut_bn)
+    return targets
+
+
+def _conv(name, layer):
+    return {f"{name}.weight": (layer.kernel, (2, 3, 1, 0))}
+
+
+def _dense(name, layer):
+    return {f"{name}.weight": (layer.kernel, (1, 0)), f"{name}.bias": (layer.bias, (0,))}
+
+
+def _batch_norm(name, layer):
+    part = layer.branch_layer("adversarial")
+    variables = {
+        "weight": part.gamma,
+        "bias": part.beta,
+        "running_mean": part.moving_mean,
+        "running_var": part.moving_variance,
+    }
+    return {f"{name}.{key}": (variable, (0,)) for key, variable in variables.items()}
+
+
+def _assign(targets, tensors):
+    """Checks everything, then assigns: a model is filled whole or not at all."""
+    missing = [name for name in targets if name not in tensors]
+    if missing:
+        raise ValueError(f"expected an entry for every weight; found none for {_some(missing)}")
+    leftover = [name for name in tensors if name not in targets]
+    if leftover:
+        raise ValueError(f"expected no further entries; found {_some(leftover)}")
+    values = {name: np.asarray(tensors[name]) for name in targets}
+    for name, (variable, axes) in targets.items():
+        theirs = [variable.shape[axes.index(axis)] for axis in range(len(axes))]
+        if list(values[name].shape) != theirs:
+            found = list(values[name].shape)
+            raise ValueError(f"expected {name} of shape {theirs}; found shape {found}")
+    for name, (variable, axes) in targets.items():
+        variable.assign(values[name].transpose(axes))
+
+
+def _some(names):
+    names = [str(name) for name in names]
+    rest = len(names) - SHOWN_NAMES
+    return ", ".join(names[:SHOWN_NAMES]) + (f" and {rest} more" if rest > 0 else "")
