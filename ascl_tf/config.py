@@ -40,7 +40,7 @@ class Fraction(float):
 
     __str__ = __repr__
 
-    def __getnewargs__(self) -> tuple[str]:
+    def __getnewargs__(self) -> tuple[str]:  # type: ignore[override]  # Pickled as its text.
         return (self.text,)
 
 

@@ -16,7 +16,7 @@ from ascl_tf.config import STAGES, Fraction
 from ascl_tf.errors import ConfigError
 
 
-class FractionParser(flags.ArgumentParser):
+class FractionParser(flags.ArgumentParser[Fraction]):
     """Parses 8/255 or 0.03 and keeps the text."""
 
     syntactic_help = "a number or a fraction such as 8/255"
@@ -87,7 +87,8 @@ def run_program(main: Callable[[Sequence[str]], None], argv: Sequence[str] | Non
 
 
 def _define(field: "dataclasses.Field[Any]", module: str, values: flags.FlagValues) -> None:
-    default, choices = field.default, field.metadata["choices"]
+    default: Any = field.default
+    choices = field.metadata["choices"]
     help_text = field.metadata["help"] + _stage_help(field.metadata["stages"])
     common = {"flag_values": values, "help": help_text}
     if choices:
@@ -95,7 +96,7 @@ def _define(field: "dataclasses.Field[Any]", module: str, values: flags.FlagValu
     elif isinstance(default, bool):
         flags.DEFINE_boolean(field.name, default, **common)
     elif isinstance(default, Fraction):
-        serializer = flags.ArgumentSerializer()
+        serializer: flags.ArgumentSerializer[Fraction] = flags.ArgumentSerializer()
         flags.DEFINE(
             FractionParser(),
             field.name,
