@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: install quickstart test test-slow lint format clean
+.PHONY: install quickstart quickstart-untrained test test-slow lint format clean
 
 # The stamp depends on setup.py alone: the package is installed in editable mode.
 $(VENV)/installed: setup.py tools/make_venv.sh
@@ -25,6 +25,13 @@ $(VENV)/installed-lint: $(VENV)/installed
 
 quickstart: $(VENV)/installed
 	$(BIN)/python -m ascl_tf.train --flagfile=flags/quickstart.flags --workdir=runs/quickstart
+
+# The same fine-tuning on an untrained encoder, for comparison.
+quickstart-untrained: $(VENV)/installed
+	$(BIN)/python -m ascl_tf.train --flagfile=flags/quickstart.flags --workdir=runs/quickstart \
+		--encoder_checkpoint=random --stage=finetune
+	$(BIN)/python -m ascl_tf.train --flagfile=flags/quickstart.flags --workdir=runs/quickstart \
+		--encoder_checkpoint=random --stage=evaluate
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist=loadfile

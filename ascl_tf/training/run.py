@@ -23,6 +23,7 @@ from ascl_tf.training.strategy import check_batch_size, has_gpu, make_strategy
 from ascl_tf.training.workdir import recorded_config
 
 QUICKSTART = "flags/quickstart.flags"
+LONG_RUN_SECONDS = 1800
 
 
 def run_stages(config, stage, workdir):
@@ -238,8 +239,9 @@ def _announce(config, method, train, steps):
     seconds = cost.seconds_per_epoch(method, config, train.image_shape, num_images)
     print(
         f"notice: no GPU; one epoch of {num_images} images will take about "
-        f"{cost.describe_duration(seconds)}, and {config.epochs} were asked for. "
-        f"For a first run in minutes: --flagfile={QUICKSTART}",
+        f"{cost.describe_duration(seconds)}, and {config.epochs} were asked for",
         flush=True,
     )
+    if seconds * config.epochs > LONG_RUN_SECONDS:
+        print(f"notice: for a first run in minutes: --flagfile={QUICKSTART}", flush=True)
 
