@@ -94,8 +94,11 @@ def read_state_dict(path, *, prefix=""):
         try:
             loaded = torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # Of many kinds, each for another sort of foreign file.
-            reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-            raise ValueError(f"expected a PyTorch file of tensors only; found: {reason}") from error
+            # PyTorch's own message advises to switch the safe loading off.
+            raise ValueError(
+                "expected tensors only, as torch.save(network.state_dict(), ...) writes them; "
+                f"found what PyTorch refuses to read so ({type(error).__name__})"
+            ) from error
     tensors = unwrap_state_dict(loaded, prefix=prefix)
     return {name: tensor.detach().to(torch.float32).numpy() for name, tensor in tensors.items()}
 
