@@ -10,7 +10,8 @@ from ascl_tf.config import Config
 from ascl_tf.data.image_dataset import ImageDataset
 from ascl_tf.data.pipeline import training_batches
 from ascl_tf.methods import factory
-from ascl_tf.models import ADVERSARIAL, DualBatchNormalization
+from ascl_tf.models import ADVERSARIAL, CLEAN, DualBatchNormalization
+from ascl_tf.models.batch_norm import MOMENTUM
 from ascl_tf.training.fitting import compile_method
 from ascl_tf.training.schedules import StepwiseSchedule
 
@@ -55,24 +56,44 @@ def make_tiny_encoder(config):
     return TinyEncoder(config.batch_norm, name="encoder")
 
 
-def make_method(config=TINY, *, finetune=False, seed=0):
-    """Returns the method of `config` on the tiny encoder, every variable drawn anew by `seed`."""
+def make_method(config=TINY, *, finetune=False, weights=None):
+    """Returns the method of `config` on the tiny encoder, with `weights` or with drawn ones."""
     maker = factory.make_finetune_method if finetune else factory.make_pretrain_method
     with mock.patch.object(factory, "make_encoder", make_tiny_encoder):
         method = maker(config, num_classes=NUM_CLASSES, image_shape=IMAGE_SHAPE)
-    randomize(method, seed)
+    if weights is None:
+        draw_weights(method)
+    else:
+        for variable, value in zip(state(method), weights, strict=True):
+            variable.assign(value)
     return method
 
 
-def randomize(method, seed):
-    """Draws weights and statistics, so that no branch equals another and no logit is 0."""
-    rng = np.random.default_rng(seed)
+def draw_weights(method):
+    """Draws every weight, so that no branch equals another, and lets the statistics fit them."""
+    rng = np.random.default_rng(0)
     for variable in state(method):
-        if variable.path.endswith(("gamma", "moving_variance")):
-            value = rng.uniform(0.5, 1.5, variable.shape)
+        if variable.path.endswith("gamma"):
+            variable.assign(rng.uniform(0.5, 1.5, variable.shape))
         else:
-            value = rng.normal(0.0, 0.5, variable.shape)
-        variable.assign(value)
+            variable.assign(rng.normal(0.0, 0.5, variable.shape))
+    for seed, branch in enumerate((CLEAN, ADVERSARIAL)):
+        _fit_statistics(method, branch, make_dataset(64, seed=seed + 1).images / np.float32(255))
+
+
+def _fit_statistics(method, branch, images):
+    """Sets the moving statistics of `branch` to those of `images`.
+
+    With others, every projection would point nearly the same way, whatever the image.
+    """
+    norms = [layer for layer in method._flatten_layers() if hasattr(layer, "branch_layer")]
+    run = method.logits if method.projection_head is None else method.projections
+    layers = [norm.branch_layer(branch) for norm in norms]
+    for layer in layers:
+        layer.momentum = 0.0
+    run(images, branch=branch, training=True)
+    for layer in layers:
+        layer.momentum = MOMENTUM
 
 
 def state(method):
@@ -92,9 +113,12 @@ def changed(before, after):
 
 
 def make_dataset(num_images=24, *, labels=None, seed=0):
-    """Returns an `ImageDataset` of noise whose classes take turns."""
+    """Returns an `ImageDataset` of noisy four-coloured images whose classes take turns."""
     rng = np.random.default_rng(seed)
-    images = rng.integers(0, 256, (num_images, *IMAGE_SHAPE), np.uint8)
+    # Four colours each: of plain noise every image would get nearly the same projection.
+    colours = rng.integers(0, 256, (num_images, 2, 2, 3)).repeat(SIZE // 2, 1).repeat(SIZE // 2, 2)
+    noise = rng.integers(-20, 21, (num_images, *IMAGE_SHAPE))
+    images = np.clip(colours + noise, 0, 255).astype(np.uint8)
     labels = np.arange(num_images) % NUM_CLASSES if labels is None else labels
     return ImageDataset(
         name="noise",
