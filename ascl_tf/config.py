@@ -227,6 +227,12 @@ class TrainingConfig:
     learning_rate: float = setting(
         0.1, "Learning rate of pre-training.", stages=_PRE, above=0.0
     )
+    decay_at: str = setting(
+        "0.6,0.8",
+        "Shares of the epochs, separated by commas, at which the learning rate of pre-training "
+        "is multiplied by 0.1; empty: constant.",
+        stages=_PRE,
+    )
     warmup_epochs: float = setting(
         0.0, "Epochs over which pre-training's learning rate rises linearly from 0.",
         stages=_PRE, minimum=0.0,
@@ -375,6 +381,11 @@ class Config(
         return self.method in ONE_SHOT_METHODS
 
     @property
+    def decay_shares(self) -> tuple[float, ...]:
+        """`decay_at` as numbers, ascending."""
+        return tuple(sorted(float(share) for share in self.decay_at.split(",") if share.strip()))
+
+    @property
     def num_finetune_epochs(self) -> int:
         """Epochs of fine-tuning with the paper's default filled in."""
         return self.finetune_epochs or (10 if self.finetune in ("lsf", "laf") else 25)
@@ -468,6 +479,15 @@ def _describe(above: float | None, minimum: float | None, maximum: float | None)
 
 
 def _check_combinations(config: Config) -> None:
+    try:
+        is_valid = all(0 < share <= 1 for share in config.decay_shares)
+    except ValueError:
+        is_valid = False
+    if not is_valid:
+        raise ConfigError(
+            "--decay_at: expected numbers in (0, 1], separated by commas, such as 0.6,0.8; "
+            f"found {config.decay_at!r}"
+        )
     if config.depth not in (18, 34):
         raise ConfigError(f"--depth: expected 18 or 34; found {config.depth}")
     if config.is_one_shot and config.unlabeled_dataset:

@@ -11,20 +11,24 @@ import dataclasses
 import pathlib
 import tempfile
 
-import tensorflow as tf
 from rich.console import Console
 
 from ascl_tf import flag_defs
 from ascl_tf.config import STAGES, Config, DataConfig, EvaluationConfig, RunConfig, setting
-from ascl_tf.data.datasets import load_dataset, name_at_hand
 from ascl_tf.errors import ConfigError, RunError
-from ascl_tf.evaluation import evaluate_robustness
-from ascl_tf.evaluation.display import evaluation_progress, print_records
-from ascl_tf.evaluation.inputs import as_unit_float
-from ascl_tf.evaluation.logits import make_logits_function
-from ascl_tf.evaluation.protocols import get_protocol
-from ascl_tf.evaluation.records import model_sha256, write_records
-from ascl_tf.export import load_logits_function
+from ascl_tf.quiet_start import quiet_start
+
+with quiet_start():
+    import tensorflow as tf
+
+    from ascl_tf.data.datasets import load_dataset, name_at_hand
+    from ascl_tf.evaluation import evaluate_robustness
+    from ascl_tf.evaluation.display import evaluation_progress, print_records
+    from ascl_tf.evaluation.inputs import as_unit_float
+    from ascl_tf.evaluation.logits import make_logits_function
+    from ascl_tf.evaluation.protocols import get_protocol
+    from ascl_tf.evaluation.records import model_sha256, write_records
+    from ascl_tf.export import load_logits_function
 
 
 def _shared(section, name):

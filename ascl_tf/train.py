@@ -8,13 +8,13 @@ from absl import flags
 from ascl_tf import config as cfg
 from ascl_tf.errors import ConfigError
 from ascl_tf.flag_defs import define_flags, define_program_flags, parse, run_program, wants_help
+from ascl_tf.quiet_start import quiet_start
 
 DEFAULT_WORKDIRS = "runs"
 
 
 def run(argv=None):
     """Console entry."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     run_program(main, argv)
 
 
@@ -31,28 +31,29 @@ def main(argv):
     for name in ("stage", "debug", "help"):
         explicit.pop(name, None)
     # TensorFlow takes seconds to import; a mistaken flag should not wait for it.
-    config = config_from_explicit(explicit)
-    from ascl_tf.training.run import run_stages
-    from ascl_tf.training.run_data import resolve_dataset_name
-    from ascl_tf.training.workdir import WorkDirectory
+    config = config_from(cfg.Config(), explicit)
+    with quiet_start():
+        from ascl_tf.training.run import check_protocols, run_stages
+        from ascl_tf.training.run_data import resolve_dataset_name
+        from ascl_tf.training.workdir import WorkDirectory, recorded_config
 
+    check_protocols(config)
     config = resolve_dataset_name(config)
-    run_stages(config, values.stage, WorkDirectory(config.workdir or default_workdir(config)))
+    workdir = WorkDirectory(config.workdir or default_workdir(config))
+    recorded = recorded_config(workdir.path)
+    if recorded is not None:
+        config = config_from(recorded, {"workdir": config.workdir, **explicit})
+    run_stages(config, values.stage, workdir)
 
 
-def config_from_explicit(explicit):
-    """Returns the config of a command line; what it leaves open comes from the work directory.
+def config_from(base, explicit):
+    """Returns `base` with what the command line sets.
 
-    A work directory that holds a run settles every flag that the command line does not
-    set, so that `--stage=finetune --workdir=...` fine-tunes what was pre-trained there.
+    `base` is the config recorded in the work directory, where there is one: flags that are
+    not given are settled there, so that `--stage=finetune --workdir=...` fine-tunes what
+    was pre-trained there.
     """
-    workdir = explicit.get("workdir", "")
-    recorded = None
-    if workdir and os.path.isdir(workdir):
-        from ascl_tf.training.workdir import recorded_config
-
-        recorded = recorded_config(workdir)
-    config = (recorded or cfg.Config()).replace(**explicit)
+    config = base.replace(**explicit)
     return cfg.shrink(config) if config.smoke else config
 
 

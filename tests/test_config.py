@@ -122,8 +122,9 @@ def _random_value(field):
         low = bounds["above"] if bounds["minimum"] is None else bounds["minimum"]
         high = bounds["maximum"] or 100.0
         return st.floats(low, high, exclude_min=bounds["above"] is not None)
-    # An unlabelled data set goes only with some methods; other texts are free.
-    return st.just("") if field.name == "unlabeled_dataset" else st.text(max_size=8)
+    # An unlabelled data set goes only with some methods, shares are numbers; other texts are free.
+    bound = {"unlabeled_dataset": st.just(""), "decay_at": st.sampled_from(["", "0.6,0.8", "1"])}
+    return bound.get(field.name, st.text(max_size=8))
 
 
 random_configs = st.builds(Config, **{name: _random_value(field) for name, field in FIELDS.items()})
@@ -195,6 +196,8 @@ def test_broken_json_names_its_source_and_the_setting(text, message):
         ({"cl_mode": "a2b"}, r"--cl_mode: expected one of a2a, a2s, ds; found 'a2b'"),
         ({"finetune": "slf"}, r"--finetune: expected one of laf, lsf, fsf, faf; found 'slf'"),
         ({"depth": 50}, r"--depth: expected 18 or 34; found 50"),
+        ({"decay_at": "60,80"}, r"--decay_at: expected numbers in \(0, 1\].*; found '60,80'"),
+        ({"decay_at": "half"}, r"--decay_at: expected numbers in \(0, 1\].*; found 'half'"),
         (
             {"method": "trades", "unlabeled_dataset": "stl10"},
             r"--unlabeled_dataset: expected a method .* such as ascl; found --method=trades",

@@ -73,13 +73,14 @@ def pretrain(config, workdir):
     train, validation = run_data.load_training_data(config)
     train = run_data.with_unlabeled_images(config, train)
     steps = run_data.num_steps_per_epoch(config, train)
-    workdir.begin_stage(cfg.PRETRAIN, config.identity(cfg.PRETRAIN), config)
+    workdir.check_stage(cfg.PRETRAIN, config.identity(cfg.PRETRAIN))
     keras.utils.set_random_seed(config.seed)
     with strategy.scope():
         method = make_pretrain_method(
             config, num_classes=train.num_classes, image_shape=train.image_shape
         )
         compile_method(method, config, make_pretrain_schedule(config, steps))
+    workdir.begin_stage(cfg.PRETRAIN, config.identity(cfg.PRETRAIN), config)
     _announce(config, method, train, steps)
     _fit(config, workdir, cfg.PRETRAIN, method, train, validation, config.epochs, steps)
 
@@ -91,7 +92,7 @@ def finetune(config, workdir):
     strategy = _strategy(config)
     train, validation = run_data.load_training_data(config)
     steps = run_data.num_steps_per_epoch(config, train)
-    workdir.begin_stage(name, config.identity(cfg.FINETUNE), config)
+    workdir.check_stage(name, config.identity(cfg.FINETUNE))
     keras.utils.set_random_seed(config.seed)
     with strategy.scope():
         method = make_finetune_method(
@@ -101,6 +102,7 @@ def finetune(config, workdir):
         if config.encoder_checkpoint != "random":
             folder = encoder_folder(config, workdir)
             restore_parts(folder, config.encoder_checkpoint, encoder=method.encoder)
+    workdir.begin_stage(name, config.identity(cfg.FINETUNE), config)
     _fit(config, workdir, name, method, train, validation, config.num_finetune_epochs, steps)
 
 

@@ -41,15 +41,15 @@ class StepwiseSchedule(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
-# The paper's 60 % and 80 %; 15 and 20 of full fine-tuning's 25 epochs are the same shares.
-DECAY_AT = (0.6, 0.8)
+# 15 and 20 of full fine-tuning's 25 epochs.
+FINETUNE_DECAY_SHARES = (0.6, 0.8)
 
 
 def make_pretrain_schedule(config, steps_per_epoch):
-    """Returns pre-training's schedule: times 0.1 at 60 % and 80 % of the epochs."""
+    """Returns pre-training's schedule: times 0.1 at each of `decay_at`, after the warm-up."""
     return StepwiseSchedule(
         config.learning_rate,
-        milestones=_milestones(config.epochs, steps_per_epoch),
+        milestones=_milestones(config.epochs, steps_per_epoch, config.decay_shares),
         warmup_steps=round(config.warmup_epochs * steps_per_epoch),
     )
 
@@ -57,9 +57,10 @@ def make_pretrain_schedule(config, steps_per_epoch):
 def make_finetune_schedule(config, steps_per_epoch):
     """Returns fine-tuning's schedule: constant for a linear layer, stepwise for everything."""
     is_linear = config.finetune in ("lsf", "laf")
-    milestones = () if is_linear else _milestones(config.num_finetune_epochs, steps_per_epoch)
+    shares = () if is_linear else FINETUNE_DECAY_SHARES
+    milestones = _milestones(config.num_finetune_epochs, steps_per_epoch, shares)
     return StepwiseSchedule(config.finetune_learning_rate, milestones=milestones)
 
 
-def _milestones(epochs, steps_per_epoch):
-    return [round(share * epochs) * steps_per_epoch for share in DECAY_AT]
+def _milestones(epochs, steps_per_epoch, shares):
+    return [round(share * epochs) * steps_per_epoch for share in shares]

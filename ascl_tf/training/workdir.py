@@ -21,17 +21,28 @@ CONFIG_FILE = "config.json"
 
 
 class WorkDirectory:
-    """The work directory at `path`; made, and tried for writing, on construction."""
+    """The work directory at `path`. Nothing is made before the first stage begins."""
 
     def __init__(self, path):
         self.path = pathlib.Path(path)
+        existing = next(p for p in (self.path, *self.path.absolute().parents) if p.exists())
+        if not (existing.is_dir() and os.access(existing, os.W_OK)):
+            found = "a folder without write permission" if existing.is_dir() else "a file"
+            raise RunError(
+                f"--workdir={path}: expected a folder that can be written; found {found} "
+                f"at {existing}"
+            )
+
+    def make(self):
+        """Makes the folder, and tries to write into it."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.path):
                 pass
         except OSError as error:
             raise RunError(
-                f"--workdir={path}: expected a folder that can be written; found {error.strerror}"
+                f"--workdir={self.path}: expected a folder that can be written; "
+                f"found: {error.strerror}"
             ) from None
 
     def checkpoints(self, stage):
@@ -54,15 +65,17 @@ class WorkDirectory:
         """Returns what was settled for each stage that has begun: name -> settings."""
         return _read_document(self.path).get("stages", {})
 
-    def begin_stage(self, name, identity, config):
-        """Records that a stage runs with these settings.
+    def check_stage(self, name, identity):
+        """Raises ConfigError, naming the flags, if a stage has begun with other settings."""
+        recorded = self.stage_identities().get(name, identity)
+        check_same_settings(recorded, identity, f"{self.path}, stage {name}")
 
-        Raises:
-            ConfigError: naming the flags, if the stage has begun with other settings.
-        """
+    def begin_stage(self, name, identity, config):
+        """Records that a stage runs with these settings, after `check_stage`."""
+        self.check_stage(name, identity)
         stages = self.stage_identities()
-        check_same_settings(stages.get(name, identity), identity, f"{self.path}, stage {name}")
         stages[name] = identity
+        self.make()
         document = {"settings": config.to_json(), "stages": stages}
         write_text(self.path / CONFIG_FILE, json.dumps(document, indent=2, sort_keys=True) + "\n")
         write_text(self.path / "flags.txt", flagfile_text(config))
