@@ -38,7 +38,7 @@ def _parse(*argv):
     flags.DEFINE_enum("stage", cfg.PRETRAIN, stages, "What to do.", flag_values=values)
     explicit = flag_defs.parse(values, ["train", *argv])
     stage = explicit.pop("stage", cfg.PRETRAIN)
-    return train.config_from_explicit(explicit), stage
+    return train.config_from(Config(), explicit), stage
 
 
 def _text(path):

@@ -24,14 +24,15 @@ ALLOWED = {
     "errors": set(),
     "config": {"errors"},
     "randomness": set(),
+    "quiet_start": set(),
     "flag_defs": {"config", "errors"},
     **{room: GROUND for room in TOOLKITS},
     **{room: GROUND | TOOLKITS for room in WORKSHOPS},
     "methods": GROUND | TOOLKITS,
     "training": GROUND | TOOLKITS | WORKSHOPS | {"methods"},
-    "train": GROUND | WORKSHOPS | {"flag_defs", "training"},
-    "evaluate": GROUND | TOOLKITS | WORKSHOPS | {"flag_defs"},
-    "analyze": GROUND | TOOLKITS | WORKSHOPS | {"flag_defs"},
+    "train": GROUND | WORKSHOPS | {"flag_defs", "quiet_start", "training"},
+    "evaluate": GROUND | TOOLKITS | WORKSHOPS | {"flag_defs", "quiet_start"},
+    "analyze": GROUND | TOOLKITS | WORKSHOPS | {"flag_defs", "quiet_start"},
 }
 
 # What only a few modules may know: name -> modules, as paths inside the package.
