@@ -84,7 +84,7 @@ class StageCheckpoints:
         if path is None:
             raise RunError(f"{self.folder / name}: expected a checkpoint; found none")
         try:
-            self._checkpoint.restore(path).assert_consumed()
+            _restore_all(self._checkpoint, path)
         except _READ_ERRORS as error:
             raise RunError(f"{path}: {_explain(error)}") from None
 
@@ -109,10 +109,32 @@ def restore_parts(folder, name, **parts):
         raise RunError(f"{pathlib.Path(folder) / name}: expected a checkpoint; found none")
     try:
         saved = {name: trackable(part.weights) for name, part in parts.items()}
-        status = tf.train.Checkpoint(**saved).restore(path)
-        status.assert_existing_objects_matched().expect_partial()
+        _check_counts(path, parts)
+        status = tf.train.Checkpoint(**saved).restore(path).expect_partial()
+        status.assert_existing_objects_matched()
     except _READ_ERRORS as error:
         raise RunError(f"{path}: {_explain(error)}") from None
+
+
+def _restore_all(checkpoint, path):
+    status = checkpoint.restore(path)
+    try:
+        status.assert_consumed()
+    except AssertionError:
+        status.expect_partial()  # Or TensorFlow lists each missing variable on its own.
+        raise
+
+
+def _check_counts(path, parts):
+    """Raises ValueError if a part was saved with more variables than it has now.
+
+    Variables are matched by place; those behind the last one would be left out silently.
+    """
+    keys = tf.train.load_checkpoint(path).get_variable_to_shape_map()
+    for name, part in parts.items():
+        num_saved = sum(key.startswith(f"{name}/variables/") for key in keys)
+        if num_saved != len(part.weights):
+            raise ValueError(f"{num_saved} variables of {name}, not {len(part.weights)}")
 
 
 _READ_ERRORS = (AssertionError, ValueError, IndexError, tf.errors.OpError)

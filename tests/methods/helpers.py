@@ -35,7 +35,7 @@ class TinyEncoder(keras.Model):
     def __init__(self, batch_norm="separate", feature_dim=4, **kwargs):
         super().__init__(**kwargs)
         self.feature_dim = feature_dim
-        self.conv = keras.layers.Conv2D(feature_dim, 3, padding="same", use_bias=False)
+        self.conv = keras.layers.Conv2D(feature_dim, 3, padding="same", use_bias=False, name="conv")
         self.bn = DualBatchNormalization(batch_norm, name="bn")
 
     def build(self, input_shape):

@@ -1,0 +1,144 @@
+"""Checkpoints hold the whole state, keep what they promise, and say what is wrong with a file."""
+
+import numpy as np
+import pytest
+
+from ascl_tf.errors import RunError
+from ascl_tf.training.checkpoints import BEST, LAST, StageCheckpoints, restore_parts
+from tests.methods import helpers
+
+
+@pytest.fixture(scope="module")
+def trained():
+    method = helpers.compile_tiny(helpers.make_method())
+    method.train_step(helpers.make_data())
+    return method
+
+
+@pytest.fixture
+def saved(trained, tmp_path):
+    checkpoints = StageCheckpoints(tmp_path, trained)
+    checkpoints.history.epochs = [{"epoch": 1, "train/loss": 1.5}]
+    checkpoints.history.best_robust_accuracy, checkpoints.history.best_epoch = 12.5, 1
+    checkpoints.history.train_seconds = 3.25
+    checkpoints.save(LAST)
+    return tmp_path
+
+
+def _fresh(config=helpers.TINY):
+    method = helpers.compile_tiny(helpers.make_method(config))
+    for variable in helpers.state(method):
+        variable.assign(np.zeros(variable.shape))
+    return method
+
+
+def _everything(method):
+    metrics = [v for metric in method.metrics for v in metric.variables]
+    return [v.numpy().tobytes() for v in [*helpers.state(method), *_slots(method), *metrics]]
+
+
+def _slots(method):
+    return method.optimizer.variables
+
+
+def test_restored_state_is_the_saved_one_bit_for_bit(trained, saved):
+    method = _fresh()
+    assert _everything(method) != _everything(trained)
+    checkpoints = StageCheckpoints(saved, method)
+    checkpoints.restore(LAST)
+    assert _everything(method) == _everything(trained)
+    assert checkpoints.step == 1
+    assert checkpoints.history.to_json() == {
+        "epochs": [{"epoch": 1, "train/loss": 1.5}],
+        "best_robust_accuracy": 12.5,
+        "best_epoch": 1,
+        "train_seconds": 3.25,
+    }
+
+
+def test_state_covers_both_branches_momentum_and_metrics(trained):
+    paths = [v.path for v in [*helpers.state(trained), *_slots(trained)]]
+    for part in ("clean/moving_mean", "adversarial/moving_variance", "momentum", "iteration"):
+        assert any(part in path for path in paths), part
+    assert any(np.any(v.numpy()) for v in _slots(trained) if "momentum" in v.path)
+    assert any(v.numpy() for metric in trained.metrics for v in metric.variables)
+
+
+def test_two_last_and_one_best_are_kept(trained, tmp_path):
+    checkpoints = StageCheckpoints(tmp_path, trained)
+    step = trained.optimizer.iterations.numpy()
+    for number in (5, 6, 7):
+        trained.optimizer.iterations.assign(number)
+        checkpoints.save(LAST)
+        checkpoints.save(BEST)
+    trained.optimizer.iterations.assign(step)
+    kept = {n: sorted(f.name for f in (tmp_path / n).glob("*.index")) for n in (LAST, BEST)}
+    assert kept == {LAST: ["ckpt-6.index", "ckpt-7.index"], BEST: ["ckpt-7.index"]}
+
+
+def test_absent_checkpoint_is_named(trained, tmp_path):
+    checkpoints = StageCheckpoints(tmp_path, trained)
+    assert not checkpoints.has(LAST)
+    with pytest.raises(RunError, match=r"last: expected a checkpoint; found none"):
+        checkpoints.restore(LAST)
+    with pytest.raises(RunError, match=r"best: expected a checkpoint; found none"):
+        restore_parts(tmp_path, BEST, encoder=trained.encoder)
+
+
+def test_parts_are_restored_and_the_rest_is_left(trained, saved):
+    method = _fresh()
+    restore_parts(saved, LAST, encoder=method.encoder, linear_head=method.linear_head)
+    for have, want in zip(helpers.state(method), helpers.state(trained), strict=True):
+        expected = 0.0 if "projection_head" in have.path else want.numpy()
+        np.testing.assert_array_equal(have.numpy(), expected, err_msg=have.path)
+    assert not np.any(_slots(method)[0].numpy())
+
+
+OTHER_NETWORKS = {
+    "shared batch norm": helpers.TINY.replace(batch_norm="shared"),
+    "other projections": helpers.TINY.replace(projection_dim=5),
+    "no projection head": helpers.TINY.replace(method="at"),
+}
+
+
+@pytest.mark.parametrize("config", OTHER_NETWORKS.values(), ids=OTHER_NETWORKS.keys())
+def test_checkpoint_of_another_network_is_refused_in_one_line(saved, config):
+    checkpoints = StageCheckpoints(saved, _fresh(config))
+    _check_one_line(lambda: checkpoints.restore(LAST))
+
+
+def test_parts_of_another_network_are_refused_in_one_line(saved):
+    method = _fresh(helpers.TINY.replace(batch_norm="shared"))
+    _check_one_line(lambda: restore_parts(saved, LAST, encoder=method.encoder))
+
+
+def _check_one_line(restore):
+    with pytest.raises(RunError, match="expected a whole checkpoint of this network; found") as e:
+        restore()
+    assert "ckpt-1" in str(e.value) and len(str(e.value).splitlines()) == 1
+
+
+def _data_file(folder):
+    (path,) = (folder / LAST).glob("*.data-*")
+    return path
+
+
+def test_flipped_bits_are_found(saved):
+    path = _data_file(saved)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    _check_one_line(lambda: StageCheckpoints(saved, _fresh()).restore(LAST))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
+def test_truncated_file_is_found(saved, share):
+    path = _data_file(saved)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    _check_one_line(lambda: StageCheckpoints(saved, _fresh()).restore(LAST))
+
+
+def test_truncated_index_is_found(saved):
+    (path,) = (saved / LAST).glob("*.index")
+    path.write_bytes(path.read_bytes()[:40])
+    _check_one_line(lambda: StageCheckpoints(saved, _fresh()).restore(LAST))

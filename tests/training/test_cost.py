@@ -1,0 +1,48 @@
+"""The announced cost of a step against SPEC's count, and durations in words."""
+
+import pytest
+
+from ascl_tf.config import Config
+from ascl_tf.training import cost
+from tests.methods import helpers
+
+ASCL = Config()
+AT = ASCL.replace(lambda_1=0.0, lambda_2=0.0)
+
+
+def test_units_are_those_of_the_paper_settings():
+    # 10 steps x 2 + 3; the pass for the standard accuracy is ours.
+    assert cost.forward_units(AT) == 23 + 1
+    # 5 steps x 2 views x 2 + 2 views x 3.
+    assert cost.forward_units(AT.replace(lambda_1=0.5)) == 23 + 26 + 1
+    # Clean anchors 2, 5 steps x 2, and 9 for three full passes.
+    assert cost.forward_units(AT.replace(lambda_2=0.2)) == 23 + 21 + 1
+    assert cost.forward_units(ASCL) == 23 + 26 + 21 + 1
+
+
+@pytest.mark.parametrize(
+    "changes, units",
+    [
+        ({"method": "standard"}, 4),
+        ({"method": "at"}, 24),
+        ({"method": "trades"}, 27),
+        ({"method": "mart"}, 27),
+        ({"lambda_2": 0.0, "cl_mode": "a2s"}, 24 + 13),
+    ],
+)
+def test_units_of_the_other_methods(changes, units):
+    assert cost.forward_units(ASCL.replace(**changes)) == units
+
+
+def test_estimate_grows_with_the_number_of_images():
+    method = helpers.make_method(helpers.TINY.replace(method="standard"))
+    seconds = cost.seconds_per_epoch(method, method.config, helpers.IMAGE_SHAPE, 10**9)
+    assert seconds > 1.0
+
+
+@pytest.mark.parametrize(
+    "seconds, text",
+    [(3.2, "3 s"), (119, "119 s"), (121, "2 min"), (7199, "120 min"), (21960, "6.1 h")],
+)
+def test_durations_are_in_words(seconds, text):
+    assert cost.describe_duration(seconds) == text
