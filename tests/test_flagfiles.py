@@ -19,11 +19,6 @@ BASE = [path for path in FLAGFILES if path.startswith("flags/base/")]
 ROWS = [path for path in FLAGFILES if path not in BASE]
 
 
-def _with_header(paths):
-    mark = pytest.mark.xfail(strict=True, reason="has no header yet")
-    return [pytest.param(p, marks=mark) if p == "flags/quickstart.flags" else p for p in paths]
-
-
 @pytest.fixture(autouse=True)
 def _in_the_repository_root(monkeypatch):
     # absl looks a nested flagfile up from the working directory.
@@ -88,12 +83,12 @@ def test_settles_nothing_of_a_machine(path):
     assert (config.workdir, config.data_dir, config.num_replicas) == ("", "", 0)
 
 
-@pytest.mark.parametrize("path", _with_header(FLAGFILES))
+@pytest.mark.parametrize("path", FLAGFILES)
 def test_begins_with_what_it_is(path):
     assert re.match(r"# \w", _text(path))
 
 
-@pytest.mark.parametrize("path", _with_header(ROWS))
+@pytest.mark.parametrize("path", ROWS)
 def test_header_gives_its_command(path):
     header = _text(path).split("\n--")[0]
     assert all(line.startswith("# ") for line in header.splitlines() if line)
