@@ -1,0 +1,121 @@
+"""What stands in TensorBoard, and the guards between steps."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from ascl_tf.errors import RunError
+from ascl_tf.training import callbacks, run
+from ascl_tf.training.workdir import WorkDirectory
+from tests.methods import helpers
+from tests.training.worlds import make_tiny_world
+
+LOG_EVERY, NUM_STEPS = 3, 8
+
+
+@pytest.fixture(scope="module")
+def run_of_two_epochs(tmp_path_factory):
+    """Returns the event files of an ASCL run, and the losses of its steps, one by one."""
+    losses, path = [], tmp_path_factory.mktemp("run")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        config = make_tiny_world(monkeypatch).replace(epochs=2, log_every=LOG_EVERY)
+        means_before = {}
+
+        def keep_losses(self, batch, logs=None):
+            # Keras' logs are means since the epoch began.
+            means = {name: float(logs[name]) for name in logs}
+            before = means_before if batch else dict.fromkeys(means, 0.0)
+            losses.append({k: means[k] * (batch + 1) - before[k] * batch for k in means})
+            means_before.update(means)
+
+        monkeypatch.setattr(callbacks.StopOnNonFinite, "on_train_batch_end", keep_losses)
+        run.run_stages(config, "pretrain", WorkDirectory(path))
+    folder = str(path / "tensorboard" / "pretrain")
+    accumulator = EventAccumulator(folder, size_guidance={"tensors": 0, "images": 0})
+    accumulator.Reload()
+    return accumulator, losses
+
+
+def _scalars(accumulator, tag):
+    return {e.step: float(tf.make_ndarray(e.tensor_proto)) for e in accumulator.Tensors(tag)}
+
+
+@pytest.mark.parametrize("name", ["loss", "at_loss", "cl_loss", "ascl_loss", "gradient_norm"])
+def test_scalars_are_means_over_the_steps_since_the_last_ones(run_of_two_epochs, name):
+    accumulator, losses = run_of_two_epochs
+    values = [step[name] for step in losses]
+    assert len(values) == NUM_STEPS and len(set(values)) == NUM_STEPS
+    # Written every third step and at the end of each epoch of four.
+    expected = {3: values[:3], 4: values[3:4], 6: values[4:6], 8: values[6:8]}
+    written = _scalars(accumulator, f"train/{name}")
+    assert written == pytest.approx({s: np.mean(v) for s, v in expected.items()}, rel=1e-4)
+
+
+def test_every_quantity_is_written(run_of_two_epochs):
+    tags = set(run_of_two_epochs[0].Tags()["tensors"])
+    names = ["update_norm", "standard_accuracy", "robust_accuracy", "projection_std"]
+    expected = {f"train/{name}" for name in [*names, "learning_rate"]}
+    expected |= {"val/standard_accuracy", "val/robust_accuracy"}
+    for branch in ("clean", "adversarial"):
+        expected.add(f"batch_norm/{branch}/mean_abs_moving_mean")
+        expected.add(f"batch_norm/{branch}/mean_moving_variance")
+    assert expected <= tags
+
+
+def test_learning_rate_is_that_of_the_step(run_of_two_epochs):
+    rates = _scalars(run_of_two_epochs[0], "train/learning_rate")
+    # 60 % of two epochs rounds to one, 80 % to two.
+    expected = {s: 0.05 * (0.1 if s >= 4 else 1.0) * (0.1 if s >= 8 else 1.0) for s in rates}
+    assert rates == pytest.approx(expected, rel=1e-6)
+
+
+def test_pictures_of_views_and_perturbations_are_written(run_of_two_epochs):
+    accumulator, _ = run_of_two_epochs
+    expected = {f"views/{n}" for n in ("images", "stacked_views", "images_at", "views_cl")}
+    expected |= {f"perturbations/{n}" for n in ("images_at", "views_cl", "images_ascl")}
+    assert expected <= set(accumulator.Tags()["tensors"])
+    steps = [event.step for event in accumulator.Tensors("perturbations/images_at")]
+    assert steps == [4, 8]
+    width, height, png = tf.make_ndarray(accumulator.Tensors("views/views_cl")[0].tensor_proto)
+    # Eight images of 8 x 8 in two rows: view 0, view 1.
+    assert (int(width), int(height)) == (64, 16)
+    assert tf.image.decode_png(png).shape == (16, 64, 3)
+
+
+@pytest.mark.parametrize("num_images, columns, rows", [(8, 8, 1), (16, 8, 2), (3, 3, 1)])
+def test_picture_shows_images_side_by_side_row_after_row(num_images, columns, rows):
+    images = np.arange(num_images, dtype=np.float32)[:, None, None, None] * np.ones((1, 2, 3, 3))
+    picture = callbacks.image_grid(tf.constant(images)).numpy()
+    assert picture.shape == (1, 2 * rows, 3 * columns, 3)
+    for i in range(num_images):
+        row, column = divmod(i, columns)
+        tile = picture[0, 2 * row : 2 * row + 2, 3 * column : 3 * column + 3]
+        np.testing.assert_array_equal(tile, images[i])
+
+
+def test_perturbations_are_drawn_from_black_over_grey_to_white():
+    written = {}
+    method = helpers.compile_tiny(helpers.make_method(helpers.TINY.replace(method="at")))
+    natural = tf.fill([3, 8, 8, 3], 0.5)
+    shift = tf.constant([-1.0, 0.0, 1.0])[:, None, None, None] * float(method.config.epsilon)
+    pictures = callbacks.TensorBoardPictures(None, helpers.make_dataset(), num_epochs=1)
+    pictures.set_model(method)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(tf.summary, "image", lambda tag, p, **_: written.update({tag: p}))
+        pictures._write_perturbations({"images": natural}, {"images_at": natural + shift})
+    picture = written["perturbations/images_at"].numpy()[0]
+    columns = [picture[:, 8 * i : 8 * i + 8] for i in range(3)]
+    for tile, value in zip(columns, (0.0, 0.5, 1.0), strict=True):
+        np.testing.assert_allclose(tile, value, atol=1e-5)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_run_stops_at_the_step_and_names_the_terms(bad):
+    guard = callbacks.StopOnNonFinite()
+    method = helpers.compile_tiny(helpers.make_method(helpers.TINY.replace(method="standard")))
+    method.optimizer.iterations.assign(17)
+    guard.set_model(method)
+    guard.on_train_batch_end(0, {"loss": 1.0, "cl_loss": 0.0})
+    with pytest.raises(RunError, match=r"step 17: .* in cl_loss, loss\. The last checkpoint"):
+        guard.on_train_batch_end(1, {"cl_loss": bad, "at_loss": 1.0, "loss": bad})

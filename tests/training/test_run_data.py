@@ -1,0 +1,147 @@
+"""Which images a run trains, validates and tests on."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from ascl_tf.data import datasets
+from ascl_tf.errors import RunError
+from ascl_tf.training import run_data
+from tests.methods import helpers
+
+
+@pytest.fixture
+def loaded(monkeypatch):
+    """Sixty training and twelve test images in place of any data set; what was asked for."""
+    requests = []
+
+    def load_dataset(name, split, **settings):
+        requests.append((name, split, settings))
+        return helpers.make_dataset(60 if split == "train" else 12, seed=len(name))
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    return requests
+
+
+CONFIG = helpers.TINY.replace(dataset="noise", validation_fraction=0.2)
+
+
+def _rows(dataset):
+    return {image.tobytes() for image in dataset.images}
+
+
+def _counts(dataset):
+    return [int(np.sum(dataset.labels == label)) for label in range(-1, helpers.NUM_CLASSES)]
+
+
+def test_validation_is_cut_off_balanced_and_disjoint(loaded):
+    train, validation = run_data.load_training_data(CONFIG)
+    assert _counts(train) == [0, 16, 16, 16] and _counts(validation) == [0, 4, 4, 4]
+    assert not _rows(train) & _rows(validation)
+    assert len(_rows(train) | _rows(validation)) == 60
+
+
+def test_no_validation_where_none_is_asked_for(loaded):
+    train, validation = run_data.load_training_data(CONFIG.replace(validation_fraction=0.0))
+    assert validation is None and len(train) == 60
+
+
+def test_seed_decides_which_images_validate(loaded):
+    cuts = [run_data.load_training_data(CONFIG.replace(seed=s))[1] for s in (1, 1, 2)]
+    assert _rows(cuts[0]) == _rows(cuts[1]) != _rows(cuts[2])
+
+
+def test_fewer_training_and_validation_images(loaded):
+    config = CONFIG.replace(num_train_images=30, num_validation_images=3)
+    train, validation = run_data.load_training_data(config)
+    assert _counts(train) == [0, 8, 8, 8] and _counts(validation) == [0, 1, 1, 1]
+
+
+def test_labeled_fraction_hides_labels_in_training_only(loaded):
+    train, validation = run_data.load_training_data(CONFIG.replace(labeled_fraction=0.25))
+    assert _counts(train) == [36, 4, 4, 4] and _counts(validation) == [0, 4, 4, 4]
+
+
+def test_unlabelled_images_join_behind_the_labelled_ones(loaded):
+    config = CONFIG.replace(unlabeled_dataset="more noise")
+    train, _ = run_data.load_training_data(config)
+    joined = run_data.with_unlabeled_images(config, train)
+    assert _counts(joined) == [60, 16, 16, 16]
+    np.testing.assert_array_equal(joined.images[: len(train)], train.images)
+    assert loaded[-1][:2] == ("more noise", "train")
+    assert run_data.with_unlabeled_images(CONFIG, train) is train
+
+
+def test_unlabelled_stl10_is_its_unlabelled_split(loaded):
+    config = CONFIG.replace(unlabeled_dataset="stl10")
+    run_data.with_unlabeled_images(config, run_data.load_training_data(config)[0])
+    assert loaded[-1][:2] == ("stl10", "unlabelled")
+
+
+def test_test_set_is_whole_or_its_first_images(loaded):
+    whole = run_data.load_test_data(CONFIG)
+    first = run_data.load_test_data(CONFIG.replace(num_images=5))
+    assert len(whole) == 12 and loaded[0][1] == "test"
+    np.testing.assert_array_equal(first.images, whole.images[:5])
+
+
+def test_more_test_images_than_there_are_is_refused(loaded):
+    with pytest.raises(RunError, match=r"--num_images: expected at most the 12 .* found 13"):
+        run_data.load_test_data(CONFIG.replace(num_images=13))
+
+
+def test_settings_reach_the_loader(loaded):
+    run_data.load_test_data(CONFIG.replace(data_dir="here", download=True, image_size=16))
+    run_data.load_test_data(CONFIG)
+    settings = [request[2] for request in loaded]
+    assert settings[0] == {"data_dir": "here", "download": True, "image_size": 16}
+    assert settings[1] == {"data_dir": None, "download": False, "image_size": None}
+
+
+@pytest.mark.parametrize("at_hand, name", [(True, "cifar10"), (False, "bundled")])
+def test_auto_takes_cifar10_where_it_is_and_says_so_where_not(monkeypatch, capsys, at_hand, name):
+    monkeypatch.setattr(datasets, "is_available", lambda *args, **kwargs: at_hand)
+    assert run_data.resolve_dataset_name(CONFIG.replace(dataset="auto")).dataset == name
+    said = capsys.readouterr().out
+    assert said == "" if at_hand else said.startswith("notice: CIFAR-10 is not at hand; using")
+
+
+def test_named_data_set_is_taken_as_it_is(capsys):
+    config = CONFIG.replace(dataset="bundled")
+    assert run_data.resolve_dataset_name(config) == config
+    assert capsys.readouterr().out == ""
+
+
+def test_auto_with_download_is_cifar10(monkeypatch):
+    monkeypatch.setattr(datasets, "is_available", lambda *args, **kwargs: False)
+    config = CONFIG.replace(dataset="auto", download=True)
+    assert run_data.resolve_dataset_name(config).dataset == "cifar10"
+
+
+def _return(monkeypatch, dataset):
+    monkeypatch.setattr(datasets, "load_dataset", lambda *args, **kwargs: dataset)
+
+
+def test_data_set_without_labels_is_refused(monkeypatch):
+    dataset = helpers.make_dataset()
+    labels = np.full_like(dataset.labels, -1)
+    _return(monkeypatch, dataclasses.replace(dataset, labels=labels, num_classes=0, class_names=()))
+    with pytest.raises(RunError, match=r"--dataset=noise: expected "):
+        run_data.load_training_data(CONFIG)
+    with pytest.raises(RunError, match=r"expected labels, which --method=ascl needs; found none"):
+        run_data.load_training_data(CONFIG.replace(validation_fraction=0.0))
+
+
+def test_images_too_small_for_the_encoder_are_refused(monkeypatch):
+    dataset = helpers.make_dataset()
+    _return(monkeypatch, dataclasses.replace(dataset, images=dataset.images[:, :7]))
+    with pytest.raises(RunError, match=r"at least 8 x 8 pixels; found 7 x 8"):
+        run_data.load_test_data(CONFIG)
+
+
+def test_steps_of_an_epoch_are_whole_batches():
+    dataset = helpers.make_dataset(23)
+    assert run_data.num_steps_per_epoch(CONFIG.replace(global_batch_size=6), dataset) == 3
+    with pytest.raises(RunError, match="--global_batch_size"):
+        run_data.num_steps_per_epoch(CONFIG.replace(global_batch_size=24), dataset)
