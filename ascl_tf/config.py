@@ -7,13 +7,25 @@ tools and tests of flagfiles stay fast.
 
 import dataclasses
 import json
-import math
 from typing import Any
 
 from ascl_tf.errors import ConfigError, RunError
+from ascl_tf.settings import (
+    ALL,
+    EVALUATE,
+    EXPORT,
+    FINETUNE,
+    PRETRAIN,
+    RADIUS_HELP,
+    STAGES,
+    Fraction,
+    check_setting,
+    setting,
+    value_from_json,
+)
 
-PRETRAIN, FINETUNE, EVALUATE, EXPORT, ALL = "pretrain", "finetune", "evaluate", "export", "all"
-STAGES = (PRETRAIN, FINETUNE, EVALUATE, EXPORT)
+__all__ = ["ALL", "EVALUATE", "EXPORT", "FINETUNE", "PRETRAIN", "STAGES", "Fraction", "setting"]
+
 TRAINING_STAGES = (PRETRAIN, FINETUNE)
 
 ONE_SHOT_METHODS = ("standard", "at", "trades", "mart")
@@ -22,66 +34,7 @@ FINETUNE_MODES = ("laf", "lsf", "fsf", "faf")
 ATTACK_SOURCES = ("ce", "cl", "ascl")
 
 
-class Fraction(float):
-    """A float that remembers how it was written, such as 8/255."""
-
-    text: str
-
-    def __new__(cls, value: "str | float") -> "Fraction":
-        if isinstance(value, Fraction):
-            return value
-        text = str(value).strip()
-        number = super().__new__(cls, _parse_fraction(text))
-        number.text = text
-        return number
-
-    def __repr__(self) -> str:
-        return self.text
-
-    __str__ = __repr__
-
-    def __getnewargs__(self) -> tuple[str]:  # type: ignore[override]  # Pickled as its text.
-        return (self.text,)
-
-
-def _parse_fraction(text: str) -> float:
-    numerator, slash, denominator = text.partition("/")
-    try:
-        value = float(numerator) / (float(denominator) if slash else 1.0)
-    except (ValueError, ZeroDivisionError):
-        raise ValueError(f"expected a number or a fraction such as 8/255; found {text!r}") from None
-    if not math.isfinite(value):
-        raise ValueError(f"expected a finite number; found {text!r}")
-    return value
-
-
-def setting(
-    default: Any,
-    help: str,
-    *,
-    stages: tuple[str, ...] = STAGES,
-    choices: tuple[str, ...] | None = None,
-    above: float | None = None,
-    minimum: float | None = None,
-    maximum: float | None = None,
-    is_identity: bool = True,
-) -> Any:
-    """Returns a dataclass field that carries what flags and checks need.
-
-    Args:
-        stages: the stages whose results depend on this field.
-        choices: the allowed values of a closed choice.
-        above, minimum, maximum: bounds; `above` is exclusive.
-        is_identity: whether a run with another value is another run. Where files lie
-            and how often progress is written are no part of a run's identity.
-    """
-    bounds = {"above": above, "minimum": minimum, "maximum": maximum}
-    metadata = {"help": help, "stages": stages, "choices": choices, "bounds": bounds}
-    return dataclasses.field(default=default, metadata={**metadata, "is_identity": is_identity})
-
-
 _PRE, _FINE, _TRAIN = (PRETRAIN,), (FINETUNE,), TRAINING_STAGES
-_RADIUS_HELP = "as a fraction such as 8/255, in [0, 1] pixel units"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,23 +60,33 @@ class DataConfig:
         0, "Use a class-balanced part of the training images; 0: all.", stages=_TRAIN, minimum=0
     )
     validation_fraction: float = setting(
-        0.1, "Share of the training images held out for validation, class-balanced, by seed.",
-        stages=_TRAIN, minimum=0.0, maximum=0.9,
+        0.1,
+        "Share of the training images held out for validation, class-balanced, by seed.",
+        stages=_TRAIN,
+        minimum=0.0,
+        maximum=0.9,
     )
     labeled_fraction: float = setting(
-        1.0, "Share of the training images that keep their label; the rest is unlabelled.",
-        stages=_TRAIN, above=0.0, maximum=1.0,
+        1.0,
+        "Share of the training images that keep their label; the rest is unlabelled.",
+        stages=_TRAIN,
+        above=0.0,
+        maximum=1.0,
     )
     unlabeled_dataset: str = setting(
-        "", "Data set, as in --dataset, whose training images are added without labels.",
+        "",
+        "Data set, as in --dataset, whose training images are added without labels.",
         stages=_PRE,
     )
     weak_augmentation: str = setting(
-        "crop_flip", "Augmentation of the image that the adversarial terms perturb.",
-        stages=_PRE, choices=("crop_flip", "none"),
+        "crop_flip",
+        "Augmentation of the image that the adversarial terms perturb.",
+        stages=_PRE,
+        choices=("crop_flip", "none"),
     )
     gaussian_blur: bool = setting(
-        False, "Blur strong views (SimCLR's on larger images); needs tensorflow-addons.",
+        False,
+        "Blur strong views (SimCLR's on larger images); needs tensorflow-addons.",
         stages=_PRE,
     )
 
@@ -136,7 +99,8 @@ class ModelConfig:
     width: int = setting(64, "Channels of the first stage; 64 is the paper's.", minimum=1)
     projection_dim: int = setting(128, "Width of the projections.", stages=_PRE, minimum=1)
     batch_norm: str = setting(
-        "separate", "Batch-norm sets for clean and adversarial images: one each, or one for both.",
+        "separate",
+        "Batch-norm sets for clean and adversarial images: one each, or one for both.",
         choices=("separate", "shared"),
     )
 
@@ -147,12 +111,16 @@ class ObjectiveConfig:
 
     method: str = setting("ascl", "Method of pre-training.", choices=METHODS)
     lambda_1: float = setting(
-        0.5, "Weight of the self-supervised contrastive term; 0 leaves it out.",
-        stages=_PRE, minimum=0.0,
+        0.5,
+        "Weight of the self-supervised contrastive term; 0 leaves it out.",
+        stages=_PRE,
+        minimum=0.0,
     )
     lambda_2: float = setting(
-        0.2, "Weight of the supervised adversarial contrastive term; 0 leaves it out.",
-        stages=_PRE, minimum=0.0,
+        0.2,
+        "Weight of the supervised adversarial contrastive term; 0 leaves it out.",
+        stages=_PRE,
+        minimum=0.0,
     )
     temperature: float = setting(
         0.5, "Divisor of the similarities in the contrastive terms.", stages=_PRE, above=0.0
@@ -163,21 +131,25 @@ class ObjectiveConfig:
     trades_beta: float = setting(
         6.0, "Weight of the KL term in TRADES.", stages=_TRAIN, minimum=0.0
     )
-    mart_beta: float = setting(
-        5.0, "Weight of the KL term in MART.", stages=_PRE, minimum=0.0
-    )
+    mart_beta: float = setting(5.0, "Weight of the KL term in MART.", stages=_PRE, minimum=0.0)
     cl_mode: str = setting(
-        "a2a", "Views of the self-supervised term: both adversarial (a2a), one adversarial and "
+        "a2a",
+        "Views of the self-supervised term: both adversarial (a2a), one adversarial and "
         "one clean (a2s), or the mean of the clean and the a2a loss (ds).",
-        stages=_PRE, choices=("a2a", "a2s", "ds"),
+        stages=_PRE,
+        choices=("a2a", "a2s", "ds"),
     )
     ascl_denominator: str = setting(
-        "joint", "Denominator of eq. 9: clean and adversarial, only clean, or only adversarial.",
-        stages=_PRE, choices=("joint", "clean", "adversarial"),
+        "joint",
+        "Denominator of eq. 9: clean and adversarial, only clean, or only adversarial.",
+        stages=_PRE,
+        choices=("joint", "clean", "adversarial"),
     )
     ascl_positives: str = setting(
-        "cross", "Positives of eq. 9: adversarial images of the class, or its clean views too.",
-        stages=_PRE, choices=("cross", "all"),
+        "cross",
+        "Positives of eq. 9: adversarial images of the class, or its clean views too.",
+        stages=_PRE,
+        choices=("cross", "all"),
     )
 
 
@@ -186,12 +158,18 @@ class AttackConfig:
     """The attacks inside training (eq. 2)."""
 
     epsilon: Fraction = setting(
-        Fraction("8/255"), f"Radius of the l-infinity ball, {_RADIUS_HELP}.",
-        stages=_TRAIN, above=0.0, maximum=1.0,
+        Fraction("8/255"),
+        f"Radius of the l-infinity ball, {RADIUS_HELP}.",
+        stages=_TRAIN,
+        above=0.0,
+        maximum=1.0,
     )
     step_size: Fraction = setting(
-        Fraction("2/255"), f"Length of one attack step, {_RADIUS_HELP}.",
-        stages=_TRAIN, above=0.0, maximum=1.0,
+        Fraction("2/255"),
+        f"Length of one attack step, {RADIUS_HELP}.",
+        stages=_TRAIN,
+        above=0.0,
+        maximum=1.0,
     )
     num_steps_at: int = setting(
         10, "Attack steps of the classification term.", stages=_PRE, minimum=0
@@ -203,16 +181,22 @@ class AttackConfig:
         5, "Attack steps of the supervised contrastive term.", stages=_PRE, minimum=0
     )
     attack_source_at: str = setting(
-        "ce", "Loss that the classification term's attack raises (under trades, ce means KL).",
-        stages=_PRE, choices=ATTACK_SOURCES,
+        "ce",
+        "Loss that the classification term's attack raises (under trades, ce means KL).",
+        stages=_PRE,
+        choices=ATTACK_SOURCES,
     )
     attack_source_cl: str = setting(
-        "cl", "Loss that the self-supervised term's attack raises.",
-        stages=_PRE, choices=ATTACK_SOURCES,
+        "cl",
+        "Loss that the self-supervised term's attack raises.",
+        stages=_PRE,
+        choices=ATTACK_SOURCES,
     )
     attack_source_ascl: str = setting(
-        "ascl", "Loss that the supervised contrastive term's attack raises.",
-        stages=_PRE, choices=ATTACK_SOURCES,
+        "ascl",
+        "Loss that the supervised contrastive term's attack raises.",
+        stages=_PRE,
+        choices=ATTACK_SOURCES,
     )
 
 
@@ -224,9 +208,7 @@ class TrainingConfig:
     global_batch_size: int = setting(
         512, "Images per step over all replicas.", stages=_TRAIN, minimum=1
     )
-    learning_rate: float = setting(
-        0.1, "Learning rate of pre-training.", stages=_PRE, above=0.0
-    )
+    learning_rate: float = setting(0.1, "Learning rate of pre-training.", stages=_PRE, above=0.0)
     decay_at: str = setting(
         "0.6,0.8",
         "Shares of the epochs, separated by commas, at which the learning rate of pre-training "
@@ -234,16 +216,20 @@ class TrainingConfig:
         stages=_PRE,
     )
     warmup_epochs: float = setting(
-        0.0, "Epochs over which pre-training's learning rate rises linearly from 0.",
-        stages=_PRE, minimum=0.0,
+        0.0,
+        "Epochs over which pre-training's learning rate rises linearly from 0.",
+        stages=_PRE,
+        minimum=0.0,
     )
     momentum: float = setting(0.9, "Momentum of SGD.", stages=_TRAIN, minimum=0.0, maximum=0.9999)
     weight_decay: float = setting(
         2e-4, "Coupled weight decay, added to the gradient.", stages=_TRAIN, minimum=0.0
     )
     weight_decay_on: str = setting(
-        "all", "Variables that decay: all trainable ones (as in PyTorch's SGD), or kernels only.",
-        stages=_TRAIN, choices=("all", "kernels"),
+        "all",
+        "Variables that decay: all trainable ones (as in PyTorch's SGD), or kernels only.",
+        stages=_TRAIN,
+        choices=("all", "kernels"),
     )
 
 
@@ -252,19 +238,26 @@ class FinetuneConfig:
     """Fine-tuning (Table 7)."""
 
     finetune: str = setting(
-        "laf", "What is trained on which images: linear layer or everything (l, f), on standard "
-        "or adversarial images (s, a).", stages=STAGES[1:], choices=FINETUNE_MODES,
+        "laf",
+        "What is trained on which images: linear layer or everything (l, f), on standard "
+        "or adversarial images (s, a).",
+        stages=STAGES[1:],
+        choices=FINETUNE_MODES,
     )
     pretrained: str = setting(
         "", "Work directory of the pre-training; empty: this run's own.", stages=_FINE
     )
     encoder_checkpoint: str = setting(
-        "last", "Checkpoint that fine-tuning starts from; random: an untrained encoder.",
-        stages=_FINE, choices=("last", "best", "random"),
+        "last",
+        "Checkpoint that fine-tuning starts from; random: an untrained encoder.",
+        stages=_FINE,
+        choices=("last", "best", "random"),
     )
     finetune_epochs: int = setting(
-        0, "Epochs of fine-tuning; 0: the paper's 10 (linear layer) or 25 (everything).",
-        stages=_FINE, minimum=0,
+        0,
+        "Epochs of fine-tuning; 0: the paper's 10 (linear layer) or 25 (everything).",
+        stages=_FINE,
+        minimum=0,
     )
     finetune_learning_rate: float = setting(
         0.1, "Learning rate of fine-tuning.", stages=_FINE, above=0.0
@@ -272,9 +265,7 @@ class FinetuneConfig:
     finetune_loss: str = setting(
         "trades", "Loss of laf and faf.", stages=_FINE, choices=("trades", "ce")
     )
-    finetune_num_steps: int = setting(
-        10, "Attack steps of laf and faf.", stages=_FINE, minimum=0
-    )
+    finetune_num_steps: int = setting(10, "Attack steps of laf and faf.", stages=_FINE, minimum=0)
     finetune_augmentation: str = setting(
         "crop_flip", "Augmentation in fine-tuning.", stages=_FINE, choices=("crop_flip", "none")
     )
@@ -285,23 +276,34 @@ class EvaluationConfig:
     """Validation while training, and evaluation at the end."""
 
     protocol: str = setting(
-        "standard,pgd20,cleverhans_pgd20", "Protocols of the evaluation, separated by commas.",
-        stages=(EVALUATE,), is_identity=False,
+        "standard,pgd20,cleverhans_pgd20",
+        "Protocols of the evaluation, separated by commas.",
+        stages=(EVALUATE,),
+        is_identity=False,
     )
     num_images: int = setting(
-        0, "Evaluate the first so many test images; 0: all.",
-        stages=(EVALUATE,), minimum=0, is_identity=False,
+        0,
+        "Evaluate the first so many test images; 0: all.",
+        stages=(EVALUATE,),
+        minimum=0,
+        is_identity=False,
     )
     evaluation_batch_size: int = setting(
-        250, "Images per evaluation batch; changes no number.",
-        stages=STAGES[:3], minimum=1, is_identity=False,
+        250,
+        "Images per evaluation batch; changes no number.",
+        stages=STAGES[:3],
+        minimum=1,
+        is_identity=False,
     )
     validation_protocol: str = setting(
         "pgd20", "Protocol whose robust accuracy selects the best checkpoint.", stages=_TRAIN
     )
     export_checkpoint: str = setting(
-        "best", "Checkpoint of the classifier that is exported.",
-        stages=(EXPORT,), choices=("best", "last"), is_identity=False,
+        "best",
+        "Checkpoint of the classifier that is exported.",
+        stages=(EXPORT,),
+        choices=("best", "last"),
+        is_identity=False,
     )
     num_validation_images: int = setting(
         0, "Validate on the first so many held-out images; 0: all.", stages=_TRAIN, minimum=0
@@ -319,19 +321,28 @@ class RunConfig:
         "", "Folder of the run; empty: runs/<dataset>_<method>.", is_identity=False
     )
     num_replicas: int = setting(
-        0, "Devices to train on; 0: all GPUs, or the CPU.",
-        stages=_TRAIN, minimum=0, is_identity=False,
+        0,
+        "Devices to train on; 0: all GPUs, or the CPU.",
+        stages=_TRAIN,
+        minimum=0,
+        is_identity=False,
     )
     seed: int = setting(
         0, "Seed of initial weights, data order, views and attacks.", minimum=0, maximum=2**31 - 1
     )
     checkpoint_every: int = setting(
-        200, "Save after every so many steps, and after each epoch.",
-        stages=_TRAIN, minimum=1, is_identity=False,
+        200,
+        "Save after every so many steps, and after each epoch.",
+        stages=_TRAIN,
+        minimum=1,
+        is_identity=False,
     )
     log_every: int = setting(
-        10, "Write TensorBoard scalars after every so many steps.",
-        stages=_TRAIN, minimum=1, is_identity=False,
+        10,
+        "Write TensorBoard scalars after every so many steps.",
+        stages=_TRAIN,
+        minimum=1,
+        is_identity=False,
     )
     smoke: bool = setting(
         False, "Shrink everything to seconds: few images, two steps, a narrow network."
@@ -339,21 +350,33 @@ class RunConfig:
 
 
 SECTIONS = (
-    RunConfig, DataConfig, ModelConfig, ObjectiveConfig, AttackConfig, TrainingConfig,
-    FinetuneConfig, EvaluationConfig,
+    RunConfig,
+    DataConfig,
+    ModelConfig,
+    ObjectiveConfig,
+    AttackConfig,
+    TrainingConfig,
+    FinetuneConfig,
+    EvaluationConfig,
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(
-    EvaluationConfig, FinetuneConfig, TrainingConfig, AttackConfig, ObjectiveConfig, ModelConfig,
-    DataConfig, RunConfig,
+    EvaluationConfig,
+    FinetuneConfig,
+    TrainingConfig,
+    AttackConfig,
+    ObjectiveConfig,
+    ModelConfig,
+    DataConfig,
+    RunConfig,
 ):
     """All settings of a run, flat: a field is a flag of the same name."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            _check_field(field, getattr(self, field.name))
+            check_setting(field, getattr(self, field.name))
         _check_combinations(self)
 
     def replace(self, **changes: Any) -> "Config":
@@ -408,7 +431,7 @@ def config_from_json(text: str, source: str) -> Config:
     unknown = sorted(set(values) - set(fields))
     if unknown:
         raise RunError(f"{source}: expected known settings; found {', '.join(unknown)}")
-    settings = {k: _from_json(fields[k], v, source) for k, v in values.items()}
+    settings = {k: value_from_json(fields[k], v, source) for k, v in values.items()}
     try:
         return Config(**settings)
     except ConfigError as error:
@@ -418,64 +441,29 @@ def config_from_json(text: str, source: str) -> Config:
 def shrink(config: Config) -> Config:
     """Returns the config of `--smoke`: the same path through the code, in seconds."""
     return config.replace(
-        smoke=True, dataset="bundled", image_size=16, num_train_images=48, width=2,
-        projection_dim=8, epochs=1, warmup_epochs=0.0, global_batch_size=16, finetune_epochs=1,
-        num_steps_at=min(config.num_steps_at, 2), num_steps_cl=min(config.num_steps_cl, 2),
+        smoke=True,
+        dataset="bundled",
+        image_size=16,
+        num_train_images=48,
+        width=2,
+        projection_dim=8,
+        epochs=1,
+        warmup_epochs=0.0,
+        global_batch_size=16,
+        finetune_epochs=1,
+        num_steps_at=min(config.num_steps_at, 2),
+        num_steps_cl=min(config.num_steps_cl, 2),
         num_steps_ascl=min(config.num_steps_ascl, 2),
-        finetune_num_steps=min(config.finetune_num_steps, 2), num_images=20,
-        validation_fraction=0.25, num_validation_images=10, validation_protocol="fgsm",
+        finetune_num_steps=min(config.finetune_num_steps, 2),
+        num_images=20,
+        validation_fraction=0.25,
+        num_validation_images=10,
+        validation_protocol="fgsm",
         evaluation_batch_size=20,
         # With fewer labels some of the ten classes would have none among so few images.
         labeled_fraction=max(config.labeled_fraction, 0.5),
         unlabeled_dataset="bundled" if config.unlabeled_dataset else "",
     )
-
-
-def _from_json(field: "dataclasses.Field[Any]", value: Any, source: str) -> Any:
-    expected = type(field.default)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if expected is float and is_number:
-        return float(value)
-    if expected is Fraction and (is_number or isinstance(value, str)):
-        try:
-            return Fraction(value)
-        except ValueError as error:
-            raise RunError(f"{source}: {field.name}: {error}") from None
-    # A bool is an int to Python, but not to a reader of the file.
-    if not isinstance(value, expected) or isinstance(value, bool) != (expected is bool):
-        raise RunError(
-            f"{source}: expected {field.name} to be {expected.__name__}; found {value!r}"
-        )
-    return value
-
-
-def _check_field(field: "dataclasses.Field[Any]", value: Any) -> None:
-    choices, bounds = field.metadata["choices"], field.metadata["bounds"]
-    if choices is not None and value not in choices:
-        raise ConfigError(f"--{field.name}: expected one of {', '.join(choices)}; found {value!r}")
-    if any(bound is not None for bound in bounds.values()):
-        if not (math.isfinite(value) and _is_within(value, **bounds)):
-            hint = f" ({_RADIUS_HELP})" if isinstance(field.default, Fraction) else ""
-            raise ConfigError(
-                f"--{field.name}: expected {_describe(**bounds)}{hint}; found {value}"
-            )
-
-
-def _is_within(
-    value: float, above: float | None, minimum: float | None, maximum: float | None
-) -> bool:
-    return (
-        (above is None or value > above)
-        and (minimum is None or value >= minimum)
-        and (maximum is None or value <= maximum)
-    )
-
-
-def _describe(above: float | None, minimum: float | None, maximum: float | None) -> str:
-    parts = [f"> {above:g}"] if above is not None else []
-    parts += [f">= {minimum:g}"] if minimum is not None else []
-    parts += [f"<= {maximum:g}"] if maximum is not None else []
-    return "a number " + " and ".join(parts)
 
 
 def _check_combinations(config: Config) -> None:

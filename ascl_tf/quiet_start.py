@@ -6,6 +6,7 @@ what it needs inside `quiet_start` first.
 """
 
 import contextlib
+import logging
 import os
 import sys
 
@@ -23,3 +24,5 @@ def quiet_start():
     finally:
         os.dup2(saved, 2)
         os.close(saved)
+        # Each protocol is a function of its own; TensorFlow takes them for retraces of one.
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)

@@ -16,13 +16,14 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = "ascl_tf"
 
 # A room is a file or a folder directly in the package.
-GROUND = {"errors", "config", "randomness"}
+GROUND = {"errors", "settings", "config", "randomness"}
 TOOLKITS = {"data", "models", "losses", "attacks"}
 WORKSHOPS = {"evaluation", "analysis", "export"}
 ALLOWED = {
     PACKAGE: set(),
     "errors": set(),
-    "config": {"errors"},
+    "settings": {"errors"},
+    "config": {"errors", "settings"},
     "randomness": set(),
     "quiet_start": set(),
     "flag_defs": {"config", "errors"},
@@ -47,7 +48,7 @@ CONFINED = {
 }
 
 # Readable without TensorFlow, so that a mistake in flags does not wait for its import.
-WITHOUT_LIBRARIES = ("__init__.py", "config.py", "errors.py")
+WITHOUT_LIBRARIES = ("__init__.py", "config.py", "errors.py", "settings.py")
 
 
 class Import(NamedTuple):

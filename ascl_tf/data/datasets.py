@@ -16,7 +16,7 @@ from tensorflow_datasets.core import read_only_builder, registered
 
 from ascl_tf.data.folder import check_image_folder
 from ascl_tf.data.reading import quiet, read_split
-from ascl_tf.errors import RunError
+from ascl_tf.errors import ConfigError, RunError
 
 AUTO = "auto"
 BUNDLED = "bundled"
@@ -46,7 +46,8 @@ def load_dataset(name, split, *, data_dir=None, download=False, image_size=None)
 
     Raises:
         ValueError: if `image_size` is not positive.
-        RunError: if the set or the split is unknown, absent, unreadable, not 8-bit RGB,
+        ConfigError: if no data set of this name is known.
+        RunError: if the set or the split is absent, unreadable, not 8-bit RGB,
             or of unequal image sizes without `image_size`; and if a download fails.
     """
     if image_size is not None and image_size < 1:
@@ -141,7 +142,7 @@ def _check_known(name, data_dir):
     if base in known:
         return
     near = difflib.get_close_matches(base, [*known, BUNDLED], n=3, cutoff=0.5)
-    raise RunError(
+    raise ConfigError(
         f"--dataset={name}: expected a name that tensorflow-datasets or {_place(data_dir)} "
         f"knows, {FOLDER_PREFIX}/path or {BUNDLED}; found an unknown name"
         + (f" (near it: {', '.join(near)})." if near else ".")

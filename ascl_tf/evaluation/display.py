@@ -33,8 +33,8 @@ def print_records(records, console):
     first = records[0]
     title = Text(f"{first['data_set']}, {first['num_images']} images")
     table = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0))
-    names = ("checkpoint", "protocol", "epsilon") if "checkpoint" in first else (
-        "protocol", "epsilon"
+    names = (
+        ("checkpoint", "protocol", "epsilon") if "checkpoint" in first else ("protocol", "epsilon")
     )
     for name in names:
         table.add_column(name, overflow="fold")
@@ -57,6 +57,5 @@ def _distinct_warnings(records):
         for check in record["checks"]:
             concerned.setdefault((check["name"], check["message"]), []).append(record["protocol"])
     return [
-        f"{name} ({', '.join(dict.fromkeys(by))}): {text}"
-        for (name, text), by in concerned.items()
+        f"{name} ({', '.join(dict.fromkeys(by))}): {text}" for (name, text), by in concerned.items()
     ]

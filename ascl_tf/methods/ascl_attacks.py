@@ -44,7 +44,12 @@ def perturb_for_at(method, views, anchors):
     source = method.config.attack_source_at
     objective = _outer_objective if source == "ce" else _IMAGE_OBJECTIVES[source]
     return _perturb(
-        method, objective, source, views["images"], anchors, views["seed_at"],
+        method,
+        objective,
+        source,
+        views["images"],
+        anchors,
+        views["seed_at"],
         method.config.num_steps_at,
     )
 
@@ -53,7 +58,12 @@ def perturb_for_ascl(method, views, anchors):
     """Returns x + d_ascl, [B, H, W, 3]."""
     source = method.config.attack_source_ascl
     return _perturb(
-        method, _IMAGE_OBJECTIVES[source], source, views["images"], anchors, views["seed_ascl"],
+        method,
+        _IMAGE_OBJECTIVES[source],
+        source,
+        views["images"],
+        anchors,
+        views["seed_ascl"],
         method.config.num_steps_ascl,
     )
 

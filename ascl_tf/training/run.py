@@ -246,4 +246,3 @@ def _announce(config, method, train, steps):
     )
     if seconds * config.epochs > LONG_RUN_SECONDS:
         print(f"notice: for a first run in minutes: --flagfile={QUICKSTART}", flush=True)
-

@@ -1,6 +1,5 @@
 """The images of a run: training and validation part, and the test set."""
 
-
 from ascl_tf.data import datasets, splits
 from ascl_tf.data.pipeline import steps_per_epoch
 from ascl_tf.errors import RunError

@@ -1,7 +1,7 @@
 """The folder that a run leaves behind, and the guard over what it already holds.
 
-    config.json  flags.txt  environment.json
-    checkpoints/<stage>/{last,best}/  tensorboard/<stage>/  results/<stage>.json  export/<stage>/
+config.json  flags.txt  environment.json
+checkpoints/<stage>/{last,best}/  tensorboard/<stage>/  results/<stage>.json  export/<stage>/
 """
 
 import json

@@ -7,7 +7,7 @@ import tensorflow_datasets as tfds
 
 from ascl_tf.data import is_available, load_dataset
 from ascl_tf.data.tfds_layout import complete_or_absent, encode_png, write_tfds_dataset
-from ascl_tf.errors import RunError
+from ascl_tf.errors import ConfigError, RunError
 from tests.common import SHARED
 
 
@@ -107,7 +107,7 @@ def test_absent_set_names_the_flags_that_help(tmp_path):
 
 def test_unknown_name_lists_near_ones(tmp_path):
     message = r"--dataset=cifar11: expected a name.*near it: .*cifar10"
-    with pytest.raises(RunError, match=message):
+    with pytest.raises(ConfigError, match=message):
         load_dataset("cifar11", "train", data_dir=tmp_path, download=True)
 
 

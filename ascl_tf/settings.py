@@ -1,0 +1,121 @@
+"""What a setting is: a dataclass field with default, help, range, and the stages that use it.
+
+The settings themselves are in config.py. No TensorFlow here.
+"""
+
+import dataclasses
+import math
+from typing import Any
+
+from ascl_tf.errors import ConfigError, RunError
+
+PRETRAIN, FINETUNE, EVALUATE, EXPORT, ALL = "pretrain", "finetune", "evaluate", "export", "all"
+STAGES = (PRETRAIN, FINETUNE, EVALUATE, EXPORT)
+RADIUS_HELP = "as a fraction such as 8/255, in [0, 1] pixel units"
+
+
+class Fraction(float):
+    """A float that remembers how it was written, such as 8/255."""
+
+    text: str
+
+    def __new__(cls, value: "str | float") -> "Fraction":
+        if isinstance(value, Fraction):
+            return value
+        text = str(value).strip()
+        number = super().__new__(cls, _parse_fraction(text))
+        number.text = text
+        return number
+
+    def __repr__(self) -> str:
+        return self.text
+
+    __str__ = __repr__
+
+    def __getnewargs__(self) -> tuple[str]:  # type: ignore[override]  # Pickled as its text.
+        return (self.text,)
+
+
+def _parse_fraction(text: str) -> float:
+    numerator, slash, denominator = text.partition("/")
+    try:
+        value = float(numerator) / (float(denominator) if slash else 1.0)
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(f"expected a number or a fraction such as 8/255; found {text!r}") from None
+    if not math.isfinite(value):
+        raise ValueError(f"expected a finite number; found {text!r}")
+    return value
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    stages: tuple[str, ...] = STAGES,
+    choices: tuple[str, ...] | None = None,
+    above: float | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    is_identity: bool = True,
+) -> Any:
+    """Returns a dataclass field that carries what flags and checks need.
+
+    Args:
+        stages: the stages whose results depend on this field.
+        choices: the allowed values of a closed choice.
+        above, minimum, maximum: bounds; `above` is exclusive.
+        is_identity: whether a run with another value is another run. Where files lie
+            and how often progress is written are no part of a run's identity.
+    """
+    bounds = {"above": above, "minimum": minimum, "maximum": maximum}
+    metadata = {"help": help, "stages": stages, "choices": choices, "bounds": bounds}
+    return dataclasses.field(default=default, metadata={**metadata, "is_identity": is_identity})
+
+
+def value_from_json(field: "dataclasses.Field[Any]", value: Any, source: str) -> Any:
+    """Returns a setting's value as read from JSON; RunError names `source` if it cannot be."""
+    expected = type(field.default)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if expected is float and is_number:
+        return float(value)
+    if expected is Fraction and (is_number or isinstance(value, str)):
+        try:
+            return Fraction(value)
+        except ValueError as error:
+            raise RunError(f"{source}: {field.name}: {error}") from None
+    # A bool is an int to Python, but not to a reader of the file.
+    if not isinstance(value, expected) or isinstance(value, bool) != (expected is bool):
+        raise RunError(
+            f"{source}: expected {field.name} to be {expected.__name__}; found {value!r}"
+        )
+    return value
+
+
+def check_setting(field: "dataclasses.Field[Any]", value: Any) -> None:
+    """Raises ConfigError, naming the flag, unless `value` is a choice and within the bounds."""
+    choices, bounds = field.metadata["choices"], field.metadata["bounds"]
+    if choices is not None and value not in choices:
+        raise ConfigError(f"--{field.name}: expected one of {', '.join(choices)}; found {value!r}")
+    if any(bound is not None for bound in bounds.values()):
+        if not (math.isfinite(value) and _is_within(value, **bounds)):
+            hint = f" ({RADIUS_HELP})" if isinstance(field.default, Fraction) else ""
+            raise ConfigError(
+                f"--{field.name}: expected {_describe(**bounds)}{hint}; found {value}"
+            )
+
+
+def _is_within(
+    value: float, above: float | None, minimum: float | None, maximum: float | None
+) -> bool:
+    return (
+        (above is None or value > above)
+        and (minimum is None or value >= minimum)
+        and (maximum is None or value <= maximum)
+    )
+
+
+def _describe(above: float | None, minimum: float | None, maximum: float | None) -> str:
+    parts = [f"> {above:g}"] if above is not None else []
+    parts += [f">= {minimum:g}"] if minimum is not None else []
+    parts += [f"<= {maximum:g}"] if maximum is not None else []
+    return "a number " + " and ".join(parts)
