@@ -11,6 +11,7 @@ from ascl_tf.flag_defs import define_flags, define_program_flags, parse, run_pro
 from ascl_tf.quiet_start import quiet_start
 
 DEFAULT_WORKDIRS = "runs"
+CONFIG_FILE = "config.json"
 
 
 def run(argv=None):
@@ -30,19 +31,20 @@ def main(argv):
         return
     for name in ("stage", "debug", "help"):
         explicit.pop(name, None)
-    # TensorFlow takes seconds to import; a mistaken flag should not wait for it.
-    config = config_from(cfg.Config(), explicit)
+    if not os.path.exists(os.path.join(explicit.get("workdir", ""), CONFIG_FILE)):
+        # TensorFlow takes seconds to import; a mistaken flag should not wait for it.
+        config_from(cfg.Config(), explicit)
     with quiet_start():
         from ascl_tf.training.run import check_protocols, run_stages
         from ascl_tf.training.run_data import resolve_dataset_name
         from ascl_tf.training.workdir import WorkDirectory, recorded_config
 
+    recorded = recorded_config(explicit["workdir"]) if "workdir" in explicit else None
+    config = resolve_dataset_name(config_from(recorded or cfg.Config(), explicit))
     check_protocols(config)
-    config = resolve_dataset_name(config)
     workdir = WorkDirectory(config.workdir or default_workdir(config))
-    recorded = recorded_config(workdir.path)
-    if recorded is not None:
-        config = config_from(recorded, {"workdir": config.workdir, **explicit})
+    if "workdir" not in explicit:
+        config = config_from(recorded_config(workdir.path) or config, explicit)
     run_stages(config, values.stage, workdir)
 
 

@@ -41,8 +41,8 @@ class StopOnNonFinite(keras.callbacks.Callback):
         if bad:
             raise RunError(
                 f"step {int(self.model.optimizer.iterations.numpy())}: expected finite values; "
-                f"found NaN or infinity in {', '.join(bad)}. The last checkpoint is older and "
-                "still good; a lower learning rate is the usual remedy"
+                f"found NaN or infinity in {', '.join(bad)}. Checkpoints of earlier steps are "
+                "untouched; a lower learning rate is the usual remedy"
             )
 
 

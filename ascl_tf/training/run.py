@@ -4,6 +4,8 @@ Each reads what the stage before has left in the work directory, so that they ca
 run in one process or in four.
 """
 
+import pathlib
+
 import keras
 from rich.console import Console
 
@@ -157,7 +159,7 @@ def encoder_folder(config, workdir):
     """Returns the folder of the checkpoints that fine-tuning starts from."""
     if not config.pretrained:
         return workdir.checkpoints(cfg.PRETRAIN)
-    return type(workdir)(config.pretrained).checkpoints(cfg.PRETRAIN)
+    return pathlib.Path(config.pretrained) / "checkpoints" / cfg.PRETRAIN
 
 
 def load_classifier(config, workdir, dataset, checkpoint):

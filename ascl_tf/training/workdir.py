@@ -144,7 +144,7 @@ def _read_document(path):
     file = path / CONFIG_FILE
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, json.JSONDecodeError) as error:
         raise RunError(f"{file}: expected the settings of a run; found {error}") from None
