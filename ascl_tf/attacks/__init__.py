@@ -1,5 +1,9 @@
-"""Attacks: they receive a callable to maximise, never a model."""
+"""Attacks: they receive a callable to maximise or to fool, never a model."""
 
+from ascl_tf.attacks.apgd import apgd
+from ascl_tf.attacks.autoattack import AutoAttack
+from ascl_tf.attacks.fab import fab_t
 from ascl_tf.attacks.pgd import linf_pgd
+from ascl_tf.attacks.square import square
 
-__all__ = ["linf_pgd"]
+__all__ = ["AutoAttack", "apgd", "fab_t", "linf_pgd", "square"]

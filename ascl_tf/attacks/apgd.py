@@ -1,0 +1,226 @@
+"""APGD: projected gradient ascent that chooses its own step size.
+
+Croce and Hein 2020, arXiv:2003.01690, Algorithm 1. With three losses: cross-entropy,
+the difference of logits ratio (DLR), and the targeted DLR, one run per target class.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from ascl_tf.attacks import logit_losses, norms, step_control
+from ascl_tf.attacks.arguments import as_batch, check_choice, check_positive
+from ascl_tf.attacks.rounds import fooling_images, round_seeds
+
+# The losses, and how many classes each needs to be defined.
+CLASSES_NEEDED = {"ce": 2, "dlr": 3, "targeted_dlr": 4}
+
+# The paper's weight of the new step against the momentum.
+_STEP_WEIGHT = 0.75
+
+
+def apgd(
+    logits_fn,
+    images,
+    labels,
+    *,
+    epsilon,
+    loss="ce",
+    norm="linf",
+    num_steps=100,
+    num_restarts=1,
+    num_targets=9,
+    eot_iter=1,
+    seed,
+):
+    """Returns images in the ball that the classifier gets wrong, where APGD finds them.
+
+    Args:
+        logits_fn: callable images -> logits [B, K], in inference mode.
+        images: [B, H, W, C] float in [0, 1].
+        labels: int [B].
+        epsilon: radius of the ball in pixel units, such as 8 / 255.
+        loss: `ce`, `dlr` (K >= 3), or `targeted_dlr` (K >= 4): there each of the
+            `num_targets` most likely other classes is the target in turn. Any
+            misclassification counts as success, whatever the target.
+        norm: `linf` or `l2`.
+        num_steps: gradient steps of one run.
+        num_restarts: runs (of each target) from new random starts.
+        num_targets: how many target classes, at most K - 1.
+        eot_iter: gradients averaged in each step, for models with random output.
+        seed: int32 [2], or [B, 2] with one pair per image.
+
+    Returns:
+        [B, H, W, C] float32: the first run's adversarial image where a run succeeds,
+        the image itself where none does or where it is misclassified anyway.
+
+    Raises:
+        ValueError: if an argument is not as above.
+    """
+    images, labels, num_classes = as_batch(logits_fn, images, labels)
+    check_settings(loss=loss, norm=norm, num_classes=num_classes, num_targets=num_targets)
+    check_positive(
+        epsilon=epsilon, num_steps=num_steps, num_restarts=num_restarts, eot_iter=eot_iter
+    )
+    clean_logits = logits_fn(images)
+
+    def one_round(number):
+        targets = logit_losses.likely_classes(clean_logits, number // num_restarts + 2)
+        return apgd_run(
+            logits_fn,
+            images,
+            labels,
+            targets=targets if loss == "targeted_dlr" else None,
+            epsilon=epsilon,
+            loss=loss,
+            norm=norm,
+            num_steps=num_steps,
+            eot_iter=eot_iter,
+            seeds=round_seeds(seed, number, images),
+        ).adversarial_images
+
+    num_rounds = num_restarts * (num_targets if loss == "targeted_dlr" else 1)
+    return fooling_images(logits_fn, one_round, num_rounds, images, labels)
+
+
+def check_settings(*, loss, norm, num_classes, num_targets):
+    """Raises ValueError unless the loss exists for that many classes and targets."""
+    check_choice("loss", loss, CLASSES_NEEDED)
+    check_choice("norm", norm, norms.NORMS)
+    needed = CLASSES_NEEDED[loss]
+    if num_classes < needed:
+        raise ValueError(
+            f"`loss={loss}` needs logits of at least {needed} classes; received {num_classes}."
+        )
+    if loss == "targeted_dlr" and not 1 <= num_targets < num_classes:
+        raise ValueError(
+            f"`num_targets` must be from 1 to {num_classes - 1}, the number of other classes; "
+            f"received {num_targets}."
+        )
+
+
+class ApgdResult(NamedTuple):
+    """What one run gives: see `apgd_run`."""
+
+    adversarial_images: tf.Tensor
+    best_images: tf.Tensor
+    best_loss: tf.Tensor
+    losses: tf.Tensor
+
+
+def apgd_run(
+    logits_fn,
+    images,
+    labels,
+    *,
+    targets=None,
+    epsilon,
+    loss,
+    norm="linf",
+    num_steps=100,
+    eot_iter=1,
+    seeds=None,
+    start=None,
+):
+    """Runs APGD once.
+
+    Args:
+        logits_fn, images, labels, epsilon, loss, norm, num_steps, eot_iter: as `apgd`,
+            not checked here.
+        targets: int32 [B], for `targeted_dlr`.
+        seeds: int32 [B, 2] for the random start.
+        start: [B, H, W, C], where to start instead, in ball and box.
+
+    Returns:
+        An `ApgdResult`:
+            adversarial_images: the last misclassified iterate, or the start if none was.
+            best_images: the iterate of the highest loss.
+            best_loss: [B], that loss.
+            losses: [num_steps + 1, B], of the start and of every iterate.
+    """
+    if start is None:
+        start = norms.random_start(images, epsilon=epsilon, norm=norm, seeds=seeds)
+    start = tf.ensure_shape(start, images.shape)
+    evaluate = _make_evaluate(logits_fn, labels, targets, loss, eot_iter)
+    move = _make_move(images, epsilon, norm)
+    judged = step_control.windows(num_steps)
+
+    def body(i, state, losses):
+        points = move(i, state)
+        correct, loss_now, gradient = evaluate(points)
+        state = step_control.advance(state, points, correct, loss_now, gradient)
+        state = step_control.halve(state, tf.gather(judged, i))
+        return i + 1, state, losses.write(i + 1, loss_now)
+
+    _, loss_at_start, gradient = evaluate(start)
+    losses = tf.TensorArray(tf.float32, num_steps + 1, element_shape=loss_at_start.shape)
+    _, state, losses = tf.while_loop(
+        lambda i, *_: i < num_steps,
+        body,
+        (
+            tf.constant(0),
+            step_control.first_state(start, loss_at_start, gradient, epsilon),
+            losses.write(0, loss_at_start),
+        ),
+        parallel_iterations=1,
+    )
+    return ApgdResult(
+        tf.stop_gradient(state.adversarial_images),
+        tf.stop_gradient(state.best_images),
+        state.best_loss,
+        losses.stack(),
+    )
+
+
+def _make_evaluate(logits_fn, labels, targets, loss, eot_iter):
+    """Returns images -> (is correct, loss, gradient); gradients averaged over `eot_iter`."""
+
+    def losses_of(logits):
+        if loss == "targeted_dlr":
+            return logit_losses.targeted_dlr_loss(logits, labels, targets)
+        return {"ce": logit_losses.cross_entropy, "dlr": logit_losses.dlr_loss}[loss](
+            logits, labels
+        )
+
+    def once(images):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(images)
+            logits = logits_fn(images)
+            values = losses_of(logits)
+            total = tf.reduce_sum(values)
+        gradient = tape.gradient(total, images)
+        if gradient is None:
+            raise ValueError(
+                "`logits_fn` must be differentiable with respect to its images; "
+                "received a function whose gradient is None."
+            )
+        return logit_losses.is_correct(logits, labels), values, gradient
+
+    def averaged(images):
+        def add(i, correct, values, total):
+            correct, values, gradient = once(images)
+            return i + 1, correct, values, total + gradient
+
+        # Correctness and loss are those of the last draw, as in the official code.
+        zeros = tf.zeros_like(labels, tf.float32)
+        first = (tf.constant(0), tf.zeros_like(labels, tf.bool), zeros, tf.zeros_like(images))
+        _, correct, values, total = tf.while_loop(
+            lambda i, *_: i < eot_iter, add, first, parallel_iterations=1
+        )
+        return correct, values, total / eot_iter
+
+    return once if eot_iter == 1 else averaged
+
+
+def _make_move(images, epsilon, norm):
+    def project(points):
+        return norms.project(points, images, epsilon=epsilon, norm=norm)
+
+    def move(i, state):
+        ahead = project(state.images + state.step_size * norms.steepest(state.gradient, norm))
+        momentum = state.images - state.previous_images
+        weight = tf.where(i == 0, 1.0, _STEP_WEIGHT)
+        step = weight * (ahead - state.images) + (1.0 - weight) * momentum
+        return project(state.images + step)
+
+    return move

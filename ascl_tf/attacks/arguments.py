@@ -1,0 +1,90 @@
+"""What every attack on a classifier checks before it begins."""
+
+import numbers
+
+import numpy as np
+import tensorflow as tf
+
+
+def as_batch(logits_fn, images, labels):
+    """Returns (images float32, labels int32, number of classes), checked.
+
+    Values are checked where they are known, that is, outside of a graph.
+
+    Raises:
+        ValueError: if shapes, types, ranges or the shape of the logits do not fit.
+    """
+    images, labels = tf.convert_to_tensor(images), tf.convert_to_tensor(labels)
+    check_shapes(images, labels)
+    images, labels = tf.cast(images, tf.float32), tf.cast(labels, tf.int32)
+    num_classes = check_logits(logits_fn(images), images)
+    if tf.executing_eagerly():
+        check_values(images.numpy(), labels.numpy(), num_classes)
+    return images, labels, num_classes
+
+
+def check_shapes(images, labels):
+    """Raises ValueError unless images are [B, H, W, C] float and labels int [B].
+
+    Both are arrays or tensors.
+    """
+    image_shape, label_shape = tf.TensorShape(images.shape), tf.TensorShape(labels.shape)
+    if image_shape.rank != 4:
+        raise ValueError(
+            f"`images` must have shape [batch, height, width, channels]; received {image_shape}."
+        )
+    if not tf.as_dtype(images.dtype).is_floating:
+        raise ValueError(
+            f"`images` must be floating point in [0, 1]; received dtype {images.dtype}."
+        )
+    if label_shape.rank != 1 or not label_shape.is_compatible_with(image_shape[:1]):
+        raise ValueError(
+            f"`labels` must have shape [batch], one per image; received {label_shape} "
+            f"for images {image_shape}."
+        )
+    if not tf.as_dtype(labels.dtype).is_integer:
+        raise ValueError(f"`labels` must be integers; received dtype {labels.dtype}.")
+
+
+def check_values(images, labels, num_classes):
+    """Raises ValueError unless images (array) are in [0, 1] and labels (array) are classes."""
+    if not images.size:
+        raise ValueError(f"`images` must hold at least one image; received shape {images.shape}.")
+    if not np.all(np.isfinite(images)):
+        raise ValueError("`images` must be finite; received NaN or infinity.")
+    if images.min() < 0 or images.max() > 1:
+        raise ValueError(
+            f"`images` must be in [0, 1]; received values from {images.min():g} to "
+            f"{images.max():g}."
+        )
+    if labels.min() < 0 or labels.max() >= num_classes:
+        raise ValueError(
+            f"`labels` must be from 0 to {num_classes - 1} for these {num_classes} classes; "
+            f"received values from {labels.min()} to {labels.max()}."
+        )
+
+
+def check_logits(logits, images):
+    """Returns the number of classes; raises ValueError unless logits are [B, K] float."""
+    shape = getattr(logits, "shape", None)
+    fits = shape is not None and len(shape) == 2 and shape[1] is not None
+    if not fits or not tf.TensorShape(shape[:1]).is_compatible_with(images.shape[:1]):
+        raise ValueError(
+            "`logits_fn` must return logits of shape [batch, num_classes]; "
+            f"received {type(logits).__name__ if shape is None else shape} "
+            f"for images {images.shape}."
+        )
+    return int(shape[1])
+
+
+def check_positive(**settings):
+    """Raises ValueError unless each setting is a number > 0."""
+    for name, value in settings.items():
+        if not isinstance(value, numbers.Real) or isinstance(value, bool) or not value > 0:
+            raise ValueError(f"`{name}` must be > 0; received {value}.")
+
+
+def check_choice(name, value, choices):
+    """Raises ValueError unless `value` is one of `choices`."""
+    if value not in choices:
+        raise ValueError(f"`{name}` must be one of {', '.join(choices)}; received {value!r}.")

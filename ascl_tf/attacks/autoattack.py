@@ -1,0 +1,279 @@
+"""AutoAttack: a parameter-free ensemble of attacks, for any TensorFlow classifier.
+
+    attack = AutoAttack(model, epsilon=8 / 255, num_classes=10)
+    result = attack(images, labels)
+    print(result.robust_accuracy, result.robust["apgd-ce"].mean())
+
+Croce and Hein 2020, arXiv:2003.01690. Images are float32 [N, H, W, C] in [0, 1].
+"""
+
+import dataclasses
+import hashlib
+import json
+import warnings
+
+import numpy as np
+import tensorflow as tf
+
+from ascl_tf.attacks import arguments, model_checks, norms
+from ascl_tf.attacks.autoattack_run import Data, Progress, Run, percent
+from ascl_tf.attacks.autoattack_state import StateFile
+from ascl_tf.attacks.autoattack_versions import plan
+from ascl_tf.attacks.batching import batches
+from ascl_tf.attacks.logits import as_logits_function, check_logits_function
+from ascl_tf.attacks.runners import make_runner
+
+# Answers to so many images tell one model from another in a state file.
+_NUM_STATE_IMAGES = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class AutoAttackResult:
+    """What an ensemble of attacks left of a classifier.
+
+    Attributes:
+        adversarial_images: float32 [N, H, W, C]: misclassified, in ball and box, where an
+            attack succeeded; the clean image elsewhere.
+        robust: attack name -> bool [N]: still classified correctly after that attack and
+            those before it, in order. An attack that no image was left for is absent.
+        robust_accuracy: percent of all images that resisted every attack.
+        correct: bool [N], classified correctly without attack.
+        standard_accuracy: the same in percent.
+        version: name of the ensemble.
+        seconds: attack name -> time spent on it.
+        warnings: name -> explanation of everything suspicious, see `docs/autoattack.md`.
+    """
+
+    adversarial_images: np.ndarray
+    robust: dict
+    robust_accuracy: float
+    correct: np.ndarray
+    standard_accuracy: float
+    version: str
+    seconds: dict
+    warnings: dict
+
+
+class AutoAttack:
+    """The ensemble of a version, to be called on images and labels.
+
+    Only images that are still classified correctly meet the next attack; those that
+    are wrong without attack are not attacked and count as not robust. Every image draws its
+    own random numbers from `seed` and its place among the images: neither the
+    batch size nor the other images change them.
+
+    Args:
+        logits_fn: a Keras 3 or Keras 2 model, a SavedModel signature, or any function
+            from images [B, H, W, C] to logits [B, num_classes]. It is traced once, in
+            a graph, with the number of images left open.
+        epsilon: radius of the ball in [0, 1] pixel units, such as 8 / 255; > 0.
+        num_classes: Python int >= 2.
+        norm: `linf` or `l2`.
+        version: `standard` (APGD-CE, APGD-T, FAB-T, Square), `plus`, `rand` (for
+            classifiers with random output), `fast` (only APGD-CE and APGD-T; not the
+            published evaluation), or `custom`.
+        seed: Python int.
+        batch_size: how many images are attacked at once; the memory decides.
+        attacks: for `custom`: names out of `apgd-ce`, `apgd-dlr`, `apgd-t`, `fab`, `fab-t`,
+            `square`, in order.
+        settings: for `custom`: attack name -> any of `num_steps`, `num_queries`,
+            `num_restarts`, `num_targets`, `eot_iter`.
+
+    Raises:
+        ValueError: if an argument is not as above.
+    """
+
+    def __init__(
+        self,
+        logits_fn,
+        *,
+        epsilon,
+        num_classes,
+        norm="linf",
+        version="standard",
+        seed=0,
+        batch_size=250,
+        attacks=None,
+        settings=None,
+    ):
+        arguments.check_positive(epsilon=epsilon)
+        arguments.check_choice("norm", norm, norms.NORMS)
+        _check_integer("num_classes", num_classes, 2)
+        _check_integer("batch_size", batch_size, 1)
+        _check_integer("seed", seed, -(2**31))
+        self._attacks, self._left_out = plan(
+            version, attacks=attacks, settings=settings, num_classes=num_classes
+        )
+        self._untraced = as_logits_function(logits_fn)
+        self._epsilon, self._norm = float(epsilon), norm
+        self._num_classes, self._version = num_classes, version
+        self._seed, self._batch_size = seed, batch_size
+        self._image_shape, self._predict, self._runners = None, None, {}
+
+    def __call__(
+        self, images, labels, *, state_path=None, resume=False, progress=None, model_sha256=None
+    ):
+        """Attacks the images and returns an `AutoAttackResult`.
+
+        Warnings about the classifier are in the result, and are also issued as
+        `AutoAttackWarning`s.
+
+        Args:
+            images: float [N, H, W, C] in [0, 1].
+            labels: int [N].
+            state_path: file in which the state is kept after every batch, or None.
+            resume: whether to continue from `state_path` if it exists; if it does and
+                this is false, that is an error.
+            progress: callable that receives an `AttackProgress` after every batch.
+            model_sha256: text that names the model in the state, or None.
+
+        Raises:
+            ValueError: if images, labels or what `logits_fn` returns are not as above.
+            RunError: if the state is of another run or cannot be written or read, or if
+                logits or gradients stop being finite.
+        """
+        images, labels = _as_arrays(images, labels)
+        data, logits = self._prepare(images, labels)
+        found = {**self._skipped(), **self._check(data)}
+        state_file = None
+        if state_path is not None:
+            identity = self._identity(images, labels, model_sha256)
+            state_file = StateFile(state_path, identity=identity, logits=logits[:_NUM_STATE_IMAGES])
+        elif resume:
+            raise ValueError("`resume` needs a `state_path`; received None.")
+        result = self._attack(self._attacks, data, found, state_file, resume, progress)
+        _warn(result.warnings)
+        return result
+
+    def individually(self, images, labels, *, progress=None):
+        """Attacks all images with each attack alone; returns attack name -> result.
+
+        Args:
+            images, labels, progress: as for a call.
+        """
+        images, labels = _as_arrays(images, labels)
+        data, _ = self._prepare(images, labels)
+        found = {**self._skipped(), **self._check(data)}
+        _warn(found)
+        return {
+            attack.name: self._attack((attack,), data, found, None, False, progress)
+            for attack in self._attacks
+        }
+
+    def _attack(self, attacks, data, found, state_file, resume, report):
+        done = Progress.begin(data)
+        if state_file is not None and resume and state_file.exists():
+            done = Progress.from_state(state_file.load(), data, state_file)
+        elif state_file is not None:
+            state_file.begin()
+        run = Run(
+            attacks,
+            {attack: self._runner(attack) for attack in attacks},
+            self._predict,
+            data,
+            epsilon=self._epsilon,
+            norm=self._norm,
+            seed=self._seed,
+            batch_size=self._batch_size,
+        )
+        run.carry_out(done, state_file=state_file, report=report)
+        accuracies = {name: percent(robust) for name, robust in done.finished.items()}
+        stronger = model_checks.square_stronger(accuracies)
+        found = {**found, **({"square_stronger": stronger} if stronger else {})}
+        return AutoAttackResult(
+            adversarial_images=done.adversarial_images,
+            robust=done.finished,
+            robust_accuracy=percent(done.robust),
+            correct=data.is_correct,
+            standard_accuracy=percent(data.is_correct),
+            version=self._version,
+            seconds=done.seconds,
+            warnings=found,
+        )
+
+    def _prepare(self, images, labels):
+        """Returns (data, clean logits), everything checked."""
+        arguments.check_shapes(images, labels)
+        self._trace(images.shape[1:])
+        arguments.check_values(images, labels, self._num_classes)
+        images, labels = images.astype(np.float32), labels.astype(np.int32)
+        parts = [
+            self._predict(tf.constant(images[rows])).numpy()[:num_real]
+            for rows, num_real in batches(np.arange(len(images)), self._batch_size)
+        ]
+        logits = np.concatenate(parts)
+        if not np.all(np.isfinite(logits)):
+            raise ValueError("`logits_fn` must return finite logits; received NaN or infinity.")
+        # The first of equal logits counts as the larger one, as in argmax.
+        ranked = np.argsort(-logits, axis=1, kind="stable").astype(np.int32)
+        return Data(images, labels, ranked[:, 0] == labels, ranked[:, 1:]), logits
+
+    def _trace(self, image_shape):
+        if self._image_shape == image_shape:
+            return
+        signature = [tf.TensorSpec([None, *image_shape], tf.float32)]
+        predict = tf.function(self._untraced, input_signature=signature, autograph=False)
+        needs_gradient = any(attack.needs_gradient for attack in self._attacks)
+        check_logits_function(
+            self._untraced, predict, image_shape, self._num_classes, needs_gradient
+        )
+        self._image_shape, self._predict, self._runners = image_shape, predict, {}
+
+    def _runner(self, attack):
+        if attack not in self._runners:
+            self._runners[attack] = make_runner(
+                attack,
+                self._predict,
+                self._image_shape,
+                num_classes=self._num_classes,
+                epsilon=self._epsilon,
+                norm=self._norm,
+            )
+        return self._runners[attack]
+
+    def _skipped(self):
+        return {f"left_out_{name}": message for name, message in self._left_out.items()}
+
+    def _check(self, data):
+        rows = slice(model_checks.NUM_IMAGES)
+        needs_gradient = any(attack.needs_gradient for attack in self._attacks)
+        return model_checks.check_model(
+            self._predict,
+            self._predict if needs_gradient else None,
+            data.images[rows],
+            data.labels[rows],
+            epsilon=self._epsilon,
+            norm=self._norm,
+            expects_random=self._version == "rand",
+        )
+
+    def _identity(self, images, labels, model_sha256):
+        digest = hashlib.sha256(np.ascontiguousarray(images, np.float32).tobytes())
+        digest.update(np.ascontiguousarray(labels, np.int64).tobytes())
+        identity = {
+            "model": model_sha256,
+            "data": digest.hexdigest(),
+            "num_images": len(labels),
+            "epsilon": self._epsilon,
+            "norm": self._norm,
+            "version": self._version,
+            "seed": self._seed,
+            "num_classes": self._num_classes,
+            "attacks": [dataclasses.asdict(attack) for attack in self._attacks],
+        }
+        return json.loads(json.dumps(identity))
+
+
+def _warn(found):
+    for name, message in found.items():
+        warnings.warn(f"{name}: {message}", model_checks.AutoAttackWarning, stacklevel=3)
+
+
+def _as_arrays(images, labels):
+    return np.asarray(images), np.asarray(labels)
+
+
+def _check_integer(name, value, least):
+    is_integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not is_integer or value < least:
+        raise ValueError(f"`{name}` must be an integer >= {least}; received {value!r}.")

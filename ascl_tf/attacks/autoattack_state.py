@@ -1,0 +1,147 @@
+"""How far a long AutoAttack run has come, in a file, so that it may be continued.
+
+The file is JSON and is replaced as a whole after every batch. Adversarial images lie
+beside it in a folder `<file>.images`, one npz for each batch that found some; they are
+written before the file that names them.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+
+import numpy as np
+
+from ascl_tf.errors import RunError
+
+_FORMAT = 1
+# Logits of the same model on another machine differ by rounding; share of the largest.
+_LOGITS_TOLERANCE = 1e-3
+
+
+class StateFile:
+    """The state of one run in a file.
+
+    Args:
+        path: where the file is or shall be.
+        identity: what the run is of: names -> JSON values that must be equal to continue.
+        logits: [n, num_classes], the model's answers to the first images: another model
+            gives others.
+    """
+
+    def __init__(self, path, *, identity, logits):
+        self._path = pathlib.Path(path)
+        self._folder = self._path.with_name(f"{self._path.name}.images")
+        self._identity = {"format": _FORMAT, **identity}
+        self._logits = np.asarray(logits, np.float64)
+
+    def begin(self):
+        """Makes room for a new run.
+
+        Raises:
+            RunError: if there is a state already, or the place cannot be written.
+        """
+        if self._path.exists():
+            raise RunError(
+                f"{self._path}: expected no state of an earlier run; found one "
+                "(resume it, or delete it to begin anew)"
+            )
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise self._cannot_write(error) from error
+
+    def exists(self):
+        """Returns whether there is a state to continue from."""
+        return self._path.exists()
+
+    def delete(self):
+        """Removes the file, and the images that belong to it."""
+        self._path.unlink(missing_ok=True)
+        for images in self._folder.glob("[0-9]*.npz"):
+            images.unlink()
+        with contextlib.suppress(OSError):
+            self._folder.rmdir()
+
+    def load(self):
+        """Returns what `save` was given last, after making sure that it is of this run.
+
+        Raises:
+            RunError: if the file cannot be read, or is of another run; names in what.
+        """
+        try:
+            document = json.loads(self._path.read_text(encoding="utf-8"))
+            identity, logits = document["identity"], np.asarray(document["logits"], np.float64)
+            progress = document["progress"]
+        except OSError as error:
+            raise RunError(
+                f"{self._path}: expected a readable state file; found: {error.strerror}"
+            ) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{self._path}: expected a state file; found something else") from error
+        self._check(identity, logits)
+        return progress
+
+    def save(self, progress):
+        """Replaces the file; `progress` is a dictionary that JSON can hold."""
+        document = {
+            "identity": self._identity,
+            "logits": self._logits.tolist(),
+            "progress": progress,
+        }
+        text = json.dumps(document)
+        self._replace(self._path, lambda file: file.write(text.encode()))
+
+    def save_images(self, number, rows, images):
+        """Writes adversarial images of one batch; returns the name under which they lie."""
+        name = f"{number:06d}.npz"
+        self._replace(self._folder / name, lambda file: np.savez(file, rows=rows, images=images))
+        return name
+
+    def load_images(self, names, into):
+        """Puts the adversarial images of those batches into the array `into`, in order."""
+        for name in names:
+            try:
+                with np.load(self._folder / name) as saved:
+                    into[saved["rows"]] = saved["images"]
+            except (OSError, ValueError, KeyError) as error:
+                raise RunError(
+                    f"{self._folder / name}: expected adversarial images of an earlier batch; "
+                    f"found {type(error).__name__}"
+                ) from error
+
+    def _check(self, identity, logits):
+        for name, expected in self._identity.items():
+            found = identity.get(name)
+            if found != expected:
+                raise RunError(
+                    f"{self._path}: expected the state of a run with {name} {expected}; "
+                    f"found {found}"
+                )
+        same_shape = logits.shape == self._logits.shape
+        scale = max(np.abs(self._logits).max(), 1e-12)
+        if not same_shape or np.abs(logits - self._logits).max() > _LOGITS_TOLERANCE * scale:
+            raise RunError(
+                f"{self._path}: expected the state of a run on this model; "
+                "found other logits for the first images"
+            )
+
+    def _replace(self, target, write):
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        try:
+            try:
+                with open(temporary, "wb") as file:
+                    write(file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(temporary, target)
+            finally:
+                temporary.unlink(missing_ok=True)
+        except OSError as error:
+            raise self._cannot_write(error) from error
+
+    def _cannot_write(self, error):
+        return RunError(
+            f"{self._path}: expected a place that can be written; found: {error.strerror}"
+        )

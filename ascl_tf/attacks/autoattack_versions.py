@@ -1,0 +1,152 @@
+"""Which attacks the named versions of AutoAttack consist of, with all their numbers."""
+
+import dataclasses
+
+from ascl_tf.attacks.apgd import CLASSES_NEEDED
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PlannedAttack:
+    """One attack of an ensemble.
+
+    Attributes:
+        name: what results call it.
+        kind: `apgd`, `fab` or `square`.
+        loss: of APGD.
+        num_steps: gradient steps of one run (APGD, FAB).
+        num_queries: queries of one run (Square).
+        num_restarts: runs, or runs of each target class.
+        num_targets: target classes, at most one less than there are; 0: not targeted.
+        eot_iter: gradients averaged per step (APGD).
+    """
+
+    name: str
+    kind: str
+    loss: str = "ce"
+    num_steps: int = 100
+    num_queries: int = 5000
+    num_restarts: int = 1
+    num_targets: int = 0
+    eot_iter: int = 1
+
+    @property
+    def num_rounds(self):
+        """How often an image that resists is attacked."""
+        return self.num_restarts * max(self.num_targets, 1)
+
+    @property
+    def needs_gradient(self):
+        """Whether the classifier must be differentiable."""
+        return self.kind != "square"
+
+
+ATTACKS = {
+    attack.name: attack
+    for attack in (
+        PlannedAttack(name="apgd-ce", kind="apgd"),
+        PlannedAttack(name="apgd-dlr", kind="apgd", loss="dlr"),
+        PlannedAttack(name="apgd-t", kind="apgd", loss="targeted_dlr", num_targets=9),
+        PlannedAttack(name="fab", kind="fab"),
+        PlannedAttack(name="fab-t", kind="fab", num_targets=9),
+        PlannedAttack(name="square", kind="square"),
+    )
+}
+
+
+def _planned(name, **changes):
+    return dataclasses.replace(ATTACKS[name], **changes)
+
+
+VERSIONS = {
+    "standard": tuple(_planned(name) for name in ("apgd-ce", "apgd-t", "fab-t", "square")),
+    "plus": (
+        _planned("apgd-ce", num_restarts=5),
+        _planned("apgd-dlr", num_restarts=5),
+        _planned("fab", num_restarts=5),
+        _planned("square"),
+        _planned("apgd-t"),
+        _planned("fab-t"),
+    ),
+    # For classifiers with random output.
+    "rand": (_planned("apgd-ce", eot_iter=20), _planned("apgd-dlr", eot_iter=20)),
+    # Not the published evaluation: its two strongest parts, under a name of their own.
+    "fast": (_planned("apgd-ce"), _planned("apgd-t")),
+}
+CUSTOM = "custom"
+
+
+def plan(version, *, attacks, settings, num_classes):
+    """Returns (attacks of an ensemble, reasons of those left out by name).
+
+    Args:
+        version: a name of `VERSIONS`, or `custom`.
+        attacks: for `custom`, names of `ATTACKS` in order; else None.
+        settings: for `custom`, attack name -> changed fields of `PlannedAttack`; or None.
+        num_classes: Python int >= 2.
+
+    Raises:
+        ValueError: on an unknown version, attack or setting, and for `attacks` or
+            `settings` beside a named version.
+    """
+    chosen = _chosen(version, attacks, settings or {})
+    fitting, left_out = [], {}
+    for attack in chosen:
+        needed = _classes_needed(attack)
+        if num_classes < needed:
+            left_out[attack.name] = (
+                f"{attack.name} needs at least {needed} classes and was left out; "
+                f"the classifier has {num_classes}"
+            )
+        else:
+            num_targets = min(attack.num_targets, num_classes - 1)
+            fitting.append(dataclasses.replace(attack, num_targets=num_targets))
+    if not fitting:
+        raise ValueError(
+            f"`version={version}` needs more classes; received `num_classes={num_classes}`."
+        )
+    return tuple(fitting), left_out
+
+
+def _chosen(version, attacks, settings):
+    if version in VERSIONS:
+        if attacks is not None or settings:
+            raise ValueError(
+                "`attacks` and `settings` belong to `version='custom'`; "
+                f"received them with version {version!r}."
+            )
+        return VERSIONS[version]
+    if version != CUSTOM:
+        known = ", ".join((*VERSIONS, CUSTOM))
+        raise ValueError(f"`version` must be one of {known}; received {version!r}.")
+    if not attacks or isinstance(attacks, str):
+        raise ValueError(f"`attacks` must be a list of attack names; received {attacks!r}.")
+    _check_names("attacks", attacks, ATTACKS)
+    _check_names("settings", settings, attacks)
+    if len(set(attacks)) != len(attacks):
+        raise ValueError(f"`attacks` must name each attack once; received {list(attacks)}.")
+    return tuple(_changed(name, settings.get(name, {})) for name in attacks)
+
+
+def _changed(name, changes):
+    allowed = [
+        field.name
+        for field in dataclasses.fields(PlannedAttack)
+        if field.name.startswith("num_") or field.name == "eot_iter"
+    ]
+    _check_names(f"settings[{name!r}]", changes, allowed)
+    for field, value in changes.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(
+                f"`settings[{name!r}][{field!r}]` must be an integer >= 1; received {value!r}."
+            )
+    return _planned(name, **changes)
+
+
+def _check_names(argument, names, known):
+    for name in names:
+        if name not in known:
+            raise ValueError(f"`{argument}` must only hold {', '.join(known)}; received {name!r}.")
+
+
+def _classes_needed(attack):
+    return CLASSES_NEEDED[attack.loss] if attack.kind == "apgd" else 2

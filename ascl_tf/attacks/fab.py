@@ -1,0 +1,228 @@
+"""FAB: the fast adaptive boundary attack, which looks for the smallest perturbation.
+
+Croce and Hein 2020, arXiv:1907.02044, as AutoAttack uses it: towards a target class
+(`fab_t`), or towards the nearest decision boundary (`fab`), without a final search.
+The radius decides success at the end, and the length of random starts; nothing else.
+"""
+
+import tensorflow as tf
+
+from ascl_tf.attacks import logit_losses, norms
+from ascl_tf.attacks.arguments import as_batch, check_choice, check_positive
+from ascl_tf.attacks.hyperplane import step_onto_hyperplane
+from ascl_tf.attacks.rounds import fooling_images, round_seeds
+
+# The paper's constants: overshoot eta, largest pull to the image alpha_max, and how
+# much of a successful perturbation is kept (beta).
+_OVERSHOOT = 1.05
+_MOST_PULL = 0.1
+_KEPT = 0.9
+# Norm of the best perturbation before there is one.
+_NOTHING = 1e10
+_TINY = 1e-12
+
+
+def fab_t(
+    logits_fn,
+    images,
+    labels,
+    *,
+    epsilon,
+    norm="linf",
+    num_steps=100,
+    num_restarts=1,
+    num_targets=9,
+    seed=None,
+):
+    """Returns images in the ball that the classifier gets wrong, where targeted FAB finds them.
+
+    The targets are the `num_targets` most likely classes but the first of the clean
+    image, in turn. Any misclassification within the radius counts as success.
+    With one restart nothing is random.
+
+    Args:
+        logits_fn: callable images -> logits [B, K], in inference mode, K >= 2.
+        images: [B, H, W, C] float in [0, 1].
+        labels: int [B].
+        epsilon: radius of the ball in pixel units, such as 8 / 255.
+        norm: `linf` or `l2`.
+        num_steps: steps of one run.
+        num_restarts: runs of each target; all but the first from a random start.
+        num_targets: how many target classes, at most K - 1.
+        seed: int32 [2], or [B, 2] with one pair per image; needed by restarts.
+
+    Returns:
+        [B, H, W, C] float32: the first run's adversarial image where a run succeeds,
+        the image itself where none does or where it is misclassified anyway.
+
+    Raises:
+        ValueError: if an argument is not as above.
+    """
+    images, labels, num_classes = as_batch(logits_fn, images, labels)
+    check_settings(num_classes=num_classes, num_targets=num_targets, norm=norm)
+    check_positive(epsilon=epsilon, num_steps=num_steps, num_restarts=num_restarts)
+    if num_restarts > 1 and seed is None:
+        raise ValueError("`num_restarts` > 1 needs a `seed` (int32 [2] or [B, 2]); received None.")
+    clean_logits = logits_fn(images)
+
+    def one_round(number):
+        seeds = None if seed is None else round_seeds(seed, number, images)
+        return fab_run(
+            logits_fn,
+            images,
+            labels,
+            targets=logit_losses.likely_classes(clean_logits, number // num_restarts + 2),
+            num_classes=num_classes,
+            epsilon=epsilon,
+            norm=norm,
+            num_steps=num_steps,
+            start=fab_start(images, number % num_restarts, epsilon, norm, seeds),
+        )
+
+    return fooling_images(logits_fn, one_round, num_targets * num_restarts, images, labels)
+
+
+def check_settings(*, num_classes, num_targets, norm):
+    """Raises ValueError unless there are that many other classes, and such a norm."""
+    check_choice("norm", norm, norms.NORMS)
+    if not 1 <= num_targets < num_classes:
+        raise ValueError(
+            f"`num_targets` must be from 1 to {num_classes - 1}, the number of other classes; "
+            f"received {num_targets}."
+        )
+
+
+def fab_start(images, restart, epsilon, norm, seeds):
+    """Returns where a run starts: at the images first, then at half the radius.
+
+    Args:
+        images: [B, H, W, C].
+        restart: int32 scalar.
+        epsilon, norm: the ball.
+        seeds: int32 [B, 2], or None where there is no further restart.
+    """
+    if seeds is None:
+        return images
+    random = norms.random_start(images, epsilon=0.5 * epsilon, norm=norm, seeds=seeds)
+    return tf.where(tf.equal(restart, 0), images, random)
+
+
+def fab_run(
+    logits_fn, images, labels, *, targets=None, num_classes, epsilon, norm, num_steps, start
+):
+    """Runs FAB once.
+
+    Args:
+        logits_fn, images, labels, epsilon, norm, num_steps: as `fab_t`, not checked here.
+        targets: int32 [B], or None: the nearest boundary of all other classes.
+        num_classes: Python int.
+        start: [B, H, W, C] in [0, 1].
+
+    Returns:
+        [B, H, W, C]: the closest misclassified iterate where it lies within `epsilon`,
+        else the image.
+    """
+    closest, distances = closest_misclassified(
+        logits_fn,
+        images,
+        labels,
+        targets=targets,
+        num_classes=num_classes,
+        norm=norm,
+        num_steps=num_steps,
+        start=start,
+    )
+    return tf.where(distances <= epsilon, closest, images)
+
+
+def closest_misclassified(
+    logits_fn, images, labels, *, targets, num_classes, norm, num_steps, start
+):
+    """Returns (closest misclassified iterate, its distance [B, 1, 1, 1]); 1e10: none."""
+    hyperplane = _make_hyperplane(logits_fn, labels, targets, num_classes, norm)
+
+    def body(i, points, best, best_distance):
+        points = _towards_boundary(points, images, *hyperplane(points), norm)
+        fooled = ~logit_losses.is_correct(logits_fn(points), labels)
+        fooled = tf.reshape(fooled, [-1, 1, 1, 1])
+        distance = norms.lengths(points - images, norm)
+        improved = fooled & (distance < best_distance)
+        best = tf.where(improved, points, best)
+        best_distance = tf.where(improved, distance, best_distance)
+        points = tf.where(fooled, images + _KEPT * (points - images), points)
+        return i + 1, points, best, best_distance
+
+    start = tf.ensure_shape(start, images.shape)
+    no_distance = tf.zeros_like(images[:, :1, :1, :1]) + _NOTHING
+    _, _, best, best_distance = tf.while_loop(
+        lambda i, *_: i < num_steps,
+        body,
+        (tf.constant(0), start, images, no_distance),
+        parallel_iterations=1,
+    )
+    return tf.stop_gradient(best), best_distance
+
+
+def _towards_boundary(points, images, difference, normals, norm):
+    """Returns one step of FAB, before the model has seen it."""
+    # The two projections are one batch of twice the size. Both excesses come from the
+    # linear model at `points`: there it is the difference of logits itself.
+    excess = tf.reduce_sum(normals * (images - points), axis=[1, 2, 3]) + difference
+    steps = step_onto_hyperplane(
+        tf.concat([points, images], axis=0),
+        tf.concat([normals, normals], axis=0),
+        tf.concat([difference, excess], axis=0),
+        norm=norm,
+    )
+    from_points, from_images = tf.split(steps, 2)
+    near = tf.maximum(norms.lengths(from_points, norm), 1e-8)
+    far = tf.maximum(norms.lengths(from_images, norm), 1e-8)
+    pull = tf.minimum(near / (near + far), _MOST_PULL)
+    moved = points + _OVERSHOOT * from_points
+    anchored = images + _OVERSHOOT * from_images
+    return tf.clip_by_value((1.0 - pull) * moved + pull * anchored, 0.0, 1.0)
+
+
+def _make_hyperplane(logits_fn, labels, targets, num_classes, norm):
+    """Returns points -> (difference of logits [B], its gradient) of the boundary to cross."""
+
+    def towards(points, classes):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(points)
+            logits = logits_fn(points)
+            wanted = tf.gather(logits, classes, axis=1, batch_dims=1)
+            difference = wanted - tf.gather(logits, labels, axis=1, batch_dims=1)
+            total = tf.reduce_sum(difference)
+        gradient = tape.gradient(total, points)
+        if gradient is None:
+            raise ValueError(
+                "`logits_fn` must be differentiable with respect to its images; "
+                "received a function whose gradient is None."
+            )
+        return difference, gradient
+
+    def nearest(points):
+        def compare(offset, distance, difference, normals):
+            other, gradient = towards(points, (labels + offset) % num_classes)
+            # The length of the step to a hyperplane is measured in the dual norm.
+            dual = tf.norm(
+                tf.reshape(gradient, [tf.shape(points)[0], -1]), 2 if norm == "l2" else 1, axis=1
+            )
+            away = tf.abs(other) / (dual + _TINY)
+            closer = away < distance
+            normals = tf.where(tf.reshape(closer, [-1, 1, 1, 1]), gradient, normals)
+            return (
+                offset + 1,
+                tf.where(closer, away, distance),
+                tf.where(closer, other, difference),
+                normals,
+            )
+
+        zeros = tf.zeros_like(labels, tf.float32)
+        first = (tf.constant(1), zeros + float("inf"), zeros, tf.zeros_like(points))
+        loop = tf.while_loop(
+            lambda offset, *_: offset < num_classes, compare, first, parallel_iterations=1
+        )
+        return loop[2], loop[3]
+
+    return nearest if targets is None else lambda points: towards(points, targets)

@@ -1,0 +1,94 @@
+"""Any classifier as one plain function: images to float32 logits, inference mode."""
+
+import inspect
+
+import tensorflow as tf
+
+from ascl_tf.attacks.arguments import check_logits
+
+
+def as_logits_function(classifier):
+    """Returns a function images [B, H, W, C] -> logits [B, num_classes] in float32.
+
+    Args:
+        classifier: a Keras 3 or Keras 2 model (called with `training=False`), a
+            SavedModel signature (its output `logits`, or its only output), or any
+            TensorFlow function. It is called in a graph without AutoGraph: Python
+            control flow on tensors needs a `tf.function` of its own.
+
+    Raises:
+        ValueError: if `classifier` cannot be called; the function raises if there
+            are several outputs and none is called `logits`, or if their shape is
+            not [B, num_classes].
+    """
+    if not callable(classifier):
+        raise ValueError(
+            "`logits_fn` must be a callable from images to logits; "
+            f"received {type(classifier).__name__}."
+        )
+    settings = {"training": False} if _takes_training(classifier) else {}
+
+    def logits_fn(images):
+        logits = tf.cast(_select(classifier(images, **settings)), tf.float32)
+        if logits.shape.rank != 2:
+            raise ValueError(
+                "`logits_fn` must return logits of shape [batch, num_classes]; "
+                f"received shape {logits.shape}."
+            )
+        return logits
+
+    return logits_fn
+
+
+def check_logits_function(logits_fn, predict, image_shape, num_classes, needs_gradient):
+    """Traces the function; raises ValueError naming `logits_fn` where it does not fit."""
+    images = tf.TensorSpec([None, *image_shape], tf.float32)
+
+    def gradient(images):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(images)
+            total = tf.reduce_sum(logits_fn(images))
+        if tape.gradient(total, images) is None:
+            raise ValueError(
+                "`logits_fn` must be differentiable with respect to its images; "
+                "received a function whose gradient is None."
+            )
+        return total
+
+    try:
+        logits = predict.get_concrete_function().structured_outputs
+        if needs_gradient:
+            # On the bare function: of a traced one an absent gradient comes as zeros.
+            tf.function(gradient, autograph=False).get_concrete_function(images)
+    except (TypeError, ValueError, AttributeError, NotImplementedError, LookupError) as error:
+        if str(error).startswith("`logits_fn`"):
+            raise
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+        raise ValueError(
+            "`logits_fn` must be a TensorFlow function of images with shape "
+            f"{tuple(images.shape)}; received one that raises {type(error).__name__}: {reason}"
+        ) from error
+    received = check_logits(logits, images)
+    if received != num_classes:
+        raise ValueError(
+            f"`logits_fn` must return {num_classes} logits per image (`num_classes`); "
+            f"received {received}."
+        )
+
+
+def _takes_training(classifier):
+    call = getattr(classifier, "call", None)
+    return callable(call) and "training" in inspect.signature(call).parameters
+
+
+def _select(outputs):
+    if not isinstance(outputs, dict):
+        return outputs
+    if "logits" in outputs:
+        return outputs["logits"]
+    if len(outputs) == 1:
+        return next(iter(outputs.values()))
+    raise ValueError(
+        "`logits_fn` must return logits, or a dictionary with the key 'logits'; "
+        f"received the keys {sorted(outputs)}."
+    )

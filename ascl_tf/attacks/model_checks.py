@@ -1,0 +1,135 @@
+"""What AutoAttack finds suspicious about a classifier, before and after the attacks.
+
+Nothing here stops an evaluation. Each check returns its explanation, or None.
+For the ideas see Croce and Hein 2020, arXiv:2003.01690, and Athalye et al. 2018,
+arXiv:1802.00420.
+"""
+
+import itertools
+
+import numpy as np
+import tensorflow as tf
+
+from ascl_tf.attacks import logit_losses, norms
+
+NUM_IMAGES = 64
+
+_NUM_CALLS = 5
+# Distance of two calls' logits, scaled to length 1.
+_CALL_TOLERANCE = 1e-4
+# Other images in the batch may move logits by rounding only; share of the largest logit.
+_BATCH_TOLERANCE = 1e-3
+_SUM_TOLERANCE = 1e-2
+# Percent of all images by which Square may do better than the attacks with gradients.
+_SQUARE_TOLERANCE = 0.2
+
+
+class AutoAttackWarning(UserWarning):
+    """Something about a classifier makes its robust accuracy doubtful."""
+
+
+def check_model(predict, gradient_fn, images, labels, *, epsilon, norm, expects_random):
+    """Returns {name: explanation} of what is suspicious before any attack.
+
+    Args:
+        predict: callable images -> logits, as the attacks see them.
+        gradient_fn: callable images -> logits that a tape may differentiate, or None
+            where no attack needs a gradient.
+        images, labels: a few dozen float32 [B, H, W, C] and int32 [B], as arrays.
+        epsilon, norm: the ball.
+        expects_random: whether the version is meant for random output.
+    """
+    images, labels = tf.constant(images), tf.constant(labels)
+    logits = predict(images).numpy()
+    found = {"probabilities": _probabilities(logits)}
+    if not expects_random:
+        found["random_output"] = _random_output(predict, images, labels)
+        if not found["random_output"]:
+            found["batch_dependent_output"] = _batch_dependence(predict, images, logits)
+    if gradient_fn is not None:
+        found["zero_gradients"] = _zero_gradients(
+            gradient_fn, images, labels, epsilon=epsilon, norm=norm
+        )
+    return {name: message for name, message in found.items() if message}
+
+
+def square_stronger(accuracies):
+    """Returns why Square's success is suspicious, or None.
+
+    Args:
+        accuracies: attack name -> robust accuracy in percent after that attack, in order.
+    """
+    others = [value for name, value in accuracies.items() if name != "square"]
+    if "square" not in accuracies or not others:
+        return None
+    if accuracies["square"] < min(others) - _SQUARE_TOLERANCE:
+        return (
+            f"Square, which sees no gradient, lowers robust accuracy to "
+            f"{accuracies['square']:.2f} % where the other attacks stop at {min(others):.2f} %: "
+            "the classifier hides its gradients, so that the true robustness is probably lower"
+        )
+    return None
+
+
+def _random_output(predict, images, labels):
+    calls = [predict(images).numpy() for _ in range(_NUM_CALLS)]
+    correct = {int(np.sum(logits.argmax(axis=1) == labels)) for logits in calls}
+    scaled = [logits / (np.linalg.norm(logits, axis=1, keepdims=True) + 1e-10) for logits in calls]
+    distance = max(
+        np.linalg.norm(first - second, axis=1).max()
+        for first, second in itertools.combinations(scaled, 2)
+    )
+    if len(correct) > 1 or distance > _CALL_TOLERANCE:
+        return (
+            f"calls on the same images differ (by {distance:.2g} for logits of length 1): the "
+            "classifier is random, so that one draw underestimates an attack; use the version "
+            "`rand`, which averages gradients, or switch the randomness off"
+        )
+    return None
+
+
+def _batch_dependence(predict, images, logits):
+    half = len(logits) // 2
+    company = tf.concat([images[:half], 1.0 - images[half:]], axis=0)
+    difference = np.abs(predict(company).numpy()[:half] - logits[:half])
+    relative = difference.max(initial=0.0) / max(np.abs(logits).max(), 1e-12)
+    if relative > _BATCH_TOLERANCE:
+        return (
+            f"the logits of an image change by {relative:.2g} of the largest logit when other "
+            "images of its batch change: the classifier is in training mode; give the attack a "
+            "function in inference mode"
+        )
+    return None
+
+
+def _probabilities(logits):
+    in_range = logits.min() >= -1e-5 and logits.max() <= 1 + 1e-5
+    if in_range and np.all(np.abs(logits.sum(axis=1) - 1) < _SUM_TOLERANCE):
+        return (
+            "every row of the output is in [0, 1] and sums to 1: these look like probabilities, "
+            "not logits; cross-entropy on them flattens the gradients that the attacks follow"
+        )
+    return None
+
+
+def _zero_gradients(gradient_fn, images, labels, *, epsilon, norm):
+    """Looks at a random point of the ball, where APGD starts, of images that are still right."""
+    seeds = tf.stack([tf.zeros_like(labels), tf.range(len(labels))], axis=1)
+    points = norms.random_start(images, epsilon=epsilon, norm=norm, seeds=seeds)
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(points)
+        logits = gradient_fn(points)
+        has_ratio = logits.shape[1] > 2
+        loss = logit_losses.dlr_loss if has_ratio else logit_losses.cross_entropy
+        total = tf.reduce_sum(loss(logits, labels))
+    is_zero = np.all(tape.gradient(total, points).numpy() == 0, axis=(1, 2, 3))
+    # Of a wrong image whose label comes third the ratio is 1, whatever the model.
+    is_correct = logit_losses.is_correct(logits, labels).numpy()
+    num_zero = int(np.sum(is_zero & is_correct))
+    if num_zero:
+        return (
+            f"the gradient of the {'DLR loss' if has_ratio else 'cross-entropy'} is zero for "
+            f"{num_zero} of {is_correct.sum()} images: attacks that follow gradients are blind "
+            "there; trust only what Square and transferred images show"
+        )
+    return None

@@ -1,0 +1,75 @@
+"""The geometry of a ball in the l-infinity or the l2 norm, for attacks that know both.
+
+Images are [B, H, W, C] float32 in [0, 1]; lengths are kept as [B, 1, 1, 1].
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from ascl_tf import randomness
+
+NORMS = ("linf", "l2")
+
+# A whole image of zeros is divided by this, and stays zero.
+_TINY = 1e-12
+
+
+def lengths(perturbations, norm):
+    """Returns the norm of each image of `perturbations`, [B, 1, 1, 1]."""
+    if norm == "linf":
+        return tf.reduce_max(tf.abs(perturbations), axis=[1, 2, 3], keepdims=True)
+    squares = tf.reduce_sum(tf.square(perturbations), axis=[1, 2, 3], keepdims=True)
+    return tf.sqrt(squares)
+
+
+def unit(perturbations, norm):
+    """Returns each image of `perturbations` divided by its norm."""
+    return perturbations / (lengths(perturbations, norm) + _TINY)
+
+
+def steepest(gradient, norm):
+    """Returns the direction of length 1 in which `gradient` rises most."""
+    return tf.sign(gradient) if norm == "linf" else unit(gradient, norm)
+
+
+def project(points, images, *, epsilon, norm):
+    """Moves `points` into the ball around `images`, and then into [0, 1]."""
+    if norm == "linf":
+        points = tf.clip_by_value(points, images - epsilon, images + epsilon)
+    else:
+        perturbations = points - images
+        length = lengths(perturbations, norm)
+        points = images + perturbations / (length + _TINY) * tf.minimum(length, epsilon)
+    return tf.clip_by_value(points, 0.0, 1.0)
+
+
+def random_start(images, *, epsilon, norm, seeds):
+    """Returns a point of each ball's surface, clipped to [0, 1].
+
+    l-infinity: uniform noise, scaled so that its largest component is `epsilon`;
+    l2: a uniform direction of length `epsilon`.
+
+    Args:
+        images: [B, H, W, C].
+        epsilon: radius of the ball.
+        norm: one of `NORMS`.
+        seeds: int32 [B, 2], one pair per image.
+    """
+    images = tf.convert_to_tensor(images)
+    draw = _uniform_noise if norm == "linf" else _normal_noise
+    return tf.clip_by_value(images + epsilon * unit(draw(images, seeds), norm), 0.0, 1.0)
+
+
+def _uniform_noise(images, seeds):
+    return randomness.uniform(_shape_of(images), seeds, low=-1.0)
+
+
+def _normal_noise(images, seeds):
+    """Box-Muller, since `randomness` draws uniform numbers only."""
+    pairs = randomness.uniform(tf.concat([_shape_of(images), [2]], axis=0), seeds)
+    radius = tf.sqrt(-2.0 * tf.math.log(1.0 - pairs[..., 0]))
+    return tf.reshape(radius * tf.cos(2 * np.pi * pairs[..., 1]), tf.shape(images))
+
+
+def _shape_of(images):
+    return images.shape.as_list() if images.shape.is_fully_defined() else tf.shape(images)

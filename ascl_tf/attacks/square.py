@@ -1,0 +1,139 @@
+"""Square: random search with square-shaped changes; it sees logits and no gradient.
+
+Andriushchenko et al. 2020, arXiv:1912.00049, Algorithm 1, with the margin loss, as
+AutoAttack uses it. Every image draws its own windows and signs, so that a result
+depends neither on the batch nor on which other images are left; the official code
+draws one window and one set of signs for the whole batch.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from ascl_tf import randomness
+from ascl_tf.attacks import logit_losses, norms
+from ascl_tf.attacks.arguments import as_batch, check_choice, check_positive
+from ascl_tf.attacks.rounds import fooling_images, round_seeds
+from ascl_tf.attacks.square_proposals import make_proposals
+
+
+def square(
+    logits_fn,
+    images,
+    labels,
+    *,
+    epsilon,
+    norm="linf",
+    num_queries=5000,
+    num_restarts=1,
+    seed,
+):
+    """Returns images in the ball that the classifier gets wrong, where Square finds them.
+
+    Args:
+        logits_fn: callable images -> logits [B, K]; no gradient is needed.
+        images: [B, H, W, C] float in [0, 1].
+        labels: int [B].
+        epsilon: radius of the ball in pixel units, such as 8 / 255.
+        norm: `linf` or `l2`.
+        num_queries: forward passes after the first, at most.
+        num_restarts: runs from new random starts.
+        seed: int32 [2], or [B, 2] with one pair per image.
+
+    Returns:
+        [B, H, W, C] float32: the adversarial image where a run succeeds, the image
+        itself where none does or where it is misclassified anyway.
+
+    Raises:
+        ValueError: if an argument is not as above.
+    """
+    images, labels, _ = as_batch(logits_fn, images, labels)
+    check_choice("norm", norm, norms.NORMS)
+    check_positive(epsilon=epsilon, num_queries=num_queries, num_restarts=num_restarts)
+    search = SquareSearch(
+        logits_fn, images.shape, epsilon=epsilon, norm=norm, num_queries=num_queries
+    )
+
+    def one_round(number):
+        state = search.start(images, labels, round_seeds(seed, number, images))
+        return search.advance(state, 0, num_queries).best_images
+
+    return fooling_images(logits_fn, one_round, num_restarts, images, labels)
+
+
+class SquareState(NamedTuple):
+    """Where a search stands. Every entry is per image, so that images may be left out.
+
+    Attributes:
+        images, labels: [B, H, W, C] and [B], what is attacked.
+        best_images: like `images`, the best points so far.
+        best_margin: [B], their margins; an image at 0 or below is done.
+        draws: [B, num_queries, D], the uniform numbers of every query.
+    """
+
+    images: tf.Tensor
+    labels: tf.Tensor
+    best_images: tf.Tensor
+    best_margin: tf.Tensor
+    draws: tf.Tensor
+
+
+class SquareSearch:
+    """One run of Square, in pieces: a start, and then any number of queries at a time.
+
+    Args:
+        logits_fn, epsilon, norm, num_queries: as `square`, not checked here.
+        image_shape: shape of the images, [B or None, H, W, C].
+    """
+
+    def __init__(self, logits_fn, image_shape, *, epsilon, norm, num_queries):
+        self._logits_fn = logits_fn
+        self._image_shape = image_shape[1:]
+        self._num_queries = num_queries
+        self._proposals = make_proposals(
+            image_shape, epsilon=epsilon, norm=norm, num_queries=num_queries
+        )
+
+    def state_spec(self):
+        """Returns the `tf.TensorSpec`s of a state with any number of images."""
+        images = tf.TensorSpec([None, *self._image_shape], tf.float32)
+        return SquareState(
+            images=images,
+            labels=tf.TensorSpec([None], tf.int32),
+            best_images=images,
+            best_margin=tf.TensorSpec([None], tf.float32),
+            draws=tf.TensorSpec([None, self._num_queries, self._proposals.num_draws], tf.float32),
+        )
+
+    def start(self, images, labels, seeds):
+        """Returns the first state, after one query; seeds: int32 [B, 2]."""
+        num_start, num_each = self._proposals.num_start_draws, self._proposals.num_draws
+        shape = [tf.shape(images)[0], num_start + self._num_queries * num_each]
+        draws = randomness.uniform(shape, seeds)
+        points = self._proposals.start(images, draws[:, :num_start])
+        points = tf.ensure_shape(points, images.shape)
+        later = tf.reshape(draws[:, num_start:], [-1, self._num_queries, num_each])
+        margin = logit_losses.margin(self._logits_fn(points), labels)
+        return SquareState(images, labels, points, margin, later)
+
+    def advance(self, state, first_query, last_query):
+        """Returns the state after the queries from `first_query` to before `last_query`.
+
+        Both are ints or int32 scalars. Ends early where every image is done.
+        """
+
+        def body(query, best_images, best_margin):
+            draws = tf.gather(state.draws, query, axis=1)
+            points = self._proposals.propose(state.images, best_images, query, draws)
+            margin = logit_losses.margin(self._logits_fn(points), state.labels)
+            improved = (margin < best_margin) & (best_margin > 0)
+            best_images = tf.where(tf.reshape(improved, [-1, 1, 1, 1]), points, best_images)
+            return query + 1, best_images, tf.where(improved, margin, best_margin)
+
+        _, best_images, best_margin = tf.while_loop(
+            lambda query, _, margin: (query < last_query) & tf.reduce_any(margin > 0),
+            body,
+            (tf.convert_to_tensor(first_query), state.best_images, state.best_margin),
+            parallel_iterations=1,
+        )
+        return state._replace(best_images=best_images, best_margin=best_margin)
