@@ -197,16 +197,21 @@ class AutoAttack:
         self._trace(images.shape[1:])
         arguments.check_values(images, labels, self._num_classes)
         images, labels = images.astype(np.float32), labels.astype(np.int32)
-        parts = [
-            self._predict(tf.constant(images[rows])).numpy()[:num_real]
-            for rows, num_real in batches(np.arange(len(images)), self._batch_size)
-        ]
-        logits = np.concatenate(parts)
-        if not np.all(np.isfinite(logits)):
-            raise ValueError("`logits_fn` must return finite logits; received NaN or infinity.")
+        logits = self._clean_logits(images)
         # The first of equal logits counts as the larger one, as in argmax.
         ranked = np.argsort(-logits, axis=1, kind="stable").astype(np.int32)
         return Data(images, labels, ranked[:, 0] == labels, ranked[:, 1:]), logits
+
+    def _clean_logits(self, images):
+        parts = []
+        for rows, num_real in batches(np.arange(len(images)), self._batch_size):
+            logits = self._predict(tf.constant(images[rows])).numpy()
+            arguments.check_logits(logits, images[rows])
+            parts.append(logits[:num_real])
+        logits = np.concatenate(parts)
+        if not np.all(np.isfinite(logits)):
+            raise ValueError("`logits_fn` must return finite logits; received NaN or infinity.")
+        return logits
 
     def _trace(self, image_shape):
         if self._image_shape == image_shape:

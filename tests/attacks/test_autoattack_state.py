@@ -1,0 +1,206 @@
+"""The state file: any interruption is survived, and the state of another run is refused."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ascl_tf.attacks import AutoAttack
+from ascl_tf.errors import RunError
+from tests.attacks.classifiers import NUM_CLASSES, LinearClassifier, images_and_labels
+
+SETTINGS = {
+    "apgd-ce": {"num_steps": 3},
+    "apgd-t": {"num_steps": 4, "num_targets": 3},
+    "square": {"num_queries": 20},
+}
+
+
+class Interrupt(Exception):
+    """Stands for a power cut."""
+
+
+def _attack(classifier, **changes):
+    settings = {
+        "epsilon": 0.01,
+        "num_classes": NUM_CLASSES,
+        "version": "custom",
+        "attacks": list(SETTINGS),
+        "settings": SETTINGS,
+        "batch_size": 5,
+    }
+    return AutoAttack(classifier, **{**settings, **changes})
+
+
+def _interrupt_after(num_batches):
+    seen = []
+
+    def progress(step):
+        seen.append(step)
+        if len(seen) == num_batches:
+            raise Interrupt
+
+    return progress
+
+
+@pytest.fixture(scope="module")
+def problem():
+    classifier = LinearClassifier()
+    images, labels = images_and_labels(classifier, num_images=14)
+    labels[0] = (labels[0] + 1) % NUM_CLASSES
+    steps = []
+    want = _attack(classifier)(images, labels, progress=steps.append)
+    return classifier, images, labels, want, len(steps)
+
+
+def _assert_same(got, want):
+    assert list(got.robust) == list(want.robust)
+    for name, robust in want.robust.items():
+        np.testing.assert_array_equal(got.robust[name], robust)
+    np.testing.assert_array_equal(got.adversarial_images, want.adversarial_images)
+    assert got.robust_accuracy == want.robust_accuracy
+
+
+def test_interrupted_after_every_batch_it_ends_as_if_undisturbed(problem, tmp_path):
+    classifier, images, labels, want, num_batches = problem
+    attack, path = _attack(classifier), tmp_path / "state.json"
+    interruptions = 0
+    while True:
+        try:
+            settings = {"state_path": path, "resume": True, "progress": _interrupt_after(1)}
+            got = attack(images, labels, **settings)
+            break
+        except Interrupt:
+            interruptions += 1
+    assert interruptions == num_batches > 8
+    _assert_same(got, want)
+
+
+@pytest.mark.parametrize("num_batches", [1, 3, 6])
+def test_resumed_in_a_new_object_it_ends_as_if_undisturbed(problem, tmp_path, num_batches):
+    classifier, images, labels, want, all_batches = problem
+    path, steps = tmp_path / "state.json", []
+    with pytest.raises(Interrupt):
+        progress = _interrupt_after(num_batches)
+        _attack(classifier)(images, labels, state_path=path, progress=progress)
+    settings = {"state_path": path, "resume": True, "progress": steps.append}
+    _assert_same(_attack(classifier)(images, labels, **settings), want)
+    assert len(steps) == all_batches - num_batches
+
+
+def test_finished_state_gives_the_result_without_an_attack(problem, tmp_path):
+    classifier, images, labels, want, _ = problem
+    path, steps = tmp_path / "state.json", []
+    _attack(classifier)(images, labels, state_path=path)
+    settings = {"state_path": path, "resume": True, "progress": steps.append}
+    _assert_same(_attack(classifier)(images, labels, **settings), want)
+    assert steps == []
+
+
+def test_time_adds_up_over_interruptions(problem, tmp_path):
+    classifier, images, labels, _, _ = problem
+    path = tmp_path / "state.json"
+    with pytest.raises(Interrupt):
+        _attack(classifier)(images, labels, state_path=path, progress=_interrupt_after(2))
+    spent = json.loads(path.read_text())["progress"]["seconds"]["apgd-ce"]
+    got = _attack(classifier)(images, labels, state_path=path, resume=True)
+    assert got.seconds["apgd-ce"] > spent > 0
+
+
+def test_no_temporary_file_stays(problem, tmp_path):
+    classifier, images, labels, _, _ = problem
+    _attack(classifier)(images, labels, state_path=tmp_path / "state.json")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["state.json", "state.json.images"]
+    names = [p.name for p in (tmp_path / "state.json.images").iterdir()]
+    assert names and all(name[0].isdigit() for name in names)
+
+
+@pytest.fixture
+def begun(problem, tmp_path):
+    classifier, images, labels, _, _ = problem
+    path = tmp_path / "state.json"
+    with pytest.raises(Interrupt):
+        progress = _interrupt_after(4)
+        _attack(classifier)(images, labels, state_path=path, progress=progress, model_sha256="abc")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epsilon": 0.02}, r"state\.json: expected.*epsilon 0\.02; found 0\.01"),
+        ({"seed": 1}, r"expected.*seed 1; found 0"),
+        ({"norm": "l2"}, r"expected.*norm l2; found linf"),
+        ({"version": "fast", "attacks": None, "settings": None}, r"version fast; found custom"),
+        ({"settings": {}}, r"expected the state of a run with attacks"),
+    ],
+)
+def test_state_of_another_attack_is_refused(problem, begun, changes, message):
+    classifier, images, labels, _, _ = problem
+    with pytest.raises(RunError, match=message):
+        _attack(classifier, **changes)(
+            images, labels, state_path=begun, resume=True, model_sha256="abc"
+        )
+
+
+def test_state_of_other_data_is_refused(problem, begun):
+    classifier, images, labels, _, _ = problem
+    settings = {"state_path": begun, "resume": True, "model_sha256": "abc"}
+    with pytest.raises(RunError, match=r"state\.json: expected the state of a run with data "):
+        _attack(classifier)(images[::-1], labels[::-1], **settings)
+    other = labels.copy()
+    other[-1] = (other[-1] + 1) % NUM_CLASSES
+    with pytest.raises(RunError, match=r"expected the state of a run with data "):
+        _attack(classifier)(images, other, **settings)
+
+
+def test_state_of_another_model_is_refused(problem, begun):
+    classifier, images, labels, _, _ = problem
+    with pytest.raises(RunError, match=r"expected the state of a run with model xyz; found abc"):
+        _attack(classifier)(images, labels, state_path=begun, resume=True, model_sha256="xyz")
+    settings = {"state_path": begun, "resume": True, "model_sha256": "abc"}
+    with pytest.raises(RunError, match=r"state\.json: expected.*this model; found other logits"):
+        _attack(LinearClassifier(seed=1))(images, labels, **settings)
+
+
+def test_batch_size_may_change(problem, begun):
+    classifier, images, labels, want, _ = problem
+    settings = {"state_path": begun, "resume": True, "model_sha256": "abc"}
+    got = _attack(classifier, batch_size=3)(images, labels, **settings)
+    for name, robust in want.robust.items():
+        np.testing.assert_array_equal(got.robust[name], robust)
+
+
+def test_state_is_not_overwritten_without_resume(problem, begun):
+    classifier, images, labels, _, _ = problem
+    with pytest.raises(RunError, match=r"expected no state of an earlier run; found one"):
+        _attack(classifier)(images, labels, state_path=begun, model_sha256="abc")
+
+
+def test_resume_needs_a_place(problem):
+    classifier, images, labels, _, _ = problem
+    with pytest.raises(ValueError, match=r"`resume` needs a `state_path`; received None"):
+        _attack(classifier)(images, labels, resume=True)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"identity": {}, "logits": [], "progres'])
+def test_broken_state_is_named(problem, begun, text):
+    classifier, images, labels, _, _ = problem
+    begun.write_text(text)
+    with pytest.raises(RunError, match=r"state\.json: expected a state file; found something else"):
+        _attack(classifier)(images, labels, state_path=begun, resume=True)
+
+
+def test_missing_images_are_named(problem, begun):
+    classifier, images, labels, _, _ = problem
+    for file in begun.with_name("state.json.images").iterdir():
+        file.unlink()
+    with pytest.raises(RunError, match=r"000000\.npz: expected adversarial images.*FileNotFound"):
+        _attack(classifier)(images, labels, state_path=begun, resume=True, model_sha256="abc")
+
+
+def test_place_that_cannot_be_written_is_named(problem, tmp_path):
+    classifier, images, labels, _, _ = problem
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match=r"state\.json: expected a place that can be written"):
+        _attack(classifier)(images, labels, state_path=tmp_path / "file" / "state.json")
