@@ -24,6 +24,7 @@ with quiet_start():
     from ascl_tf.data.datasets import load_dataset, name_at_hand
     from ascl_tf.evaluation import evaluate_robustness
     from ascl_tf.evaluation.display import evaluation_progress, print_records
+    from ascl_tf.evaluation.ensembles import EnsembleOptions
     from ascl_tf.evaluation.inputs import as_unit_float
     from ascl_tf.evaluation.logits import make_logits_function
     from ascl_tf.evaluation.protocols import get_protocol
@@ -43,6 +44,10 @@ class EvaluateConfig:
 
     model: str = setting("", "SavedModel folder or .keras file to evaluate.")
     output: str = setting("", "File for the records, as JSON; empty: only print them.")
+    resume: bool = setting(
+        False, "Continue AutoAttack from the state that it left beside --output."
+    )
+    adversarial_images: str = setting("", "npz file for AutoAttack's images; empty: none is kept.")
     split: str = setting("test", "Split of the data set.")
     dataset: str = _shared(DataConfig, "dataset")
     data_dir: str = _shared(DataConfig, "data_dir")
@@ -58,6 +63,16 @@ class EvaluateConfig:
         Config(**{name: getattr(self, name) for name in shared})
         if not self.model:
             raise ConfigError("--model: expected a SavedModel folder or a .keras file; found none")
+        if self.resume and not self.output:
+            raise ConfigError(
+                "--resume: expected --output, beside which the state lies; found none"
+            )
+        num_ensembles = sum(protocol.kind == "autoattack" for protocol in self.protocols())
+        if self.adversarial_images and num_ensembles != 1:
+            raise ConfigError(
+                "--adversarial_images: expected one AutoAttack in --protocol; "
+                f"found {num_ensembles}"
+            )
 
     def protocols(self):
         """Returns the protocols that `--protocol` names, each once, in order."""
@@ -70,6 +85,14 @@ class EvaluateConfig:
             raise ConfigError("--protocol: expected one or more names; found none")
         return chosen
 
+    def ensemble_options(self):
+        """Returns where AutoAttack keeps its state, beside the records, and its images."""
+        return EnsembleOptions(
+            state_path=self.output or None,
+            resume=self.resume,
+            images_path=self.adversarial_images or None,
+        )
+
 
 def main(argv):
     """Evaluates as the command line says, prints a table and writes the records."""
@@ -77,7 +100,8 @@ def main(argv):
     if config is None:
         return
     protocols = config.protocols()
-    _check_output(config.output)
+    _check_place("output", config.output)
+    _check_place("adversarial_images", config.adversarial_images)
     classifier = load_logits_function(config.model)
     dataset = _load_images(config)
     _check_fit(classifier, dataset, config)
@@ -85,6 +109,7 @@ def main(argv):
     records = _evaluate(config, protocols, classifier, dataset, console)
     if config.output:
         write_records(config.output, records)
+        config.ensemble_options().forget(protocols)
     print_records(records, console)
     if config.output:
         console.print(f"records: {config.output}", markup=False, soft_wrap=True)
@@ -106,19 +131,19 @@ def _parse(argv):
     return EvaluateConfig(**{name: settings[name] for name in names if name in settings})
 
 
-def _check_output(output):
-    """Tries the place of the records before hours are spent on them."""
-    if not output:
+def _check_place(flag, file):
+    """Tries the place of a result before hours are spent on it."""
+    if not file:
         return
-    path = pathlib.Path(output)
+    path = pathlib.Path(file)
     if path.is_dir():
-        raise RunError(f"--output={output}: expected a file; found a folder")
+        raise RunError(f"--{flag}={file}: expected a file; found a folder")
     try:
         with tempfile.TemporaryFile(dir=path.absolute().parent):
             pass
     except OSError as error:
         raise RunError(
-            f"--output={output}: expected a file in a folder that can be written; "
+            f"--{flag}={file}: expected a file in a folder that can be written; "
             f"found: {error.strerror}"
         ) from error
 
@@ -165,6 +190,7 @@ def _evaluate(config, protocols, classifier, dataset, console):
                 num_images=config.num_images or None,
                 progress=progress,
                 model_sha256=model_sha256(config.model),
+                ensemble_options=config.ensemble_options(),
             )
         except RunError:
             raise

@@ -30,8 +30,7 @@ class StateFile:
     """
 
     def __init__(self, path, *, identity, logits):
-        self._path = pathlib.Path(path)
-        self._folder = self._path.with_name(f"{self._path.name}.images")
+        self._path, self._folder = pathlib.Path(path), _images_folder(path)
         self._identity = {"format": _FORMAT, **identity}
         self._logits = np.asarray(logits, np.float64)
 
@@ -55,14 +54,6 @@ class StateFile:
     def exists(self):
         """Returns whether there is a state to continue from."""
         return self._path.exists()
-
-    def delete(self):
-        """Removes the file, and the images that belong to it."""
-        self._path.unlink(missing_ok=True)
-        for images in self._folder.glob("[0-9]*.npz"):
-            images.unlink()
-        with contextlib.suppress(OSError):
-            self._folder.rmdir()
 
     def load(self):
         """Returns what `save` was given last, after making sure that it is of this run.
@@ -145,3 +136,18 @@ class StateFile:
         return RunError(
             f"{self._path}: expected a place that can be written; found: {error.strerror}"
         )
+
+
+def delete_state(path):
+    """Removes a state file, if there is one, and the images that belong to it."""
+    path, folder = pathlib.Path(path), _images_folder(path)
+    path.unlink(missing_ok=True)
+    for images in folder.glob("[0-9]*.npz"):
+        images.unlink()
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def _images_folder(path):
+    path = pathlib.Path(path)
+    return path.with_name(f"{path.name}.images")

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from ascl_tf.attacks import linf_pgd
 from ascl_tf.evaluation import reference_attacks
+from ascl_tf.evaluation.ensembles import autoattack_outcome
 
 
 class AttackKind(NamedTuple):
@@ -19,10 +20,13 @@ class AttackKind(NamedTuple):
         attack: called as (logits_fn, images, labels, protocol, seed), returns images;
             images [B, H, W, C] float32, labels int32 [B], seed int32 [B, 2].
         in_graph: whether a batch can run as one `tf.function`.
+        whole_set: whether the attack goes over the data set by itself; it is then called
+            as (run, protocol), see `ensembles.autoattack_outcome`.
     """
 
     attack: Callable
     in_graph: bool = True
+    whole_set: bool = False
 
 
 def _no_attack(logits_fn, images, labels, protocol, seed):
@@ -67,6 +71,7 @@ def _steps(protocol, seed):
 ATTACKS = {
     "none": AttackKind(_no_attack),
     "linf_pgd": AttackKind(_linf_pgd),
+    "autoattack": AttackKind(autoattack_outcome, in_graph=False, whole_set=True),
     **{
         f"cleverhans_{kind}": AttackKind(_make_cleverhans(kind)) for kind in reference_attacks.KINDS
     },

@@ -62,6 +62,24 @@ def check_records(records):
     ]
 
 
+def attach(measured, model_warnings):
+    """Writes into each record what is suspicious and which checks passed; returns the records.
+
+    Args:
+        measured: list of records; `checks` holds what their attacks found themselves.
+        model_warnings: as `check_model` returns them.
+    """
+    names = (*MODEL_CHECKS, *RECORD_CHECKS)
+    for record, warnings in zip(measured, check_records(measured), strict=True):
+        raised = {}
+        for warning in (*model_warnings, *warnings, *record["checks"]):
+            # What two checks find under one name is told once.
+            raised.setdefault(warning["name"], warning)
+        record["checks"] = list(raised.values())
+        record["checks_passed"] = [name for name in names if name not in raised]
+    return measured
+
+
 def _findings(named_messages):
     return [{"name": name, "message": message} for name, message in named_messages if message]
 

@@ -10,7 +10,10 @@ from rich.text import Text
 
 @contextlib.contextmanager
 def evaluation_progress(console, title=""):
-    """Yields a callable (protocol, images done, images to do) that draws a bar per protocol."""
+    """Yields a callable (protocol, images done, images to do) that draws a bar per protocol.
+
+    `note=` is shown beside the name.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -20,10 +23,11 @@ def evaluation_progress(console, title=""):
     with Progress(*columns, console=console) as bars:
         tasks = {}
 
-        def advance(protocol, num_done, num_to_do):
+        def advance(protocol, num_done, num_to_do, note=""):
             if protocol not in tasks:
-                tasks[protocol] = bars.add_task(f"{title}{protocol}", total=num_to_do)
-            bars.update(tasks[protocol], completed=num_done)
+                tasks[protocol] = bars.add_task(protocol, total=num_to_do)
+            text = f"{title}{protocol}" + (f" ({note})" if note else "")
+            bars.update(tasks[protocol], completed=num_done, total=num_to_do, description=text)
 
         yield advance
 

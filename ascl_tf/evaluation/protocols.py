@@ -116,6 +116,24 @@ _ALL = (
     # RoCL's convention (Kim et al. 2020): steps of a tenth of the radius.
     dataclasses.replace(_PGD20, name="pgd20_step_tenth", step_size=Fraction("0.8/255")),
     dataclasses.replace(_PGD20, name="pgd100", num_steps=100),
+    # Croce and Hein 2020: every number stands in attacks/autoattack_versions.py.
+    Protocol(
+        name="autoattack",
+        kind="autoattack",
+        epsilon=Fraction("8/255"),
+        num_steps=100,
+        random_start=True,
+        options={"version": "standard"},
+    ),
+    # Its two strongest attacks alone; not the published evaluation.
+    Protocol(
+        name="autoattack_fast",
+        kind="autoattack",
+        epsilon=Fraction("8/255"),
+        num_steps=100,
+        random_start=True,
+        options={"version": "fast"},
+    ),
     Protocol(
         name="cleverhans_fgm",
         kind="cleverhans_fgm",

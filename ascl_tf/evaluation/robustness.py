@@ -18,6 +18,7 @@ from ascl_tf import randomness
 from ascl_tf.errors import RunError
 from ascl_tf.evaluation import checks, records
 from ascl_tf.evaluation.attack_kinds import ATTACKS
+from ascl_tf.evaluation.ensembles import EnsembleOptions
 from ascl_tf.evaluation.inputs import as_evaluation_data
 from ascl_tf.evaluation.logits import make_logits_function
 from ascl_tf.evaluation.protocols import STANDARD, Protocol, get_protocol
@@ -48,6 +49,8 @@ class _Evaluation(NamedTuple):
     batch_size: int
     seed: int
     progress: object
+    model_sha256: str | None
+    ensemble_options: EnsembleOptions
 
 
 class CompiledAttacks:
@@ -85,6 +88,7 @@ def evaluate_robustness(
     progress=None,
     model_sha256=None,
     per_image=False,
+    ensemble_options=None,
 ):
     """Returns one record for each protocol.
 
@@ -104,9 +108,11 @@ def evaluate_robustness(
         batch_size: images per attack; the last batch is padded, and masked.
         seed: Python int.
         num_images: how many images from the start of the data set; None for all.
-        progress: callable (protocol name, images done, images to do), or None.
+        progress: callable (protocol name, images done, images to do), or None. AutoAttack
+            calls it for each of its attacks, with `note=` what is left so far.
         model_sha256: what the records shall say; None hashes a Keras model's weights.
         per_image: whether the records also hold a 0 or 1 for each image.
+        ensemble_options: `EnsembleOptions`, where AutoAttack keeps its state and images.
 
     Returns:
         List of dictionaries that JSON can hold. Accuracies are percent of all
@@ -124,10 +130,18 @@ def evaluate_robustness(
         raise ValueError(f"`batch_size` must be >= 1; received {batch_size}.")
     attacks = logits_fn if isinstance(logits_fn, CompiledAttacks) else CompiledAttacks(logits_fn)
     _check_classes(attacks.logits_fn, data, num_classes)
-    run = _Evaluation(attacks, data, min(batch_size, len(data.labels)), seed, progress)
-    warnings = checks.check_model(attacks.logits_fn, *data.rows(slice(NUM_CHECK_IMAGES)))
     if model_sha256 is None and hasattr(attacks.classifier, "get_weights"):
         model_sha256 = records.weights_sha256(attacks.classifier)
+    run = _Evaluation(
+        attacks,
+        data,
+        min(batch_size, len(data.labels)),
+        seed,
+        progress,
+        model_sha256,
+        ensemble_options or EnsembleOptions(),
+    )
+    warnings = checks.check_model(attacks.logits_fn, *data.rows(slice(NUM_CHECK_IMAGES)))
     constant = {
         "data_set": data.name,
         "data_sha256": data.sha256,
@@ -137,7 +151,7 @@ def evaluate_robustness(
         "versions": records.environment_versions(),
     }
     measured = [constant | result for result in _run_protocols(run, chosen, per_image)]
-    return _with_checks(measured, warnings)
+    return checks.attach(measured, warnings)
 
 
 def _run_protocols(run, chosen, per_image):
@@ -145,7 +159,9 @@ def _run_protocols(run, chosen, per_image):
     standard = _survivors(run, STANDARD, everything)
     for protocol in chosen:
         outcome = standard
-        if protocol.kind != "none":
+        if ATTACKS[protocol.kind].whole_set:
+            outcome = ATTACKS[protocol.kind].attack(run, protocol)
+        elif protocol.kind != "none":
             outcome = _survivors(run, protocol, standard["robust"])
         result = {
             "protocol": protocol.name,
@@ -155,7 +171,10 @@ def _run_protocols(run, chosen, per_image):
             "robust_accuracy": _percent(outcome["robust"]),
             "max_perturbation": outcome["max_perturbation"],
             "wall_seconds": outcome["wall_seconds"],
+            "checks": outcome.get("findings", []),
         }
+        if "attacks" in outcome:
+            result["attacks"] = outcome["attacks"]
         if per_image:
             result["per_image"] = {
                 "standard": standard["robust"].astype(int).tolist(),
@@ -269,15 +288,6 @@ def _as_protocols(chosen):
                 f"{', '.join(ATTACKS)}; received {protocol.kind!r}."
             )
     return found
-
-
-def _with_checks(measured, model_warnings):
-    names = (*checks.MODEL_CHECKS, *checks.RECORD_CHECKS)
-    for record, warnings in zip(measured, checks.check_records(measured), strict=True):
-        record["checks"] = [*model_warnings, *warnings]
-        raised = {warning["name"] for warning in record["checks"]}
-        record["checks_passed"] = [name for name in names if name not in raised]
-    return measured
 
 
 def _percent(is_counted):

@@ -1,0 +1,129 @@
+"""AutoAttack as a protocol: an ensemble that goes over the whole set by itself."""
+
+import dataclasses
+import os
+import pathlib
+import warnings
+
+import numpy as np
+
+from ascl_tf.attacks import AutoAttack
+from ascl_tf.attacks.autoattack_run import percent
+from ascl_tf.attacks.autoattack_state import delete_state
+from ascl_tf.attacks.model_checks import AutoAttackWarning
+from ascl_tf.errors import RunError
+
+
+@dataclasses.dataclass(frozen=True)
+class EnsembleOptions:
+    """What a long evaluation by an ensemble leaves behind while it runs, and after.
+
+    Attributes:
+        state_path: beginning of the state files' names; `.<protocol>.state` follows. None: the
+            state is not kept.
+        resume: whether to continue from there.
+        images_path: npz file for `images` (adversarial where an attack succeeded, clean
+            elsewhere), `labels` and `is_robust`; None: they are not kept.
+    """
+
+    state_path: str | None = None
+    resume: bool = False
+    images_path: str | None = None
+
+    def state_file(self, protocol):
+        """Returns the path of a protocol's state, or None."""
+        if self.state_path is None:
+            return None
+        return pathlib.Path(f"{self.state_path}.{protocol.name}.state")
+
+    def forget(self, protocols):
+        """Removes the states of these protocols, once their records are safe."""
+        for protocol in protocols:
+            if self.state_path is not None and protocol.kind == "autoattack":
+                delete_state(self.state_file(protocol))
+
+
+def autoattack_outcome(run, protocol):
+    """Carries out AutoAttack on the whole set.
+
+    Args:
+        run: the evaluation: `attacks.classifier`, `attacks.logits_fn`, `data`,
+            `batch_size`, `seed`, `progress`, `model_sha256` and `ensemble_options`.
+        protocol: a `Protocol` of kind `autoattack`; its option `version` names the
+            ensemble, `standard` if absent.
+
+    Returns:
+        Dictionary with `robust` (bool [N]), `max_perturbation`, `wall_seconds`,
+        `attacks` (name -> robust accuracy, seconds and a digit per image: what is left
+        after that attack) and `findings` (list of dictionaries with `name` and `message`).
+    """
+    images, labels = run.data.rows(slice(None))
+    num_classes = int(run.attacks.logits_fn(images[:1]).shape[1])
+    # The classifier as it came: a tie to its images would hide an absent gradient.
+    attack = AutoAttack(
+        run.attacks.classifier,
+        epsilon=float(protocol.epsilon),
+        num_classes=num_classes,
+        version=protocol.options.get("version", "standard"),
+        seed=run.seed,
+        batch_size=run.batch_size,
+    )
+    options = run.ensemble_options
+    with warnings.catch_warnings():
+        # They stand in the record, and are shown with those of the other protocols.
+        warnings.simplefilter("ignore", AutoAttackWarning)
+        result = attack(
+            images,
+            labels,
+            state_path=options.state_file(protocol),
+            resume=options.resume,
+            progress=_reporter(protocol, run.progress),
+            model_sha256=run.model_sha256,
+        )
+    robust = list(result.robust.values())[-1] if result.robust else result.correct
+    if options.images_path is not None:
+        _save_images(options.images_path, result.adversarial_images, labels, robust)
+    return {
+        "robust": robust,
+        "max_perturbation": float(np.abs(result.adversarial_images - images).max()),
+        "wall_seconds": sum(result.seconds.values()),
+        "attacks": {
+            name: {
+                "robust_accuracy": percent(flags),
+                "seconds": result.seconds.get(name, 0.0),
+                "is_robust": "".join("1" if flag else "0" for flag in flags),
+            }
+            for name, flags in {"clean": result.correct, **result.robust}.items()
+        },
+        "findings": [
+            {"name": name, "message": message} for name, message in result.warnings.items()
+        ],
+    }
+
+
+def _reporter(protocol, progress):
+    if progress is None:
+        return None
+
+    def report(step):
+        note = f"{step.num_robust} left, robust accuracy {step.robust_accuracy:.2f} %"
+        name = f"{protocol.name}: {step.attack}"
+        progress(name, step.num_done, step.num_to_do, note=note)
+
+    return report
+
+
+def _save_images(path, images, labels, is_robust):
+    target = pathlib.Path(path)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            np.savez(file, images=images, labels=labels, is_robust=is_robust)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise RunError(
+            f"{target}: expected a place for adversarial images that can be written; "
+            f"found: {error.strerror}"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,118 @@
+"""AutoAttack as a protocol: the same verdicts as by itself, its record, state and images."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ascl_tf.attacks import AutoAttack
+from ascl_tf.evaluation import evaluate_robustness
+from ascl_tf.evaluation.ensembles import EnsembleOptions
+from ascl_tf.evaluation.protocols import Protocol, get_protocol
+from tests.attacks.classifiers import LinearClassifier, images_and_labels
+
+FAST = Protocol(name="fast", kind="autoattack", epsilon="0.01", options={"version": "fast"})
+
+
+@pytest.fixture(scope="module")
+def problem():
+    classifier = LinearClassifier()
+    images, labels = images_and_labels(classifier, num_images=12)
+    labels[0] = (labels[0] + 1) % 5
+    return classifier, images, labels
+
+
+def test_named_protocols_are_the_named_versions():
+    for name, version in (("autoattack", "standard"), ("autoattack_fast", "fast")):
+        protocol = get_protocol(name)
+        assert (protocol.kind, protocol.epsilon.text) == ("autoattack", "8/255")
+        assert dict(protocol.options) == {"version": version}
+
+
+def test_record_holds_what_autoattack_finds_by_itself(problem, tmp_path):
+    classifier, images, labels = problem
+    notes = []
+
+    def progress(name, num_done, num_to_do, note=""):
+        notes.append((name, num_done, num_to_do, note))
+
+    options = EnsembleOptions(images_path=tmp_path / "images.npz")
+    (record,) = evaluate_robustness(
+        classifier,
+        (images, labels),
+        FAST,
+        batch_size=5,
+        seed=3,
+        progress=progress,
+        ensemble_options=options,
+        per_image=True,
+    )
+    attack = AutoAttack(classifier, epsilon=0.01, num_classes=5, version="fast", seed=3)
+    want = attack(images, labels)
+    assert record["robust_accuracy"] == pytest.approx(want.robust_accuracy)
+    assert record["standard_accuracy"] == pytest.approx(100 * 11 / 12)
+    assert list(record["attacks"]) == ["clean", "apgd-ce", "apgd-t"]
+    for name, robust in want.robust.items():
+        assert record["attacks"][name]["is_robust"] == "".join(map(str, robust.astype(int)))
+        assert record["attacks"][name]["robust_accuracy"] == pytest.approx(100 * robust.mean())
+    assert record["per_image"]["robust"] == want.robust["apgd-t"].astype(int).tolist()
+    assert 0 < record["max_perturbation"] <= 0.01 + 1e-6
+    assert record["wall_seconds"] > 0 and record["checks"] == []
+    assert json.loads(json.dumps(record)) == record
+
+    names = {name for name, *_ in notes}
+    assert names == {"standard", "fast: apgd-ce", "fast: apgd-t"}
+    num_left = int(want.robust["apgd-t"].sum())
+    assert notes[-1][3] == f"{num_left} left, robust accuracy {100 * num_left / 12:.2f} %"
+    assert notes[-1][1] == notes[-1][2]
+
+    with np.load(tmp_path / "images.npz") as saved:
+        np.testing.assert_allclose(saved["images"], want.adversarial_images, atol=1e-6)
+        np.testing.assert_array_equal(saved["labels"], labels)
+        np.testing.assert_array_equal(saved["is_robust"], want.robust["apgd-t"])
+
+
+def test_interrupted_evaluation_is_resumed(problem, tmp_path):
+    classifier, images, labels = problem
+    path = tmp_path / "records.json"
+    settings = {"batch_size": 4, "model_sha256": "abc"}
+    (want,) = evaluate_robustness(classifier, (images, labels), FAST, **settings)
+
+    def interrupt(name, num_done, num_to_do, note=""):
+        if name == "fast: apgd-t":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_robustness(
+            classifier,
+            (images, labels),
+            FAST,
+            progress=interrupt,
+            ensemble_options=EnsembleOptions(state_path=path),
+            **settings,
+        )
+    assert (tmp_path / "records.json.fast.state").is_file()
+    options = EnsembleOptions(state_path=path, resume=True)
+    (got,) = evaluate_robustness(
+        classifier, (images, labels), FAST, ensemble_options=options, **settings
+    )
+    for name, attack in want["attacks"].items():
+        assert got["attacks"][name]["is_robust"] == attack["is_robust"]
+    options.forget([FAST, get_protocol("pgd20")])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_findings_stand_in_the_record_once(problem):
+    classifier, images, labels = problem
+    three = LinearClassifier(num_classes=3)
+    (record,) = evaluate_robustness(three, images_and_labels(three), FAST)
+    assert [check["name"] for check in record["checks"]] == ["left_out_apgd-t"]
+    assert "needs at least 4 classes" in record["checks"][0]["message"]
+    assert "random_output" in record["checks_passed"]
+
+
+def test_classifier_without_gradient_is_named(problem):
+    classifier, images, labels = problem
+    with pytest.raises(ValueError, match=r"`logits_fn` must be differentiable"):
+        evaluate_robustness(lambda x: tf.round(classifier(x)), (images, labels), FAST)
