@@ -1,0 +1,69 @@
+"""The results table of README.md: made from records, and up to date."""
+
+import json
+
+import pytest
+
+from tools import results_table
+
+
+def _record(checkpoint, protocol, standard, robust):
+    return {
+        "checkpoint": checkpoint,
+        "protocol": protocol,
+        "standard_accuracy": standard,
+        "robust_accuracy": robust,
+        "num_images": 1000,
+    }
+
+
+def _write(results, records):
+    path = results / results_table.ROWS[1].record
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"records": records}))
+
+
+def _cells(table, row):
+    return [cell.strip() for cell in table.splitlines()[2 + row].split("|")[1:-1]]
+
+
+def test_readme_shows_the_committed_records():
+    text = (results_table.ROOT / "README.md").read_text(encoding="utf-8")
+    table = results_table.make_table(results_table.ROOT / "results")
+    assert results_table.with_table(text, table) == text
+
+
+def test_row_without_record_shows_dashes_beside_the_paper(tmp_path):
+    cells = _cells(results_table.make_table(tmp_path), 0)
+    assert cells[1:7] == ["81.67", "--", "53.09", "--", "--", "--"]
+
+
+def test_best_and_last_are_both_shown_where_they_differ(tmp_path):
+    _write(
+        tmp_path,
+        [
+            _record("best", "standard", 40.0, 40.0),
+            _record("best", "pgd20", 40.0, 25.5),
+            _record("last", "standard", 41.0, 41.0),
+            _record("last", "pgd20", 41.0, 25.5),
+        ],
+    )
+    cells = _cells(results_table.make_table(tmp_path), 1)
+    assert cells[1:7] == ["--", "40.00 / 41.00", "--", "25.50", "--", "1000"]
+
+
+def test_check_fails_where_the_table_is_out_of_date(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{results_table.BEGIN}\nold\n{results_table.END}\nafter\n")
+    arguments = [f"--readme={readme}", f"--results={tmp_path}"]
+    with pytest.raises(SystemExit, match="out of date"):
+        results_table.main([*arguments, "--check"])
+    results_table.main(arguments)
+    results_table.main([*arguments, "--check"])
+    text = readme.read_text()
+    assert text.startswith("before\n") and text.endswith("after\n") and "81.67" in text
+
+
+def test_readme_without_markers_is_refused():
+    with pytest.raises(ValueError, match="expected the markers"):
+        results_table.with_table("no markers", "table")
