@@ -72,12 +72,12 @@ class AutoAttack:
         version: `standard` (APGD-CE, APGD-T, FAB-T, Square), `plus`, `rand` (for
             classifiers with random output), `fast` (only APGD-CE and APGD-T; not the
             published evaluation), or `custom`.
-        seed: Python int.
+        seed: Python int of 32 bits.
         batch_size: how many images are attacked at once; the memory decides.
         attacks: for `custom`: names out of `apgd-ce`, `apgd-dlr`, `apgd-t`, `fab`, `fab-t`,
             `square`, in order.
-        settings: for `custom`: attack name -> any of `num_steps`, `num_queries`,
-            `num_restarts`, `num_targets`, `eot_iter`.
+        settings: for `custom`: attack name -> any of `num_restarts`, `num_steps` (all but
+            Square), `num_queries` (Square), `eot_iter` (APGD), `num_targets` (targeted).
 
     Raises:
         ValueError: if an argument is not as above.
@@ -100,7 +100,7 @@ class AutoAttack:
         arguments.check_choice("norm", norm, norms.NORMS)
         _check_integer("num_classes", num_classes, 2)
         _check_integer("batch_size", batch_size, 1)
-        _check_integer("seed", seed, -(2**31))
+        _check_integer("seed", seed, -(2**31), 2**31 - 1)
         self._attacks, self._left_out = plan(
             version, attacks=attacks, settings=settings, num_classes=num_classes
         )
@@ -278,7 +278,8 @@ def _as_arrays(images, labels):
     return np.asarray(images), np.asarray(labels)
 
 
-def _check_integer(name, value, least):
+def _check_integer(name, value, least, most=None):
     is_integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not is_integer or value < least:
-        raise ValueError(f"`{name}` must be an integer >= {least}; received {value!r}.")
+    if not is_integer or value < least or (most is not None and value > most):
+        wanted = f">= {least}" if most is None else f"from {least} to {most}"
+        raise ValueError(f"`{name}` must be an integer {wanted}; received {value!r}.")

@@ -52,6 +52,13 @@ ATTACKS = {
     )
 }
 
+# What a custom ensemble may change; targeted attacks have `num_targets` as well.
+_SETTINGS = {
+    "apgd": ("num_steps", "num_restarts", "eot_iter"),
+    "fab": ("num_steps", "num_restarts"),
+    "square": ("num_queries", "num_restarts"),
+}
+
 
 def _planned(name, **changes):
     return dataclasses.replace(ATTACKS[name], **changes)
@@ -128,12 +135,9 @@ def _chosen(version, attacks, settings):
 
 
 def _changed(name, changes):
-    allowed = [
-        field.name
-        for field in dataclasses.fields(PlannedAttack)
-        if field.name.startswith("num_") or field.name == "eot_iter"
-    ]
-    _check_names(f"settings[{name!r}]", changes, allowed)
+    attack = ATTACKS[name]
+    targets = ("num_targets",) if attack.num_targets else ()
+    _check_names(f"settings[{name!r}]", changes, (*_SETTINGS[attack.kind], *targets))
     for field, value in changes.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ValueError(

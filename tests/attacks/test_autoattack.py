@@ -382,7 +382,12 @@ def test_a_shrinking_set_has_at_most_32_sizes():
         ({"attacks": "square"}, r"`attacks` must be a list of attack names; received 'square'"),
         ({"attacks": ["square"] * 2, "settings": {}}, r"`attacks` must name each attack once"),
         ({"attacks": ["square"]}, r"`settings` must only hold square; received 'apgd-ce'"),
-        ({"settings": {"square": {"steps": 3}}}, r"`settings\['square'\]` must only hold num_st"),
+        ({"seed": 2**31}, r"`seed` must be an integer from -2147483648 to 2147483647; received 2"),
+        (
+            {"settings": {"square": {"num_steps": 3}}},
+            r"`settings\['square'\]` must only hold num_queries, num_restarts; rec.*'num_steps'",
+        ),
+        ({"settings": {"apgd-ce": {"num_targets": 3}}}, r"must only hold num_steps.*'num_targets'"),
         ({"settings": {"square": {"num_queries": 0}}}, r"must be an integer >= 1; received 0"),
         ({"attacks": ["apgd-t"], "settings": {}, "num_classes": 3}, r"needs more classes.*=3"),
     ],
