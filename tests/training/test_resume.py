@@ -108,7 +108,6 @@ def undisturbed():
     [
         (_in_mid_epoch, 1),
         (_in_mid_epoch, 3),  # Step 7 is made twice.
-        (_in_mid_epoch, 100),
         (_before_the_first_checkpoint, 1),
         (_between_epochs, 100),
         (_after_validation_before_saving, 3),
@@ -124,14 +123,24 @@ def test_stopped_stage_continues_bit_for_bit(
     _check_same(path, undisturbed["at"], cfg.PRETRAIN)
 
 
-def test_ascl_stopped_twice_continues_bit_for_bit(tiny_world, tmp_path):
-    config = tiny_world.replace(checkpoint_every=1)
+def test_stopped_ascl_continues_bit_for_bit(tiny_world, tmp_path):
+    config = tiny_world.replace(checkpoint_every=3)
     undisturbed = _run(config, tmp_path / "undisturbed")
-    for step in (3, 10):
-        with pytest.MonkeyPatch.context() as monkeypatch, pytest.raises(Stopped):
-            _stop_at_step(monkeypatch, step)
-            _run(config, tmp_path / "stopped")
-    _check_same(_run(config, tmp_path / "stopped"), undisturbed, cfg.PRETRAIN)
+    path = _stop_and_continue(config, tmp_path / "stopped", cfg.PRETRAIN, _in_mid_epoch)
+    _check_same(path, undisturbed, cfg.PRETRAIN)
+
+
+def test_stage_stopped_twice_continues_bit_for_bit(tiny_world, tmp_path, undisturbed):
+    config = tiny_world.replace(method="at", checkpoint_every=1)
+    if "at" not in undisturbed:
+        undisturbed["at"] = _run(config, tmp_path / "undisturbed")
+    with pytest.MonkeyPatch.context() as monkeypatch, pytest.raises(Stopped):
+        _stop_at_step(monkeypatch, 3)
+        _run(config, tmp_path / "stopped")
+    path = _stop_and_continue(
+        config, tmp_path / "stopped", cfg.PRETRAIN, lambda m: _stop_at_step(m, 10)
+    )
+    _check_same(path, undisturbed["at"], cfg.PRETRAIN)
 
 
 @pytest.mark.parametrize("mode", ["laf", "fsf"])
