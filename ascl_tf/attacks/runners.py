@@ -58,7 +58,9 @@ def make_runner(attack, logits_fn, image_shape, *, num_classes, epsilon, norm):
             epsilon=epsilon,
             norm=norm,
             num_steps=attack.num_steps,
-            start=fab_start(images, number, epsilon, norm, seeds),
+            start=fab_start(
+                images, number, epsilon, norm, seeds if attack.num_restarts > 1 else None
+            ),
         )
 
     run = run_apgd if attack.kind == "apgd" else run_fab
