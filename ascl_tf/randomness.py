@@ -14,7 +14,10 @@ ALGORITHM = "philox"
 
 def fold_in(seed, number):
     """Returns an int32 [2] seed derived from `seed` (int32 [2]) and an integer."""
-    return tf.random.experimental.stateless_fold_in(seed, number, alg=ALGORITHM)
+    pair = tf.random.experimental.stateless_fold_in(seed, number, alg=ALGORITHM)
+    # The second word of that is `number` itself. Hashed once more, so that position p of
+    # one step and position p - 1 of the next do not get the same seed.
+    return tf.random.stateless_uniform([2], pair, None, None, tf.int32, alg=ALGORITHM)
 
 
 def position_seeds(seed, positions):

@@ -135,9 +135,6 @@ def served(workdir, images, tmp_path_factory):
     files = [workdir / "export" / STAGE, folder / "images.npy", folder / "out.npz"]
     command = [sys.executable, "-I", "-c", LOAD_WITHOUT_THE_PACKAGE, *map(str, files)]
     env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    # oneDNN's filter gradient of a 1x1 convolution with stride 2, which a SavedModel's backward
-    # pass computes too, writes out of bounds for odd batches of few channels (TensorFlow 2.21).
-    env["TF_ENABLE_ONEDNN_OPTS"] = "0"
     done = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return np.load(folder / "out.npz")

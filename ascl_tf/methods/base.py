@@ -234,7 +234,8 @@ class Method(keras.Model):
     def _scalar_names(self):
         names = ["loss", *self.term_names, "gradient_norm", "update_norm", "standard_accuracy"]
         names += ["robust_accuracy"] if self.reports_robust_accuracy else []
-        return names + (["projection_std"] if self.projection_head is not None else [])
+        projects = any(layer is self.projection_head for layer in self.trained_layers)
+        return names + (["projection_std"] if projects else [])
 
     def _record(self, means, norms, standard_logits, outputs, labels):
         num_replicas = tf.distribute.get_strategy().num_replicas_in_sync

@@ -29,7 +29,7 @@ class BasicBlock(keras.layers.Layer):
         if self.strides != 1 or input_shape[-1] != self.filters:
             dtype = self.dtype_policy
             self.shortcut_conv = _conv(
-                self.filters, 1, self.strides, "valid", name="shortcut_conv", dtype=dtype
+                self.filters, 1, 1, "valid", name="shortcut_conv", dtype=dtype
             )
             self.shortcut_bn = DualBatchNormalization(
                 self.batch_norm, name="shortcut_bn", dtype=dtype
@@ -49,7 +49,9 @@ class BasicBlock(keras.layers.Layer):
         x = self.bn2(x, training=training, branch=branch)
         shortcut = inputs
         if self.shortcut_conv is not None:
-            shortcut = self.shortcut_conv(inputs)
+            # A 1x1 convolution with stride 2 sees every second pixel. They are taken first: its
+            # filter gradient in oneDNN (TensorFlow 2.21) writes out of bounds for odd batches.
+            shortcut = self.shortcut_conv(inputs[:, :: self.strides, :: self.strides])
             shortcut = self.shortcut_bn(shortcut, training=training, branch=branch)
         return keras.ops.relu(x + shortcut)
 

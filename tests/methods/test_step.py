@@ -102,9 +102,6 @@ def test_seeds_of_two_purposes_never_coincide():
     assert len(pairs) == len(set(pairs)) == len(Purpose) * 6
 
 
-@pytest.mark.xfail(
-    strict=True, reason="step s, position p has the numbers of step s + 1, position p - 1"
-)
 def test_seeds_of_two_steps_never_coincide():
     method = helpers.compile_tiny(helpers.make_method())
     assert not set(_seed_pairs(method, step=7)) & set(_seed_pairs(method, step=8))
