@@ -16,12 +16,13 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = "ascl_tf"
 
 # A room is a file or a folder directly in the package.
-GROUND = {"errors", "settings", "config", "randomness"}
+GROUND = {"errors", "files", "settings", "config", "randomness"}
 TOOLKITS = {"data", "models", "losses", "attacks"}
 WORKSHOPS = {"evaluation", "analysis", "export"}
 ALLOWED = {
     PACKAGE: set(),
     "errors": set(),
+    "files": set(),
     "settings": {"errors"},
     "config": {"errors", "settings"},
     "randomness": set(),

@@ -7,12 +7,12 @@ written before the file that names them.
 
 import contextlib
 import json
-import os
 import pathlib
 
 import numpy as np
 
 from ascl_tf.errors import RunError
+from ascl_tf.files import write_whole
 
 _FORMAT = 1
 # Logits of the same model on another machine differ by rounding; share of the largest.
@@ -119,16 +119,8 @@ class StateFile:
             )
 
     def _replace(self, target, write):
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
-            try:
-                with open(temporary, "wb") as file:
-                    write(file)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(temporary, target)
-            finally:
-                temporary.unlink(missing_ok=True)
+            write_whole(target, write)
         except OSError as error:
             raise self._cannot_write(error) from error
 

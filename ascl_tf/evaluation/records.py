@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ascl_tf.errors import RunError
+from ascl_tf.files import write_text
 
 Record = dict[str, Any]
 PathLike = str | os.PathLike[str]
@@ -120,17 +121,8 @@ def weights_sha256(model: Any) -> str:
 
 
 def _replace_file(target: pathlib.Path, text: str) -> None:
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(temporary, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_text(target, text)
     except OSError as error:
         raise RunError(f"{target}: expected a writable file; {_reason(error)}.") from error
 

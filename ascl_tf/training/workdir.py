@@ -16,6 +16,7 @@ import tensorflow as tf
 from ascl_tf.config import config_from_json
 from ascl_tf.errors import ConfigError, RunError
 from ascl_tf.evaluation.records import environment_versions
+from ascl_tf.files import write_text
 
 CONFIG_FILE = "config.json"
 
@@ -130,14 +131,6 @@ def describe_environment():
         "machine": platform.machine(),
         "num_cpus": os.cpu_count(),
     }
-
-
-def write_text(path, text):
-    """Writes a file whole or not at all: beside it first, then renamed over it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def _read_document(path):
