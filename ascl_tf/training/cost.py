@@ -26,11 +26,12 @@ def forward_units(config):
 
 
 def seconds_per_epoch(method, config, image_shape, num_images):
-    """Returns an estimate from timing the classifier on a few images (best of three)."""
-    images = tf.zeros([16, *image_shape])
-    forward = tf.function(lambda x: method(x), autograph=False)
-    forward(images)
-    seconds = min(_seconds(forward, images) for _ in range(3))
+    """Returns an estimate from timing the classifier on a few images (best of three).
+
+    Eagerly: a graph would be nearer to the truth, and take longer to trace than to time.
+    """
+    images = tf.zeros([32, *image_shape])
+    seconds = min(_seconds(method, images) for _ in range(3))
     return seconds / images.shape[0] * forward_units(config) * num_images
 
 
