@@ -42,11 +42,6 @@ ROWS = (
         "quickstart/evaluate_finetune_laf_random_encoder.json",
         "`make quickstart-untrained`",
     ),
-    Row(
-        "One epoch: width 16, 10,000 images, laf",
-        "one_epoch/evaluate_finetune_laf.json",
-        "`--flagfile=flags/one_epoch.flags`",
-    ),
 )
 
 
