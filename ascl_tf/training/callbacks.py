@@ -1,7 +1,5 @@
 """What happens between the steps of `fit`: guards, scalars, pictures, validation, saving."""
 
-import time
-
 import keras
 import numpy as np
 import tensorflow as tf
@@ -151,20 +149,13 @@ class SaveLast(keras.callbacks.Callback):
     def __init__(self, checkpoints, every):
         super().__init__()
         self.checkpoints, self.every = checkpoints, every
-        self._since = time.monotonic()
 
     def on_train_batch_end(self, batch, logs=None):
         is_epoch_end = batch + 1 == self.params["steps"]  # on_epoch_end saves then.
         if self.checkpoints.step % self.every == 0 and not is_epoch_end:
-            self._save()
+            self.checkpoints.save(LAST)
 
     def on_epoch_end(self, epoch, logs=None):
-        self._save()
-
-    def _save(self):
-        now = time.monotonic()
-        self.checkpoints.history.train_seconds += now - self._since
-        self._since = now
         self.checkpoints.save(LAST)
 
 

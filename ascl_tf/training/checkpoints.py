@@ -7,6 +7,7 @@ step is the optimizer's own count; data order, views and attacks are functions o
 
 import json
 import pathlib
+import time
 
 import tensorflow as tf
 
@@ -49,6 +50,7 @@ class StageCheckpoints:
     def __init__(self, folder, method):
         self.folder, self.method = pathlib.Path(folder), method
         self.history = History()
+        self._timed_until = time.monotonic()
         parts = {"encoder": method.encoder, "linear_head": method.linear_head}
         if method.projection_head is not None:
             parts["projection_head"] = method.projection_head
@@ -72,6 +74,9 @@ class StageCheckpoints:
 
     def save(self, name):
         """Writes the state as `name`, "last" or "best"; older ones go only afterwards."""
+        now = time.monotonic()
+        self.history.train_seconds += now - self._timed_until
+        self._timed_until = now
         self._managers[name].save(checkpoint_number=self.step)
 
     def has(self, name):

@@ -57,8 +57,8 @@ def _verdicts(name, kind):
 
 def _tolerance(name, attack, is_alone):
     """By how many images of 128 the number of robust ones may differ."""
-    # Alone on the standard network Square decides a dozen images by luck: seeds 0, 1 and 2
-    # leave 11, 13 and 15, the official run leaves 14.
+    # Alone on the standard network Square decides a dozen images by luck: three runs
+    # left 11, 13 and 15, the official one left 14.
     return 4 if (name, attack, is_alone) == ("standard", "square", True) else 2
 
 

@@ -48,11 +48,13 @@ def test_restored_state_is_the_saved_one_bit_for_bit(trained, saved):
     checkpoints.restore(LAST)
     assert _everything(method) == _everything(trained)
     assert checkpoints.step == 1
-    assert checkpoints.history.to_json() == {
+    history = checkpoints.history.to_json()
+    # Saving adds the time since the last save to the 3.25 s of before.
+    assert 3.25 < history.pop("train_seconds") < 3600
+    assert history == {
         "epochs": [{"epoch": 1, "train/loss": 1.5}],
         "best_robust_accuracy": 12.5,
         "best_epoch": 1,
-        "train_seconds": 3.25,
     }
 
 
