@@ -62,8 +62,8 @@ def main(argv=None):
 def make_table(results):
     """Returns the Markdown table; a row without a record shows `--`."""
     lines = [
-        "| run | SA paper | SA | RA-PGD-20 paper | RA-PGD-20 | the same by cleverhans | test images "
-        "| command |",
+        "| run | SA paper | SA | RA-PGD-20 paper | RA-PGD-20 | the same by cleverhans "
+        "| test images | command |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in ROWS:
