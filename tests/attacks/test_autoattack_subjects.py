@@ -55,11 +55,8 @@ def _verdicts(name, kind):
     return {key: np.array(flags, bool) for key, flags in document[name][kind].items()}
 
 
-def _tolerance(name, attack, is_alone):
-    """By how many images of 128 the number of robust ones may differ."""
-    # Alone on the standard network Square decides a dozen images by luck: three runs
-    # left 11, 13 and 15, the official one left 14.
-    return 4 if (name, attack, is_alone) == ("standard", "square", True) else 2
+# Of 128 images; Square's luck alone may use it up on the standard network.
+TOLERANCE = 2
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -69,7 +66,7 @@ def test_every_verdict_agrees_with_the_official_one(name, seed):
     for got, kind in ((ensemble, "ensemble"), (alone, "individual")):
         for attack, want in _verdicts(name, kind).items():
             difference = abs(int(got[attack].sum()) - int(want.sum()))
-            assert difference <= _tolerance(name, attack, kind == "individual"), attack
+            assert difference <= TOLERANCE, attack
             if name == "robust":
                 assert np.sum(got[attack] == want) >= 124, attack
     # Nothing is random about FAB-T, so that rounding alone may differ.
