@@ -123,7 +123,12 @@ def _random_value(field):
         high = bounds["maximum"] or 100.0
         return st.floats(low, high, exclude_min=bounds["above"] is not None)
     # An unlabelled data set goes only with some methods, shares are numbers; other texts are free.
-    bound = {"unlabeled_dataset": st.just(""), "decay_at": st.sampled_from(["", "0.6,0.8", "1"])}
+    bound = {
+        "unlabeled_dataset": st.just(""),
+        "decay_at": st.sampled_from(["", "0.6,0.8", "1"]),
+        "finetune_decay_at": st.sampled_from(["auto", "", "0.5"]),
+        "num_clusters": st.sampled_from(["2", "10,50"]),
+    }
     return bound.get(field.name, st.text(max_size=8))
 
 
@@ -166,7 +171,7 @@ def test_json_may_leave_settings_out_and_write_whole_floats_as_integers():
         ('{"epsilon": null}', r"^here: expected epsilon to be Fraction; found None"),
         ('{"epsilon": true}', r"^here: expected epsilon to be Fraction; found True"),
         ('{"epsilon": 8}', r"^here: --epsilon: expected a number > 0 and <= 1.*found 8"),
-        ('{"method": "acl"}', r"^here: --method: expected one of ascl, .*; found 'acl'"),
+        ('{"method": "moco"}', r"^here: --method: expected one of ascl, .*; found 'acl'"),
     ],
 )
 def test_broken_json_names_its_source_and_the_setting(text, message):
@@ -192,12 +197,15 @@ def test_broken_json_names_its_source_and_the_setting(text, message):
         ({"image_size": -1}, r"--image_size: expected a number >= 0; found -1"),
         ({"num_replicas": -1}, r"--num_replicas: expected a number >= 0; found -1"),
         ({"seed": 2**31}, r"--seed: expected a number >= 0 and <= 2.*; found 2147483648"),
-        ({"method": "acl"}, r"--method: expected one of ascl, standard, at.*; found 'acl'"),
+        ({"method": "moco"}, r"--method: expected one of ascl, scl, standard, at.*; found 'acl'"),
         ({"cl_mode": "a2b"}, r"--cl_mode: expected one of a2a, a2s, ds; found 'a2b'"),
         ({"finetune": "slf"}, r"--finetune: expected one of laf, lsf, fsf, faf; found 'slf'"),
         ({"depth": 50}, r"--depth: expected 18 or 34; found 50"),
         ({"decay_at": "60,80"}, r"--decay_at: expected numbers in \(0, 1\].*; found '60,80'"),
         ({"decay_at": "half"}, r"--decay_at: expected numbers in \(0, 1\].*; found 'half'"),
+        ({"finetune_decay_at": "15"}, r"--finetune_decay_at: expected numbers in .*; found '15'"),
+        ({"num_clusters": "1,2"}, r"--num_clusters: expected whole numbers >= 2.*; found '1,2'"),
+        ({"num_clusters": ""}, r"--num_clusters: expected whole numbers >= 2.*; found ''"),
         (
             {"method": "trades", "unlabeled_dataset": "stl10"},
             r"--unlabeled_dataset: expected a method .* such as ascl; found --method=trades",
@@ -278,9 +286,22 @@ def test_length_of_fine_tuning_follows_its_mode_unless_given(changes, epochs):
     assert Config(**changes).num_finetune_epochs == epochs
 
 
-def test_one_shot_methods_are_all_but_ascl():
+def test_one_shot_methods_are_the_supervised_ones():
     one_shot = {method for method in cfg.METHODS if Config(method=method).is_one_shot}
-    assert one_shot == {"standard", "at", "trades", "mart"}
+    assert one_shot == {"standard", "at", "trades", "mart", "rotation_at"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "shares"),
+    [
+        ({"finetune": "laf"}, ()),
+        ({"finetune": "faf"}, (0.6, 0.8)),
+        ({"finetune": "laf", "finetune_decay_at": "0.8,0.4"}, (0.4, 0.8)),
+        ({"finetune": "faf", "finetune_decay_at": ""}, ()),
+    ],
+)
+def test_decay_of_fine_tuning_follows_its_mode_unless_given(changes, shares):
+    assert Config(**changes).finetune_decay_shares == shares
 
 
 @few_examples

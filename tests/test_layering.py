@@ -17,6 +17,7 @@ PACKAGE = "ascl_tf"
 
 # A room is a file or a folder directly in the package.
 GROUND = {"errors", "files", "settings", "config", "randomness"}
+SECTIONS = {"method_settings", "run_settings"}
 TOOLKITS = {"data", "models", "losses", "attacks"}
 WORKSHOPS = {"evaluation", "analysis", "export"}
 ALLOWED = {
@@ -24,7 +25,8 @@ ALLOWED = {
     "errors": set(),
     "files": set(),
     "settings": {"errors"},
-    "config": {"errors", "settings"},
+    **{sections: {"settings"} for sections in SECTIONS},
+    "config": {"errors", "settings", *SECTIONS},
     "randomness": set(),
     "quiet_start": set(),
     "flag_defs": {"config", "errors"},
@@ -49,7 +51,14 @@ CONFINED = {
 }
 
 # Readable without TensorFlow, so that a mistake in flags does not wait for its import.
-WITHOUT_LIBRARIES = ("__init__.py", "config.py", "errors.py", "settings.py")
+WITHOUT_LIBRARIES = (
+    "__init__.py",
+    "config.py",
+    "errors.py",
+    "method_settings.py",
+    "run_settings.py",
+    "settings.py",
+)
 
 
 class Import(NamedTuple):

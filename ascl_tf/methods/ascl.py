@@ -24,6 +24,8 @@ from ascl_tf.models import ADVERSARIAL, CLEAN
 class Ascl(Method):
     """ASCL pre-training with every knob of `config`."""
 
+    has_projection_head = True
+
     def __init__(self, *, config, **kwargs):
         self.has_cl, self.has_ascl = config.lambda_1 > 0, config.lambda_2 > 0
         is_active = {"at_loss": True, "cl_loss": self.has_cl, "ascl_loss": self.has_ascl}
@@ -47,6 +49,17 @@ class Ascl(Method):
     def has_clean_pass(self):
         """Whether a term uses projections of unperturbed views."""
         return self.has_ascl or (self.has_cl and self.config.cl_mode != "a2a")
+
+    def forward_units(self):
+        config = self.config
+        units = self.outer_loss.forward_units(config.num_steps_at)
+        num_perturbed = 1 if config.cl_mode == "a2s" else 2
+        if self.has_cl:
+            units += num_perturbed * (2 * config.num_steps_cl + 3)
+        if self.has_ascl:
+            units += 2 * config.num_steps_ascl + 3
+        # The clean views: once as the attacks' anchors, once in the step.
+        return units + (2 + 6 if self.has_clean_pass else 0)
 
     def make_views(self, batch):
         seeds = batch.seeds

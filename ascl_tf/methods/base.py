@@ -7,8 +7,8 @@
       -> weighted sum        the only division by a batch size
       -> gradients, update
 
-A method writes the three in the middle. Everything that differs between methods
-is in their files; everything that must not differ is here.
+A method writes the three in the middle, and names its parts. Everything that differs
+between methods is in their files; everything that must not differ is here.
 """
 
 import enum
@@ -34,6 +34,11 @@ class Purpose(enum.IntEnum):
     ATTACK_CL_0 = 5
     ATTACK_CL_1 = 6
     ATTACK_ASCL = 7
+    ATTACK_CE = 8
+    ATTACK_PRETEXT = 9
+    PATCHES = 10
+    ROTATION = 11
+    JIGSAW = 12
 
 
 class Batch(NamedTuple):
@@ -42,6 +47,7 @@ class Batch(NamedTuple):
     images: tf.Tensor  # [B, H, W, 3] float in [0, 1]
     labels: tf.Tensor  # [B] int32, -1 = unlabelled
     seeds: "StepSeeds"
+    pseudo_labels: tf.Tensor | None = None  # [B, number of clusterings] int32
 
 
 class StepSeeds(NamedTuple):
@@ -76,44 +82,98 @@ class Method(keras.Model):
 
     Args:
         encoder: images -> features, called with `training` and `branch`.
-        linear_head: features -> logits.
         config: `ascl_tf.config.Config`; the settings of the objective and its attacks.
+        linear_head: features -> logits; None where the method trains no classifier.
         projection_head: features -> projections; None where the method has none.
+        steps_per_epoch: Python int; for what changes with the epoch.
 
-    Subclasses set `term_names` and define `make_views`, `make_adversarial` and
-    `forward`. `call` is inference: images -> logits of the adversarial branch.
+    Subclasses set the class attributes below, and define `make_views`, `make_adversarial`
+    and `forward`. `call` is inference: images -> logits of the adversarial branch (features
+    where there is no classifier).
+
+    Attributes:
+        has_classifier: whether a linear head is trained along on the data set's labels.
+        has_projection_head: whether the method uses the projection head.
+        reports_robust_accuracy: whether `forward` yields logits of adversarial images.
+        term_names: names of the terms that `forward` yields, in order.
     """
 
-    term_names: tuple[str, ...] = ()
+    has_classifier = True
+    has_projection_head = False
     reports_robust_accuracy = True
+    term_names: tuple[str, ...] = ()
 
-    def __init__(self, *, encoder, linear_head, config, projection_head=None, **kwargs):
+    def __init__(
+        self,
+        *,
+        encoder,
+        config,
+        linear_head=None,
+        projection_head=None,
+        steps_per_epoch=1,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.encoder, self.linear_head = encoder, linear_head
         self.projection_head = projection_head
-        self.config = config
-        self.classifier = Classifier(encoder, linear_head, name="classifier")
+        self.config, self.steps_per_epoch = config, steps_per_epoch
+        self.classifier = None
+        if linear_head is not None:
+            self.classifier = Classifier(encoder, linear_head, name="classifier")
         self.scalars = {name: keras.metrics.Mean(name=name) for name in self._scalar_names()}
 
     # What a method defines.
 
     def make_views(self, batch):
-        """Returns a dict of augmented images and of what must travel with them."""
+        """Returns a dict of augmented images and of what must travel with them.
+
+        With a classifier it holds "images" (natural, weakly augmented) and "labels".
+        """
         raise NotImplementedError(f"{type(self).__name__} must define make_views")
 
     def make_adversarial(self, views):
-        """Returns a dict of adversarial images. Called before the tape; moves no variable."""
+        """Returns a dict of adversarial images. Called before the tape; moves no variable.
+
+        What is called "views..." is a perturbed "stacked_views", all else a perturbed "images".
+        """
         raise NotImplementedError(f"{type(self).__name__} must define make_adversarial")
 
     def forward(self, views, adversarial):
         """Returns `Outputs`. Called on the tape; each pass states its branch and mode."""
         raise NotImplementedError(f"{type(self).__name__} must define forward")
 
+    def forward_units(self):
+        """Returns the cost of a step per image, in forward passes.
+
+        A pass counts 1, a backward pass to the images only 1, a full backward pass 2. The
+        accuracy on natural images adds 1 where there is a classifier.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define forward_units")
+
+    def after_update(self):
+        """What follows an update, such as moving an averaged encoder."""
+
+    @property
+    def parts(self):
+        """Every part with weights, by name: what a checkpoint holds.
+
+        A method with parts of its own adds them, and builds them in `build`.
+        """
+        parts = {
+            "encoder": self.encoder,
+            "linear_head": self.linear_head,
+            "projection_head": self.projection_head,
+        }
+        return {name: part for name, part in parts.items() if part is not None}
+
     @property
     def trained_layers(self):
         """The parts whose trainable variables a step updates."""
-        heads = [self.linear_head, self.projection_head]
-        return [self.encoder, *(head for head in heads if head is not None)]
+        return list(self.parts.values())
+
+    def epoch(self):
+        """Returns the epoch of the step, an int32 scalar counted from 0."""
+        return tf.cast(self.optimizer.iterations, tf.int32) // self.steps_per_epoch
 
     # The step.
 
@@ -129,9 +189,12 @@ class Method(keras.Model):
             means = {name: global_mean(t.per_row, t.mask) for name, t in outputs.terms.items()}
             loss = sum(outputs.terms[name].weight * mean for name, mean in means.items())
         gradients = tape.gradient(loss, [variable.value for variable in variables])
-        standard_logits = self.classifier(views["images"], training=False, branch=ADVERSARIAL)
+        standard_logits = None
+        if self.has_classifier:
+            standard_logits = self.logits(views["images"], branch=ADVERSARIAL, training=False)
         norms = self._update(gradients, variables)
-        self._record({"loss": loss, **means}, norms, standard_logits, outputs, views["labels"])
+        self.after_update()
+        self._record({"loss": loss, **means}, norms, standard_logits, outputs, views)
         return {metric.name: metric.result() for metric in self.metrics}
 
     def make_batch(self, data):
@@ -139,7 +202,8 @@ class Method(keras.Model):
         images = tf.cast(data["images"], self.pixel_dtype) / 255
         positions = _first_position(tf.shape(images)[0]) + tf.range(tf.shape(images)[0])
         step = tf.cast(self.optimizer.iterations, tf.int32)
-        return Batch(images, data["labels"], StepSeeds(self.config.seed, step, positions))
+        seeds = StepSeeds(self.config.seed, step, positions)
+        return Batch(images, data["labels"], seeds, data.get("pseudo_labels"))
 
     @property
     def trained_branches(self):
@@ -194,12 +258,14 @@ class Method(keras.Model):
     # Keras' side.
 
     def build(self, input_shape):
-        self.classifier.build(input_shape)
+        whole = self.encoder if self.classifier is None else self.classifier
+        whole.build(input_shape)
         if self.projection_head is not None:
             self.projection_head.build(self.encoder.compute_output_shape(input_shape))
 
     def call(self, images, training=False):
-        return self.classifier(images, training=False, branch=ADVERSARIAL)
+        whole = self.encoder if self.classifier is None else self.classifier
+        return whole(images, training=False, branch=ADVERSARIAL)
 
     @property
     def metrics(self):
@@ -229,24 +295,32 @@ class Method(keras.Model):
 
     def _weight_decay(self, variable):
         kernels_only = self.config.weight_decay_on == "kernels"
-        return 0.0 if kernels_only and variable.name != "kernel" else self.config.weight_decay
+        return 0.0 if kernels_only and variable.name != "kernel" else self.weight_decay
+
+    @property
+    def weight_decay(self):
+        """Coupled weight decay of this stage."""
+        return self.config.weight_decay
 
     def _scalar_names(self):
-        names = ["loss", *self.term_names, "gradient_norm", "update_norm", "standard_accuracy"]
-        names += ["robust_accuracy"] if self.reports_robust_accuracy else []
+        names = ["loss", *self.term_names, "gradient_norm", "update_norm"]
+        if self.has_classifier:
+            names += ["standard_accuracy"]
+            names += ["robust_accuracy"] if self.reports_robust_accuracy else []
         projects = any(layer is self.projection_head for layer in self.trained_layers)
         return names + (["projection_std"] if projects else [])
 
-    def _record(self, means, norms, standard_logits, outputs, labels):
+    def _record(self, means, norms, standard_logits, outputs, views):
         num_replicas = tf.distribute.get_strategy().num_replicas_in_sync
         for name, mean in means.items():
             # A replica's share of the global mean, counted once per replica by the metric.
             self.scalars[name].update_state(mean * num_replicas)
         for name, norm in norms.items():
             self.scalars[name].update_state(norm)
-        self._record_accuracy("standard_accuracy", standard_logits, labels)
+        if standard_logits is not None:
+            self._record_accuracy("standard_accuracy", standard_logits, views["labels"])
         if outputs.robust_logits is not None:
-            self._record_accuracy("robust_accuracy", outputs.robust_logits, labels)
+            self._record_accuracy("robust_accuracy", outputs.robust_logits, views["labels"])
         if outputs.projections is not None:
             # Falls to 0 when all images get the same projection (collapse).
             spread = tf.reduce_mean(tf.math.reduce_std(outputs.projections, axis=0))

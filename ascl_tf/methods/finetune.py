@@ -31,6 +31,10 @@ class FineTune(Method):
     def trained_layers(self):
         return [self.encoder, self.linear_head] if self.trains_encoder else [self.linear_head]
 
+    @property
+    def weight_decay(self):
+        return self.config.finetune_weight_decay
+
     def make_views(self, batch):
         return {
             "images": make_weak_view(batch, self.config.finetune_augmentation),

@@ -25,6 +25,10 @@ class OuterLoss(NamedTuple):
     needs_natural: bool
     attack_needs_natural: bool
 
+    def forward_units(self, num_steps):
+        """Returns the cost of attack, step and natural accuracy, see `Method.forward_units`."""
+        return 1 + 2 * num_steps + self.attack_needs_natural + (6 if self.needs_natural else 3)
+
 
 def make_outer_loss(name, *, trades_beta, mart_beta):
     """Returns the `OuterLoss` called `name`: "at", "trades" or "mart"."""

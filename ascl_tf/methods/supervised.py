@@ -27,6 +27,9 @@ class Standard(Method):
     term_names = ("standard_loss",)
     reports_robust_accuracy = False
 
+    def forward_units(self):
+        return 3 + 1
+
     def make_views(self, batch):
         images = make_weak_view(batch, self.config.weak_augmentation)
         return {"images": images, "labels": batch.labels}
@@ -56,6 +59,9 @@ class AdversarialTraining(Method):
             trades_beta=self.config.trades_beta,
             mart_beta=self.config.mart_beta,
         )
+
+    def forward_units(self):
+        return self.outer_loss.forward_units(self.config.num_steps_at)
 
     def make_views(self, batch):
         return {

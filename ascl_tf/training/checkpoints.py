@@ -51,11 +51,8 @@ class StageCheckpoints:
         self.folder, self.method = pathlib.Path(folder), method
         self.history = History()
         self._timed_until = time.monotonic()
-        parts = {"encoder": method.encoder, "linear_head": method.linear_head}
-        if method.projection_head is not None:
-            parts["projection_head"] = method.projection_head
         self._checkpoint = tf.train.Checkpoint(
-            **{name: trackable(part.weights) for name, part in parts.items()},
+            **{name: trackable(part.weights) for name, part in method.parts.items()},
             optimizer=trackable(method.optimizer.variables),
             scalars=trackable([v for m in method.scalars.values() for v in m.variables]),
             history=self.history,

@@ -31,6 +31,7 @@ class StageFit:
         config: `Config`.
         stage: name of the stage's folders.
         workdir: `WorkDirectory`.
+        global_batch_size: images per step.
         epochs, steps_per_epoch: length of the stage.
         measure: callable () -> dict of validation accuracies.
     """
@@ -40,6 +41,7 @@ class StageFit:
     config: Any
     stage: str
     workdir: Any
+    global_batch_size: int
     epochs: int
     steps_per_epoch: int
     measure: Callable[[], dict[str, float]]
@@ -63,7 +65,7 @@ class StageFit:
         epoch, steps_done = divmod(checkpoints.step, self.steps_per_epoch)
         batches = training_batches(
             self.dataset,
-            global_batch_size=self.config.global_batch_size,
+            global_batch_size=self.global_batch_size,
             seed=self.config.seed,
             start_step=checkpoints.step,
         )

@@ -49,7 +49,8 @@ def run_stages(config, stage, workdir):
 def finetune_stage_name(config):
     """Returns the name of fine-tuning's folders, such as finetune_laf."""
     start = config.encoder_checkpoint
-    return f"finetune_{config.finetune}" + ("" if start == LAST else f"_{start}_encoder")
+    part = config.encoder_part.removeprefix("encoder")
+    return f"finetune_{config.finetune}{part}" + ("" if start == LAST else f"_{start}_encoder")
 
 
 def classifier_stage(config):
@@ -71,29 +72,32 @@ def check_protocols(config):
 
 def pretrain(config, workdir):
     """Pre-trains an encoder, or trains a one-shot classifier."""
-    strategy = _strategy(config)
+    strategy = _strategy(config.global_batch_size, config.num_replicas)
     train, validation = run_data.load_training_data(config)
     train = run_data.with_unlabeled_images(config, train)
-    steps = run_data.num_steps_per_epoch(config, train)
+    steps = run_data.num_steps_per_epoch(train, config.global_batch_size)
     workdir.check_stage(cfg.PRETRAIN, config.identity(cfg.PRETRAIN))
     keras.utils.set_random_seed(config.seed)
     with strategy.scope():
         method = make_pretrain_method(
-            config, num_classes=train.num_classes, image_shape=train.image_shape
+            config,
+            num_classes=train.num_classes,
+            image_shape=train.image_shape,
+            steps_per_epoch=steps,
         )
         compile_method(method, config, make_pretrain_schedule(config, steps))
     workdir.begin_stage(cfg.PRETRAIN, config.identity(cfg.PRETRAIN), config)
     _announce(config, method, train, steps)
-    _fit(config, workdir, cfg.PRETRAIN, method, train, validation, config.epochs, steps)
+    _fit(config, workdir, cfg.PRETRAIN, method, train, validation, steps)
 
 
 def finetune(config, workdir):
     """Trains a classifier on a pre-trained encoder."""
     config = with_encoder_settings(config, workdir)
     name = finetune_stage_name(config)
-    strategy = _strategy(config)
+    strategy = _strategy(config.finetune_batch_size, config.num_replicas)
     train, validation = run_data.load_training_data(config)
-    steps = run_data.num_steps_per_epoch(config, train)
+    steps = run_data.num_steps_per_epoch(train, config.finetune_batch_size)
     workdir.check_stage(name, config.identity(cfg.FINETUNE))
     keras.utils.set_random_seed(config.seed)
     with strategy.scope():
@@ -103,9 +107,10 @@ def finetune(config, workdir):
         compile_method(method, config, make_finetune_schedule(config, steps))
         if config.encoder_checkpoint != "random":
             folder = encoder_folder(config, workdir)
-            restore_parts(folder, config.encoder_checkpoint, encoder=method.encoder)
+            part = {config.encoder_part: method.encoder}
+            restore_parts(folder, config.encoder_checkpoint, **part)
     workdir.begin_stage(name, config.identity(cfg.FINETUNE), config)
-    _fit(config, workdir, name, method, train, validation, config.num_finetune_epochs, steps)
+    _fit(config, workdir, name, method, train, validation, steps)
 
 
 def evaluate(config, workdir, protocols):
@@ -172,13 +177,17 @@ def load_classifier(config, workdir, dataset, checkpoint):
     return method.classifier
 
 
-def _fit(config, workdir, stage, method, train, validation, epochs, steps):
+def _fit(config, workdir, stage, method, train, validation, steps):
+    is_pretraining = stage == cfg.PRETRAIN
+    epochs = config.epochs if is_pretraining else config.num_finetune_epochs
+    global_batch_size = config.global_batch_size if is_pretraining else config.finetune_batch_size
     fit = StageFit(
         method=method,
         dataset=train,
         config=config,
         stage=stage,
         workdir=workdir,
+        global_batch_size=global_batch_size,
         epochs=epochs,
         steps_per_epoch=steps,
         measure=_make_validation(config, method, validation),
@@ -186,7 +195,7 @@ def _fit(config, workdir, stage, method, train, validation, epochs, steps):
     history = fit.run().history
     document = {
         "stage": stage,
-        "settings": config.identity(cfg.FINETUNE if stage != cfg.PRETRAIN else stage),
+        "settings": config.identity(cfg.PRETRAIN if is_pretraining else cfg.FINETUNE),
         "data_set": train.name,
         "data_sha256": train.sha256,
         "num_images": len(train),
@@ -199,7 +208,7 @@ def _fit(config, workdir, stage, method, train, validation, epochs, steps):
 
 def _make_validation(config, method, validation):
     """Returns a function that measures the classifier on the held-out images."""
-    if validation is None:
+    if validation is None or not method.has_classifier:
         return dict
     protocol = get_protocol(config.validation_protocol)
     attacks = CompiledAttacks(method.classifier)
@@ -229,9 +238,9 @@ def _evaluate(config, classifier, test, protocols, title):
         )
 
 
-def _strategy(config):
-    strategy = make_strategy(config.num_replicas)
-    check_batch_size(config.global_batch_size, strategy.num_replicas_in_sync)
+def _strategy(global_batch_size, num_replicas):
+    strategy = make_strategy(num_replicas)
+    check_batch_size(global_batch_size, strategy.num_replicas_in_sync)
     return strategy
 
 

@@ -1,5 +1,6 @@
 """The images of a run: training and validation part, and the test set."""
 
+from ascl_tf.config import SELF_SUPERVISED_METHODS
 from ascl_tf.data import datasets, splits
 from ascl_tf.data.pipeline import steps_per_epoch
 from ascl_tf.errors import RunError
@@ -59,9 +60,9 @@ def load_test_data(config):
     return dataset.take(slice(config.num_images or None))
 
 
-def num_steps_per_epoch(config, dataset):
+def num_steps_per_epoch(dataset, global_batch_size):
     """Returns the number of whole batches in the training images."""
-    return steps_per_epoch(len(dataset), config.global_batch_size)
+    return steps_per_epoch(len(dataset), global_batch_size)
 
 
 def _load(config, name, split):
@@ -87,6 +88,8 @@ def _unlabeled_split(config):
 
 
 def _check_labels(config, dataset):
+    if config.method in SELF_SUPERVISED_METHODS and dataset.num_classes:
+        return
     if dataset.num_classes < 2 or not (dataset.labels >= 0).any():
         raise RunError(
             f"--dataset={config.dataset}: expected labels, which --method={config.method} needs; "

@@ -41,10 +41,6 @@ class StepwiseSchedule(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
-# 15 and 20 of full fine-tuning's 25 epochs.
-FINETUNE_DECAY_SHARES = (0.6, 0.8)
-
-
 def make_pretrain_schedule(config, steps_per_epoch):
     """Returns pre-training's schedule: times 0.1 at each of `decay_at`, after the warm-up."""
     return StepwiseSchedule(
@@ -55,10 +51,10 @@ def make_pretrain_schedule(config, steps_per_epoch):
 
 
 def make_finetune_schedule(config, steps_per_epoch):
-    """Returns fine-tuning's schedule: constant for a linear layer, stepwise for everything."""
-    is_linear = config.finetune in ("lsf", "laf")
-    shares = () if is_linear else FINETUNE_DECAY_SHARES
-    milestones = _milestones(config.num_finetune_epochs, steps_per_epoch, shares)
+    """Returns fine-tuning's schedule: constant, or stepwise."""
+    milestones = _milestones(
+        config.num_finetune_epochs, steps_per_epoch, config.finetune_decay_shares
+    )
     return StepwiseSchedule(config.finetune_learning_rate, milestones=milestones)
 
 

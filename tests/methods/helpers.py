@@ -87,7 +87,9 @@ def _fit_statistics(method, branch, images):
     With others, every projection would point nearly the same way, whatever the image.
     """
     norms = [layer for layer in method._flatten_layers() if hasattr(layer, "branch_layer")]
-    run = method.logits if method.projection_head is None else method.projections
+    run = method.encoder
+    if method.projection_head is not None:
+        run = method.projections
     layers = [norm.branch_layer(branch) for norm in norms]
     for layer in layers:
         layer.momentum = 0.0
@@ -98,8 +100,7 @@ def _fit_statistics(method, branch, images):
 
 def state(method):
     """Returns every variable of encoder and heads, trainable or not."""
-    parts = [method.encoder, method.linear_head, method.projection_head]
-    return [variable for part in parts if part is not None for variable in part.weights]
+    return [variable for part in method.parts.values() for variable in part.weights]
 
 
 def values(method):

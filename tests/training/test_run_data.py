@@ -142,6 +142,6 @@ def test_images_too_small_for_the_encoder_are_refused(monkeypatch):
 
 def test_steps_of_an_epoch_are_whole_batches():
     dataset = helpers.make_dataset(23)
-    assert run_data.num_steps_per_epoch(CONFIG.replace(global_batch_size=6), dataset) == 3
+    assert run_data.num_steps_per_epoch(dataset, 6) == 3
     with pytest.raises(RunError, match="--global_batch_size"):
-        run_data.num_steps_per_epoch(CONFIG.replace(global_batch_size=24), dataset)
+        run_data.num_steps_per_epoch(dataset, 24)

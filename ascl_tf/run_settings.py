@@ -1,0 +1,379 @@
+"""Settings that all methods share, by topic: data, network, attacks, optimisation, stages.
+
+Part of `ascl_tf.config.Config`; those of single methods are in method_settings.py.
+"""
+
+import dataclasses
+
+from ascl_tf.settings import (
+    EVALUATE,
+    EXPORT,
+    FINETUNE,
+    PRETRAIN,
+    RADIUS_HELP,
+    STAGES,
+    Fraction,
+    setting,
+)
+
+TRAINING_STAGES = (PRETRAIN, FINETUNE)
+
+# Supervised from end to end: no fine-tuning.
+ONE_SHOT_METHODS = ("standard", "at", "trades", "mart", "rotation_at")
+# Without labels.
+SELF_SUPERVISED_METHODS = (
+    "simclr",
+    "rocl",
+    "acl",
+    "dynacl",
+    "dynacl_pp",
+    "advcl",
+    "selfie",
+    "selfie_dpe",
+)
+METHODS = ("ascl", "scl", *ONE_SHOT_METHODS, *SELF_SUPERVISED_METHODS)
+FINETUNE_MODES = ("laf", "lsf", "fsf", "faf")
+ATTACK_SOURCES = ("ce", "cl", "ascl")
+
+
+_PRE, _FINE, _TRAIN = (PRETRAIN,), (FINETUNE,), TRAINING_STAGES
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Which images a run sees."""
+
+    dataset: str = setting(
+        "auto",
+        "Any name of tensorflow-datasets (cifar10, cifar100, stl10, ...), folder:/path, bundled "
+        "(4,000 training and 1,000 test images of CIFAR-10), or auto: cifar10 where it is at "
+        "hand, else bundled.",
+    )
+    data_dir: str = setting(
+        "", "Folder of data sets in TFDS layout; empty: TFDS' own default.", is_identity=False
+    )
+    download: bool = setting(
+        False, "Download the data set where data_dir does not hold it.", is_identity=False
+    )
+    image_size: int = setting(
+        0, "Resize images to this height and width, antialiased; 0: as they are.", minimum=0
+    )
+    num_train_images: int = setting(
+        0, "Use a class-balanced part of the training images; 0: all.", stages=_TRAIN, minimum=0
+    )
+    validation_fraction: float = setting(
+        0.1,
+        "Share of the training images held out for validation, class-balanced, by seed.",
+        stages=_TRAIN,
+        minimum=0.0,
+        maximum=0.9,
+    )
+    labeled_fraction: float = setting(
+        1.0,
+        "Share of the training images that keep their label; the rest is unlabelled.",
+        stages=_TRAIN,
+        above=0.0,
+        maximum=1.0,
+    )
+    unlabeled_dataset: str = setting(
+        "",
+        "Data set, as in --dataset, whose training images are added without labels.",
+        stages=_PRE,
+    )
+    weak_augmentation: str = setting(
+        "crop_flip",
+        "Augmentation of the image that the adversarial terms perturb.",
+        stages=_PRE,
+        choices=("crop_flip", "none"),
+    )
+    min_crop_area: float = setting(
+        0.2,
+        "Smallest share of the image that a strong view is cropped from.",
+        stages=_PRE,
+        above=0.0,
+        maximum=1.0,
+    )
+    gaussian_blur: bool = setting(
+        False,
+        "Blur strong views (SimCLR's on larger images); needs tensorflow-addons.",
+        stages=_PRE,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """The network."""
+
+    depth: int = setting(18, "Depth of the ResNet, 18 or 34.")
+    width: int = setting(64, "Channels of the first stage; 64 is the paper's.", minimum=1)
+    projection_dim: int = setting(128, "Width of the projections.", stages=_PRE, minimum=1)
+    projection_layers: int = setting(
+        2, "Dense layers of the projection head.", stages=_PRE, minimum=1, maximum=3
+    )
+    projection_hidden_dim: int = setting(
+        0, "Width inside the projection head; 0: that of the features.", stages=_PRE, minimum=0
+    )
+    projection_batch_norm: str = setting(
+        "hidden",
+        "Batch norm in the projection head: behind its hidden layers, behind all layers, none; "
+        "or hidden_shared, one set for clean and adversarial images.",
+        stages=_PRE,
+        choices=("hidden", "all", "none", "hidden_shared"),
+    )
+    batch_norm: str = setting(
+        "separate",
+        "Batch-norm sets for clean and adversarial images: one each, or one for both; triple "
+        "adds a third for advcl's images that attack its pseudo-labels.",
+        choices=("separate", "shared", "triple"),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ObjectiveConfig:
+    """What pre-training minimises; see method_settings.py for the methods' own."""
+
+    method: str = setting("ascl", "Method of pre-training.", choices=METHODS)
+    temperature: float = setting(
+        0.5, "Divisor of the similarities in the contrastive terms.", stages=_PRE, above=0.0
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class AttackConfig:
+    """The attacks inside training (eq. 2)."""
+
+    epsilon: Fraction = setting(
+        Fraction("8/255"),
+        f"Radius of the l-infinity ball, {RADIUS_HELP}.",
+        stages=_TRAIN,
+        above=0.0,
+        maximum=1.0,
+    )
+    step_size: Fraction = setting(
+        Fraction("2/255"),
+        f"Length of one attack step, {RADIUS_HELP}.",
+        stages=_TRAIN,
+        above=0.0,
+        maximum=1.0,
+    )
+    num_steps_at: int = setting(
+        10, "Attack steps of the classification term.", stages=_PRE, minimum=0
+    )
+    num_steps_cl: int = setting(
+        5, "Attack steps of the self-supervised term.", stages=_PRE, minimum=0
+    )
+    num_steps_ascl: int = setting(
+        5, "Attack steps of the supervised contrastive term.", stages=_PRE, minimum=0
+    )
+    attack_source_at: str = setting(
+        "ce",
+        "Loss that the classification term's attack raises (under trades, ce means KL).",
+        stages=_PRE,
+        choices=ATTACK_SOURCES,
+    )
+    attack_source_cl: str = setting(
+        "cl",
+        "Loss that the self-supervised term's attack raises.",
+        stages=_PRE,
+        choices=ATTACK_SOURCES,
+    )
+    attack_source_ascl: str = setting(
+        "ascl",
+        "Loss that the supervised contrastive term's attack raises.",
+        stages=_PRE,
+        choices=ATTACK_SOURCES,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """Optimisation of pre-training (or of a one-shot method)."""
+
+    epochs: int = setting(100, "Epochs of pre-training.", stages=_PRE, minimum=1)
+    global_batch_size: int = setting(
+        512, "Images per step over all replicas.", stages=_TRAIN, minimum=1
+    )
+    optimizer: str = setting(
+        "sgd",
+        "Optimizer of pre-training: SGD with momentum, or LARS (layer-wise rates).",
+        stages=_PRE,
+        choices=("sgd", "lars"),
+    )
+    learning_rate: float = setting(0.1, "Learning rate of pre-training.", stages=_PRE, above=0.0)
+    schedule: str = setting(
+        "stepwise",
+        "Learning rate of pre-training over its epochs: see --decay_at, or half a cosine to 0.",
+        stages=_PRE,
+        choices=("stepwise", "cosine"),
+    )
+    decay_at: str = setting(
+        "0.6,0.8",
+        "Shares of the epochs, separated by commas, at which the learning rate of pre-training "
+        "is multiplied by 0.1 under --schedule=stepwise; empty: constant.",
+        stages=_PRE,
+    )
+    warmup_epochs: float = setting(
+        0.0,
+        "Epochs over which pre-training's learning rate rises linearly from 0.",
+        stages=_PRE,
+        minimum=0.0,
+    )
+    momentum: float = setting(0.9, "Momentum.", stages=_TRAIN, minimum=0.0, maximum=0.9999)
+    nesterov: bool = setting(False, "Nesterov's form of momentum in pre-training.", stages=_PRE)
+    lars_trust: float = setting(
+        0.001, "Trust coefficient of LARS.", stages=_PRE, above=0.0, maximum=1.0
+    )
+    weight_decay: float = setting(
+        2e-4,
+        "Coupled weight decay of pre-training, added to the gradient.",
+        stages=_PRE,
+        minimum=0.0,
+    )
+    weight_decay_on: str = setting(
+        "all",
+        "Variables that decay: all trainable ones (as in PyTorch's SGD), or kernels only.",
+        stages=_TRAIN,
+        choices=("all", "kernels"),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class FinetuneConfig:
+    """Fine-tuning (Table 7)."""
+
+    finetune: str = setting(
+        "laf",
+        "What is trained on which images: linear layer or everything (l, f), on standard "
+        "or adversarial images (s, a).",
+        stages=STAGES[1:],
+        choices=FINETUNE_MODES,
+    )
+    pretrained: str = setting(
+        "",
+        "Work directory of the pre-training that fine-tuning starts from; empty: this run's own.",
+        stages=_FINE,
+    )
+    encoder_checkpoint: str = setting(
+        "last",
+        "Checkpoint that fine-tuning starts from; random: an untrained encoder.",
+        stages=_FINE,
+        choices=("last", "best", "random"),
+    )
+    encoder_part: str = setting(
+        "encoder",
+        "Which of selfie_dpe's three encoders is fine-tuned; encoder: the one trained by selfie.",
+        stages=_FINE,
+        choices=("encoder", "encoder_rotation", "encoder_jigsaw"),
+    )
+    finetune_epochs: int = setting(
+        0,
+        "Epochs of fine-tuning; 0: the paper's 10 (linear layer) or 25 (everything).",
+        stages=_FINE,
+        minimum=0,
+    )
+    finetune_learning_rate: float = setting(
+        0.1, "Learning rate of fine-tuning.", stages=_FINE, above=0.0
+    )
+    finetune_decay_at: str = setting(
+        "auto",
+        "Shares of fine-tuning's epochs at which its learning rate is multiplied by 0.1; empty: "
+        "constant; auto: constant for a linear layer, 0.6,0.8 for everything.",
+        stages=_FINE,
+    )
+    finetune_global_batch_size: int = setting(
+        0, "Images per step of fine-tuning; 0: as --global_batch_size.", stages=_FINE, minimum=0
+    )
+    finetune_weight_decay: float = setting(
+        2e-4, "Coupled weight decay of fine-tuning.", stages=_FINE, minimum=0.0
+    )
+    finetune_natural_branch: str = setting(
+        "adversarial",
+        "Batch-norm branch of the natural images of faf under trades (clean: as DynACL's recipe).",
+        stages=_FINE,
+        choices=("adversarial", "clean"),
+    )
+    finetune_loss: str = setting(
+        "trades", "Loss of laf and faf.", stages=_FINE, choices=("trades", "ce")
+    )
+    finetune_num_steps: int = setting(10, "Attack steps of laf and faf.", stages=_FINE, minimum=0)
+    finetune_augmentation: str = setting(
+        "crop_flip", "Augmentation in fine-tuning.", stages=_FINE, choices=("crop_flip", "none")
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationConfig:
+    """Validation while training, and evaluation at the end."""
+
+    protocol: str = setting(
+        "standard,pgd20,cleverhans_pgd20",
+        "Protocols of the evaluation, separated by commas.",
+        stages=(EVALUATE,),
+        is_identity=False,
+    )
+    num_images: int = setting(
+        0,
+        "Evaluate the first so many test images; 0: all.",
+        stages=(EVALUATE,),
+        minimum=0,
+        is_identity=False,
+    )
+    evaluation_batch_size: int = setting(
+        250,
+        "Images per evaluation batch; changes no number.",
+        stages=STAGES[:3],
+        minimum=1,
+        is_identity=False,
+    )
+    validation_protocol: str = setting(
+        "pgd20", "Protocol whose robust accuracy selects the best checkpoint.", stages=_TRAIN
+    )
+    export_checkpoint: str = setting(
+        "best",
+        "Checkpoint of the classifier that is exported.",
+        stages=(EXPORT,),
+        choices=("best", "last"),
+        is_identity=False,
+    )
+    num_validation_images: int = setting(
+        0, "Validate on the first so many held-out images; 0: all.", stages=_TRAIN, minimum=0
+    )
+    validate_every: int = setting(
+        1, "Validate after every so many epochs, and after the last.", stages=_TRAIN, minimum=1
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """Where a run lies, and how it reports."""
+
+    workdir: str = setting(
+        "", "Folder of the run; empty: runs/<dataset>_<method>.", is_identity=False
+    )
+    num_replicas: int = setting(
+        0,
+        "Devices to train on; 0: all GPUs, or the CPU.",
+        stages=_TRAIN,
+        minimum=0,
+        is_identity=False,
+    )
+    seed: int = setting(
+        0, "Seed of initial weights, data order, views and attacks.", minimum=0, maximum=2**31 - 1
+    )
+    checkpoint_every: int = setting(
+        200,
+        "Save after every so many steps, and after each epoch.",
+        stages=_TRAIN,
+        minimum=1,
+        is_identity=False,
+    )
+    log_every: int = setting(
+        10,
+        "Write TensorBoard scalars after every so many steps.",
+        stages=_TRAIN,
+        minimum=1,
+        is_identity=False,
+    )
+    smoke: bool = setting(
+        False, "Shrink everything to seconds: few images, two steps, a narrow network."
+    )
