@@ -171,7 +171,7 @@ def test_json_may_leave_settings_out_and_write_whole_floats_as_integers():
         ('{"epsilon": null}', r"^here: expected epsilon to be Fraction; found None"),
         ('{"epsilon": true}', r"^here: expected epsilon to be Fraction; found True"),
         ('{"epsilon": 8}', r"^here: --epsilon: expected a number > 0 and <= 1.*found 8"),
-        ('{"method": "moco"}', r"^here: --method: expected one of ascl, .*; found 'acl'"),
+        ('{"method": "moco"}', r"^here: --method: expected one of ascl, .*; found 'moco'"),
     ],
 )
 def test_broken_json_names_its_source_and_the_setting(text, message):
@@ -197,7 +197,7 @@ def test_broken_json_names_its_source_and_the_setting(text, message):
         ({"image_size": -1}, r"--image_size: expected a number >= 0; found -1"),
         ({"num_replicas": -1}, r"--num_replicas: expected a number >= 0; found -1"),
         ({"seed": 2**31}, r"--seed: expected a number >= 0 and <= 2.*; found 2147483648"),
-        ({"method": "moco"}, r"--method: expected one of ascl, scl, standard, at.*; found 'acl'"),
+        ({"method": "moco"}, r"--method: expected one of ascl, scl, standard, at.*; found 'moco'"),
         ({"cl_mode": "a2b"}, r"--cl_mode: expected one of a2a, a2s, ds; found 'a2b'"),
         ({"finetune": "slf"}, r"--finetune: expected one of laf, lsf, fsf, faf; found 'slf'"),
         ({"depth": 50}, r"--depth: expected 18 or 34; found 50"),

@@ -92,7 +92,7 @@ def test_last_setting_wins_over_flagfiles_and_command_line(tmp_path):
         ("--epsilon=8:255", r"--epsilon: expected a number or a fraction such as 8/255; found"),
         ("--epsilon=1/0", r"--epsilon: expected a number or a fraction such as 8/255; found"),
         ("--smoke=maybe", r"--smoke: expected true or false; found 'maybe'"),
-        ("--method=moco", r"--method: expected one of ascl, scl, standard, .*; found 'acl'"),
+        ("--method=moco", r"--method: expected one of ascl, scl, standard, .*; found 'moco'"),
         ("--epochs", r"Missing value for flag --epochs"),
         ("width=3", r"expected only flags such as --seed=1; found 'width=3'"),
         ("--flagfile=no.flags", r"--flagfile=no\.flags: expected a readable file; found: No such"),
