@@ -44,6 +44,8 @@ setup(
         "test": ["pytest>=8.2,<10", "pytest-xdist>=3.6,<4", "hypothesis>=6.100,<7"],
         "lint": ["ruff>=0.11,<0.18", "mypy>=1.13,<3"],
         "torch": ["torch>=2.6,<3"],
+        # What benchmarks compare with: the official AutoAttack, as PyPI has it.
+        "bench": ["torch>=2.6,<3", "pyautoattack>=0.2,<0.3"],
     },
     entry_points={
         "console_scripts": [
