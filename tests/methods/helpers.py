@@ -77,8 +77,14 @@ def draw_weights(method):
             variable.assign(rng.uniform(0.5, 1.5, variable.shape))
         else:
             variable.assign(rng.normal(0.0, 0.5, variable.shape))
-    for seed, branch in enumerate((CLEAN, ADVERSARIAL)):
+    for seed, branch in enumerate(_branches(method)):
         _fit_statistics(method, branch, make_dataset(64, seed=seed + 1).images / np.float32(255))
+
+
+def _branches(method):
+    """Names of the encoder's batch-norm branches; both of the usual ones where they are one set."""
+    names = list(method.encoder.bn.branches)
+    return (CLEAN, ADVERSARIAL) if names == ["shared"] else names
 
 
 def _fit_statistics(method, branch, images):
