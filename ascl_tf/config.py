@@ -75,6 +75,9 @@ __all__ = [
     "setting",
 ]
 
+# Where a work directory keeps the settings of its run.
+CONFIG_FILE = "config.json"
+
 SECTIONS = (
     RunConfig,
     DataConfig,

@@ -11,7 +11,6 @@ from ascl_tf.flag_defs import define_flags, define_program_flags, parse, run_pro
 from ascl_tf.quiet_start import quiet_start
 
 DEFAULT_WORKDIRS = "runs"
-CONFIG_FILE = "config.json"
 
 
 def run(argv=None):
@@ -31,7 +30,7 @@ def main(argv):
         return
     for name in ("stage", "debug", "help"):
         explicit.pop(name, None)
-    if not os.path.exists(os.path.join(explicit.get("workdir", ""), CONFIG_FILE)):
+    if not os.path.exists(os.path.join(explicit.get("workdir", ""), cfg.CONFIG_FILE)):
         # TensorFlow takes seconds to import; a mistaken flag should not wait for it.
         config_from(cfg.Config(), explicit)
     with quiet_start():

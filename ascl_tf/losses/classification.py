@@ -73,9 +73,7 @@ def trades_loss(clean_logits, adversarial_logits, labels, *, beta):
     Raises:
         ValueError: on a rank, shapes that differ, a dtype of labels or a negative beta.
     """
-    check_beta(beta)
-    clean, adversarial = _logit_pair(clean_logits, adversarial_logits)
-    labels = label_vector(labels, num_rows(clean))
+    clean, adversarial, labels = _checked(clean_logits, adversarial_logits, labels, beta)
     losses = cross_entropy_loss(clean, labels) + float(beta) * kl_divergence(clean, adversarial)
     return _zero_if_unlabeled(losses, labels)
 
@@ -104,9 +102,7 @@ def mart_loss(clean_logits, adversarial_logits, labels, *, beta):
     Raises:
         ValueError: on a rank, shapes that differ, a dtype of labels or a negative beta.
     """
-    check_beta(beta)
-    clean, adversarial = _logit_pair(clean_logits, adversarial_logits)
-    labels = label_vector(labels, num_rows(clean))
+    clean, adversarial, labels = _checked(clean_logits, adversarial_logits, labels, beta)
     p = tf.nn.softmax(clean)
     q = tf.nn.softmax(adversarial)
     q_runner_up = tf.gather(q, _runner_up(q, labels), batch_dims=1)
@@ -132,6 +128,12 @@ def _class_ids(labels):
 
 def _zero_if_unlabeled(losses, labels):
     return tf.where(is_labeled(labels), losses, tf.zeros_like(losses))
+
+
+def _checked(clean_logits, adversarial_logits, labels, beta):
+    check_beta(beta)
+    clean, adversarial = _logit_pair(clean_logits, adversarial_logits)
+    return clean, adversarial, label_vector(labels, num_rows(clean))
 
 
 def _logit_pair(clean_logits, adversarial_logits):

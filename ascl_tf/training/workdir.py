@@ -13,12 +13,10 @@ import tempfile
 
 import tensorflow as tf
 
-from ascl_tf.config import config_from_json
+from ascl_tf.config import CONFIG_FILE, config_from_json
 from ascl_tf.errors import ConfigError, RunError
 from ascl_tf.evaluation.records import environment_versions
 from ascl_tf.files import write_text
-
-CONFIG_FILE = "config.json"
 
 
 class WorkDirectory:
