@@ -17,9 +17,7 @@ import tensorflow as tf
 from ascl_tf import randomness
 from ascl_tf.data import addons, image_ops
 
-# SimCLR's numbers for CIFAR-10 (Chen et al. 2020, arXiv:2002.05709, appendix A and B.9) but
-# for the smallest area, 0.08 there: the public adversarial contrastive recipes take 0.2.
-AREA_RANGE = (0.2, 1.0)
+# SimCLR's numbers for CIFAR-10 (Chen et al. 2020, arXiv:2002.05709, appendix A and B.9).
 MAX_ASPECT_RATIO = 4 / 3
 NUM_CROP_TRIES = 10
 TONE_STRENGTH = 0.4
@@ -64,41 +62,44 @@ def weak_view(images, seed):
     return image_ops.flip(images, numbers[:, 2] < 0.5)
 
 
-def strong_view(images, seed, *, gaussian_blur=False):
+def strong_view(images, seed, *, gaussian_blur=False, min_area=0.2):
     """Returns one SimCLR view of each image.
 
-    In this order: a random box (area 0.2 to 1 of the image, aspect ratio 3/4 to 4/3 on a
+    In this order: a random box (area `min_area` to 1 of the image, aspect ratio 3/4 to 4/3 on a
     logarithmic scale, whole pixels; the first of ten tries that fits, else the largest
     central one) resized bilinearly to the old size; horizontal flip (1/2); colour jitter
     (0.8): brightness, contrast and saturation times a factor from [0.6, 1.4], hue turned by
     [-0.1, 0.1] of the circle, the four in an order drawn per image; grey (0.2); with
     `gaussian_blur`, Gaussian blur (0.5). All as in torchvision's transforms on float images.
 
-    Chen et al. 2020, arXiv:2002.05709, appendix A. Differs from SimCLR in the smallest area
-    (0.08 there) and in the blur, whose sigma is one of eight evenly spaced values in [0.1, 2]
-    (`BLUR_SIGMAS`) instead of any. The kernel is a tenth of the height, made odd (3 pixels at
-    32); below a height of 20 it is one pixel, which changes nothing. Whether the blur is on
-    changes no other number of a view.
+    Chen et al. 2020, arXiv:2002.05709, appendix A. Differs from SimCLR in the default of the
+    smallest area (0.08 there; most public adversarial contrastive recipes take 0.2) and in the
+    blur, whose sigma is one of eight evenly spaced values in [0.1, 2] (`BLUR_SIGMAS`) instead of
+    any. The kernel is a tenth of the height, made odd (3 pixels at 32); below a height of 20 it
+    is one pixel, which changes nothing. Whether the blur is on changes no other number of a view.
 
     Args:
         images: [B, H, W, 3], float in [0, 1], with known H and W.
         seed: int32 [2], or int32 [B, 2] with one pair per image: then row i of the
             result depends on image i and pair i alone, whatever B is.
         gaussian_blur: bool; needs tensorflow-addons (Python up to 3.11).
+        min_area: Python number in (0, 1], the smallest share of the image in the box.
 
     Returns:
         Shape and dtype of `images`, in [0, 1].
 
     Raises:
-        ValueError: on shapes or dtypes other than the above.
+        ValueError: on shapes, dtypes or a `min_area` other than the above.
         RunError: if `gaussian_blur` is asked for and tensorflow-addons is missing.
     """
     images = _checked_images(images)
     seed = _checked_seed(seed, images)
+    if not 0 < min_area <= 1:
+        raise ValueError(f"`min_area` must be in (0, 1]; received {min_area}.")
     sizes = [_CROP_NUMBERS, 1, _JITTER_NUMBERS, 1, _BLUR_NUMBERS]
     numbers = randomness.uniform([tf.shape(images)[0], sum(sizes)], seed)
     crop, mirror, jitter, grey, blur = tf.split(numbers, sizes, axis=1)
-    views = image_ops.crop_and_resize(images, *random_box(crop, *images.shape[1:3]))
+    views = image_ops.crop_and_resize(images, *random_box(crop, *images.shape[1:3], min_area))
     views = image_ops.flip(views, mirror[:, 0] < 0.5)
     views = _random_jitter(views, jitter)
     is_grey = grey[:, 0] < GREYSCALE_PROBABILITY
@@ -108,12 +109,13 @@ def strong_view(images, seed, *, gaussian_blur=False):
     return tf.clip_by_value(views, 0.0, 1.0)
 
 
-def random_box(numbers, image_height, image_width):
+def random_box(numbers, image_height, image_width, min_area=0.2):
     """Returns one box per image as torchvision's `RandomResizedCrop` chooses it.
 
     Args:
         numbers: [B, 22], uniform in [0, 1): ten areas, ten aspect ratios, two places.
         image_height, image_width: Python ints, in pixels.
+        min_area: the smallest share of the image.
 
     Returns:
         top, left, height, width: int32 [B] each, in pixels, inside the image.
@@ -122,7 +124,7 @@ def random_box(numbers, image_height, image_width):
     # a batch, practically never changes a whole number of pixels.
     numbers = tf.cast(numbers, tf.float64)
     areas, ratios, places = tf.split(numbers, [NUM_CROP_TRIES, NUM_CROP_TRIES, 2], axis=1)
-    areas = image_height * image_width * _between(areas, *AREA_RANGE)
+    areas = image_height * image_width * _between(areas, min_area, 1.0)
     log_ratio = math.log(MAX_ASPECT_RATIO)
     ratios = tf.exp(_between(ratios, -log_ratio, log_ratio))
     heights = tf.cast(tf.round(tf.sqrt(areas / ratios)), tf.int32)

@@ -12,11 +12,11 @@ The attacks are in ascl_attacks.py.
 
 import tensorflow as tf
 
-from ascl_tf.data.views import strong_view
 from ascl_tf.losses.contrastive import adversarial_supervised_contrastive_loss, nt_xent_loss
 from ascl_tf.methods import ascl_attacks
 from ascl_tf.methods.base import Method, Outputs, Purpose, Term
 from ascl_tf.methods.outer_loss import make_outer_loss
+from ascl_tf.methods.strong_views import make_strong_views
 from ascl_tf.methods.supervised import make_weak_view
 from ascl_tf.models import ADVERSARIAL, CLEAN
 
@@ -63,14 +63,10 @@ class Ascl(Method):
 
     def make_views(self, batch):
         seeds = batch.seeds
-        strong = [
-            strong_view(batch.images, seeds(purpose), gaussian_blur=self.config.gaussian_blur)
-            for purpose in (Purpose.STRONG_VIEW_0, Purpose.STRONG_VIEW_1)
-        ]
         seeds_cl = [seeds(purpose) for purpose in (Purpose.ATTACK_CL_0, Purpose.ATTACK_CL_1)]
         return {
             "images": make_weak_view(batch, self.config.weak_augmentation),  # [B, H, W, 3]
-            "stacked_views": tf.concat(strong, axis=0),  # [2B, H, W, 3], view-major
+            "stacked_views": make_strong_views(batch, self.config),  # [2B, H, W, 3], view-major
             "labels": batch.labels,
             "seed_at": seeds(Purpose.ATTACK_AT),
             "seed_cl": tf.concat(seeds_cl, axis=0),

@@ -148,10 +148,10 @@ def test_weak_view_pads_four_zeros_at_32():
     assert top.max() == 4 and set(np.unique(got)) == {0.0, 1.0}
 
 
-def _expected_box(numbers, image_height, image_width):
+def _expected_box(numbers, image_height, image_width, min_area):
     """torchvision's loop over ten tries, one image."""
     for area, ratio in zip(numbers[:10], numbers[10:20], strict=True):
-        area = image_height * image_width * (0.2 + 0.8 * area)
+        area = image_height * image_width * (min_area + (1 - min_area) * area)
         ratio = (3 / 4) ** (1 - ratio) * (4 / 3) ** ratio
         width, height = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
         if 0 < width <= image_width and 0 < height <= image_height:
@@ -167,10 +167,11 @@ def _expected_box(numbers, image_height, image_width):
 
 
 @pytest.mark.parametrize("size", [(32, 32), (10, 31), (40, 9)])
-def test_boxes_equal_the_loop_over_ten_tries(size):
+@pytest.mark.parametrize("min_area", [0.2, 0.08, 1.0])
+def test_boxes_equal_the_loop_over_ten_tries(size, min_area):
     numbers = np.random.default_rng(0).uniform(size=(500, 22)).astype(np.float32)
-    got = np.stack(random_box(tf.constant(numbers), *size), axis=1)
-    expected = [_expected_box(row.astype(np.float64), *size) for row in numbers]
+    got = np.stack(random_box(tf.constant(numbers), *size, min_area), axis=1)
+    expected = [_expected_box(row.astype(np.float64), *size, min_area) for row in numbers]
     np.testing.assert_array_equal(got, expected)
 
 
@@ -181,6 +182,19 @@ def test_without_a_fitting_try_the_box_is_central(size, expected):
     # The full area at the most extreme ratio fits nowhere.
     numbers = np.full([1, 22], 0.999, np.float32)
     assert tuple(int(value[0]) for value in random_box(tf.constant(numbers), *size)) == expected
+
+
+@pytest.mark.parametrize("min_area", [0.0, 1.5])
+def test_share_of_the_image_outside_its_range_is_named(min_area):
+    with pytest.raises(ValueError, match=rf"`min_area` must be in \(0, 1\]; received {min_area}"):
+        strong_view(random_images(2), [0, 1], min_area=min_area)
+
+
+def test_smaller_boxes_give_other_views():
+    images = random_images(8)
+    default, same = strong_view(images, [2, 3]), strong_view(images, [2, 3], min_area=0.2)
+    np.testing.assert_array_equal(default, same)
+    assert np.abs(default - strong_view(images, [2, 3], min_area=0.08)).max() > 0.05
 
 
 def test_boxes_keep_area_and_ratio_and_reach_both_ends():

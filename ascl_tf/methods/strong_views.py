@@ -1,0 +1,18 @@
+"""The two strong views of each image that contrastive methods compare."""
+
+import tensorflow as tf
+
+from ascl_tf.data.views import strong_view
+from ascl_tf.methods.base import Purpose
+
+
+def make_strong_views(batch, config):
+    """Returns two independent strong views of each image, [2B, H, W, 3], view-major."""
+    settings = {"gaussian_blur": config.gaussian_blur, "min_area": config.min_crop_area}
+    return tf.concat(
+        [
+            strong_view(batch.images, batch.seeds(purpose), **settings)
+            for purpose in (Purpose.STRONG_VIEW_0, Purpose.STRONG_VIEW_1)
+        ],
+        axis=0,
+    )
