@@ -10,6 +10,15 @@ import keras
 CLEAN = "clean"
 ADVERSARIAL = "adversarial"
 BRANCHES = (CLEAN, ADVERSARIAL)
+# Images that attack AdvCL's pseudo-labels. Without a set of their own they are adversarial.
+ADVERSARIAL_CE = "adversarial_ce"
+
+# batch_norm -> which set of statistics and parameters each branch uses.
+_SETS = {
+    "separate": {CLEAN: CLEAN, ADVERSARIAL: ADVERSARIAL, ADVERSARIAL_CE: ADVERSARIAL},
+    "shared": dict.fromkeys((*BRANCHES, ADVERSARIAL_CE), "shared"),
+    "triple": {branch: branch for branch in (*BRANCHES, ADVERSARIAL_CE)},
+}
 
 # PyTorch's 0.1 and 1e-5 in Keras' convention: published weights can be read in,
 # and short runs do not end with statistics that are mostly their initial values.
@@ -22,21 +31,23 @@ class DualBatchNormalization(keras.layers.Layer):
     """Batch normalisation whose branch is named in each call.
 
     Args:
-        batch_norm: "separate" (one set per branch) or "shared" (one set for both).
+        batch_norm: "separate" (a set for clean and one for adversarial images), "shared"
+            (one set for all), or "triple" (as separate, and a third set for the branch
+            "adversarial_ce").
 
     Call with inputs [..., channels], `training` (False: moving statistics, nothing
     moves; True: batch statistics of the global batch, the branch's moving
-    statistics are updated) and `branch`, "clean" or "adversarial".
+    statistics are updated) and `branch`, "clean", "adversarial" or "adversarial_ce".
     """
 
     def __init__(self, batch_norm="separate", **kwargs):
         super().__init__(**kwargs)
-        if batch_norm not in ("separate", "shared"):
+        if batch_norm not in _SETS:
             raise ValueError(
-                f"`batch_norm` must be 'separate' or 'shared'; received {batch_norm!r}."
+                f"`batch_norm` must be 'separate', 'shared' or 'triple'; received {batch_norm!r}."
             )
         self.batch_norm = batch_norm
-        names = BRANCHES if batch_norm == "separate" else ("shared",)
+        names = dict.fromkeys(_SETS[batch_norm].values())
         self.branches = {name: _make_batch_norm(name, self.dtype_policy) for name in names}
 
     def build(self, input_shape):
@@ -48,9 +59,10 @@ class DualBatchNormalization(keras.layers.Layer):
 
     def branch_layer(self, branch):
         """Returns the Keras layer that holds the statistics of `branch`."""
-        if branch not in BRANCHES:
-            raise ValueError(f"`branch` must be one of {BRANCHES}; received {branch!r}.")
-        return self.branches["shared" if self.batch_norm == "shared" else branch]
+        sets = _SETS[self.batch_norm]
+        if branch not in sets:
+            raise ValueError(f"`branch` must be one of {tuple(sets)}; received {branch!r}.")
+        return self.branches[sets[branch]]
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -71,7 +71,7 @@ class ResNet(keras.Model):
     Args:
         depth: 18 or 34.
         width: channels of the first stage; each further stage doubles them.
-        batch_norm: "separate" or "shared", see `DualBatchNormalization`.
+        batch_norm: "separate", "shared" or "triple", see `DualBatchNormalization`.
     """
 
     def __init__(self, depth=18, width=64, batch_norm="separate", **kwargs):

@@ -83,6 +83,29 @@ def test_separate_has_two_sets_and_shared_one():
     assert len(_layer("shared").variables) == 4
 
 
+def test_triple_adds_a_third_set_behind_the_two():
+    layer = _layer("triple")
+    assert list(layer.branches) == ["clean", "adversarial", "adversarial_ce"]
+    assert [v.path.split("/")[-2] for v in layer.trainable_variables[:4:2]] == list(BRANCHES)
+    before = [_values(layer.branch_layer(branch)) for branch in BRANCHES]
+    layer(INPUTS, training=True, branch="adversarial_ce")
+    np.testing.assert_allclose(
+        layer.branch_layer("adversarial_ce").moving_mean, 0.1 * INPUTS.mean(AXES), rtol=1e-12
+    )
+    for branch, old in zip(BRANCHES, before, strict=True):
+        for value, want in zip(_values(layer.branch_layer(branch)), old, strict=True):
+            np.testing.assert_array_equal(value, want)
+
+
+@pytest.mark.parametrize(
+    ("batch_norm", "name"), [("separate", "adversarial"), ("shared", "shared")]
+)
+def test_without_a_third_set_its_images_are_adversarial(batch_norm, name):
+    layer = _layer(batch_norm)
+    assert layer.branch_layer("adversarial_ce") is layer.branch_layer("adversarial")
+    assert layer.branch_layer("adversarial_ce") is layer.branches[name]
+
+
 def test_shared_serves_both_branches_with_one_set():
     layer = _layer("shared")
     layer(INPUTS, training=True, branch="clean")
@@ -119,13 +142,15 @@ def test_mixed_policies_keep_float32_statistics(dtype):
 def test_unknown_branch_is_named():
     with pytest.raises(
         ValueError,
-        match=r"`branch` must be one of \('clean', 'adversarial'\); received 'natural'\.",
+        match=r"`branch` must be one of \('clean', 'adversarial', 'adversarial_ce'\); "
+        r"received 'natural'\.",
     ):
         _layer().branch_layer("natural")
 
 
 def test_unknown_mode_is_named():
     with pytest.raises(
-        ValueError, match=r"`batch_norm` must be 'separate' or 'shared'; received 'both'\."
+        ValueError,
+        match=r"`batch_norm` must be 'separate', 'shared' or 'triple'; received 'both'\.",
     ):
         DualBatchNormalization("both")

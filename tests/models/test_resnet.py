@@ -155,7 +155,7 @@ def test_policy_holds_for_every_layer(name, dtype):
     [
         ({"depth": 50}, r"`depth` must be one of \[18, 34\]; received 50\."),
         ({"width": 0}, r"`width` must be >= 1; received 0\."),
-        ({"batch_norm": "none"}, r"`batch_norm` must be 'separate' or 'shared'; received 'none'\."),
+        ({"batch_norm": "none"}, r"`batch_norm` must be 'separate', 'shared' or 'triple'"),
     ],
 )
 def test_wrong_setting_is_named(settings, message):
