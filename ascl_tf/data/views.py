@@ -62,7 +62,7 @@ def weak_view(images, seed):
     return image_ops.flip(images, numbers[:, 2] < 0.5)
 
 
-def strong_view(images, seed, *, gaussian_blur=False, min_area=0.2):
+def strong_view(images, seed, *, gaussian_blur=False, min_area=0.2, strength=1.0):
     """Returns one SimCLR view of each image.
 
     In this order: a random box (area `min_area` to 1 of the image, aspect ratio 3/4 to 4/3 on a
@@ -78,12 +78,17 @@ def strong_view(images, seed, *, gaussian_blur=False, min_area=0.2):
     any. The kernel is a tenth of the height, made odd (3 pixels at 32); below a height of 20 it
     is one pixel, which changes nothing. Whether the blur is on changes no other number of a view.
 
+    A `strength` s below 1 weakens the view as DynACL does (Luo et al. 2023, arXiv:2303.01289):
+    the area is at least 1 - s * (1 - min_area), factors and hue turns spread s times as far,
+    jitter and grey are s times as likely. At 0 the flip (and the blur) is all that is left.
+
     Args:
         images: [B, H, W, 3], float in [0, 1], with known H and W.
         seed: int32 [2], or int32 [B, 2] with one pair per image: then row i of the
             result depends on image i and pair i alone, whatever B is.
         gaussian_blur: bool; needs tensorflow-addons (Python up to 3.11).
         min_area: Python number in (0, 1], the smallest share of the image in the box.
+        strength: Python number or float scalar, in [0, 1].
 
     Returns:
         Shape and dtype of `images`, in [0, 1].
@@ -99,10 +104,13 @@ def strong_view(images, seed, *, gaussian_blur=False, min_area=0.2):
     sizes = [_CROP_NUMBERS, 1, _JITTER_NUMBERS, 1, _BLUR_NUMBERS]
     numbers = randomness.uniform([tf.shape(images)[0], sum(sizes)], seed)
     crop, mirror, jitter, grey, blur = tf.split(numbers, sizes, axis=1)
+    # Bounds are computed in float64: at strength 1 they are exactly those of the full view.
+    strength = _scalar(strength, tf.float64)
+    min_area = min_area * strength + (1 - strength)
     views = image_ops.crop_and_resize(images, *random_box(crop, *images.shape[1:3], min_area))
     views = image_ops.flip(views, mirror[:, 0] < 0.5)
-    views = _random_jitter(views, jitter)
-    is_grey = grey[:, 0] < GREYSCALE_PROBABILITY
+    views = _random_jitter(views, jitter, strength)
+    is_grey = grey[:, 0] < _scalar(GREYSCALE_PROBABILITY * strength, grey.dtype)
     views = image_ops.select(is_grey, image_ops.to_greyscale(views), views)
     if gaussian_blur:
         views = _random_blur(views, blur)
@@ -115,7 +123,7 @@ def random_box(numbers, image_height, image_width, min_area=0.2):
     Args:
         numbers: [B, 22], uniform in [0, 1): ten areas, ten aspect ratios, two places.
         image_height, image_width: Python ints, in pixels.
-        min_area: the smallest share of the image.
+        min_area: the smallest share of the image, Python number or float64 scalar.
 
     Returns:
         top, left, height, width: int32 [B] each, in pixels, inside the image.
@@ -151,10 +159,11 @@ def _central_box(image_height, image_width):
     return height, width
 
 
-def _random_jitter(images, numbers):
-    """Returns the images, jittered with probability 0.8, from uniform [B, 7]."""
-    factors = _between(numbers[:, :3], 1.0 - TONE_STRENGTH, 1.0 + TONE_STRENGTH)
-    hue_shift = _between(numbers[:, 3], -HUE_STRENGTH, HUE_STRENGTH)
+def _random_jitter(images, numbers, strength):
+    """Returns the images, jittered with probability 0.8 * strength, from uniform [B, 7]."""
+    tone, hue = TONE_STRENGTH * strength, HUE_STRENGTH * strength
+    factors = _between(numbers[:, :3], 1.0 - tone, 1.0 + tone)
+    hue_shift = _between(numbers[:, 3], -hue, hue)
     # An order of three and a place for the fourth: each of the 24 orders is equally likely.
     tone_order = tf.gather(_TONE_ORDERS, _whole_number(numbers[:, 4], len(_TONE_ORDERS)))
     hue_place = _whole_number(numbers[:, 5], 4)
@@ -165,7 +174,8 @@ def _random_jitter(images, numbers):
         tone_order=tone_order,
         hue_place=hue_place,
     )
-    return image_ops.select(numbers[:, 6] < JITTER_PROBABILITY, jittered, images)
+    is_jittered = numbers[:, 6] < _scalar(JITTER_PROBABILITY * strength, numbers.dtype)
+    return image_ops.select(is_jittered, jittered, images)
 
 
 def _random_blur(images, numbers):
@@ -177,7 +187,15 @@ def _random_blur(images, numbers):
 
 
 def _between(numbers, low, high):
-    return low + (high - low) * numbers
+    """Maps uniform numbers in [0, 1) to [low, high): Python numbers or float64 scalars."""
+    return _scalar(low, numbers.dtype) + _scalar(high - low, numbers.dtype) * numbers
+
+
+def _scalar(value, dtype):
+    """Returns a Python number or a float scalar as `dtype`, rounded once."""
+    if tf.is_tensor(value):
+        return tf.cast(value, dtype)
+    return tf.constant(value, dtype)
 
 
 def _whole_number(numbers, count):

@@ -6,9 +6,13 @@ from ascl_tf.data.views import strong_view
 from ascl_tf.methods.base import Purpose
 
 
-def make_strong_views(batch, config):
+def make_strong_views(batch, config, *, strength=1.0):
     """Returns two independent strong views of each image, [2B, H, W, 3], view-major."""
-    settings = {"gaussian_blur": config.gaussian_blur, "min_area": config.min_crop_area}
+    settings = {
+        "gaussian_blur": config.gaussian_blur,
+        "min_area": config.min_crop_area,
+        "strength": strength,
+    }
     return tf.concat(
         [
             strong_view(batch.images, batch.seeds(purpose), **settings)
