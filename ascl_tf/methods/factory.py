@@ -50,10 +50,14 @@ def make_pretrain_method(config, *, num_classes, image_shape, steps_per_epoch=1)
 
 def make_projection_head(config, feature_dim):
     """Returns the unbuilt projection head that `config` describes."""
+    # "hidden_shared" is "hidden" with one set for all images, whatever the encoder has.
+    layers, _, is_shared = config.projection_batch_norm.partition("_")
     return ProjectionHead(
         hidden_dim=config.projection_hidden_dim or feature_dim,
         projection_dim=config.projection_dim,
-        batch_norm=config.batch_norm,
+        batch_norm="shared" if is_shared else config.batch_norm,
+        num_layers=config.projection_layers,
+        normalized_layers=layers,
         name="projection_head",
     )
 

@@ -1,5 +1,6 @@
 """Heads: unit projections, zero-initialised logits, float32 whatever the policy."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -18,16 +19,71 @@ def _projection_head(dtype="float64", **settings):
     return head
 
 
-def test_projections_equal_their_formula():
-    head = _projection_head()
+def _expected_projections(head, branch, hidden_norms, output_norm):
+    """Float64 matrix products over the head's own variables, read by path."""
+    values = {v.path.partition("/")[2]: v.numpy() for v in head.variables}
+    x = FEATURES
+    for name in ["hidden", "hidden2", "output_dense"]:
+        if f"{name}/kernel" not in values:
+            continue
+        x = x @ values.pop(f"{name}/kernel")
+        norm = "output_bn" if name == "output_dense" else f"{name}_bn"
+        if output_norm if name == "output_dense" else hidden_norms:
+            keys = ["moving_mean", "moving_variance", "gamma", "beta"]
+            x = normalize(x, *[values[f"{norm}/{branch}/{key}"] for key in keys])
+        else:
+            x = x + values.pop(f"{name}/bias")
+        x = x if name == "output_dense" else np.maximum(x, 0)
+    # Every kernel and bias has been used, and the batch norms that were not are of other branches.
+    assert not [name for name in values if "_bn/" not in name]
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("num_layers", [1, 2, 3])
+@pytest.mark.parametrize(
+    "normalized_layers, hidden_norms, output_norm",
+    [("hidden", True, False), ("all", True, True), ("none", False, False)],
+)
+def test_projections_equal_their_formula(num_layers, normalized_layers, hidden_norms, output_norm):
+    head = _projection_head(num_layers=num_layers, normalized_layers=normalized_layers)
     randomize(head)
-    part = head.hidden_bn.branch_layer("clean")
-    hidden = FEATURES @ head.hidden.kernel.numpy()
-    statistics = [part.moving_mean, part.moving_variance, part.gamma, part.beta]
-    hidden = np.maximum(normalize(hidden, *[v.numpy() for v in statistics]), 0)
-    rows = hidden @ head.output_dense.kernel.numpy() + head.output_dense.bias.numpy()
-    want = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    np.testing.assert_allclose(head(FEATURES, branch="clean"), want, rtol=1e-10)
+    for branch in BRANCHES:
+        want = _expected_projections(head, branch, hidden_norms, output_norm)
+        np.testing.assert_allclose(head(FEATURES, branch=branch), want, rtol=1e-10)
+    num_norms = (num_layers - 1) * hidden_norms + output_norm
+    assert len([v for v in head.variables if "_bn/" in v.path]) == 8 * num_norms
+
+
+def test_default_has_the_variables_of_the_first_release_in_their_order():
+    names = [v.path.partition("/")[2] for v in _projection_head().weights]
+    norms = [
+        f"hidden_bn/{branch}/{name}"
+        for branch in BRANCHES
+        for name in ("gamma", "beta", "moving_mean", "moving_variance")
+    ]
+    assert names == ["hidden/kernel", *norms, "output_dense/kernel", "output_dense/bias"]
+
+
+@pytest.mark.parametrize("normalized_layers", ["all", "none"])
+def test_rebuilt_head_equals_the_saved_one(tmp_path, normalized_layers):
+    head = _projection_head(num_layers=3, normalized_layers=normalized_layers)
+    randomize(head)
+    want = head(FEATURES, branch="clean")
+    head.save(tmp_path / "head.keras")
+    again = keras.saving.load_model(tmp_path / "head.keras")
+    np.testing.assert_array_equal(again(FEATURES, branch="clean"), want)
+    assert again.get_config() == head.get_config()
+
+
+@pytest.mark.parametrize("num_layers", [0, 4])
+def test_number_of_layers_outside_its_range_is_named(num_layers):
+    with pytest.raises(ValueError, match=rf"`num_layers` must be 1, 2 or 3; received {num_layers}"):
+        ProjectionHead(num_layers=num_layers)
+
+
+def test_unknown_choice_of_normalised_layers_is_named():
+    with pytest.raises(ValueError, match=r"`normalized_layers` must be one of hidden.*'last'"):
+        ProjectionHead(normalized_layers="last")
 
 
 def test_branches_have_their_own_batch_norm_and_share_the_rest():
@@ -104,8 +160,8 @@ def test_linear_head_starts_at_zero_and_is_affine():
 def test_kernels_start_as_documented():
     head = ProjectionHead(hidden_dim=300, projection_dim=200)
     head.build((None, 400))
-    np.testing.assert_allclose(head.hidden.kernel.numpy().std(), np.sqrt(2 / 400), rtol=0.02)
+    np.testing.assert_allclose(head.hidden[0].kernel.numpy().std(), np.sqrt(2 / 400), rtol=0.02)
     limit = np.sqrt(6 / (300 + 200))
     largest = np.abs(head.output_dense.kernel.numpy()).max()
     assert 0.99 * limit < largest <= limit
-    assert head.hidden.bias is None
+    assert head.hidden[0].bias is None
