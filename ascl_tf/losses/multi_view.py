@@ -1,0 +1,71 @@
+"""Contrast of any number of views, and classification into several clusterings."""
+
+import tensorflow as tf
+
+from ascl_tf.losses.classification import cross_entropy_loss
+from ascl_tf.losses.contrastive import supervised_contrastive_loss
+from ascl_tf.losses.gather import local_rows
+from ascl_tf.losses.inputs import float_matrix, num_rows
+
+
+def multi_view_contrastive_loss(projections, *, num_views, temperature):
+    """Returns each view's contrast with all others, the other views of its image positive.
+
+    For anchor i with V - 1 positives P(i), the other views of its image:
+
+        loss_i = -1/(V-1) * sum_{p in P(i)} log( exp(z_i.z_p / t) / sum_{a != i} exp(z_i.z_a / t) )
+
+    This is the supervised contrastive loss whose classes are the images (Fan et al. 2021,
+    arXiv:2111.01124; without the published code's factor t/0.07), and NT-Xent for two
+    views. On several replicas a runs over the views of the global batch.
+
+    Args:
+        projections: [num_views * num_images, dim], any float dtype, unit l2 norm per row,
+            view-major: view 0 of all images, then view 1, and so on.
+        num_views: V, a Python int >= 2.
+        temperature: Python number > 0.
+
+    Returns:
+        [num_views * num_images], float64 for float64 `projections`, else float32.
+
+    Raises:
+        ValueError: on a rank, a number of rows, of views, or a temperature that does not fit
+            the above.
+    """
+    if num_views < 2:
+        raise ValueError(f"`num_views` must be >= 2; received {num_views}.")
+    rows = float_matrix("projections", projections, "[num_views * num_images, dim]")
+    if rows.shape[0] is not None and rows.shape[0] % num_views:
+        raise ValueError(
+            f"`projections` must have {num_views} rows for every image; "
+            f"received shape {rows.shape}."
+        )
+    images = local_rows(num_rows(rows) // num_views, 1)  # Places in the global batch.
+    return supervised_contrastive_loss(rows, tf.tile(images, [num_views]), temperature=temperature)
+
+
+def clustering_loss(logits, pseudo_labels):
+    """Returns the mean over several clusterings of the cross-entropy, per image.
+
+        loss_i = 1/M * sum_m -log softmax(logits_m,i)[pseudo_labels_i,m]
+
+    Fan et al. 2021, arXiv:2111.01124.
+
+    Args:
+        logits: list of M tensors [B, k_m], any float dtype.
+        pseudo_labels: int [B, M], clusters in 0..k_m - 1.
+
+    Returns:
+        [B], float64 for float64 `logits`, else float32.
+
+    Raises:
+        ValueError: if there are not as many columns of pseudo-labels as logits.
+    """
+    pseudo_labels = tf.convert_to_tensor(pseudo_labels)
+    if pseudo_labels.shape.rank != 2 or pseudo_labels.shape[1] != len(logits):
+        raise ValueError(
+            f"`pseudo_labels` must have shape [B, {len(logits)}], a column for each logits; "
+            f"received shape {pseudo_labels.shape}."
+        )
+    losses = [cross_entropy_loss(rows, pseudo_labels[:, m]) for m, rows in enumerate(logits)]
+    return tf.add_n(losses) / len(losses)
