@@ -19,8 +19,10 @@ import tensorflow as tf
 
 from ascl_tf import randomness
 from ascl_tf.attacks import linf_pgd
+from ascl_tf.errors import ConfigError
 from ascl_tf.losses.gather import sum_across_replicas
 from ascl_tf.losses.reduction import global_mean
+from ascl_tf.methods.weight_perturbation import differentiate_at_worse_weights
 from ascl_tf.models import ADVERSARIAL, Classifier, DualBatchNormalization
 
 
@@ -39,6 +41,7 @@ class Purpose(enum.IntEnum):
     PATCHES = 10
     ROTATION = 11
     JIGSAW = 12
+    ATTACK_ASCL_1 = 13
 
 
 class Batch(NamedTuple):
@@ -114,6 +117,11 @@ class Method(keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        if config.awp_gamma > 0 and not self.has_classifier:
+            raise ConfigError(
+                "--awp_gamma: expected 0, or a method that trains a classifier, such as at; "
+                f"found {config.awp_gamma} with --method={config.method}"
+            )
         self.encoder, self.linear_head = encoder, linear_head
         self.projection_head = projection_head
         self.config, self.steps_per_epoch = config, steps_per_epoch
@@ -183,19 +191,35 @@ class Method(keras.Model):
         views = self.make_views(batch)
         adversarial = self.make_adversarial(views)
         variables = self.step_variables()
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([variable.value for variable in variables])
-            outputs = self.forward(views, adversarial)
-            means = {name: global_mean(t.per_row, t.mask) for name, t in outputs.terms.items()}
-            loss = sum(outputs.terms[name].weight * mean for name, mean in means.items())
-        gradients = tape.gradient(loss, [variable.value for variable in variables])
+        outputs, means, gradients = self._outputs_and_gradients(views, adversarial, variables)
         standard_logits = None
         if self.has_classifier:
             standard_logits = self.logits(views["images"], branch=ADVERSARIAL, training=False)
         norms = self._update(gradients, variables)
         self.after_update()
-        self._record({"loss": loss, **means}, norms, standard_logits, outputs, views)
+        self._record(means, norms, standard_logits, outputs, views)
         return {metric.name: metric.result() for metric in self.metrics}
+
+    def differentiate(self, views, adversarial, values):
+        """Returns outputs, the means of loss and terms, and the gradients by `values`.
+
+        Args:
+            values: what `forward` reads, such as `[variable.value for variable in variables]`.
+        """
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(values)
+            outputs = self.forward(views, adversarial)
+            means = {name: global_mean(t.per_row, t.mask) for name, t in outputs.terms.items()}
+            loss = sum(outputs.terms[name].weight * mean for name, mean in means.items())
+        return outputs, {"loss": loss, **means}, tape.gradient(loss, values)
+
+    def _outputs_and_gradients(self, views, adversarial, variables):
+        if not self.perturbs_weights:
+            values = [variable.value for variable in variables]
+            return self.differentiate(views, adversarial, values)
+        begun = self.epoch() >= self.config.awp_warmup_epochs
+        gamma = tf.where(begun, self.config.awp_gamma, 0.0)
+        return differentiate_at_worse_weights(self, views, adversarial, variables, gamma=gamma)
 
     def make_batch(self, data):
         """Returns the `Batch` of a replica's data: pixels in [0, 1], seeds by position."""
@@ -274,7 +298,10 @@ class Method(keras.Model):
     # The end of a step.
 
     def _update(self, gradients, variables):
-        """Applies the gradients with coupled weight decay; returns the two norms."""
+        """Applies the gradients with coupled weight decay; returns the two norms.
+
+        An optimizer that says `decays_weights` does so by itself, and gets the plain gradient.
+        """
         missing = [v.path for v, g in zip(variables, gradients, strict=True) if g is None]
         if missing:
             raise ValueError(f"the objective does not depend on: {', '.join(missing)}")
@@ -294,13 +321,30 @@ class Method(keras.Model):
         }
 
     def _weight_decay(self, variable):
+        if getattr(self.optimizer, "decays_weights", False):
+            return 0.0
         kernels_only = self.config.weight_decay_on == "kernels"
         return 0.0 if kernels_only and variable.name != "kernel" else self.weight_decay
+
+    @property
+    def optimizer_name(self):
+        """The optimizer of this stage, as `--optimizer` has it."""
+        return self.config.optimizer
+
+    @property
+    def nesterov(self):
+        """Whether this stage's momentum is Nesterov's."""
+        return self.config.nesterov
 
     @property
     def weight_decay(self):
         """Coupled weight decay of this stage."""
         return self.config.weight_decay
+
+    @property
+    def perturbs_weights(self):
+        """Whether this stage takes its gradients at adversarially perturbed weights."""
+        return self.config.awp_gamma > 0
 
     def _scalar_names(self):
         names = ["loss", *self.term_names, "gradient_norm", "update_norm"]

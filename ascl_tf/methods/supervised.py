@@ -61,7 +61,9 @@ class AdversarialTraining(Method):
         )
 
     def forward_units(self):
-        return self.outer_loss.forward_units(self.config.num_steps_at)
+        units = self.outer_loss.forward_units(self.config.num_steps_at)
+        # The worse weights cost a second pass there and back.
+        return units + (self.outer_loss.pass_units if self.perturbs_weights else 0)
 
     def make_views(self, batch):
         return {
@@ -99,16 +101,16 @@ class Mart(AdversarialTraining):
     outer_loss_name = "mart"
 
 
-def perturb_for_outer_loss(method, outer_loss, views, *, num_steps):
+def perturb_for_outer_loss(method, outer_loss, views, *, num_steps, natural_branch=ADVERSARIAL):
     """Returns adversarial images that raise the outer loss' attack objective.
 
-    Inference mode, adversarial branch; the natural logits of a KL objective are
-    constant and computed once.
+    Inference mode, adversarial branch. The natural logits of a KL objective are those of
+    `natural_branch`; they are constant and computed once.
     """
     images, labels = views["images"], views["labels"]
     natural_logits = None
     if outer_loss.attack_needs_natural:
-        natural_logits = method.logits(images, branch=ADVERSARIAL, training=False)
+        natural_logits = method.logits(images, branch=natural_branch, training=False)
 
     def objective(x):
         logits = method.logits(x, branch=ADVERSARIAL, training=False)
@@ -117,11 +119,19 @@ def perturb_for_outer_loss(method, outer_loss, views, *, num_steps):
     return method.perturb(objective, images, num_steps=num_steps, seed=views["seed_at"])
 
 
-def outer_loss_logits(method, outer_loss, views, adversarial, *, training):
-    """Returns (natural or None, adversarial) logits of one pass through the adversarial branch."""
+def outer_loss_logits(
+    method, outer_loss, views, adversarial, *, training, natural_branch=ADVERSARIAL
+):
+    """Returns (natural or None, adversarial) logits, of one pass per branch.
+
+    Images of the same branch share their batch statistics.
+    """
+    perturbed = adversarial["images_at"]
     if not outer_loss.needs_natural:
-        images = adversarial["images_at"]
-        return None, method.logits(images, branch=ADVERSARIAL, training=training)
-    both = tf.concat([views["images"], adversarial["images_at"]], axis=0)  # [2B, H, W, 3]
+        return None, method.logits(perturbed, branch=ADVERSARIAL, training=training)
+    if natural_branch != ADVERSARIAL:
+        natural_logits = method.logits(views["images"], branch=natural_branch, training=training)
+        return natural_logits, method.logits(perturbed, branch=ADVERSARIAL, training=training)
+    both = tf.concat([views["images"], perturbed], axis=0)  # [2B, H, W, 3]
     logits = method.logits(both, branch=ADVERSARIAL, training=training)
     return tf.split(logits, 2, axis=0)

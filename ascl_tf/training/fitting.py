@@ -11,14 +11,33 @@ import tensorflow as tf
 from ascl_tf.data.pipeline import training_batches
 from ascl_tf.training import callbacks
 from ascl_tf.training.checkpoints import LAST, StageCheckpoints
+from ascl_tf.training.lars import Lars
 
 
 def compile_method(method, config, schedule):
-    """Gives the method its optimizer; weight decay is the method's own (coupled)."""
-    optimizer = keras.optimizers.SGD(learning_rate=schedule, momentum=config.momentum)
+    """Gives the method its optimizer."""
+    optimizer = make_optimizer(method, config, schedule)
     # XLA makes convolutions on CPU 3 to 20 times slower, and "auto" would switch it on.
     method.compile(optimizer=optimizer, jit_compile=False)
     optimizer.build(method.step_variables())
+
+
+def make_optimizer(method, config, schedule):
+    """Returns the optimizer of a method's stage.
+
+    SGD's weight decay is the method's own (coupled); LARS decays by itself, and
+    `weight_decay_on` says which variables it decays and adapts.
+    """
+    settings = {"momentum": config.momentum, "nesterov": method.nesterov}
+    if method.optimizer_name == "sgd":
+        return keras.optimizers.SGD(schedule, **settings)
+    return Lars(
+        schedule,
+        trust=config.lars_trust,
+        decay=method.weight_decay,
+        adapts_vectors=config.weight_decay_on == "all",
+        **settings,
+    )
 
 
 @dataclasses.dataclass

@@ -1,5 +1,7 @@
 """Learning rates over the steps of a stage."""
 
+import math
+
 import keras
 import tensorflow as tf
 
@@ -41,12 +43,52 @@ class StepwiseSchedule(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
+@keras.saving.register_keras_serializable("ascl_tf")
+class CosineSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """Half a cosine from the base rate to 0, after a linear warm-up.
+
+        rate(s) = base * (s + 1) / warmup_steps       where s < warmup_steps, and after that
+        rate(s) = base * (1 + cos(pi * (s - warmup_steps) / (num_steps - warmup_steps))) / 2
+
+    s is the number of updates made before (Loshchilov and Hutter 2017, arXiv:1608.03983,
+    without restarts). 0 from `num_steps` on.
+
+    Args:
+        base: learning rate > 0.
+        num_steps: steps of the stage, warm-up included.
+        warmup_steps: steps of the warm-up; 0: none.
+    """
+
+    def __init__(self, base, num_steps, warmup_steps=0):
+        self.base, self.num_steps, self.warmup_steps = base, num_steps, warmup_steps
+
+    def __call__(self, step):
+        step = tf.cast(step, tf.float32)
+        num_falling = max(self.num_steps - self.warmup_steps, 1)
+        share = tf.clip_by_value((step - self.warmup_steps) / num_falling, 0.0, 1.0)
+        rate = self.base * (1 + tf.cos(math.pi * share)) / 2
+        if self.warmup_steps:
+            rate *= tf.minimum(1.0, (step + 1) / self.warmup_steps)
+        return rate
+
+    def get_config(self):
+        return {
+            "base": self.base,
+            "num_steps": self.num_steps,
+            "warmup_steps": self.warmup_steps,
+        }
+
+
 def make_pretrain_schedule(config, steps_per_epoch):
-    """Returns pre-training's schedule: times 0.1 at each of `decay_at`, after the warm-up."""
+    """Returns pre-training's schedule, stepwise or a cosine, after the warm-up."""
+    warmup_steps = round(config.warmup_epochs * steps_per_epoch)
+    if config.schedule == "cosine":
+        num_steps = config.epochs * steps_per_epoch
+        return CosineSchedule(config.learning_rate, num_steps, warmup_steps)
     return StepwiseSchedule(
         config.learning_rate,
         milestones=_milestones(config.epochs, steps_per_epoch, config.decay_shares),
-        warmup_steps=round(config.warmup_epochs * steps_per_epoch),
+        warmup_steps=warmup_steps,
     )
 
 
