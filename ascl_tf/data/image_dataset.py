@@ -19,6 +19,8 @@ class ImageDataset:
         labels: NumPy int32 [N]; class ids in 0..num_classes - 1, or -1 for "unlabelled".
         num_classes: number of classes; 0 where the data set has no labels at all.
         class_names: one name per class, in the order of the ids.
+        pseudo_labels: NumPy int32 [N, M], the clusters of each image in M clusterings; None
+            where there are none.
 
     Raises:
         ValueError: if an array, a label or the number of names does not fit the above.
@@ -29,6 +31,7 @@ class ImageDataset:
     labels: np.ndarray
     num_classes: int
     class_names: tuple[str, ...]
+    pseudo_labels: np.ndarray | None = None
 
     def __post_init__(self):
         _check_images(self.images)
@@ -38,6 +41,8 @@ class ImageDataset:
                 f"`class_names` must hold {self.num_classes} names, one per class; "
                 f"received {len(self.class_names)}."
             )
+        if self.pseudo_labels is not None:
+            _check_pseudo_labels(self.pseudo_labels, len(self.images))
 
     def __len__(self):
         return len(self.images)
@@ -52,9 +57,20 @@ class ImageDataset:
         """Shape of one image, (H, W, 3)."""
         return self.images.shape[1:]
 
+    @property
+    def columns(self):
+        """What a training batch holds, by name: arrays of N rows."""
+        columns = {"images": self.images, "labels": self.labels}
+        if self.pseudo_labels is not None:
+            columns["pseudo_labels"] = self.pseudo_labels
+        return columns
+
     @functools.cached_property
     def sha256(self):
-        """Hexadecimal SHA-256 over shape, images and labels, in this order."""
+        """Hexadecimal SHA-256 over shape, images and labels, in this order.
+
+        Without the pseudo-labels, which are a result of the images.
+        """
         digest = hashlib.sha256(repr(tuple(self.images.shape)).encode())
         digest.update(np.ascontiguousarray(self.images))
         # Little-endian, so that the number is the same on every machine.
@@ -63,7 +79,8 @@ class ImageDataset:
 
     def take(self, indices):
         """Returns the data set of the images at `indices` (int [M]), in that order."""
-        return dataclasses.replace(self, images=self.images[indices], labels=self.labels[indices])
+        taken = {name: column[indices] for name, column in self.columns.items()}
+        return dataclasses.replace(self, **taken)
 
 
 def _check_images(images):
@@ -84,3 +101,14 @@ def _check_labels(labels, num_images, num_classes):
         raise ValueError(
             f"`labels` must lie in -1..{num_classes - 1}; received {labels.min()}..{labels.max()}."
         )
+
+
+def _check_pseudo_labels(pseudo_labels, num_images):
+    shape = pseudo_labels.shape
+    if pseudo_labels.dtype != np.int32 or len(shape) != 2 or shape[0] != num_images:
+        raise ValueError(
+            f"`pseudo_labels` must be int32 with shape [{num_images}, M]; "
+            f"received {pseudo_labels.dtype} with shape {shape}."
+        )
+    if pseudo_labels.size and pseudo_labels.min() < 0:
+        raise ValueError(f"`pseudo_labels` must be >= 0; received {pseudo_labels.min()}.")

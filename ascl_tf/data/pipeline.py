@@ -44,7 +44,8 @@ def training_batches(dataset, *, global_batch_size, seed, start_step=0):
         start_step: int >= 0, number of batches that were already used.
 
     Returns:
-        `tf.data.Dataset` of {"images": uint8 [B, H, W, 3], "labels": int32 [B]}.
+        `tf.data.Dataset` of {"images": uint8 [B, H, W, 3], "labels": int32 [B]}, and
+        "pseudo_labels": int32 [B, M] where the data set has them.
 
     Raises:
         ValueError: if `start_step` is negative.
@@ -54,7 +55,7 @@ def training_batches(dataset, *, global_batch_size, seed, start_step=0):
         raise ValueError(f"`start_step` must be >= 0; received {start_step}.")
     num_steps = steps_per_epoch(len(dataset), global_batch_size)
     start_epoch, skipped = divmod(start_step, num_steps)
-    images, labels = _as_tensors(dataset)
+    columns = _as_tensors(dataset.columns)
 
     def one_epoch(epoch):
         order = _epoch_order(len(dataset), seed, epoch)[: num_steps * global_batch_size]
@@ -62,7 +63,7 @@ def training_batches(dataset, *, global_batch_size, seed, start_step=0):
         return tf.data.Dataset.from_tensor_slices(rows)
 
     def gather(rows):
-        return {"images": tf.gather(images, rows), "labels": tf.gather(labels, rows)}
+        return {name: tf.gather(column, rows) for name, column in columns.items()}
 
     epochs = tf.data.Dataset.range(start_epoch, np.iinfo(np.int32).max)
     batches = epochs.flat_map(one_epoch).skip(skipped).map(gather)
@@ -89,15 +90,14 @@ def evaluation_batches(dataset, batch_size):
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1; received {batch_size}.")
     num_images = len(dataset)
-    images, labels = _as_tensors(dataset)
+    columns = _as_tensors({"images": dataset.images, "labels": dataset.labels})
 
     def gather(start):
         rows = tf.cast(start, tf.int32) + tf.range(batch_size, dtype=tf.int32)
         mask = rows < num_images
         positions = tf.where(mask, rows, 0)
         return {
-            "images": tf.gather(images, positions),
-            "labels": tf.gather(labels, positions),
+            **{name: tf.gather(column, positions) for name, column in columns.items()},
             "positions": positions,
             "mask": mask,
         }
@@ -112,10 +112,10 @@ def _epoch_order(num_images, seed, epoch):
     return tf.random.experimental.stateless_shuffle(rows, key, alg=randomness.ALGORITHM)
 
 
-def _as_tensors(dataset):
+def _as_tensors(columns):
     # On the host: on a GPU the whole data set would fill device memory.
     with tf.device("/cpu:0"):
-        return tf.convert_to_tensor(dataset.images), tf.convert_to_tensor(dataset.labels)
+        return {name: tf.convert_to_tensor(column) for name, column in columns.items()}
 
 
 def _options():

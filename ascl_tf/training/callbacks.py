@@ -84,8 +84,7 @@ class TensorBoardPictures(keras.callbacks.Callback):
         super().__init__()
         self.writer, self.num_epochs = writer, num_epochs
         self._data = {
-            "images": tf.constant(dataset.images[:NUM_PICTURES]),
-            "labels": tf.constant(dataset.labels[:NUM_PICTURES], tf.int32),
+            name: tf.constant(column[:NUM_PICTURES]) for name, column in dataset.columns.items()
         }
 
     def on_epoch_end(self, epoch, logs=None):

@@ -41,6 +41,19 @@ def test_take_keeps_images_beside_their_labels_in_the_given_order():
     assert (len(taken), taken.num_images, taken.image_shape) == (2, 2, (2, 2, 3))
 
 
+def _with_pseudo_labels(dataset):
+    rows = np.arange(len(dataset), dtype=np.int32)
+    return dataclasses.replace(dataset, pseudo_labels=np.stack([rows, 10 + rows], axis=1))
+
+
+def test_pseudo_labels_go_with_their_images_and_are_no_part_of_the_hash():
+    dataset = _with_pseudo_labels(_dataset())
+    assert dataset.take([3, 0]).pseudo_labels.tolist() == [[3, 13], [0, 10]]
+    assert dataset.sha256 == _dataset().sha256
+    assert list(dataset.columns) == ["images", "labels", "pseudo_labels"]
+    assert list(_dataset().columns) == ["images", "labels"]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -51,6 +64,10 @@ def test_take_keeps_images_beside_their_labels_in_the_given_order():
         ({"labels": np.full([4], 2, np.int32)}, r"`labels` must lie in -1..1; received 2..2"),
         ({"labels": np.full([4], -2, np.int32)}, r"`labels` must lie in -1..1; received -2..-2"),
         ({"class_names": ("a",)}, r"`class_names` must hold 2 names"),
+        ({"pseudo_labels": np.zeros([4, 1], np.int64)}, r"`pseudo_labels` must be int32.*int64"),
+        ({"pseudo_labels": np.zeros([4], np.int32)}, r"`pseudo_labels` must.*\[4, M\].*\(4,\)"),
+        ({"pseudo_labels": np.zeros([3, 1], np.int32)}, r"`pseudo_labels` must.*\(3, 1\)"),
+        ({"pseudo_labels": np.full([4, 1], -1, np.int32)}, r"`pseudo_labels` must be >= 0.*-1"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(change, message):

@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import itertools
 
 import numpy as np
@@ -27,6 +28,20 @@ def _rows(batches, num_steps):
         np.testing.assert_array_equal(batch["images"][:, 1, 1, 2], labels)
         rows.append(labels)
     return np.array(rows)
+
+
+def test_pseudo_labels_travel_with_their_images_through_splits_and_batches():
+    dataset = _dataset()
+    rows = np.arange(20, dtype=np.int32)
+    clustered = dataclasses.replace(dataset, pseudo_labels=np.stack([rows, 30 + rows], axis=1))
+    clustered = clustered.take(np.flatnonzero(rows % 3))
+    batches = training_batches(clustered, global_batch_size=6, seed=0)
+    for batch in itertools.islice(batches, 4):
+        assert batch["pseudo_labels"].shape == (6, 2) and batch["pseudo_labels"].dtype == tf.int32
+        want = np.stack([batch["labels"], 30 + batch["labels"]], axis=1)
+        np.testing.assert_array_equal(batch["pseudo_labels"], want)
+    (batch,) = training_batches(dataset, global_batch_size=20, seed=0).take(1)
+    assert set(batch) == {"images", "labels"}
 
 
 def test_every_epoch_is_another_permutation_of_all_images():

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -133,6 +135,17 @@ def test_unlabelled_images_are_appended_without_labels():
 def test_unlabelled_images_of_another_size_are_refused():
     with pytest.raises(RunError, match=r"--unlabeled_dataset=toy.*\(2, 2, 3\).*\(4, 4, 3\)"):
         with_unlabeled(_dataset(), _dataset(size=4))
+
+
+def test_pseudo_labels_follow_every_cut_and_cannot_be_joined():
+    dataset = _dataset()
+    dataset = dataclasses.replace(dataset, pseudo_labels=_places(dataset)[:, None].astype(np.int32))
+    train, validation = validation_split(dataset, 0.1, seed=0)
+    masked = mask_labels(train, 0.5, seed=0)
+    for part in (train, validation, masked, class_balanced_subset(train, 12, seed=0)):
+        np.testing.assert_array_equal(part.pseudo_labels[:, 0], _places(part))
+    with pytest.raises(ValueError, match=r"`pseudo_labels` must be int32 with shape \[131, M\]"):
+        with_unlabeled(dataset, _dataset((11,)))
 
 
 @pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1])
