@@ -99,12 +99,16 @@ class Method(keras.Model):
         has_projection_head: whether the method uses the projection head.
         reports_robust_accuracy: whether `forward` yields logits of adversarial images.
         term_names: names of the terms that `forward` yields, in order.
+        pseudo_label_setting: the setting that names the model whose features are clustered.
+        pseudo_label_branch: batch-norm branch of those features, of a model trained here.
     """
 
     has_classifier = True
     has_projection_head = False
     reports_robust_accuracy = True
     term_names: tuple[str, ...] = ()
+    pseudo_label_setting = "pseudo_label_encoder"
+    pseudo_label_branch = ADVERSARIAL
 
     def __init__(
         self,
@@ -157,6 +161,19 @@ class Method(keras.Model):
         accuracy on natural images adds 1 where there is a classifier.
         """
         raise NotImplementedError(f"{type(self).__name__} must define forward_units")
+
+    @property
+    def pseudo_label_counts(self):
+        """Numbers of clusters, one for each column of `batch.pseudo_labels`; () for none."""
+        return ()
+
+    def initialize(self, features, pseudo_labels):
+        """Sets variables from the clustered features, once before the first step.
+
+        Args:
+            features: float32 [N, F] of the training images.
+            pseudo_labels: int32 [N, M], a column for each of `pseudo_label_counts`.
+        """
 
     def after_update(self):
         """What follows an update, such as moving an averaged encoder."""
