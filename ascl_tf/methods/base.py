@@ -42,6 +42,8 @@ class Purpose(enum.IntEnum):
     ROTATION = 11
     JIGSAW = 12
     ATTACK_ASCL_1 = 13
+    ATTACK_ROTATION = 14
+    ATTACK_JIGSAW = 15
 
 
 class Batch(NamedTuple):
