@@ -370,7 +370,9 @@ class Method(keras.Model):
         if self.has_classifier:
             names += ["standard_accuracy"]
             names += ["robust_accuracy"] if self.reports_robust_accuracy else []
-        projects = any(layer is self.projection_head for layer in self.trained_layers)
+        # Asked for while the parts of a subclass are yet to be made.
+        head = self.projection_head
+        projects = head is not None and any(layer is head for layer in self.trained_layers)
         return names + (["projection_std"] if projects else [])
 
     def _record(self, means, norms, standard_logits, outputs, views):
