@@ -7,12 +7,20 @@ views. v1 and v2 without perturbation go through the branch `clean`; every pertu
 image, and the natural x of TRADES and MART, through `adversarial`. A term of
 weight 0 is not computed, nor is its attack. Rows labelled -1 take part in L_CL only.
 
+`--ascl_loss` puts eq. 8, which the paper rejects, in place of eq. 9: the third term is then
+L_ASCL(v1 + d_ascl1, v2 + d_ascl2), perturbed views against one another, with the perturbed
+(adversarial_pair) or the unperturbed (adversarial_pair_clean) views in the denominator.
+
 The attacks are in ascl_attacks.py.
 """
 
 import tensorflow as tf
 
-from ascl_tf.losses.contrastive import adversarial_supervised_contrastive_loss, nt_xent_loss
+from ascl_tf.losses.contrastive import (
+    adversarial_pair_supervised_contrastive_loss,
+    adversarial_supervised_contrastive_loss,
+    nt_xent_loss,
+)
 from ascl_tf.methods import ascl_attacks
 from ascl_tf.methods.base import Method, Outputs, Purpose, Term
 from ascl_tf.methods.outer_loss import make_outer_loss
@@ -48,29 +56,44 @@ class Ascl(Method):
     @property
     def has_clean_pass(self):
         """Whether a term uses projections of unperturbed views."""
-        return self.has_ascl or (self.has_cl and self.config.cl_mode != "a2a")
+        in_ascl = self.has_ascl and self.config.ascl_loss != "adversarial_pair"
+        return in_ascl or (self.has_cl and self.config.cl_mode != "a2a")
+
+    @property
+    def perturbs_pair(self):
+        """Whether the supervised term is that of two perturbed views (eq. 8)."""
+        return self.config.ascl_loss != "clean_adversarial"
 
     def forward_units(self):
         config = self.config
-        units = self.outer_loss.forward_units(config.num_steps_at)
-        num_perturbed = 1 if config.cl_mode == "a2s" else 2
+        attacks = self.outer_loss.attack_units(config.num_steps_at)
+        passes = self.outer_loss.pass_units
         if self.has_cl:
-            units += num_perturbed * (2 * config.num_steps_cl + 3)
+            num_perturbed = 1 if config.cl_mode == "a2s" else 2
+            attacks += num_perturbed * 2 * config.num_steps_cl
+            passes += num_perturbed * 3
         if self.has_ascl:
-            units += 2 * config.num_steps_ascl + 3
-        # The clean views: once as the attacks' anchors, once in the step.
-        return units + (2 + 6 if self.has_clean_pass else 0)
+            num_perturbed = 2 if self.perturbs_pair else 1
+            attacks += num_perturbed * 2 * config.num_steps_ascl
+            passes += num_perturbed * 3
+        if self.has_clean_pass:
+            attacks += 2  # The clean views are the attacks' anchors too.
+            passes += 6
+        return 1 + attacks + passes * (2 if self.perturbs_weights else 1)
 
     def make_views(self, batch):
         seeds = batch.seeds
         seeds_cl = [seeds(purpose) for purpose in (Purpose.ATTACK_CL_0, Purpose.ATTACK_CL_1)]
+        seeds_ascl = [seeds(Purpose.ATTACK_ASCL)]
+        if self.perturbs_pair:
+            seeds_ascl.append(seeds(Purpose.ATTACK_ASCL_1))
         return {
             "images": make_weak_view(batch, self.config.weak_augmentation),  # [B, H, W, 3]
             "stacked_views": make_strong_views(batch, self.config),  # [2B, H, W, 3], view-major
             "labels": batch.labels,
             "seed_at": seeds(Purpose.ATTACK_AT),
             "seed_cl": tf.concat(seeds_cl, axis=0),
-            "seed_ascl": seeds(Purpose.ATTACK_ASCL),
+            "seed_ascl": tf.concat(seeds_ascl, axis=0),
         }
 
     def make_adversarial(self, views):
@@ -79,7 +102,8 @@ class Ascl(Method):
         if self.has_cl:
             adversarial["views_cl"] = ascl_attacks.perturb_for_cl(self, views, anchors)
         if self.has_ascl:
-            adversarial["images_ascl"] = ascl_attacks.perturb_for_ascl(self, views, anchors)
+            perturbed = ascl_attacks.perturb_for_ascl(self, views, anchors)
+            adversarial["views_ascl" if self.perturbs_pair else "images_ascl"] = perturbed
         return adversarial
 
     def forward(self, views, adversarial):
@@ -92,7 +116,7 @@ class Ascl(Method):
             cl_loss = self._cl_loss(clean, projections["views_cl"])
             terms["cl_loss"] = Term(cl_loss, weight=self.config.lambda_1)
         if self.has_ascl:
-            terms["ascl_loss"] = self._ascl_term(clean, projections["images_ascl"], labels)
+            terms["ascl_loss"] = self._ascl_term(clean, projections, labels)
         return Outputs(terms, logits["images_at"], next(iter(projections.values()), None))
 
     def _clean_projections(self, views):
@@ -110,7 +134,7 @@ class Ascl(Method):
         # Adversarial branch, batch statistics; the adversarial branch's statistics move.
         features = self._encode(inputs)
         logits = {k: self.linear_head(features[k]) for k in ("images", "images_at") if k in inputs}
-        projected = [k for k in ("views_cl", "images_ascl") if k in inputs]
+        projected = [k for k in ("views_cl", "images_ascl", "views_ascl") if k in inputs]
         if not projected:
             return logits, {}
         rows = tf.concat([features[k] for k in projected], axis=0)
@@ -134,18 +158,37 @@ class Ascl(Method):
             return adversarial_loss
         return (adversarial_loss + nt_xent_loss(clean, temperature=temperature)) / 2
 
-    def _ascl_term(self, clean, adversarial_projections, labels):
-        """L_ASCL of eq. 9, mean over the labelled anchors."""
-        per_anchor = adversarial_supervised_contrastive_loss(
-            clean,
+    def _ascl_term(self, clean, projections, labels):
+        """L_ASCL of eq. 9 or 8, mean over the labelled anchors."""
+        if self.perturbs_pair:
+            per_anchor = self.pair_loss(projections["views_ascl"], clean, labels)
+        else:
+            per_anchor = self.supervised_loss(projections["images_ascl"], clean, labels)
+        is_labelled = tf.tile(labels >= 0, [2])
+        return Term(per_anchor, weight=self.config.lambda_2, mask=is_labelled)
+
+    # The supervised losses, for the objective and its attacks.
+
+    def supervised_loss(self, adversarial_projections, clean_projections, labels):
+        """Returns eq. 9 per clean view, [2B]."""
+        return adversarial_supervised_contrastive_loss(
+            clean_projections,
             adversarial_projections,
             labels,
             temperature=self.config.temperature,
             denominator=self.config.ascl_denominator,
             positives=self.config.ascl_positives,
         )
-        is_labelled = tf.tile(labels >= 0, [2])
-        return Term(per_anchor, weight=self.config.lambda_2, mask=is_labelled)
+
+    def pair_loss(self, adversarial_projections, clean_projections, labels):
+        """Returns eq. 8 per perturbed view, [2B]."""
+        keeps_clean = self.config.ascl_loss == "adversarial_pair_clean"
+        return adversarial_pair_supervised_contrastive_loss(
+            adversarial_projections,
+            labels,
+            temperature=self.config.temperature,
+            clean_projections=clean_projections if keeps_clean else None,
+        )
 
 
 def second_view(stacked_views):

@@ -9,6 +9,9 @@ computed once for all steps of all attacks.
     ce    cross-entropy (for the AT term: whatever its outer loss attacks)
     cl    NT-Xent: of the two perturbed views, or of the perturbed image and a clean view
     ascl  the supervised contrastive loss with the perturbed images as its adversarials
+
+Under eq. 8 (`--ascl_loss=adversarial_pair...`) the views are what the third attack perturbs,
+and ascl is eq. 8 for whatever perturbs two views; one image alone still raises eq. 9.
 """
 
 from typing import NamedTuple
@@ -16,7 +19,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from ascl_tf.losses.classification import cross_entropy_loss
-from ascl_tf.losses.contrastive import adversarial_supervised_contrastive_loss, nt_xent_loss
+from ascl_tf.losses.contrastive import nt_xent_loss
 from ascl_tf.models import ADVERSARIAL, CLEAN
 
 
@@ -55,16 +58,14 @@ def perturb_for_at(method, views, anchors):
 
 
 def perturb_for_ascl(method, views, anchors):
-    """Returns x + d_ascl, [B, H, W, 3]."""
-    source = method.config.attack_source_ascl
+    """Returns x + d_ascl, [B, H, W, 3]; under eq. 8 v + d_ascl, [2B, H, W, 3]."""
+    config = method.config
+    source = config.attack_source_ascl
+    images, objective = views["images"], _IMAGE_OBJECTIVES[source]
+    if method.perturbs_pair:
+        images, objective = views["stacked_views"], _VIEW_OBJECTIVES[source]
     return _perturb(
-        method,
-        _IMAGE_OBJECTIVES[source],
-        source,
-        views["images"],
-        anchors,
-        views["seed_ascl"],
-        method.config.num_steps_ascl,
+        method, objective, source, images, anchors, views["seed_ascl"], config.num_steps_ascl
     )
 
 
@@ -92,13 +93,21 @@ def _perturb(method, objective, source, images, anchors, seed, num_steps):
 
 def _uses_clean_projections(method):
     config = method.config
-    sources = {config.attack_source_at}
-    sources |= {config.attack_source_ascl} if method.has_ascl else set()
+    sources = {config.attack_source_at} & {"cl", "ascl"}
+    if method.has_ascl:
+        sources |= _anchored_sources(method, config.attack_source_ascl, method.perturbs_pair)
     if method.has_cl:
-        # Two perturbed views are each other's positives and need no clean anchor.
-        is_joint = config.attack_source_cl == "cl" and config.cl_mode != "a2s"
-        sources |= set() if is_joint else {config.attack_source_cl}
-    return bool(sources & {"cl", "ascl"})
+        sources |= _anchored_sources(method, config.attack_source_cl, config.cl_mode != "a2s")
+    return bool(sources)
+
+
+def _anchored_sources(method, source, perturbs_both_views):
+    """Returns the source where it needs clean anchors, else none."""
+    needs = {"cl", "ascl"}
+    if perturbs_both_views:
+        # Each other's positives; only eq. 8's perturbed denominator has no clean part either.
+        needs = {"ascl"} if method.config.ascl_loss != "adversarial_pair" else set()
+    return {source} & needs
 
 
 # Objectives: (method, images, anchors) -> per-row losses, to be raised.
@@ -136,26 +145,17 @@ def _both_views(method, stacked_views, anchors):
 
 def _supervised(method, images, anchors):
     projections = method.projections(images, branch=ADVERSARIAL, training=False)
-    return _supervised_loss(method, projections, anchors)
+    return method.supervised_loss(projections, anchors.clean_projections, anchors.labels)
 
 
-def _supervised_of_each_view(method, stacked_views, anchors):
+def _supervised_of_both_views(method, stacked_views, anchors):
     projections = method.projections(stacked_views, branch=ADVERSARIAL, training=False)
+    clean, labels = anchors.clean_projections, anchors.labels
+    if method.perturbs_pair:
+        return method.pair_loss(projections, clean, labels)
     halves = tf.split(projections, 2, axis=0)
-    return sum(_supervised_loss(method, half, anchors) for half in halves)
-
-
-def _supervised_loss(method, adversarial_projections, anchors):
-    config = method.config
-    return adversarial_supervised_contrastive_loss(
-        anchors.clean_projections,
-        adversarial_projections,
-        anchors.labels,
-        temperature=config.temperature,
-        denominator=config.ascl_denominator,
-        positives=config.ascl_positives,
-    )
+    return sum(method.supervised_loss(half, clean, labels) for half in halves)
 
 
 _IMAGE_OBJECTIVES = {"ce": _cross_entropy, "cl": _pair_with_first_view, "ascl": _supervised}
-_VIEW_OBJECTIVES = {"ce": _cross_entropy, "cl": _both_views, "ascl": _supervised_of_each_view}
+_VIEW_OBJECTIVES = {"ce": _cross_entropy, "cl": _both_views, "ascl": _supervised_of_both_views}

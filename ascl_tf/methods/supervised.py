@@ -28,7 +28,7 @@ class Standard(Method):
     reports_robust_accuracy = False
 
     def forward_units(self):
-        return 3 + 1
+        return 1 + 3 * (2 if self.perturbs_weights else 1)
 
     def make_views(self, batch):
         images = make_weak_view(batch, self.config.weak_augmentation)
