@@ -1,6 +1,11 @@
-"""Every flagfile gives a valid config, says what it is, and shrinks with --smoke."""
+"""Every flagfile gives a valid config, says what it is, and shrinks with --smoke.
+
+Rows of the paper's tables and figures are folders: flags/<table>/<row>/<stage>.flags.
+"""
 
 import dataclasses
+import functools
+import itertools
 import pathlib
 import re
 
@@ -17,7 +22,12 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 ALL_FILES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "flags").rglob("*"))
 FLAGFILES = [path for path in ALL_FILES if (ROOT / path).is_file()]
 BASE = [path for path in FLAGFILES if path.startswith("flags/base/")]
-ROWS = [path for path in FLAGFILES if path not in BASE]
+RUNS = [path for path in FLAGFILES if path not in BASE]
+ROWS = sorted({str(pathlib.PurePath(p).parent) for p in RUNS if p.count("/") > 2})
+FOLDERS = [*ROWS, "flags"]
+# Settings of which images and labels a run sees; a transferred encoder changes them.
+DATA = {"dataset", "image_size"}
+NAMES_OF_RUNS = ("pretrained", "pseudo_label_encoder", "initial_encoder")
 
 
 @pytest.fixture(autouse=True)
@@ -26,8 +36,9 @@ def _in_the_repository_root(monkeypatch):
     monkeypatch.chdir(ROOT)
 
 
+@functools.cache
 def _parse(*argv):
-    """Returns the config and the stage that a command line of the program asks for."""
+    """Returns the config and the stage that a command line of ascl_tf.train asks for."""
     values = flag_defs.define_flags(*cfg.SECTIONS)
     flag_defs.define_program_flags(values)
     stages = [*cfg.STAGES, cfg.ALL]
@@ -37,59 +48,118 @@ def _parse(*argv):
     return train.config_from(Config(), explicit), stage
 
 
+def _config(path):
+    return _parse(f"--flagfile={path}")[0]
+
+
+@functools.cache
 def _text(path):
     return (ROOT / path).read_text(encoding="utf-8")
 
 
+def _flag_lines(path):
+    return [line for line in _text(path).splitlines() if line.startswith("-")]
+
+
+def _nested(path):
+    return re.findall(r"^--?flagfile=(.*)$", _text(path), re.MULTILINE)
+
+
+def _program(path):
+    return re.search(r"python -m ascl_tf\.(\w+)", _text(path))[1]
+
+
+def _is_of_train(path):
+    return path in BASE or _program(path) == "train"
+
+
+def _owner(path):
+    """Returns the file whose run this file's is: another row's, or its own."""
+    nested = _nested(path)
+    return nested[0] if nested and nested[0] not in BASE else path
+
+
+def _files(folder, stage=""):
+    """Returns the flagfiles right in a folder, those of one stage if it is named."""
+    names = sorted((ROOT / folder).glob(f"{stage}*.flags"))
+    return [path.relative_to(ROOT).as_posix() for path in names]
+
+
+def _trains(folder, stage):
+    return [path for path in _files(folder, stage) if _is_of_train(path)]
+
+
 def test_there_are_flagfiles():
-    assert "flags/quickstart.flags" in ROWS and BASE
+    assert "flags/quickstart.flags" in RUNS and BASE and len(ROWS) > 70
     assert all(path.endswith(".flags") for path in FLAGFILES)
 
 
-@pytest.mark.parametrize("path", FLAGFILES)
-def test_parses_into_a_valid_config(path):
-    config, _ = _parse(f"--flagfile={path}")
-    for name in [config.validation_protocol, *config.protocol.split(",")]:
-        get_protocol(name.strip())
+@pytest.mark.parametrize("folder", [*FOLDERS, "flags/base"])
+def test_parses_into_a_valid_config(folder):
+    for path in filter(_is_of_train, _files(folder)):
+        config = _config(path)
+        for name in [config.validation_protocol, *config.protocol.split(",")]:
+            get_protocol(name.strip())
+
+
+def test_files_of_the_evaluation_program_parse_too():
+    from ascl_tf.evaluate import EvaluateConfig
+
+    for path in itertools.filterfalse(_is_of_train, RUNS):
+        values = flag_defs.define_flags(EvaluateConfig)
+        config = EvaluateConfig(**flag_defs.parse(values, ["evaluate", f"--flagfile={path}"]))
+        folder = f"runs/{pathlib.PurePath(path).parent.relative_to('flags')}"
+        assert config.output.startswith(f"{folder}/results/") and config.protocols()
+        assert all(model.startswith(f"{folder}/export/") for model in config.model.split(","))
 
 
 @pytest.mark.parametrize("path", FLAGFILES)
-def test_nested_paths_start_at_the_repository_root_and_are_base_groups(path):
-    nested = re.findall(r"^--?flagfile=(.*)$", _text(path), re.MULTILINE)
-    for target in nested:
-        assert target in BASE, f"{path} includes {target}"
+def test_nested_files_are_groups_or_the_run_that_a_row_shares(path):
+    nested, owner = _nested(path), _owner(path)
+    if owner != path:
+        assert _flag_lines(path) == [f"--flagfile={owner}"], "a shared run changes nothing"
+        assert owner in RUNS and _owner(owner) == owner, "the file of the row that owns the run"
+        stages = [pathlib.PurePath(p).stem.split("_")[0] for p in (path, owner)]
+        assert stages[0] == stages[1]
+        return
+    assert set(nested) <= set(BASE)
     # Two levels of groups at most, so that a row can be understood.
-    deeper = [re.findall(r"^--?flagfile=(.*)$", _text(t), re.MULTILINE) for t in nested]
-    deepest = [target for targets in deeper for target in targets]
-    assert not any(re.search("^--?flagfile=", _text(t), re.MULTILINE) for t in deepest)
+    deepest = [target for group in nested for target in _nested(group)]
+    assert not any(_nested(target) for target in deepest)
 
 
-@pytest.mark.parametrize("path", FLAGFILES)
-def test_groups_stand_before_own_lines(path):
-    lines = [line for line in _text(path).splitlines() if line.startswith("-")]
-    is_group = ["flagfile=" in line for line in lines]
-    assert is_group == sorted(is_group, reverse=True), "the last setting wins"
+@pytest.mark.parametrize("folder", [*FOLDERS, "flags/base"])
+def test_groups_stand_before_own_lines(folder):
+    for path in _files(folder):
+        is_group = ["flagfile=" in line for line in _flag_lines(path)]
+        assert is_group == sorted(is_group, reverse=True), f"{path}: the last setting wins"
 
 
-@pytest.mark.parametrize("path", FLAGFILES)
-def test_holds_comments_and_flags_only(path):
-    for line in _text(path).splitlines():
-        assert not line or line.startswith("# ") or re.fullmatch(r"--[a-z_0-9]+(=\S.*)?", line)
-    assert "undefok" not in _text(path)
+@pytest.mark.parametrize("folder", [*FOLDERS, "flags/base"])
+def test_holds_comments_and_flags_only(folder):
+    for path in _files(folder):
+        for line in _text(path).splitlines():
+            assert not line or line.startswith("# ") or re.fullmatch(r"--[a-z_0-9]+(=\S.*)?", line)
+        assert re.match(r"# \w", _text(path)) and "undefok" not in _text(path)
 
 
 @pytest.mark.parametrize("path", FLAGFILES)
 def test_settles_nothing_of_a_machine(path):
-    config, _ = _parse(f"--flagfile={path}")
-    assert (config.workdir, config.data_dir, config.num_replicas) == ("", "", 0)
+    if not _is_of_train(path):
+        return
+    config = _config(path)
+    assert (config.data_dir, config.num_replicas) == ("", 0)
+    for name in ("workdir", *NAMES_OF_RUNS):
+        value = getattr(config, name)
+        assert not value or value.startswith("runs/"), f"{path}: --{name} is not relative"
+    if path in BASE:
+        assert not config.workdir
+    elif path.count("/") > 2:
+        owner = pathlib.PurePath(_owner(path)).parent
+        assert config.workdir == f"runs/{owner.relative_to('flags')}"
 
 
-@pytest.mark.parametrize("path", FLAGFILES)
-def test_begins_with_what_it_is(path):
-    assert re.match(r"# \w", _text(path))
-
-
-@pytest.mark.parametrize("path", ROWS)
+@pytest.mark.parametrize("path", RUNS)
 def test_header_gives_its_command(path):
     header = _text(path).split("\n--")[0]
     assert all(line.startswith("# ") for line in header.splitlines() if line)
@@ -100,24 +170,135 @@ def test_header_gives_its_command(path):
         assert f"--flagfile={path}" in arguments.split()
 
 
-@pytest.mark.parametrize("path", [path for path in ROWS if path.count("/") > 1])
-def test_row_folder_holds_its_stages(path):
-    _, stage = _parse(f"--flagfile={path}")
-    assert pathlib.PurePath(path).stem.split("_")[0] == stage
-    stages = {p.stem.split("_")[0] for p in (ROOT / path).parent.glob("*.flags")}
-    assert {cfg.PRETRAIN, cfg.EVALUATE} <= stages <= set(cfg.STAGES)
-    assert f"stage: {stage}" in _text(path)
+@pytest.mark.parametrize("folder", ROWS)
+def test_row_folder_holds_its_stages_and_says_what_it_is(folder):
+    titles, papers = set(), set()
+    for path in _files(folder):
+        stage = pathlib.PurePath(path).stem.split("_")[0]
+        first, second, *rest = _text(path).splitlines()
+        title, _, named = first.partition(", stage: ")
+        assert named == stage and re.fullmatch(r'# .+, (row|model) \d+: ".+"', title)
+        paper, _, ours = second.partition("   Ours: ")
+        assert paper.startswith("# Paper: ") and ours
+        assert any(line.startswith("# Cost: ") for line in rest)
+        assert not _is_of_train(path) or _parse(f"--flagfile={path}")[1] == stage
+        titles.add(title)
+        papers.add(paper)
+    assert len(titles) == len(papers) == 1
+    stages = {pathlib.PurePath(path).stem.split("_")[0] for path in _files(folder)}
+    one_shot = [c.is_one_shot and not c.pretrained for c in map(_config, _trains(folder, ""))]
+    assert stages == {cfg.PRETRAIN, cfg.EVALUATE} | (set() if all(one_shot) else {cfg.FINETUNE})
 
 
-def test_stages_of_a_row_describe_one_run():
-    configs = [_parse(f"--flagfile=flags/ascl_cifar10/{name}.flags")[0] for name in cfg.STAGES[:3]]
-    for stage in cfg.TRAINING_STAGES:
-        assert all(config.identity(stage) == configs[0].identity(stage) for config in configs)
-    assert len({train.default_workdir(config) for config in configs}) == 1
+@pytest.mark.parametrize("folder", ROWS)
+def test_stages_of_a_row_describe_one_run(folder):
+    (pretrain,) = _files(folder, cfg.PRETRAIN)
+    expected = _config(pretrain).identity(cfg.PRETRAIN)
+    for path in _trains(folder, ""):
+        config = _config(path)
+        if _owner(path) != path and config.workdir != _config(pretrain).workdir:
+            continue  # Checked where it is owned.
+        start = config.pretrained or config.workdir
+        assert start == _config(pretrain).workdir, "fine-tuning starts from the row's encoder"
+        found = config.identity(cfg.PRETRAIN)
+        differing = {name for name in expected if found[name] != expected[name]}
+        # What only the attack of fine-tuning needs may differ where the work directory does.
+        assert differing <= (DATA | {"step_size"} if config.pretrained else set())
+    for finetune in _trains(folder, cfg.FINETUNE):
+        evaluate = finetune.replace("finetune", "evaluate", 1)
+        if _is_of_train(evaluate):
+            configs = [_config(path) for path in (finetune, evaluate)]
+            assert configs[0].identity(cfg.FINETUNE) == configs[1].identity(cfg.FINETUNE)
+            assert configs[0].workdir == configs[1].workdir
+
+
+def test_work_directories_never_hold_two_runs():
+    seen = {}
+    for path in filter(_is_of_train, RUNS):
+        config, stage = _parse(f"--flagfile={path}")
+        if not config.workdir:
+            continue
+        if stage == cfg.PRETRAIN:
+            key, identity = (config.workdir,), config.identity(cfg.PRETRAIN)
+        else:
+            key = (config.workdir, config.finetune, config.encoder_part)
+            identity = config.identity(cfg.FINETUNE)
+        assert seen.setdefault(key, identity) == identity, path
+
+
+def test_runs_that_are_started_from_are_trained_by_a_row():
+    trained = {_config(path).workdir for row in ROWS for path in _files(row, cfg.PRETRAIN)}
+    for path in filter(_is_of_train, RUNS):
+        named = {getattr(_config(path), name) for name in NAMES_OF_RUNS} - {""}
+        assert named <= trained, path
+
+
+def _differing(paths, stage):
+    first, second = (_config(path).identity(stage) for path in paths)
+    return {name for name in first if first[name] != second[name]}
+
+
+PRETRAIN_DIFFERENCES = [
+    ("table5/at", "table5/full", {"lambda_1", "lambda_2"}),
+    ("table5/at_self_supervised", "table5/full", {"lambda_2"}),
+    ("table5/at_supervised", "table5/full", {"lambda_1"}),
+    ("table6/label_based", "table6/ensemble", {"lambda_1"}),
+    ("table6/label_based", "table5/at_supervised", set()),
+    ("table6/label_based_ce", "table6/ensemble", {"attack_source_cl", "attack_source_ascl"}),
+    ("table6/label_independent", "table6/ensemble", {"attack_source_at", "attack_source_ascl"}),
+    ("table7/lsf", "table7/laf", set()),
+    ("table7/fsf", "table7/laf", set()),
+    ("table7/faf", "table7/laf", set()),
+    ("table8/acl_same", "table8/acl_separate", {"batch_norm"}),
+    ("table8/ascl_same", "table8/ascl_separate", {"batch_norm"}),
+    ("readings/denominator_clean", "readings/denominator_joint", {"ascl_denominator"}),
+    ("readings/denominator_adversarial", "readings/denominator_joint", {"ascl_denominator"}),
+    ("readings/eq8_adversarial", "readings/denominator_joint", {"ascl_loss"}),
+    ("readings/eq8_clean", "readings/denominator_joint", {"ascl_loss"}),
+    ("table1/at", "table1/trades", {"method"}),
+    ("table1/at", "figure2/standard", {"method"}),
+    ("table1/at", "beyond/at_awp", {"awp_gamma"}),
+    ("table1/trades", "beyond/trades_awp", {"awp_gamma", "awp_warmup_epochs"}),
+    ("table1/acl", "beyond/dynacl", {"method"}),
+    ("table1/rocl", "table1/rocl_rle", set()),
+    ("figure7/full", "table1/ascl", set()),
+]
+
+
+@pytest.mark.parametrize(("row", "other", "fields"), PRETRAIN_DIFFERENCES)
+def test_rows_differ_in_pre_training_where_the_table_says(row, other, fields):
+    paths = [f"flags/{name}/pretrain.flags" for name in (row, other)]
+    assert _differing(paths, cfg.PRETRAIN) == fields
+
+
+FINETUNE_DIFFERENCES = [
+    ("table7/lsf", "table7/laf", {"finetune"}),
+    ("table7/fsf", "table7/laf", {"finetune", "finetune_epochs"}),
+    ("table7/faf", "table7/laf", {"finetune", "finetune_epochs"}),
+    ("table5/at_self_supervised", "table5/full", set()),
+    ("table6/label_independent", "table6/ensemble", set()),
+    ("table8/ascl_same", "table8/ascl_separate", {"batch_norm"}),
+    ("table3/stl10_ascl", "table7/laf", {"dataset", "image_size"}),
+    ("table3/cifar100_ascl", "table7/laf", {"dataset"}),
+    ("table1/advcl", "table1/ascl", {"method", "batch_norm"}),
+]
+
+
+@pytest.mark.parametrize(("row", "other", "fields"), FINETUNE_DIFFERENCES)
+def test_rows_differ_in_fine_tuning_where_the_table_says(row, other, fields):
+    paths = [f"flags/{name}/finetune.flags" for name in (row, other)]
+    assert _differing(paths, cfg.FINETUNE) - {"pretrained"} == fields
+
+
+def test_every_method_has_a_row():
+    methods = {_config(path).method for row in ROWS for path in _files(row, cfg.PRETRAIN)}
+    assert methods == set(cfg.METHODS)
 
 
 @pytest.mark.parametrize("path", FLAGFILES)
 def test_smoke_shrinks_it(path):
+    if not _is_of_train(path):
+        return
     small, _ = _parse(f"--flagfile={path}", "--smoke")
     assert small == cfg.shrink(small)
     assert small.smoke and small.dataset == "bundled"
@@ -125,21 +306,24 @@ def test_smoke_shrinks_it(path):
     num_steps = num_trained // small.global_batch_size * small.epochs
     assert 1 <= num_steps <= 4
     attack_steps = [small.num_steps_at, small.num_steps_cl, small.num_steps_ascl]
-    assert max(*attack_steps, small.finetune_num_steps) <= 2
+    assert max(*attack_steps, small.finetune_num_steps, small.num_steps_pretext) <= 2
     assert small.width <= 4 and small.image_size <= 16 and small.num_images <= 64
 
 
 def test_the_papers_settings_are_the_defaults():
-    paper = _parse("--flagfile=flags/base/paper_ascl.flags")[0]
-    # The paper's length of fine-tuning is what 0 stands for.
+    paper = _config("flags/table1/ascl/finetune.flags")
+    # 0 stands for the paper's length and batch of fine-tuning.
     assert (paper.finetune_epochs, Config().num_finetune_epochs) == (10, 10)
-    assert paper.replace(finetune_epochs=0) == Config()
+    assert (paper.finetune_global_batch_size, Config().finetune_batch_size) == (512, 512)
+    written = {"finetune_epochs": 0, "finetune_global_batch_size": 0}
+    assert paper.replace(**written, workdir="", dataset="auto") == Config()
 
 
 def test_the_papers_settings_are_all_written_out():
-    written = set(re.findall(r"^--(\w+)", _text("flags/base/paper_ascl.flags"), re.MULTILINE))
-    for group in ("resnet18", "attack_linf_8_255"):
-        written |= set(re.findall(r"^--(\w+)", _text(f"flags/base/{group}.flags"), re.MULTILINE))
+    path = "flags/table1/ascl/finetune.flags"
+    files = [path, *_nested(path)]
+    files += [group for file in _nested(path) for group in _nested(file)]
+    written = {re.match(r"--(\w+)", line)[1] for file in files for line in _flag_lines(file)}
     sections = (cfg.ModelConfig, cfg.AttackConfig, cfg.TrainingConfig, cfg.FinetuneConfig)
     needed = {field.name for section in sections for field in dataclasses.fields(section)}
     sections = (cfg.ObjectiveConfig, AsclConfig)
