@@ -158,8 +158,14 @@ class PretextConfig:
     num_patches_masked: int = setting(
         4, "selfie: masked patches of the sixteen.", stages=_PRE, minimum=2, maximum=15
     )
+    num_attention_layers: int = setting(
+        13, "selfie: layers of the attention pooling.", stages=_PRE, minimum=1
+    )
     dpe_weight: float = setting(
-        0.1, "selfie_dpe: weight of the gradient-diversity penalty.", stages=_PRE, minimum=0.0
+        0.1,
+        "selfie_dpe: weight of the log-determinant of the tasks' gradients, as in the authors' "
+        "code; below 0, training drives the gradients apart.",
+        stages=_PRE,
     )
     num_steps_pretext: int = setting(
         10, "Attack steps of selfie and selfie_dpe.", stages=_PRE, minimum=0

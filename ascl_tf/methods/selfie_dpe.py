@@ -1,0 +1,189 @@
+"""Selfie, rotation and jigsaw together, with a penalty on how alike their gradients are (DPE).
+
+Three encoders, one for each task t: the image itself with hidden patches (selfie.py), the
+image turned by a random number of quarters (4 classes), and the image with its 4 x 4 patches
+reordered (31 classes: 30 fixed permutations, and as it is). With x_t the task's version of an
+image, d_t its own perturbation, and w = `dpe_weight`:
+
+    minimised over the weights: 1/6 sum_t ( L_t(x_t) + L_t(x_t + d_t) ) + w * D
+    maximised over d_t:             sum_t            L_t(x_t + d_t)    + w * D
+
+    D = log det( G^T G + 1e-5 I ),  G's columns the normalised gradients of L_t(x_t + d_t)
+                                    with respect to x_t + d_t
+
+so that every attack step differentiates twice. Chen et al.: Adversarial robustness: from
+self-supervised pre-training to fine-tuning, CVPR 2020, arXiv:2003.12862. The sign is that of
+the authors' code: D is largest for gradients at right angles, the attack looks for these, and
+training lowers D under it. A negative `dpe_weight` turns both round. With 0 no D is computed.
+
+Each encoder is fine-tuned by itself (`--encoder_part`), and at test their mean probability
+decides (`python -m ascl_tf.evaluate --model=A,B,C`). No labels are used. All passes use the
+adversarial branch.
+
+Differs from the authors' code (VITA-Group/Adv-SS-Pretraining, ensemble_pretrain.py): all that
+selfie.py names but the augmentation, which is theirs here; further
+
+* Three whole ResNet-18s; theirs share the first three stages of a ResNet-50v2, and only
+  rotation and jigsaw have a fourth, one each.
+* Turns are drawn image by image; theirs are balanced in the batch.
+* The permutations of the jigsaw depend on `seed` alone; theirs are drawn and stored by run.
+"""
+
+import keras
+import tensorflow as tf
+
+from ascl_tf.losses.classification import cross_entropy_loss
+from ascl_tf.losses.diversity import gradient_log_determinant
+from ascl_tf.methods import pretext
+from ascl_tf.methods.base import Method, Outputs, Purpose, Term
+from ascl_tf.methods.selfie import make_patch_queries, patch_losses
+from ascl_tf.methods.supervised import make_weak_view
+from ascl_tf.models import ADVERSARIAL
+
+TASKS = ("selfie", "rotation", "jigsaw")
+# What one attack step costs per task and image, in forward passes: with the penalty it
+# differentiates forward pass and gradient once more.
+STEP_UNITS = 2
+STEP_UNITS_WITH_PENALTY = 6
+
+
+class SelfieDpe(Method):
+    """Three pretext tasks on three encoders with the gradients' log-determinant."""
+
+    has_classifier = False
+    reports_robust_accuracy = False
+
+    def __init__(self, *, config, **kwargs):
+        self.has_penalty = config.dpe_weight != 0
+        losses = tuple(f"{task}_loss" for task in TASKS)
+        self.term_names = (*losses, "log_determinant") if self.has_penalty else losses
+        super().__init__(config=config, **kwargs)
+        self.encoder_rotation = _another(self.encoder, "encoder_rotation")
+        self.encoder_jigsaw = _another(self.encoder, "encoder_jigsaw")
+        self.patch_queries = make_patch_queries(config)
+        self.rotation_head = _make_head(pretext.NUM_TURNS, "rotation_head")
+        self.jigsaw_head = _make_head(pretext.NUM_JIGSAW_CLASSES, "jigsaw_head")
+        table_seed = tf.constant([config.seed, int(Purpose.JIGSAW)], tf.int32)
+        self.jigsaw_table = pretext.make_jigsaw_table(table_seed).numpy()
+
+    @property
+    def parts(self):
+        names = (
+            "encoder_rotation",
+            "encoder_jigsaw",
+            "patch_queries",
+            "rotation_head",
+            "jigsaw_head",
+        )
+        return {**super().parts, **{name: getattr(self, name) for name in names}}
+
+    def build(self, input_shape):
+        pretext.check_image_shape("selfie_dpe", input_shape, is_square=True, has_patches=True)
+        super().build(input_shape)
+        feature_shape = self.encoder.compute_output_shape(input_shape)
+        for encoder in (self.encoder_rotation, self.encoder_jigsaw):
+            encoder.build(input_shape)
+        self.patch_queries.build((None, None, self.encoder.feature_dim))
+        for head in (self.rotation_head, self.jigsaw_head):
+            head.build(feature_shape)
+
+    def forward_units(self):
+        step_units = STEP_UNITS_WITH_PENALTY if self.has_penalty else STEP_UNITS
+        adversarial_units = 6 if self.has_penalty else 3
+        per_task = step_units * self.config.num_steps_pretext + 3 + adversarial_units
+        return len(TASKS) * per_task
+
+    def make_views(self, batch):
+        seeds = batch.seeds
+        images = make_weak_view(batch, self.config.weak_augmentation)
+        turns = pretext.draw_turns(seeds(Purpose.ROTATION))
+        classes = pretext.draw_jigsaw_classes(seeds(Purpose.JIGSAW))
+        orders = tf.gather(self.jigsaw_table, classes)
+        shuffled = pretext.reorder_patches(images, orders)
+        starts = (Purpose.ATTACK_PRETEXT, Purpose.ATTACK_ROTATION, Purpose.ATTACK_JIGSAW)
+        return {
+            "images": images,
+            # [3B, H, W, 3], one task after the other.
+            "stacked_views": tf.concat([images, pretext.turn(images, turns), shuffled], axis=0),
+            "patch_orders": pretext.draw_patch_orders(seeds(Purpose.PATCHES)),
+            "turns": turns,
+            "jigsaw_classes": classes,
+            "seed_pretext": tf.concat([seeds(purpose) for purpose in starts], axis=0),
+        }
+
+    def make_adversarial(self, views):
+        def objective(x):
+            losses, log_determinant = self._attacked_losses(x, views, training=False)
+            total = tf.add_n(losses)
+            if self.has_penalty:
+                total += self.config.dpe_weight * log_determinant
+            return total
+
+        perturbed = self.perturb(
+            objective,
+            views["stacked_views"],
+            num_steps=self.config.num_steps_pretext,
+            seed=views["seed_pretext"],
+        )
+        return {"views_pretext": perturbed}
+
+    def forward(self, views, adversarial):
+        # Of each encoder twice the adversarial branch with batch statistics, which move.
+        clean = self._task_losses(
+            tf.split(views["stacked_views"], len(TASKS)), views, training=True
+        )
+        perturbed, log_determinant = self._attacked_losses(
+            adversarial["views_pretext"], views, training=True
+        )
+        terms = {
+            f"{task}_loss": Term((natural + attacked) / 2, weight=1 / len(TASKS))
+            for task, natural, attacked in zip(TASKS, clean, perturbed, strict=True)
+        }
+        if self.has_penalty:
+            terms["log_determinant"] = Term(log_determinant, weight=self.config.dpe_weight)
+        return Outputs(terms)
+
+    def _attacked_losses(self, stacked_views, views, *, training):
+        """Returns the three losses [B] and D [B], which is None without the penalty."""
+        images = tf.split(stacked_views, len(TASKS))
+        if not self.has_penalty:
+            return self._task_losses(images, views, training=training), None
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(images)
+            losses = self._task_losses(images, views, training=training)
+            total = tf.add_n([tf.reduce_sum(loss) for loss in losses])
+        # Inside the tape of the attack, or of the step, which differentiates it again.
+        return losses, gradient_log_determinant(tape.gradient(total, images))
+
+    def _task_losses(self, images, views, *, training):
+        """Returns the losses [B] of the three tasks on `images`, one tensor for each."""
+        selfie_images, turned, shuffled = images
+        settings = {"branch": ADVERSARIAL, "training": training}
+        turn_logits = self.rotation_head(self.encoder_rotation(turned, **settings))
+        order_logits = self.jigsaw_head(self.encoder_jigsaw(shuffled, **settings))
+        patch_loss = patch_losses(
+            self.encoder,
+            self.patch_queries,
+            selfie_images,
+            views["patch_orders"],
+            num_masked=self.config.num_patches_masked,
+            training=training,
+        )
+        return [
+            patch_loss,
+            cross_entropy_loss(turn_logits, views["turns"]),
+            cross_entropy_loss(order_logits, views["jigsaw_classes"]),
+        ]
+
+
+def _another(encoder, name):
+    """Returns an unbuilt encoder like `encoder`, which will draw weights of its own."""
+    return type(encoder).from_config({**encoder.get_config(), "name": name})
+
+
+def _make_head(num_classes, name):
+    """Returns features -> logits in at least float32, with weights that are drawn.
+
+    From zero, as a `LinearHead` begins, D would be as steep as the head is small.
+    """
+    return keras.layers.Dense(num_classes, name=name, dtype=keras.config.floatx())
