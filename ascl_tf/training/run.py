@@ -31,7 +31,7 @@ LONG_RUN_SECONDS = 1800
 def run_stages(config, stage, workdir):
     """Runs one stage, or all that the method has for "all"."""
     wanted = cfg.STAGES if stage == cfg.ALL else (stage,)
-    if config.is_one_shot and stage == cfg.ALL:
+    if not is_finetuned(config) and stage == cfg.ALL:
         wanted = tuple(name for name in wanted if name != cfg.FINETUNE)
     protocols = check_protocols(config)
     for name in wanted:
@@ -53,9 +53,14 @@ def finetune_stage_name(config):
     return f"finetune_{config.finetune}{part}" + ("" if start == LAST else f"_{start}_encoder")
 
 
+def is_finetuned(config):
+    """Whether the classifier comes from fine-tuning: a one-shot method's does on --pretrained."""
+    return not config.is_one_shot or bool(config.pretrained)
+
+
 def classifier_stage(config):
     """Returns the stage whose classifier is evaluated and exported."""
-    return cfg.PRETRAIN if config.is_one_shot else finetune_stage_name(config)
+    return finetune_stage_name(config) if is_finetuned(config) else cfg.PRETRAIN
 
 
 def check_protocols(config):
@@ -149,7 +154,7 @@ def _kept_checkpoints(folder):
 
 def with_encoder_settings(config, workdir):
     """Returns the config with the network of the encoder that fine-tuning starts from."""
-    if config.is_one_shot or not config.pretrained or config.encoder_checkpoint == "random":
+    if not config.pretrained or config.encoder_checkpoint == "random":
         return config
     source = recorded_config(config.pretrained)
     if source is None:
