@@ -4,7 +4,8 @@
         --protocol=standard,pgd20 --output=records.json
 
 The model maps float32 images in [0, 1] to logits. Of a SavedModel the signature
-`serving_default` is taken: its output `logits`, or its only one.
+`serving_default` is taken: its output `logits`, or its only one. Several models,
+separated by commas, are one classifier: the mean of their probabilities decides.
 """
 
 import dataclasses
@@ -27,8 +28,13 @@ with quiet_start():
     from ascl_tf.evaluation.ensembles import EnsembleOptions
     from ascl_tf.evaluation.inputs import as_unit_float
     from ascl_tf.evaluation.logits import make_logits_function
+    from ascl_tf.evaluation.model_ensemble import (
+        describe_models,
+        mean_probability_logits,
+        member_paths,
+    )
     from ascl_tf.evaluation.protocols import get_protocol
-    from ascl_tf.evaluation.records import model_sha256, write_records
+    from ascl_tf.evaluation.records import write_records
     from ascl_tf.export import load_logits_function
 
 
@@ -42,7 +48,11 @@ def _shared(section, name):
 class EvaluateConfig:
     """The flags of this program; those that a training run has too mean the same."""
 
-    model: str = setting("", "SavedModel folder or .keras file to evaluate.")
+    model: str = setting(
+        "",
+        "SavedModel folder or .keras file to evaluate; several, separated by commas, are one "
+        "classifier that decides by the mean of their probabilities.",
+    )
     output: str = setting("", "File for the records, as JSON; empty: only print them.")
     resume: bool = setting(
         False, "Continue AutoAttack from the state that it left beside --output."
@@ -61,7 +71,7 @@ class EvaluateConfig:
     def __post_init__(self):
         shared = set(EvaluateConfig.__dataclass_fields__) & set(Config.__dataclass_fields__)
         Config(**{name: getattr(self, name) for name in shared})
-        if not self.model:
+        if not member_paths(self.model):
             raise ConfigError("--model: expected a SavedModel folder or a .keras file; found none")
         if self.resume and not self.output:
             raise ConfigError(
@@ -102,11 +112,15 @@ def main(argv):
     protocols = config.protocols()
     _check_place("output", config.output)
     _check_place("adversarial_images", config.adversarial_images)
-    classifier = load_logits_function(config.model)
+    paths = member_paths(config.model)
+    members = [load_logits_function(path) for path in paths]
     dataset = _load_images(config)
-    _check_fit(classifier, dataset, config)
+    for path, member in zip(paths, members, strict=True):
+        _check_fit(member, dataset, path)
+    classifier = members[0] if len(members) == 1 else mean_probability_logits(members)
     console = Console()
-    records = _evaluate(config, protocols, classifier, dataset, console)
+    description = describe_models(paths)
+    records = _evaluate(config, protocols, classifier, dataset, console, description)
     if config.output:
         write_records(config.output, records)
         config.ensemble_options().forget(protocols)
@@ -165,7 +179,7 @@ def _load_images(config):
     return dataset
 
 
-def _check_fit(classifier, dataset, config):
+def _check_fit(classifier, dataset, path):
     """Tries the model on one image, so that a misfit is one line and not a traceback."""
     images = tf.constant(as_unit_float(dataset.images[:1]))
     try:
@@ -173,15 +187,15 @@ def _check_fit(classifier, dataset, config):
     except (ValueError, TypeError, tf.errors.OpError) as error:
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
         raise RunError(
-            f"--model={config.model}: expected logits for float32 images of shape "
+            f"--model={path}: expected logits for float32 images of shape "
             f"{tuple(images.shape[1:])}; found {type(error).__name__}: {reason}"
         ) from error
 
 
-def _evaluate(config, protocols, classifier, dataset, console):
+def _evaluate(config, protocols, classifier, dataset, console, description):
     with evaluation_progress(console) as progress:
         try:
-            return evaluate_robustness(
+            records = evaluate_robustness(
                 classifier,
                 dataset,
                 protocols,
@@ -189,13 +203,14 @@ def _evaluate(config, protocols, classifier, dataset, console):
                 seed=config.seed,
                 num_images=config.num_images or None,
                 progress=progress,
-                model_sha256=model_sha256(config.model),
+                model_sha256=description["model_sha256"],
                 ensemble_options=config.ensemble_options(),
             )
         except RunError:
             raise
         except ValueError as error:
             raise RunError(f"--model={config.model} on {dataset.name}: {error}") from error
+    return [{**record, **description} for record in records]
 
 
 if __name__ == "__main__":
