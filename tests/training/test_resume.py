@@ -130,6 +130,22 @@ def test_stopped_ascl_continues_bit_for_bit(tiny_world, tmp_path):
     _check_same(path, undisturbed, cfg.PRETRAIN)
 
 
+def test_stopped_run_of_lars_and_a_cosine_continues_bit_for_bit(tiny_world, tmp_path):
+    config = tiny_world.replace(
+        method="at",
+        optimizer="lars",
+        schedule="cosine",
+        warmup_epochs=1,
+        learning_rate=5.0,
+        awp_gamma=0.01,
+        awp_warmup_epochs=1,
+        checkpoint_every=3,
+    )
+    undisturbed = _run(config, tmp_path / "undisturbed")
+    path = _stop_and_continue(config, tmp_path / "stopped", cfg.PRETRAIN, _in_mid_epoch)
+    _check_same(path, undisturbed, cfg.PRETRAIN)
+
+
 def test_stage_stopped_twice_continues_bit_for_bit(tiny_world, tmp_path, undisturbed):
     config = tiny_world.replace(method="at", checkpoint_every=1)
     if "at" not in undisturbed:
