@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ascl_tf.data.pipeline import training_batches
 from tests.common import two_replicas
 from tests.methods import helpers
 
@@ -48,6 +49,15 @@ def of_branch(paths, branch):
 def of_part(paths, part):
     """Returns those of `paths` that belong to a part such as "encoder"."""
     return {path for path in paths if path.startswith(f"{part}/")}
+
+
+@contextlib.contextmanager
+def unmoved(method):
+    """Puts every variable back at the end: what is computed inside moves no statistic."""
+    before = [v.numpy() for v in helpers.state(method)]
+    yield
+    for variable, value in zip(helpers.state(method), before, strict=True):
+        variable.assign(value)
 
 
 def record_passes(method):
@@ -88,9 +98,13 @@ def passes_of_step(config, data=None):
 
 
 def trained_method(config, *, num_steps=4, dataset=None):
-    """Returns a method after a few steps of `fit`."""
+    """Returns a method after a few steps of `fit`, its moving statistics those of more images.
+
+    Six images a step leave statistics under which whole layers may be dead.
+    """
     method = helpers.compile_tiny(helpers.make_method(config))
     helpers.fit(method, helpers.make_dataset() if dataset is None else dataset, num_steps)
+    helpers.fit_statistics(method)
     return method
 
 
@@ -123,9 +137,10 @@ def _mean_of(objective, images):
 def replica_difference(config, *, finetune=False, dataset=None):
     """Returns (difference of the loss, largest difference of a gradient), one replica against two.
 
-    After one step through `fit` in float64, where attacks cannot differ by the sign of a
-    rounding error. The rate is 1 and there is neither momentum nor decay, so that variables
-    differ as gradients do; moving statistics are compared along with them.
+    After one step in float64, where attacks cannot differ by the sign of a rounding error:
+    on one replica eagerly, on two through `fit`. The rate is 1 and there is neither momentum
+    nor decay, so that variables differ as gradients do; moving statistics are compared along
+    with them.
     """
     config = config.replace(
         optimizer="sgd", learning_rate=1.0, momentum=0.0, nesterov=False, weight_decay=0.0
@@ -133,15 +148,25 @@ def replica_difference(config, *, finetune=False, dataset=None):
     dataset = helpers.make_dataset(labels=LABELS) if dataset is None else dataset
     with _float64_policy():
         start = [v.numpy() for v in helpers.state(helpers.make_method(config, finetune=finetune))]
-        one, one_loss = _step(None, start, config, finetune, dataset)
-        two, two_loss = _step(two_replicas(), start, config, finetune, dataset)
+        one, one_loss = _step_on_one(start, config, finetune, dataset)
+        two, two_loss = _step_on_two(start, config, finetune, dataset)
     differences = [np.abs(a - b).max() for a, b in zip(one, two, strict=True)]
     assert any(np.any(a != b) for a, b in zip(one, start, strict=True))
     return abs(one_loss - two_loss), max(differences)
 
 
-def _step(strategy, start, config, finetune, dataset):
-    with strategy.scope() if strategy else contextlib.nullcontext():
+def _step_on_one(start, config, finetune, dataset):
+    method = helpers.make_method(config, finetune=finetune, weights=start)
+    helpers.compile_tiny(method)
+    batches = training_batches(
+        dataset, global_batch_size=config.global_batch_size, seed=config.seed
+    )
+    logs = method.train_step(next(iter(batches)))
+    return [v.numpy() for v in helpers.state(method)], float(logs["loss"])
+
+
+def _step_on_two(start, config, finetune, dataset):
+    with two_replicas().scope():
         method = helpers.make_method(config, finetune=finetune, weights=start)
         helpers.compile_tiny(method)
     logs = helpers.fit(method, dataset)

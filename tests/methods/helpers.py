@@ -77,6 +77,11 @@ def draw_weights(method):
             variable.assign(rng.uniform(0.5, 1.5, variable.shape))
         else:
             variable.assign(rng.normal(0.0, 0.5, variable.shape))
+    fit_statistics(method)
+
+
+def fit_statistics(method):
+    """Sets the moving statistics of every branch to those of other images, 64 each."""
     for seed, branch in enumerate(_branches(method)):
         _fit_statistics(method, branch, make_dataset(64, seed=seed + 1).images / np.float32(255))
 
