@@ -105,6 +105,9 @@ def _fit_statistics(method, branch, images):
     for layer in layers:
         layer.momentum = 0.0
     run(images, branch=branch, training=True)
+    for part in method.parts.values():
+        if isinstance(part, TinyEncoder) and part is not method.encoder:
+            part(images, branch=branch, training=True)
     for layer in layers:
         layer.momentum = MOMENTUM
 
