@@ -1,0 +1,168 @@
+"""AdvCL: contrast of adversarial, strong and high-frequency views, and pseudo-labels.
+
+    L_CL(x + d_cl, v1, v2, h(x)) + w * 1/M sum_m CE_m(x + d_ce)
+
+Fan et al. 2021, arXiv:2111.01124; published code: LijieFan/AdvCL. x is the weak view of an
+image, v1 and v2 are its strong views, h(x) is x without its low frequencies. L_CL is the
+supervised contrastive loss without labels: mean over all four views as anchors, positives
+are the other three views of the same image. CE_m is the cross-entropy of a linear head on the
+features, with the clusters of the m-th k-means as classes. d_cl raises L_CL and d_ce raises
+the CE terms; either loss depends on one of the two perturbations only, so that two attacks,
+as here, are the one attack on the sum.
+
+x + d_cl goes through the branch `adversarial`, x + d_ce through `adversarial_ce` (a set of its
+own under batch_norm=triple), the three views without perturbation through `clean`. With
+advcl_ce_weight=0 there are neither pseudo-labels nor heads.
+
+Differs from the authors' code:
+- L_CL has no factor t / 0.07, 7.14 at t=0.5. Their run is exactly the one here with
+  advcl_ce_weight 0.2 / 7.142857 = 0.028, learning rate 0.5 * 7.142857 = 3.571429 and weight
+  decay 1e-4 / 7.142857 = 1.4e-05 (SGD with coupled decay); the default weight is the paper's.
+- Pseudo-labels come from a model given by path, such as a SimCLR encoder trained here; theirs
+  from a network trained on ImageNet.
+- Attacks run in inference mode; theirs in training mode, which moves the statistics of all
+  three sets in each attack step. The clean projections are computed once per attack.
+- The three clean views are one pass with common batch statistics; theirs are three passes.
+- x + d_ce does not pass through the projection head; there it moves the head's statistics.
+- Pseudo-label heads start at zero, and there is no prediction head, which has no loss there.
+- Warm-up rises from 0 and the cosine ends at 0; theirs go from 0.01 and to lr / 1000.
+"""
+
+import tensorflow as tf
+
+from ascl_tf.data.frequency import high_frequency_component
+from ascl_tf.losses.multi_view import clustering_loss, multi_view_contrastive_loss
+from ascl_tf.methods.base import Method, Outputs, Purpose, Term
+from ascl_tf.methods.strong_views import make_strong_views
+from ascl_tf.methods.supervised import make_weak_view
+from ascl_tf.models import ADVERSARIAL, ADVERSARIAL_CE, CLEAN
+from ascl_tf.models.pseudo_label_heads import PseudoLabelHeads
+
+NUM_VIEWS = 4
+
+
+class AdvCl(Method):
+    """AdvCL pre-training."""
+
+    has_classifier = False
+    has_projection_head = True
+    reports_robust_accuracy = False
+    pseudo_label_heads = None  # The base's constructor asks for the parts before there are any.
+
+    def __init__(self, *, config, **kwargs):
+        self.has_pseudo_labels = config.advcl_ce_weight > 0
+        self.term_names = ("cl_loss", "ce_loss") if self.has_pseudo_labels else ("cl_loss",)
+        super().__init__(config=config, **kwargs)
+        if self.has_pseudo_labels:
+            self.pseudo_label_heads = PseudoLabelHeads(
+                config.cluster_counts, name="pseudo_label_heads"
+            )
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        if self.has_pseudo_labels:
+            self.pseudo_label_heads.build(self.encoder.compute_output_shape(input_shape))
+
+    @property
+    def parts(self):
+        heads = self.pseudo_label_heads
+        return super().parts | ({} if heads is None else {"pseudo_label_heads": heads})
+
+    @property
+    def pseudo_label_counts(self):
+        return self.config.cluster_counts if self.has_pseudo_labels else ()
+
+    @property
+    def trained_branches(self):
+        own = (ADVERSARIAL_CE,) if self.has_pseudo_labels else ()
+        return (ADVERSARIAL, CLEAN, *own)
+
+    def _idle_variables(self, layer):
+        idle = super()._idle_variables(layer)
+        if layer is not self.projection_head:
+            return idle
+        # No image that attacks pseudo-labels comes by here.
+        sets = [getattr(m, "branches", {}).get(ADVERSARIAL_CE) for m in layer._flatten_layers()]
+        return idle + [v for s in sets if s is not None for v in s.trainable_variables]
+
+    def forward_units(self):
+        # The clean views: once as the attack's anchors, once in the step.
+        units = 3 + 3 * 3 + 2 * self.config.num_steps_cl + 3
+        return units + (2 * self.config.num_steps_cl + 3 if self.has_pseudo_labels else 0)
+
+    def make_views(self, batch):
+        images = make_weak_view(batch, self.config.weak_augmentation)
+        radius = self.config.high_frequency_radius
+        views = {
+            "images": images,  # [B, H, W, 3]
+            "stacked_views": make_strong_views(batch, self.config),  # [2B, H, W, 3], view-major
+            "high_frequency": high_frequency_component(images, radius=radius),  # [B, H, W, 3]
+            "seed_cl": batch.seeds(Purpose.ATTACK_CL_0),
+        }
+        if self.has_pseudo_labels:
+            views["pseudo_labels"] = batch.pseudo_labels
+            views["seed_ce"] = batch.seeds(Purpose.ATTACK_CE)
+        return views
+
+    def make_adversarial(self, views):
+        adversarial = {"images_cl": self._perturb_for_contrast(views)}
+        if self.has_pseudo_labels:
+            adversarial["images_ce"] = self._perturb_for_pseudo_labels(views)
+        return adversarial
+
+    def forward(self, views, adversarial):
+        # Clean branch, batch statistics; the clean branch's statistics move.
+        clean = self.projections(_clean_views(views), branch=CLEAN, training=True)
+        # Adversarial branch, batch statistics; the adversarial branch's statistics move.
+        perturbed = self.projections(adversarial["images_cl"], branch=ADVERSARIAL, training=True)
+        terms = {"cl_loss": Term(self._contrast(perturbed, clean))}
+        if self.has_pseudo_labels:
+            # Branch adversarial_ce, batch statistics; that branch's statistics move.
+            ce_loss = self._clustering(
+                adversarial["images_ce"], views["pseudo_labels"], training=True
+            )
+            terms["ce_loss"] = Term(ce_loss, weight=self.config.advcl_ce_weight)
+        return Outputs(terms, projections=perturbed)
+
+    def _perturb_for_contrast(self, views):
+        """Returns x + d_cl, [B, H, W, 3]."""
+        clean = self.projections(_clean_views(views), branch=CLEAN, training=False)
+
+        def objective(images, clean):
+            perturbed = self.projections(images, branch=ADVERSARIAL, training=False)
+            return self._contrast(perturbed, clean)
+
+        return self.perturb(
+            objective,
+            views["images"],
+            num_steps=self.config.num_steps_cl,
+            seed=views["seed_cl"],
+            constants=(clean,),
+            gathers=True,
+        )
+
+    def _perturb_for_pseudo_labels(self, views):
+        """Returns x + d_ce, [B, H, W, 3]."""
+        return self.perturb(
+            lambda images: self._clustering(images, views["pseudo_labels"], training=False),
+            views["images"],
+            num_steps=self.config.num_steps_cl,
+            seed=views["seed_ce"],
+        )
+
+    def _contrast(self, perturbed, clean):
+        """L_CL of projections [B, D] and [3B, D], view-major; [4B]."""
+        stacked = tf.concat([perturbed, clean], axis=0)
+        return multi_view_contrastive_loss(
+            stacked, num_views=NUM_VIEWS, temperature=self.config.temperature
+        )
+
+    def _clustering(self, images, pseudo_labels, *, training):
+        """Mean of the cross-entropies of all heads, [B]."""
+        features = self.encoder(images, branch=ADVERSARIAL_CE, training=training)
+        return clustering_loss(self.pseudo_label_heads(features), pseudo_labels)
+
+
+def _clean_views(views):
+    """Both strong views and the high-frequency view, [3B, H, W, 3], view-major."""
+    return tf.concat([views["stacked_views"], views["high_frequency"]], axis=0)
