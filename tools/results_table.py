@@ -28,7 +28,7 @@ class Row(NamedTuple):
 ROWS = (
     Row(
         "Table 1, ASCL (laf): ResNet-18, CIFAR-10",
-        "table1_ascl/evaluate_finetune_laf.json",
+        "table1/ascl/evaluate_finetune_laf.json",
         "`python -m ascl_tf.train --stage=all`",
         paper=("81.67", "53.09"),
     ),
