@@ -17,8 +17,9 @@ from ascl_tf.evaluation.protocols import get_protocol
 from ascl_tf.evaluation.robustness import CompiledAttacks
 from ascl_tf.export import export_classifier
 from ascl_tf.methods.factory import make_finetune_method, make_pretrain_method
-from ascl_tf.training import cost, report, run_data
+from ascl_tf.training import cost, pseudo_labels, report, run_data
 from ascl_tf.training.checkpoints import BEST, LAST, restore_parts
+from ascl_tf.training.feature_sources import start_from_initial_encoder
 from ascl_tf.training.fitting import StageFit, compile_method
 from ascl_tf.training.schedules import make_finetune_schedule, make_pretrain_schedule
 from ascl_tf.training.strategy import check_batch_size, has_gpu, make_strategy
@@ -91,7 +92,10 @@ def pretrain(config, workdir):
             steps_per_epoch=steps,
         )
         compile_method(method, config, make_pretrain_schedule(config, steps))
+    start_from_initial_encoder(config, method)
+    source = pseudo_labels.open_source(config, method, train)
     workdir.begin_stage(cfg.PRETRAIN, config.identity(cfg.PRETRAIN), config)
+    train = pseudo_labels.with_pseudo_labels(config, workdir, method, train, source)
     _announce(config, method, train, steps)
     _fit(config, workdir, cfg.PRETRAIN, method, train, validation, steps)
 

@@ -1,0 +1,141 @@
+"""Frozen models whose features are clustered: of a pre-training here, or any SavedModel."""
+
+import pathlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from ascl_tf import config as cfg
+from ascl_tf.data.pipeline import evaluation_batches
+from ascl_tf.errors import ConfigError, RunError
+from ascl_tf.evaluation.records import model_sha256, weights_sha256
+from ascl_tf.export import FEATURES, SERVING
+from ascl_tf.methods import factory
+from ascl_tf.training.checkpoints import LAST, restore_parts
+from ascl_tf.training.workdir import recorded_config
+
+
+class FeatureSource(NamedTuple):
+    """A frozen model and its hash.
+
+    Attributes:
+        function: images float32 [B, H, W, 3] in [0, 1] -> features [B, F].
+        sha256: of its weights, or of its files.
+    """
+
+    function: Callable[[Any], Any]
+    sha256: str
+
+    def features(self, dataset, batch_size):
+        """Returns the features of all images without augmentation, float32 [N, F]."""
+        compute = tf.function(lambda images: self.function(tf.cast(images, tf.float32) / 255))
+        rows = [
+            tf.boolean_mask(compute(batch["images"]), batch["mask"]).numpy()
+            for batch in evaluation_batches(dataset, batch_size)
+        ]
+        features = np.concatenate(rows).astype(np.float32)
+        return features.reshape(len(features), -1)
+
+
+def open_feature_source(name, config, image_shape, branch):
+    """Returns the `FeatureSource` that the setting `name` of `config` names.
+
+    A work directory gives the encoder of its pre-training's last checkpoint, in inference
+    mode; a SavedModel its signature `features` where it has one, else the first output of
+    `serving_default` (of `logits` among several), on images resized to what it expects.
+
+    Args:
+        name: "pseudo_label_encoder" or "initial_encoder".
+        config: `Config`.
+        image_shape: (H, W, 3) of the images.
+        branch: batch-norm branch of an encoder trained here.
+
+    Raises:
+        ConfigError: if the setting is empty, names neither, or what is there is damaged.
+    """
+    value = getattr(config, name)
+    expected = "expected the work directory of a pre-training, or an exported SavedModel"
+    if not value:
+        raise ConfigError(f"--{name}: {expected}, for --method={config.method}; found none")
+    path = pathlib.Path(value)
+    if (path / "saved_model.pb").is_file():
+        return FeatureSource(_signature_function(name, path), model_sha256(path))
+    source_config = recorded_config(path)
+    if source_config is None:
+        found = "neither" if path.exists() else "nothing there"
+        raise ConfigError(f"--{name}={value}: {expected}; found {found}")
+    encoder = factory.make_encoder(source_config)
+    encoder.build((None, *image_shape))
+    _restore(f"--{name}={value}", path, encoder)
+    return FeatureSource(
+        lambda images: encoder(images, training=False, branch=branch), weights_sha256(encoder)
+    )
+
+
+def start_from_initial_encoder(config, method):
+    """Loads the encoder of `--initial_encoder` into the method's, where one is named.
+
+    Before `fit`, which then replaces it if the run has a checkpoint of its own.
+
+    Raises:
+        ConfigError: if the folder is no work directory, its network another one, or its
+            checkpoint damaged.
+    """
+    if not config.initial_encoder:
+        return
+    path = pathlib.Path(config.initial_encoder)
+    source = recorded_config(path)
+    flag = f"--initial_encoder={config.initial_encoder}"
+    if source is None:
+        raise ConfigError(
+            f"{flag}: expected the work directory of a pre-training; found no config.json there"
+        )
+    for name in ("depth", "width", "batch_norm"):
+        if getattr(source, name) != getattr(config, name):
+            raise ConfigError(
+                f"{flag}: expected --{name}={getattr(config, name)} as in this run; "
+                f"found {getattr(source, name)}"
+            )
+    _restore(flag, path, method.encoder)
+
+
+def _restore(flag, path, encoder):
+    try:
+        restore_parts(path / "checkpoints" / cfg.PRETRAIN, LAST, encoder=encoder)
+    except RunError as error:
+        raise ConfigError(f"{flag}: {error}") from None
+
+
+def _signature_function(name, path):
+    try:
+        loaded = tf.saved_model.load(str(path))
+    except (ValueError, OSError, tf.errors.OpError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"--{name}={path}: expected a SavedModel; found {reason}") from None
+    key = next((key for key in (FEATURES, SERVING) if key in loaded.signatures), None)
+    if key is None:
+        found = ", ".join(sorted(loaded.signatures)) or "none"
+        raise ConfigError(
+            f"--{name}={path}: expected a signature {FEATURES} or {SERVING}; found {found}"
+        )
+    signature = loaded.signatures[key]
+    ((argument, spec),) = signature.structured_input_signature[1].items()
+
+    def function(images):
+        images = _resized(images, spec.shape)
+        outputs = signature(**{argument: images})
+        return outputs.get("features", outputs.get("logits", next(iter(outputs.values()))))
+
+    # The signature's variables live as long as the loaded object does.
+    function.loaded = loaded
+    return function
+
+
+def _resized(images, shape):
+    """Resizes images to the height and width of `shape`, where it has them and they differ."""
+    size = shape[1:3].as_list() if shape.rank == 4 else [None, None]
+    if None in size or size == images.shape[1:3].as_list():
+        return images
+    return tf.clip_by_value(tf.image.resize(images, size, antialias=True), 0.0, 1.0)

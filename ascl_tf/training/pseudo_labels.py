@@ -1,0 +1,146 @@
+"""Pseudo-labels: clusters of another model's features of the training images.
+
+Computed once, before the first step, and kept beside the checkpoints: k-means of other
+features, or on another machine, could number the clusters otherwise, and the heads that
+have been trained on them would be wrong from then on.
+"""
+
+import dataclasses
+import json
+import warnings
+import zipfile
+
+import numpy as np
+import tensorflow as tf
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+
+from ascl_tf import config as cfg
+from ascl_tf.errors import ConfigError, RunError
+from ascl_tf.files import write_whole
+from ascl_tf.training.checkpoints import LAST
+from ascl_tf.training.feature_sources import open_feature_source
+
+FILE = "pseudo_labels.npz"
+
+
+def open_source(config, method, dataset):
+    """Returns the `FeatureSource` of a method's pseudo-labels, None where it has none.
+
+    Args:
+        config: `Config`; the method's `pseudo_label_setting` names the model.
+        method: built `Method`.
+        dataset: `ImageDataset`, all training images.
+
+    Raises:
+        ConfigError: if the setting names no usable model, or there are fewer images than
+            clusters.
+    """
+    counts = method.pseudo_label_counts
+    if not counts:
+        return None
+    if max(counts) > len(dataset):
+        raise ConfigError(
+            "--num_clusters: expected at most as many clusters as there are training images, "
+            f"{len(dataset)}; found {max(counts)}"
+        )
+    return open_feature_source(
+        method.pseudo_label_setting, config, dataset.image_shape, method.pseudo_label_branch
+    )
+
+
+def with_pseudo_labels(config, workdir, method, dataset, source):
+    """Returns the data set with the pseudo-labels that the method asks for.
+
+    Before the first step the method is initialized from them. A run that goes on reads the
+    file that its beginning has left, and checks that data and model are the same.
+
+    Args:
+        config: `Config`.
+        workdir: `WorkDirectory`, which exists.
+        method: built `Method`.
+        dataset: `ImageDataset`, all training images.
+        source: what `open_source` has returned; for None the data set stays as it is.
+
+    Raises:
+        RunError: if the features do not fall into that many clusters, or the file holds
+            other pseudo-labels.
+    """
+    if source is None:
+        return dataset
+    identity = {
+        "num_clusters": list(method.pseudo_label_counts),
+        "seed": config.seed,
+        "data_sha256": dataset.sha256,
+        "model_sha256": source.sha256,
+    }
+    path, has_begun = workdir.path / FILE, _has_checkpoint(workdir)
+    pseudo_labels = _read(path, identity) if path.exists() or has_begun else None
+    if not has_begun:
+        features = source.features(dataset, config.evaluation_batch_size)
+        if pseudo_labels is None:
+            pseudo_labels = cluster(features, method.pseudo_label_counts, seed=config.seed)
+            _write(path, pseudo_labels, identity)
+        method.initialize(features, pseudo_labels)
+    return dataclasses.replace(dataset, pseudo_labels=pseudo_labels)
+
+
+def cluster(features, counts, *, seed):
+    """Returns the clusters of each row by k-means (Lloyd, one k-means++ start), int32 [N, M].
+
+    Args:
+        features: [N, F], finite.
+        counts: M numbers of clusters, each at most N.
+        seed: Python int.
+
+    Raises:
+        RunError: if features are not finite, or fall into fewer clusters than asked for.
+    """
+    if not np.isfinite(features).all():
+        raise RunError("pseudo-labels: expected finite features; found NaN or infinity")
+    print(f"pseudo-labels: {', '.join(map(str, counts))} clusters of {len(features)} images")
+    columns = [_cluster_once(features, count, seed) for count in counts]
+    return np.stack(columns, axis=1).astype(np.int32)
+
+
+def _cluster_once(features, count, seed):
+    with warnings.catch_warnings():
+        # Said below, as an error: a head would have classes without an image.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        labels = KMeans(count, n_init=1, random_state=seed).fit(features).labels_
+    num_found = len(np.unique(labels))
+    if num_found < count:
+        raise RunError(
+            f"pseudo-labels: expected features that fall into {count} clusters; found "
+            f"{num_found} different ones among {len(features)} images"
+        )
+    return labels
+
+
+def _has_checkpoint(workdir):
+    return tf.train.latest_checkpoint(str(workdir.checkpoints(cfg.PRETRAIN) / LAST)) is not None
+
+
+def _write(path, pseudo_labels, identity):
+    document = np.array(json.dumps(identity, sort_keys=True))
+    write_whole(path, lambda file: np.savez(file, pseudo_labels=pseudo_labels, made_from=document))
+
+
+def _read(path, identity):
+    """Returns the pseudo-labels in a file, after checking what they were made from."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            pseudo_labels, recorded = file["pseudo_labels"], json.loads(str(file["made_from"]))
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise RunError(f"{path}: expected pseudo-labels; found {error}") from None
+    differing = [
+        f"{name}={recorded.get(name)} where this run has {value}"
+        for name, value in identity.items()
+        if recorded.get(name) != value
+    ]
+    if differing:
+        raise RunError(
+            f"{path}: expected pseudo-labels of these images by this model; found "
+            f"{', '.join(differing)}. Choose another --workdir for another run"
+        )
+    return pseudo_labels
