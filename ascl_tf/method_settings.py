@@ -92,14 +92,21 @@ class AclConfig:
         choices=("a2a", "a2s", "ds"),
     )
     dynacl_interval: int = setting(
-        50, "Epochs after which dynacl changes strength and weights.", stages=_PRE, minimum=1
+        50,
+        "Epochs after which dynacl changes the strength of its views and its weights.",
+        stages=_PRE,
+        minimum=1,
     )
     dynacl_weight_rate: float = setting(
-        2 / 3, "How far dynacl raises the adversarial weight.", stages=_PRE, minimum=0.0
+        2 / 3,
+        "dynacl: how far the weight of the adversarial loss rises above that of the clean one "
+        "as views grow weaker.",
+        stages=_PRE,
+        minimum=0.0,
     )
     dynacl_momentum: float = setting(
-        0.999,
-        "Momentum of dynacl's averaged encoder; 0: none.",
+        0.99,
+        "Momentum of dynacl's averaged encoder, through which its second view goes; 0: none.",
         stages=_PRE,
         minimum=0.0,
         maximum=0.99999,
