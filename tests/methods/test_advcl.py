@@ -113,6 +113,23 @@ def test_without_pseudo_labels_neither_heads_nor_third_set_are_there_to_move():
     assert moved == everything - contract.of_branch(everything, ADVERSARIAL_CE)
 
 
+def test_shared_norm_of_the_projection_head_is_moved_as_a_whole():
+    config = CONFIG.replace(projection_batch_norm="hidden_shared")
+    method = helpers.compile_tiny(helpers.make_method(config))
+    assert list(method.projection_head.hidden_bn.branches) == ["shared"]
+    before = helpers.values(method)
+    method.train_step(_data())
+    assert helpers.changed(before, helpers.values(method)) == set(before)
+
+
+@pytest.mark.parametrize("finetune", [False, True])
+def test_methods_without_pseudo_labels_leave_the_third_set_alone(finetune):
+    config = helpers.TINY.replace(method="at", batch_norm="triple", finetune="faf")
+    everything, moved = contract.moved_variables(config, in_fit=False, finetune=finetune)
+    idle = contract.of_branch(everything, ADVERSARIAL_CE) | contract.of_branch(everything, CLEAN)
+    assert len(idle) == 8 and moved == everything - idle
+
+
 ATTACK_PASSES = {
     ("encoder", CLEAN, False),
     ("projection_head", CLEAN, False),
