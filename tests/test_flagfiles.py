@@ -4,26 +4,34 @@ Rows of the paper's tables and figures are folders: flags/<table>/<row>/<stage>.
 """
 
 import dataclasses
-import functools
 import itertools
 import pathlib
 import re
 
 import pytest
-from absl import flags
 
 from ascl_tf import config as cfg
-from ascl_tf import flag_defs, train
+from ascl_tf import flag_defs
 from ascl_tf.config import Config
 from ascl_tf.evaluation.protocols import get_protocol
 from ascl_tf.method_settings import AsclConfig
+from tests.flagfiles import (
+    BASE,
+    FLAGFILES,
+    ROOT,
+    ROWS,
+    RUNS,
+    config_of,
+    files_in,
+    flag_lines,
+    groups_in,
+    is_of_train,
+    owner_of,
+    parse,
+    text_of,
+    train_files_in,
+)
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-ALL_FILES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "flags").rglob("*"))
-FLAGFILES = [path for path in ALL_FILES if (ROOT / path).is_file()]
-BASE = [path for path in FLAGFILES if path.startswith("flags/base/")]
-RUNS = [path for path in FLAGFILES if path not in BASE]
-ROWS = sorted({str(pathlib.PurePath(p).parent) for p in RUNS if p.count("/") > 2})
 FOLDERS = [*ROWS, "flags"]
 # Settings of which images and labels a run sees; a transferred encoder changes them.
 DATA = {"dataset", "image_size"}
@@ -36,59 +44,6 @@ def _in_the_repository_root(monkeypatch):
     monkeypatch.chdir(ROOT)
 
 
-@functools.cache
-def _parse(*argv):
-    """Returns the config and the stage that a command line of ascl_tf.train asks for."""
-    values = flag_defs.define_flags(*cfg.SECTIONS)
-    flag_defs.define_program_flags(values)
-    stages = [*cfg.STAGES, cfg.ALL]
-    flags.DEFINE_enum("stage", cfg.PRETRAIN, stages, "What to do.", flag_values=values)
-    explicit = flag_defs.parse(values, ["train", *argv])
-    stage = explicit.pop("stage", cfg.PRETRAIN)
-    return train.config_from(Config(), explicit), stage
-
-
-def _config(path):
-    return _parse(f"--flagfile={path}")[0]
-
-
-@functools.cache
-def _text(path):
-    return (ROOT / path).read_text(encoding="utf-8")
-
-
-def _flag_lines(path):
-    return [line for line in _text(path).splitlines() if line.startswith("-")]
-
-
-def _nested(path):
-    return re.findall(r"^--?flagfile=(.*)$", _text(path), re.MULTILINE)
-
-
-def _program(path):
-    return re.search(r"python -m ascl_tf\.(\w+)", _text(path))[1]
-
-
-def _is_of_train(path):
-    return path in BASE or _program(path) == "train"
-
-
-def _owner(path):
-    """Returns the file whose run this file's is: another row's, or its own."""
-    nested = _nested(path)
-    return nested[0] if nested and nested[0] not in BASE else path
-
-
-def _files(folder, stage=""):
-    """Returns the flagfiles right in a folder, those of one stage if it is named."""
-    names = sorted((ROOT / folder).glob(f"{stage}*.flags"))
-    return [path.relative_to(ROOT).as_posix() for path in names]
-
-
-def _trains(folder, stage):
-    return [path for path in _files(folder, stage) if _is_of_train(path)]
-
-
 def test_there_are_flagfiles():
     assert "flags/quickstart.flags" in RUNS and BASE and len(ROWS) > 70
     assert all(path.endswith(".flags") for path in FLAGFILES)
@@ -96,8 +51,8 @@ def test_there_are_flagfiles():
 
 @pytest.mark.parametrize("folder", [*FOLDERS, "flags/base"])
 def test_parses_into_a_valid_config(folder):
-    for path in filter(_is_of_train, _files(folder)):
-        config = _config(path)
+    for path in filter(is_of_train, files_in(folder)):
+        config = config_of(path)
         for name in [config.validation_protocol, *config.protocol.split(",")]:
             get_protocol(name.strip())
 
@@ -105,7 +60,7 @@ def test_parses_into_a_valid_config(folder):
 def test_files_of_the_evaluation_program_parse_too():
     from ascl_tf.evaluate import EvaluateConfig
 
-    for path in itertools.filterfalse(_is_of_train, RUNS):
+    for path in itertools.filterfalse(is_of_train, RUNS):
         values = flag_defs.define_flags(EvaluateConfig)
         config = EvaluateConfig(**flag_defs.parse(values, ["evaluate", f"--flagfile={path}"]))
         folder = f"runs/{pathlib.PurePath(path).parent.relative_to('flags')}"
@@ -115,39 +70,39 @@ def test_files_of_the_evaluation_program_parse_too():
 
 @pytest.mark.parametrize("path", FLAGFILES)
 def test_nested_files_are_groups_or_the_run_that_a_row_shares(path):
-    nested, owner = _nested(path), _owner(path)
+    nested, owner = groups_in(path), owner_of(path)
     if owner != path:
-        assert _flag_lines(path) == [f"--flagfile={owner}"], "a shared run changes nothing"
-        assert owner in RUNS and _owner(owner) == owner, "the file of the row that owns the run"
+        assert flag_lines(path) == [f"--flagfile={owner}"], "a shared run changes nothing"
+        assert owner in RUNS and owner_of(owner) == owner, "the file of the row that owns the run"
         stages = [pathlib.PurePath(p).stem.split("_")[0] for p in (path, owner)]
         assert stages[0] == stages[1]
         return
     assert set(nested) <= set(BASE)
     # Two levels of groups at most, so that a row can be understood.
-    deepest = [target for group in nested for target in _nested(group)]
-    assert not any(_nested(target) for target in deepest)
+    deepest = [target for group in nested for target in groups_in(group)]
+    assert not any(groups_in(target) for target in deepest)
 
 
 @pytest.mark.parametrize("folder", [*FOLDERS, "flags/base"])
 def test_groups_stand_before_own_lines(folder):
-    for path in _files(folder):
-        is_group = ["flagfile=" in line for line in _flag_lines(path)]
+    for path in files_in(folder):
+        is_group = ["flagfile=" in line for line in flag_lines(path)]
         assert is_group == sorted(is_group, reverse=True), f"{path}: the last setting wins"
 
 
 @pytest.mark.parametrize("folder", [*FOLDERS, "flags/base"])
 def test_holds_comments_and_flags_only(folder):
-    for path in _files(folder):
-        for line in _text(path).splitlines():
+    for path in files_in(folder):
+        for line in text_of(path).splitlines():
             assert not line or line.startswith("# ") or re.fullmatch(r"--[a-z_0-9]+(=\S.*)?", line)
-        assert re.match(r"# \w", _text(path)) and "undefok" not in _text(path)
+        assert re.match(r"# \w", text_of(path)) and "undefok" not in text_of(path)
 
 
 @pytest.mark.parametrize("path", FLAGFILES)
 def test_settles_nothing_of_a_machine(path):
-    if not _is_of_train(path):
+    if not is_of_train(path):
         return
-    config = _config(path)
+    config = config_of(path)
     assert (config.data_dir, config.num_replicas) == ("", 0)
     for name in ("workdir", *NAMES_OF_RUNS):
         value = getattr(config, name)
@@ -155,13 +110,13 @@ def test_settles_nothing_of_a_machine(path):
     if path in BASE:
         assert not config.workdir
     elif path.count("/") > 2:
-        owner = pathlib.PurePath(_owner(path)).parent
+        owner = pathlib.PurePath(owner_of(path)).parent
         assert config.workdir == f"runs/{owner.relative_to('flags')}"
 
 
 @pytest.mark.parametrize("path", RUNS)
 def test_header_gives_its_command(path):
-    header = _text(path).split("\n--")[0]
+    header = text_of(path).split("\n--")[0]
     assert all(line.startswith("# ") for line in header.splitlines() if line)
     commands = re.findall(r"python -m ascl_tf\.(\w+) (.*)", header)
     assert commands, "expected a line `# Run:  python -m ascl_tf...`"
@@ -173,49 +128,50 @@ def test_header_gives_its_command(path):
 @pytest.mark.parametrize("folder", ROWS)
 def test_row_folder_holds_its_stages_and_says_what_it_is(folder):
     titles, papers = set(), set()
-    for path in _files(folder):
+    for path in files_in(folder):
         stage = pathlib.PurePath(path).stem.split("_")[0]
-        first, second, *rest = _text(path).splitlines()
+        first, second, *rest = text_of(path).splitlines()
         title, _, named = first.partition(", stage: ")
         assert named == stage and re.fullmatch(r'# .+, (row|model) \d+: ".+"', title)
         paper, _, ours = second.partition("   Ours: ")
         assert paper.startswith("# Paper: ") and ours
         assert any(line.startswith("# Cost: ") for line in rest)
-        assert not _is_of_train(path) or _parse(f"--flagfile={path}")[1] == stage
+        assert not is_of_train(path) or parse(f"--flagfile={path}")[1] == stage
         titles.add(title)
         papers.add(paper)
     assert len(titles) == len(papers) == 1
-    stages = {pathlib.PurePath(path).stem.split("_")[0] for path in _files(folder)}
-    one_shot = [c.is_one_shot and not c.pretrained for c in map(_config, _trains(folder, ""))]
-    assert stages == {cfg.PRETRAIN, cfg.EVALUATE} | (set() if all(one_shot) else {cfg.FINETUNE})
+    stages = {pathlib.PurePath(path).stem.split("_")[0] for path in files_in(folder)}
+    configs = [config_of(path) for path in train_files_in(folder)]
+    is_one_shot = all(config.is_one_shot and not config.pretrained for config in configs)
+    assert stages == {cfg.PRETRAIN, cfg.EVALUATE} | (set() if is_one_shot else {cfg.FINETUNE})
 
 
 @pytest.mark.parametrize("folder", ROWS)
 def test_stages_of_a_row_describe_one_run(folder):
-    (pretrain,) = _files(folder, cfg.PRETRAIN)
-    expected = _config(pretrain).identity(cfg.PRETRAIN)
-    for path in _trains(folder, ""):
-        config = _config(path)
-        if _owner(path) != path and config.workdir != _config(pretrain).workdir:
+    (pretrain,) = files_in(folder, cfg.PRETRAIN)
+    expected = config_of(pretrain).identity(cfg.PRETRAIN)
+    for path in train_files_in(folder):
+        config = config_of(path)
+        if owner_of(path) != path and config.workdir != config_of(pretrain).workdir:
             continue  # Checked where it is owned.
         start = config.pretrained or config.workdir
-        assert start == _config(pretrain).workdir, "fine-tuning starts from the row's encoder"
+        assert start == config_of(pretrain).workdir, "fine-tuning starts from the row's encoder"
         found = config.identity(cfg.PRETRAIN)
         differing = {name for name in expected if found[name] != expected[name]}
         # What only the attack of fine-tuning needs may differ where the work directory does.
         assert differing <= (DATA | {"step_size"} if config.pretrained else set())
-    for finetune in _trains(folder, cfg.FINETUNE):
+    for finetune in train_files_in(folder, cfg.FINETUNE):
         evaluate = finetune.replace("finetune", "evaluate", 1)
-        if _is_of_train(evaluate):
-            configs = [_config(path) for path in (finetune, evaluate)]
+        if is_of_train(evaluate):
+            configs = [config_of(path) for path in (finetune, evaluate)]
             assert configs[0].identity(cfg.FINETUNE) == configs[1].identity(cfg.FINETUNE)
             assert configs[0].workdir == configs[1].workdir
 
 
 def test_work_directories_never_hold_two_runs():
     seen = {}
-    for path in filter(_is_of_train, RUNS):
-        config, stage = _parse(f"--flagfile={path}")
+    for path in filter(is_of_train, RUNS):
+        config, stage = parse(f"--flagfile={path}")
         if not config.workdir:
             continue
         if stage == cfg.PRETRAIN:
@@ -227,14 +183,14 @@ def test_work_directories_never_hold_two_runs():
 
 
 def test_runs_that_are_started_from_are_trained_by_a_row():
-    trained = {_config(path).workdir for row in ROWS for path in _files(row, cfg.PRETRAIN)}
-    for path in filter(_is_of_train, RUNS):
-        named = {getattr(_config(path), name) for name in NAMES_OF_RUNS} - {""}
+    trained = {config_of(path).workdir for row in ROWS for path in files_in(row, cfg.PRETRAIN)}
+    for path in filter(is_of_train, RUNS):
+        named = {getattr(config_of(path), name) for name in NAMES_OF_RUNS} - {""}
         assert named <= trained, path
 
 
 def _differing(paths, stage):
-    first, second = (_config(path).identity(stage) for path in paths)
+    first, second = (config_of(path).identity(stage) for path in paths)
     return {name for name in first if first[name] != second[name]}
 
 
@@ -291,15 +247,15 @@ def test_rows_differ_in_fine_tuning_where_the_table_says(row, other, fields):
 
 
 def test_every_method_has_a_row():
-    methods = {_config(path).method for row in ROWS for path in _files(row, cfg.PRETRAIN)}
+    methods = {config_of(path).method for row in ROWS for path in files_in(row, cfg.PRETRAIN)}
     assert methods == set(cfg.METHODS)
 
 
 @pytest.mark.parametrize("path", FLAGFILES)
 def test_smoke_shrinks_it(path):
-    if not _is_of_train(path):
+    if not is_of_train(path):
         return
-    small, _ = _parse(f"--flagfile={path}", "--smoke")
+    small, _ = parse(f"--flagfile={path}", "--smoke")
     assert small == cfg.shrink(small)
     assert small.smoke and small.dataset == "bundled"
     num_trained = small.num_train_images * (1 - small.validation_fraction)
@@ -311,7 +267,7 @@ def test_smoke_shrinks_it(path):
 
 
 def test_the_papers_settings_are_the_defaults():
-    paper = _config("flags/table1/ascl/finetune.flags")
+    paper = config_of("flags/table1/ascl/finetune.flags")
     # 0 stands for the paper's length and batch of fine-tuning.
     assert (paper.finetune_epochs, Config().num_finetune_epochs) == (10, 10)
     assert (paper.finetune_global_batch_size, Config().finetune_batch_size) == (512, 512)
@@ -321,9 +277,9 @@ def test_the_papers_settings_are_the_defaults():
 
 def test_the_papers_settings_are_all_written_out():
     path = "flags/table1/ascl/finetune.flags"
-    files = [path, *_nested(path)]
-    files += [group for file in _nested(path) for group in _nested(file)]
-    written = {re.match(r"--(\w+)", line)[1] for file in files for line in _flag_lines(file)}
+    files = [path, *groups_in(path)]
+    files += [group for file in groups_in(path) for group in groups_in(file)]
+    written = {re.match(r"--(\w+)", line)[1] for file in files for line in flag_lines(file)}
     sections = (cfg.ModelConfig, cfg.AttackConfig, cfg.TrainingConfig, cfg.FinetuneConfig)
     needed = {field.name for section in sections for field in dataclasses.fields(section)}
     sections = (cfg.ObjectiveConfig, AsclConfig)

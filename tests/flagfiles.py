@@ -1,0 +1,78 @@
+"""The flagfiles of the checkout, read as the programs read them.
+
+absl looks a nested flagfile up from the working directory: call from the repository root.
+"""
+
+import functools
+import pathlib
+import re
+
+from absl import flags
+
+from ascl_tf import config as cfg
+from ascl_tf import flag_defs, train
+from ascl_tf.config import Config
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+ALL_FILES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "flags").rglob("*"))
+FLAGFILES = [path for path in ALL_FILES if (ROOT / path).is_file()]
+BASE = [path for path in FLAGFILES if path.startswith("flags/base/")]
+RUNS = [path for path in FLAGFILES if path not in BASE]
+ROWS = sorted({str(pathlib.PurePath(p).parent) for p in RUNS if p.count("/") > 2})
+
+
+@functools.cache
+def parse(*argv):
+    """Returns the config and the stage that a command line of ascl_tf.train asks for."""
+    values = flag_defs.define_flags(*cfg.SECTIONS)
+    flag_defs.define_program_flags(values)
+    stages = [*cfg.STAGES, cfg.ALL]
+    flags.DEFINE_enum("stage", cfg.PRETRAIN, stages, "What to do.", flag_values=values)
+    explicit = flag_defs.parse(values, ["train", *argv])
+    stage = explicit.pop("stage", cfg.PRETRAIN)
+    return train.config_from(Config(), explicit), stage
+
+
+def config_of(path):
+    """Returns the config that a flagfile alone gives."""
+    return parse(f"--flagfile={path}")[0]
+
+
+@functools.cache
+def text_of(path):
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+def flag_lines(path):
+    return [line for line in text_of(path).splitlines() if line.startswith("-")]
+
+
+def groups_in(path):
+    """Returns the files that a flagfile includes itself."""
+    return re.findall(r"^--?flagfile=(.*)$", text_of(path), re.MULTILINE)
+
+
+def program_of(path):
+    """Returns the program that a header's command calls: train or evaluate."""
+    return re.search(r"python -m ascl_tf\.(\w+)", text_of(path))[1]
+
+
+def is_of_train(path):
+    """Whether a flagfile is one of ascl_tf.train's."""
+    return path in BASE or program_of(path) == "train"
+
+
+def owner_of(path):
+    """Returns the file whose run this file's is: another row's, or its own."""
+    nested = groups_in(path)
+    return nested[0] if nested and nested[0] not in BASE else path
+
+
+def files_in(folder, stage=""):
+    """Returns the flagfiles right in a folder, those of one stage if it is named."""
+    names = sorted((ROOT / folder).glob(f"{stage}*.flags"))
+    return [path.relative_to(ROOT).as_posix() for path in names]
+
+
+def train_files_in(folder, stage=""):
+    return [path for path in files_in(folder, stage) if is_of_train(path)]
