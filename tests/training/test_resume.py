@@ -146,6 +146,17 @@ def test_stopped_run_of_lars_and_a_cosine_continues_bit_for_bit(tiny_world, tmp_
     _check_same(path, undisturbed, cfg.PRETRAIN)
 
 
+def test_stopped_dynacl_continues_with_its_averages_bit_for_bit(tiny_world, tmp_path):
+    config = tiny_world.replace(method="dynacl", dynacl_interval=1, checkpoint_every=3)
+    undisturbed = _checkpoint(_run(config, tmp_path / "undisturbed"), cfg.PRETRAIN)
+    path = _stop_and_continue(config, tmp_path / "stopped", cfg.PRETRAIN, _in_mid_epoch)
+    assert _checkpoint(path, cfg.PRETRAIN) == undisturbed
+    step, contents, _ = undisturbed
+    assert step == str(NUM_STEPS)
+    suffix = "encoder/variables/0/.ATTRIBUTES/VARIABLE_VALUE"
+    assert contents[suffix] != contents[f"online_{suffix}"]
+
+
 def test_stage_stopped_twice_continues_bit_for_bit(tiny_world, tmp_path, undisturbed):
     config = tiny_world.replace(method="at", checkpoint_every=1)
     if "at" not in undisturbed:
