@@ -1,7 +1,7 @@
-"""Writes the results table of README.md from the records in results/.
+"""Writes the tables of results and of methods in README.md from the records in results/.
 
-python tools/results_table.py            rewrites the part between the markers
-python tools/results_table.py --check    exits with 1 if that part is out of date
+python tools/results_table.py            rewrites the parts between the markers
+python tools/results_table.py --check    exits with 1 if they are out of date
 """
 
 import argparse
@@ -11,8 +11,15 @@ import sys
 from typing import NamedTuple
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+# Python puts the folder of a program on its path, not the one it is called from.
+sys.path.insert(0, str(ROOT))
+
+from tools.row_flags import METHOD_ROWS  # noqa: E402
+
 BEGIN = "<!-- results:begin (written by tools/results_table.py) -->"
 END = "<!-- results:end -->"
+METHODS_BEGIN = "<!-- methods:begin (written by tools/results_table.py) -->"
+METHODS_END = "<!-- methods:end -->"
 NOT_RUN = "--"
 
 
@@ -52,9 +59,9 @@ def main(argv=None):
     parser.add_argument("--results", type=pathlib.Path, default=ROOT / "results")
     arguments = parser.parse_args(argv)
     old = arguments.readme.read_text(encoding="utf-8")
-    new = with_table(old, make_table(arguments.results))
+    new = with_tables(old, arguments.results)
     if arguments.check and new != old:
-        sys.exit(f"{arguments.readme}: the results table is out of date; run {sys.argv[0]}")
+        sys.exit(f"{arguments.readme}: its tables are out of date; run {sys.argv[0]}")
     if new != old:
         arguments.readme.write_text(new, encoding="utf-8")
 
@@ -67,8 +74,7 @@ def make_table(results):
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in ROWS:
-        path = results / row.record
-        records = json.loads(path.read_text(encoding="utf-8"))["records"] if path.exists() else []
+        records = _read(results / row.record).get("records", [])
         standard, robust = row.paper
         cells = [
             row.title,
@@ -84,13 +90,51 @@ def make_table(results):
     return "\n".join(lines)
 
 
-def with_table(text, table):
+def make_methods_table(results):
+    """Returns the Markdown table of one epoch of every method; -- where there is no record."""
+    benchmark = _read(results / "benchmark_methods.json")
+    ratios, memory = (benchmark.get(key, {}) for key in ("ratios", "peak_memory_bytes"))
+    lines = [
+        "| row | epoch, s | a step, relative to AT | peak memory, MiB "
+        "| loss, first tenth | loss, last tenth |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in METHOD_ROWS:
+        epoch = _read(results / "one_epoch" / f"{row.partition('/')[2]}.json")
+        mebibytes = {row: peak / 2**20 for row, peak in memory.items()}
+        cells = [
+            f"`{row}`",
+            _number(epoch, "epoch_seconds", ".0f"),
+            _number(ratios, row, ".2f"),
+            _number(mebibytes, row, ".0f"),
+            _number(epoch, "first_tenth_loss", ".4f"),
+            _number(epoch, "last_tenth_loss", ".4f"),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def with_tables(text, results):
+    """Returns `text` with both tables between their markers."""
+    text = with_table(text, make_table(results), BEGIN, END)
+    return with_table(text, make_methods_table(results), METHODS_BEGIN, METHODS_END)
+
+
+def with_table(text, table, begin, end):
     """Returns `text` with `table` between the markers."""
-    before, _, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise ValueError(f"expected the markers {BEGIN} and {END}; found no such pair")
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+    before, _, rest = text.partition(begin)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise ValueError(f"expected the markers {begin} and {end}; found no such pair")
+    return f"{before}{begin}\n{table}\n{end}{after}"
+
+
+def _read(path):
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def _number(record, name, form):
+    return format(record[name], form) if name in record else NOT_RUN
 
 
 def _best_and_last(records, protocol, name):

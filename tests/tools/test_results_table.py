@@ -29,8 +29,7 @@ def _cells(table, row):
 
 def test_readme_shows_the_committed_records():
     text = (results_table.ROOT / "README.md").read_text(encoding="utf-8")
-    table = results_table.make_table(results_table.ROOT / "results")
-    assert results_table.with_table(text, table) == text
+    assert results_table.with_tables(text, results_table.ROOT / "results") == text
 
 
 def test_row_without_record_shows_dashes_beside_the_paper(tmp_path):
@@ -54,16 +53,47 @@ def test_best_and_last_are_both_shown_where_they_differ(tmp_path):
 
 def test_check_fails_where_the_table_is_out_of_date(tmp_path):
     readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{results_table.BEGIN}\nold\n{results_table.END}\nafter\n")
+    results, methods = (
+        f"{begin}\nold\n{end}\n"
+        for begin, end in (
+            (results_table.BEGIN, results_table.END),
+            (results_table.METHODS_BEGIN, results_table.METHODS_END),
+        )
+    )
+    readme.write_text(f"before\n{results}between\n{methods}after\n")
     arguments = [f"--readme={readme}", f"--results={tmp_path}"]
     with pytest.raises(SystemExit, match="out of date"):
         results_table.main([*arguments, "--check"])
     results_table.main(arguments)
     results_table.main([*arguments, "--check"])
     text = readme.read_text()
-    assert text.startswith("before\n") and text.endswith("after\n") and "81.67" in text
+    assert text.startswith("before\n") and text.endswith("after\n") and "\nbetween\n" in text
+    assert "81.67" in text and "`table1/ascl`" in text and "old" not in text
 
 
 def test_readme_without_markers_is_refused():
     with pytest.raises(ValueError, match="expected the markers"):
-        results_table.with_table("no markers", "table")
+        results_table.with_table("no markers", "table", "<!-- a -->", "<!-- b -->")
+
+
+def _methods_cells(results, name):
+    lines = results_table.make_methods_table(results).splitlines()
+    (line,) = [line for line in lines if f"`{name}`" in line]
+    return [cell.strip() for cell in line.split("|")[2:-1]]
+
+
+def test_method_without_record_shows_dashes(tmp_path):
+    assert _methods_cells(tmp_path, "table1/acl") == ["--"] * 5
+
+
+def test_method_shows_its_epoch_and_its_place_beside_the_others(tmp_path):
+    (tmp_path / "one_epoch").mkdir()
+    epoch = {"epoch_seconds": 61.4, "first_tenth_loss": 5.43216, "last_tenth_loss": 4.2}
+    (tmp_path / "one_epoch" / "acl.json").write_text(json.dumps(epoch))
+    benchmark = {
+        "ratios": {"table1/acl": 1.234},
+        "peak_memory_bytes": {"table1/acl": 1000 * 2**20},
+    }
+    (tmp_path / "benchmark_methods.json").write_text(json.dumps(benchmark))
+    assert _methods_cells(tmp_path, "table1/acl") == ["61", "1.23", "1000", "5.4322", "4.2000"]
+    assert _methods_cells(tmp_path, "table1/at") == ["--"] * 5
