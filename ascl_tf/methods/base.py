@@ -91,6 +91,7 @@ class Method(keras.Model):
         linear_head: features -> logits; None where the method trains no classifier.
         projection_head: features -> projections; None where the method has none.
         steps_per_epoch: Python int; for what changes with the epoch.
+        num_classes: classes of the data set; for what is as many without being them.
 
     Subclasses set the class attributes below, and define `make_views`, `make_adversarial`
     and `forward`. `call` is inference: images -> logits of the adversarial branch (features
@@ -120,6 +121,7 @@ class Method(keras.Model):
         linear_head=None,
         projection_head=None,
         steps_per_epoch=1,
+        num_classes=0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -131,6 +133,7 @@ class Method(keras.Model):
         self.encoder, self.linear_head = encoder, linear_head
         self.projection_head = projection_head
         self.config, self.steps_per_epoch = config, steps_per_epoch
+        self.num_classes = num_classes
         self.classifier = None
         if linear_head is not None:
             self.classifier = Classifier(encoder, linear_head, name="classifier")
@@ -169,12 +172,13 @@ class Method(keras.Model):
         """Numbers of clusters, one for each column of `batch.pseudo_labels`; () for none."""
         return ()
 
-    def initialize(self, features, pseudo_labels):
+    def initialize(self, features, pseudo_labels, images):
         """Sets variables from the clustered features, once before the first step.
 
         Args:
             features: float32 [N, F] of the training images.
             pseudo_labels: int32 [N, M], a column for each of `pseudo_label_counts`.
+            images: uint8 [N, H, W, 3], for features of another kind.
         """
 
     def after_update(self):

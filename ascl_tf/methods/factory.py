@@ -43,7 +43,13 @@ def make_pretrain_method(config, *, num_classes, image_shape, steps_per_epoch=1)
         heads["linear_head"] = LinearHead(num_classes, name="linear_head")
     if chosen.has_projection_head:
         heads["projection_head"] = make_projection_head(config, encoder.feature_dim)
-    method = chosen(encoder=encoder, config=config, steps_per_epoch=steps_per_epoch, **heads)
+    method = chosen(
+        encoder=encoder,
+        config=config,
+        steps_per_epoch=steps_per_epoch,
+        num_classes=num_classes,
+        **heads,
+    )
     method.build((None, *image_shape))
     return method
 

@@ -81,7 +81,7 @@ def with_pseudo_labels(config, workdir, method, dataset, source):
         if pseudo_labels is None:
             pseudo_labels = cluster(features, method.pseudo_label_counts, seed=config.seed)
             _write(path, pseudo_labels, identity)
-        method.initialize(features, pseudo_labels)
+        method.initialize(features, pseudo_labels, dataset.images)
     return dataclasses.replace(dataset, pseudo_labels=pseudo_labels)
 
 

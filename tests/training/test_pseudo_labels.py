@@ -217,8 +217,9 @@ def finished(tmp_path_factory, config, calls):
 
 
 def test_run_clusters_all_training_images_and_initializes_the_method(finished, calls):
-    features, labels = calls[0]
+    features, labels, images = calls[0]
     assert features.shape == (24, 4) and labels.shape == (24, 2)
+    assert images.shape == (24, *helpers.IMAGE_SHAPE) and images.dtype == np.uint8
     np.testing.assert_array_equal(labels, pseudo_labels.cluster(features, (2, 3), seed=3))
     np.testing.assert_array_equal(labels, _labels(finished))
     record = json.loads((finished / "results" / "pretrain.json").read_text())

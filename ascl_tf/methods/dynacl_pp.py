@@ -1,0 +1,86 @@
+"""DynACL++: what DynACL has learned, adapted by adversarial training on pseudo-labels.
+
+    1. k-means with as many clusters as there are classes, on the features of the training
+       images in the branch `clean` of the encoder of `--initial_encoder`: pseudo-labels
+    2. linear probing: a head on that encoder's features in the branch `adversarial`
+    3. TRADES of encoder and head on the pseudo-labels y (`trades_beta`, `num_steps_at`):
+       mean of CE(f(x), y) + beta * KL(f(x) || f(x + d)), d raises the KL
+
+Luo et al. 2023, arXiv:2303.01289; PKU-ML/DYNACL, assign_label.py, LPAFT.py. x is the weak view
+of an image. All passes of 3 use the branch `adversarial`; the branch `clean` stays as the
+initial encoder had it. The head is the part `pseudo_label_head`; fine-tuning starts from the
+encoder alone, with a new head for the true labels, which are not used here. The initial
+encoder should come from a method that trains both branches (acl, dynacl).
+
+Differs from the authors' code: the probe of 2 is a logistic regression on un-augmented images,
+done once before training (linear_probe.py), with the run's weight decay on its kernel; there it
+is ten epochs of SGD on weak views. TRADES starts its attack uniformly in the ball, there at the
+image itself, where the gradient of the KL is zero. TRADES' two passes are one with common batch
+statistics, there they are two. Images are not normalised by mean and deviation.
+"""
+
+from ascl_tf.errors import RunError
+from ascl_tf.methods.base import Purpose
+from ascl_tf.methods.linear_probe import compute_features, fit_linear_probe
+from ascl_tf.methods.supervised import Trades, make_weak_view
+from ascl_tf.models import ADVERSARIAL, CLEAN, LinearHead
+
+
+class DynAclPlusPlus(Trades):
+    """The second half of DynACL++, from a pre-trained encoder on."""
+
+    has_classifier = False
+    reports_robust_accuracy = False
+    pseudo_label_setting = "initial_encoder"
+    pseudo_label_branch = CLEAN
+    pseudo_label_head = None  # The base's constructor asks for the parts before there are any.
+
+    def __init__(self, *, num_classes, **kwargs):
+        super().__init__(num_classes=num_classes, **kwargs)
+        if num_classes < 2:
+            raise RunError(
+                f"--dataset={self.config.dataset}: expected classes, whose number "
+                f"--method=dynacl_pp takes for its clusters; found {num_classes}"
+            )
+        self.pseudo_label_head = LinearHead(num_classes, name="pseudo_label_head")
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.pseudo_label_head.build(self.encoder.compute_output_shape(input_shape))
+
+    @property
+    def parts(self):
+        head = self.pseudo_label_head
+        return super().parts | ({} if head is None else {"pseudo_label_head": head})
+
+    @property
+    def pseudo_label_counts(self):
+        return (self.num_classes,)
+
+    def initialize(self, features, pseudo_labels, images):
+        # Of the branch that is trained, unlike the features that were clustered.
+        features = compute_features(self.encoder, images, branch=ADVERSARIAL)
+        kernel, bias = fit_linear_probe(
+            features, pseudo_labels[:, 0], weight_decay=self.weight_decay
+        )
+        self.pseudo_label_head.dense.kernel.assign(kernel)
+        self.pseudo_label_head.dense.bias.assign(bias)
+
+    def forward_units(self):
+        # No accuracy on natural images.
+        return super().forward_units() - 1
+
+    def make_views(self, batch):
+        return {
+            "images": make_weak_view(batch, self.config.weak_augmentation),
+            "labels": batch.pseudo_labels[:, 0],
+            "seed_at": batch.seeds(Purpose.ATTACK_AT),
+        }
+
+    def logits(self, images, *, branch, training):
+        """Returns logits of the clusters, [N, C]."""
+        return self.pseudo_label_head(self.encoder(images, branch=branch, training=training))
+
+    def forward(self, views, adversarial):
+        # What is right about pseudo-labels is no accuracy.
+        return super().forward(views, adversarial)._replace(robust_logits=None)
