@@ -92,7 +92,7 @@ def test_head_starts_as_the_probe_of_the_adversarial_branch():
     method.initialize(np.full([24, 4], np.nan), dataset.pseudo_labels, dataset.images)
     features = linear_probe.compute_features(method.encoder, dataset.images, branch=ADVERSARIAL)
     kernel, bias = linear_probe.fit_linear_probe(
-        features, dataset.pseudo_labels[:, 0], weight_decay=method.config.weight_decay
+        features, dataset.pseudo_labels[:, 0], weight_decay=0.01
     )
     images = dataset.images / np.float32(255)
     logits = method.logits(images, branch=ADVERSARIAL, training=False)
