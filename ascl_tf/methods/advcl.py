@@ -15,9 +15,9 @@ own under batch_norm=triple), the three views without perturbation through `clea
 advcl_ce_weight=0 there are neither pseudo-labels nor heads.
 
 Differs from the authors' code:
-- L_CL has no factor t / 0.07, 7.14 at t=0.5. Their run is exactly the one here with
-  advcl_ce_weight 0.2 / 7.142857 = 0.028, learning rate 0.5 * 7.142857 = 3.571429 and weight
-  decay 1e-4 / 7.142857 = 1.4e-05 (SGD with coupled decay); the default weight is the paper's.
+- L_CL has no factor t / 0.07, 7.14 at t=0.5. Their numbers on that scale are, under SGD with
+  coupled decay, advcl_ce_weight 0.2 / 7.142857 = 0.028, learning rate 0.5 * 7.142857 = 3.571429
+  and weight decay 1e-4 / 7.142857 = 1.4e-05.
 - Pseudo-labels come from a model given by path, such as a SimCLR encoder trained here; theirs
   from a network trained on ImageNet.
 - Attacks run in inference mode; theirs in training mode, which moves the statistics of all
