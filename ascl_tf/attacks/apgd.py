@@ -140,36 +140,94 @@ def apgd_run(
     """
     if start is None:
         start = norms.random_start(images, epsilon=epsilon, norm=norm, seeds=seeds)
-    start = tf.ensure_shape(start, images.shape)
-    evaluate = _make_evaluate(logits_fn, labels, targets, loss, eot_iter)
-    move = _make_move(images, epsilon, norm)
-    judged = step_control.windows(num_steps)
+    search = ApgdSearch(
+        logits_fn, epsilon=epsilon, loss=loss, norm=norm, num_steps=num_steps, eot_iter=eot_iter
+    )
+    state = search.start(images, labels, labels if targets is None else targets, start)
+    step = search.make_step(state)
 
-    def body(i, state, losses):
-        points = move(i, state)
-        correct, loss_now, gradient = evaluate(points)
-        state = step_control.advance(state, points, correct, loss_now, gradient)
-        state = step_control.halve(state, tf.gather(judged, i))
-        return i + 1, state, losses.write(i + 1, loss_now)
+    def body(i, control, losses):
+        control = step(i, control)
+        return i + 1, control, losses.write(i + 1, control.last_loss)
 
-    _, loss_at_start, gradient = evaluate(start)
-    losses = tf.TensorArray(tf.float32, num_steps + 1, element_shape=loss_at_start.shape)
-    _, state, losses = tf.while_loop(
+    first = state.control.best_loss
+    losses = tf.TensorArray(tf.float32, num_steps + 1, element_shape=first.shape)
+    _, control, losses = tf.while_loop(
         lambda i, *_: i < num_steps,
         body,
-        (
-            tf.constant(0),
-            step_control.first_state(start, loss_at_start, gradient, epsilon),
-            losses.write(0, loss_at_start),
-        ),
+        (tf.constant(0), state.control, losses.write(0, first)),
         parallel_iterations=1,
     )
     return ApgdResult(
-        tf.stop_gradient(state.adversarial_images),
-        tf.stop_gradient(state.best_images),
-        state.best_loss,
+        tf.stop_gradient(control.adversarial_images),
+        tf.stop_gradient(control.best_images),
+        control.best_loss,
         losses.stack(),
     )
+
+
+class ApgdState(NamedTuple):
+    """Where a run stands. Every entry is per image, so that images may be left out.
+
+    Attributes:
+        images, labels, targets: [B, H, W, C], [B] and [B], what is attacked.
+        control: what changes from step to step.
+    """
+
+    images: tf.Tensor
+    labels: tf.Tensor
+    targets: tf.Tensor
+    control: step_control.ControlState
+
+
+class ApgdSearch:
+    """One run of APGD, in pieces: a start, and then any number of steps at a time.
+
+    Args:
+        logits_fn, epsilon, loss, norm, num_steps, eot_iter: as `apgd`, not checked here.
+    """
+
+    def __init__(self, logits_fn, *, epsilon, loss, norm, num_steps, eot_iter):
+        self._logits_fn, self._loss, self._eot_iter = logits_fn, loss, eot_iter
+        self._epsilon, self._norm = epsilon, norm
+        self._judged = step_control.windows(num_steps)
+
+    def start(self, images, labels, targets, points):
+        """Returns the first state; `targets` are not used where there are none."""
+        points = tf.ensure_shape(points, images.shape)
+        correct, loss, gradient = self._make_evaluate(labels, targets)(points)
+        control = step_control.first_state(points, correct, loss, gradient, self._epsilon)
+        return ApgdState(images, labels, targets, control)
+
+    def advance(self, state, first_step, last_step):
+        """Returns the state after the steps from `first_step` to before `last_step`.
+
+        Both are ints or int32 scalars.
+        """
+        step = self.make_step(state)
+        _, control = tf.while_loop(
+            lambda i, _: i < last_step,
+            lambda i, control: (i + 1, step(i, control)),
+            (tf.convert_to_tensor(first_step), state.control),
+            parallel_iterations=1,
+        )
+        return state._replace(control=control)
+
+    def make_step(self, state):
+        """Returns the function (i, control) -> control after step i."""
+        evaluate = self._make_evaluate(state.labels, state.targets)
+        move = _make_move(state.images, self._epsilon, self._norm)
+
+        def step(i, control):
+            points = move(i, control)
+            correct, loss, gradient = evaluate(points)
+            control = step_control.advance(control, points, correct, loss, gradient)
+            return step_control.halve(control, tf.gather(self._judged, i))
+
+        return step
+
+    def _make_evaluate(self, labels, targets):
+        return _make_evaluate(self._logits_fn, labels, targets, self._loss, self._eot_iter)
 
 
 def _make_evaluate(logits_fn, labels, targets, loss, eot_iter):
@@ -213,8 +271,7 @@ def _make_evaluate(logits_fn, labels, targets, loss, eot_iter):
 
 
 def _make_move(images, epsilon, norm):
-    def project(points):
-        return norms.project(points, images, epsilon=epsilon, norm=norm)
+    project = norms.make_projection(images, epsilon=epsilon, norm=norm)
 
     def move(i, state):
         ahead = project(state.images + state.step_size * norms.steepest(state.gradient, norm))

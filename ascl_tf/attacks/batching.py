@@ -2,15 +2,17 @@
 
 import numpy as np
 
-# A compiler that makes code for each batch size meets at most this many.
-_NUM_SIZES = 32
+# Sizes above this are rounded up, to as many steps between one power of two and the next
+# as half of it: at most every sixteenth image is padding.
+_EXACT_SIZES = 32
 
 
 def batches(rows, batch_size):
     """Yields (rows of a batch, how many of them are real).
 
-    Every batch but the last is full. The last is padded with its first row to a
-    multiple of a 32nd of `batch_size`: what is computed for padding is thrown away.
+    Every batch but the last is full. The last is padded with its first row: what is
+    computed for padding is thrown away, but a compiler that makes code for each batch size
+    meets fewer of them.
 
     Args:
         rows: int array, the images to attack.
@@ -23,6 +25,8 @@ def batches(rows, batch_size):
 
 def pad(rows, batch_size):
     """Returns `rows` and as many repetitions of the first as the next size needs."""
-    unit = -(-batch_size // _NUM_SIZES)
+    unit = 1
+    while unit * _EXACT_SIZES < len(rows):
+        unit *= 2
     missing = min(-len(rows) % unit, batch_size - len(rows))
     return np.pad(rows, (0, missing), mode="constant", constant_values=rows[0])

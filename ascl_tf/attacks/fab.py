@@ -5,9 +5,11 @@ Croce and Hein 2020, arXiv:1907.02044, as AutoAttack uses it: towards a target c
 The radius decides success at the end, and the length of random starts; nothing else.
 """
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
-from ascl_tf.attacks import logit_losses, norms
+from ascl_tf.attacks import logit_losses, norms, rows
 from ascl_tf.attacks.arguments import as_batch, check_choice, check_positive
 from ascl_tf.attacks.hyperplane import step_onto_hyperplane
 from ascl_tf.attacks.rounds import fooling_images, round_seeds
@@ -132,35 +134,82 @@ def fab_run(
         num_steps=num_steps,
         start=start,
     )
-    return tf.where(distances <= epsilon, closest, images)
+    return rows.choose(tf.reshape(distances, [-1]) <= epsilon, closest, images)
 
 
 def closest_misclassified(
     logits_fn, images, labels, *, targets, num_classes, norm, num_steps, start
 ):
     """Returns (closest misclassified iterate, its distance [B, 1, 1, 1]); 1e10: none."""
-    hyperplane = _make_hyperplane(logits_fn, labels, targets, num_classes, norm)
-
-    def body(i, points, best, best_distance):
-        points = _towards_boundary(points, images, *hyperplane(points), norm)
-        fooled = ~logit_losses.is_correct(logits_fn(points), labels)
-        fooled = tf.reshape(fooled, [-1, 1, 1, 1])
-        distance = norms.lengths(points - images, norm)
-        improved = fooled & (distance < best_distance)
-        best = tf.where(improved, points, best)
-        best_distance = tf.where(improved, distance, best_distance)
-        points = tf.where(fooled, images + _KEPT * (points - images), points)
-        return i + 1, points, best, best_distance
-
-    start = tf.ensure_shape(start, images.shape)
-    no_distance = tf.zeros_like(images[:, :1, :1, :1]) + _NOTHING
-    _, _, best, best_distance = tf.while_loop(
-        lambda i, *_: i < num_steps,
-        body,
-        (tf.constant(0), start, images, no_distance),
-        parallel_iterations=1,
+    search = FabSearch(
+        logits_fn, num_classes=num_classes, norm=norm, is_targeted=targets is not None
     )
-    return tf.stop_gradient(best), best_distance
+    state = search.start(images, labels, labels if targets is None else targets, start)
+    state = search.advance(state, 0, num_steps)
+    return tf.stop_gradient(state.best_images), tf.reshape(state.best_distance, [-1, 1, 1, 1])
+
+
+class FabState(NamedTuple):
+    """Where a run stands. Every entry is per image, so that images may be left out.
+
+    Attributes:
+        images, labels, targets: [B, H, W, C], [B] and [B], what is attacked.
+        points: like `images`, the iterates.
+        best_images: the closest misclassified iterates, or the images.
+        best_distance: [B], how far those are; 1e10: there is none.
+    """
+
+    images: tf.Tensor
+    labels: tf.Tensor
+    targets: tf.Tensor
+    points: tf.Tensor
+    best_images: tf.Tensor
+    best_distance: tf.Tensor
+
+
+class FabSearch:
+    """One run of FAB, in pieces: a start, and then any number of steps at a time.
+
+    Args:
+        logits_fn, num_classes, norm: as for `fab_run`.
+        is_targeted: whether the boundary to the target class is meant, not the nearest.
+    """
+
+    def __init__(self, logits_fn, *, num_classes, norm, is_targeted):
+        self._logits_fn, self._norm = logits_fn, norm
+        self._num_classes, self._is_targeted = num_classes, is_targeted
+
+    def start(self, images, labels, targets, points):
+        """Returns the first state; `targets` are not used where there are none."""
+        points = tf.ensure_shape(points, images.shape)
+        no_distance = tf.zeros_like(labels, tf.float32) + _NOTHING
+        return FabState(images, labels, targets, points, images, no_distance)
+
+    def advance(self, state, first_step, last_step):
+        """Returns the state after the steps from `first_step` to before `last_step`."""
+        images, labels = state.images, state.labels
+        targets = state.targets if self._is_targeted else None
+        hyperplane = _make_hyperplane(
+            self._logits_fn, labels, targets, self._num_classes, self._norm
+        )
+
+        def body(i, points, best, best_distance):
+            points = _towards_boundary(points, images, *hyperplane(points), self._norm)
+            fooled = ~logit_losses.is_correct(self._logits_fn(points), labels)
+            distance = tf.reshape(norms.lengths(points - images, self._norm), [-1])
+            improved = fooled & (distance < best_distance)
+            best = rows.choose(improved, points, best)
+            best_distance = tf.where(improved, distance, best_distance)
+            points = rows.choose(fooled, images + _KEPT * (points - images), points)
+            return i + 1, points, best, best_distance
+
+        _, points, best, best_distance = tf.while_loop(
+            lambda i, *_: i < last_step,
+            body,
+            (tf.convert_to_tensor(first_step), *state[3:]),
+            parallel_iterations=1,
+        )
+        return state._replace(points=points, best_images=best, best_distance=best_distance)
 
 
 def _towards_boundary(points, images, difference, normals, norm):
@@ -210,7 +259,7 @@ def _make_hyperplane(logits_fn, labels, targets, num_classes, norm):
             )
             away = tf.abs(other) / (dual + _TINY)
             closer = away < distance
-            normals = tf.where(tf.reshape(closer, [-1, 1, 1, 1]), gradient, normals)
+            normals = rows.choose(closer, gradient, normals)
             return (
                 offset + 1,
                 tf.where(closer, away, distance),

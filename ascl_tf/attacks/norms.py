@@ -34,13 +34,23 @@ def steepest(gradient, norm):
 
 def project(points, images, *, epsilon, norm):
     """Moves `points` into the ball around `images`, and then into [0, 1]."""
+    return make_projection(images, epsilon=epsilon, norm=norm)(points)
+
+
+def make_projection(images, *, epsilon, norm):
+    """Returns the function points -> `project` of them, for many points around one batch."""
     if norm == "linf":
-        points = tf.clip_by_value(points, images - epsilon, images + epsilon)
-    else:
+        lower = tf.maximum(images - epsilon, 0.0)
+        upper = tf.minimum(images + epsilon, 1.0)
+        return lambda points: tf.clip_by_value(points, lower, upper)
+
+    def onto_l2_ball(points):
         perturbations = points - images
         length = lengths(perturbations, norm)
         points = images + perturbations / (length + _TINY) * tf.minimum(length, epsilon)
-    return tf.clip_by_value(points, 0.0, 1.0)
+        return tf.clip_by_value(points, 0.0, 1.0)
+
+    return onto_l2_ball
 
 
 def random_start(images, *, epsilon, norm, seeds):

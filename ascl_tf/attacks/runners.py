@@ -1,18 +1,24 @@
 """The attacks of an ensemble as compiled functions on batches of any size.
 
-Each is traced once: the number of images in a batch is left open.
+Each is traced once: the number of images in a batch is left open. An attack runs in
+pieces, and images that are fooled are left out after each.
 """
+
+import dataclasses
 
 import numpy as np
 import tensorflow as tf
 
-from ascl_tf.attacks.apgd import apgd_run
+from ascl_tf.attacks import norms
+from ascl_tf.attacks.apgd import ApgdSearch
 from ascl_tf.attacks.batching import pad
-from ascl_tf.attacks.fab import fab_run, fab_start
+from ascl_tf.attacks.fab import FabSearch, fab_start
+from ascl_tf.attacks.parallel import PartwiseFunction
 from ascl_tf.attacks.square import SquareSearch
 
-# Square: after so many queries, at least, finished images are left out.
-_SHORTEST_PIECE = 20
+# Early steps fool many images, later ones few: a piece is a quarter of the steps before
+# it, and at least so many.
+_SHORTEST_PIECE = {"apgd": 5, "fab": 5, "square": 20}
 
 
 def make_runner(attack, logits_fn, image_shape, *, num_classes, epsilon, norm):
@@ -27,86 +33,119 @@ def make_runner(attack, logits_fn, image_shape, *, num_classes, epsilon, norm):
 
     The function's arguments: images [B, H, W, C] float32, labels int32 [B], targets
     int32 [B] (used by targeted attacks), number int32 scalar (which restart), seeds
-    int32 [B, 2]. Its candidates lie in ball and box; what they are classified as is for
-    the caller to see.
+    int32 [B, 2]. Its candidates are what fooled the classifier, in ball and box, and the
+    images where nothing did; what they are classified as is for the caller to see.
     """
     if attack.kind == "square":
-        return _SquareRunner(attack, logits_fn, image_shape, epsilon=epsilon, norm=norm)
-    is_targeted = attack.num_targets > 0
-
-    def run_apgd(images, labels, targets, number, seeds):
-        return apgd_run(
-            logits_fn,
-            images,
-            labels,
-            targets=targets if is_targeted else None,
-            epsilon=epsilon,
-            loss=attack.loss,
-            norm=norm,
-            num_steps=attack.num_steps,
-            eot_iter=attack.eot_iter,
-            seeds=seeds,
-        ).adversarial_images
-
-    def run_fab(images, labels, targets, number, seeds):
-        return fab_run(
-            logits_fn,
-            images,
-            labels,
-            targets=targets if is_targeted else None,
-            num_classes=num_classes,
-            epsilon=epsilon,
-            norm=norm,
-            num_steps=attack.num_steps,
-            start=fab_start(
-                images, number, epsilon, norm, seeds if attack.num_restarts > 1 else None
-            ),
-        )
-
-    run = run_apgd if attack.kind == "apgd" else run_fab
-    return tf.function(run, input_signature=_signature(image_shape), autograph=False)
+        search = _square(attack, logits_fn, image_shape, epsilon, norm)
+    elif attack.kind == "fab":
+        search = _fab(attack, logits_fn, num_classes, epsilon, norm)
+    else:
+        search = _apgd(attack, logits_fn, epsilon, norm)
+    return _Runner(search, image_shape, _SHORTEST_PIECE[attack.kind])
 
 
-class _SquareRunner:
-    """Square in pieces of queries, with the finished images left out after each."""
+@dataclasses.dataclass(frozen=True)
+class _Search:
+    """What the runner needs of an attack.
 
-    def __init__(self, attack, logits_fn, image_shape, *, epsilon, norm):
-        search = SquareSearch(
-            logits_fn,
-            [None, *image_shape],
-            epsilon=epsilon,
-            norm=norm,
-            num_queries=attack.num_queries,
-        )
-        self._num_queries = attack.num_queries
-        images, labels, _, number, seeds = _signature(image_shape)
-        self._start = tf.function(
-            search.start, input_signature=[images, labels, seeds], autograph=False
-        )
-        self._advance = tf.function(
-            search.advance, input_signature=[search.state_spec(), number, number], autograph=False
-        )
+    Attributes:
+        start: (images, labels, targets, number, seeds) -> state.
+        advance: (state, first step, last step) -> state.
+        outcome: state -> (points, whether the image resists so far).
+        num_steps: Python int.
+    """
+
+    start: object
+    advance: object
+    outcome: object
+    num_steps: int
+
+
+def _apgd(attack, logits_fn, epsilon, norm):
+    search = ApgdSearch(
+        logits_fn,
+        epsilon=epsilon,
+        loss=attack.loss,
+        norm=norm,
+        num_steps=attack.num_steps,
+        eot_iter=attack.eot_iter,
+    )
+
+    def start(images, labels, targets, number, seeds):
+        points = norms.random_start(images, epsilon=epsilon, norm=norm, seeds=seeds)
+        return search.start(images, labels, targets, points)
+
+    def outcome(state):
+        return state.control.adversarial_images, state.control.is_robust
+
+    return _Search(start, search.advance, outcome, attack.num_steps)
+
+
+def _fab(attack, logits_fn, num_classes, epsilon, norm):
+    search = FabSearch(
+        logits_fn, num_classes=num_classes, norm=norm, is_targeted=attack.num_targets > 0
+    )
+
+    def start(images, labels, targets, number, seeds):
+        seeds = seeds if attack.num_restarts > 1 else None
+        points = fab_start(images, number, epsilon, norm, seeds)
+        return search.start(images, labels, targets, points)
+
+    def outcome(state):
+        return state.best_images, state.best_distance > epsilon
+
+    return _Search(start, search.advance, outcome, attack.num_steps)
+
+
+def _square(attack, logits_fn, image_shape, epsilon, norm):
+    search = SquareSearch(
+        logits_fn,
+        [None, *image_shape],
+        epsilon=epsilon,
+        norm=norm,
+        num_queries=attack.num_queries,
+    )
+
+    def start(images, labels, targets, number, seeds):
+        return search.start(images, labels, seeds)
+
+    def outcome(state):
+        return state.best_images, state.best_margin > 0
+
+    return _Search(start, search.advance, outcome, attack.num_queries)
+
+
+class _Runner:
+    def __init__(self, search, image_shape, shortest_piece):
+        self._num_steps, self._shortest_piece = search.num_steps, shortest_piece
+        self._outcome = search.outcome
+        self._start = PartwiseFunction(search.start, _signature(image_shape))
+        self._untraced_advance, self._advance = search.advance, None
 
     def __call__(self, images, labels, targets, number, seeds):
-        batch_size = len(labels)
-        state = self._start(images, labels, seeds)
-        found = state.best_images.numpy()
-        rows, query = np.arange(batch_size), 0
-        while query < self._num_queries:
-            left = np.flatnonzero(state.best_margin.numpy() > 0)
-            if not len(left):
-                break
-            left = pad(left, batch_size)
-            state, rows = (
-                tf.nest.map_structure(lambda t, i=left: tf.gather(t, i), state),
-                rows[left],
-            )
-            # Early queries finish many images, later ones few.
-            last = min(query + max(_SHORTEST_PIECE, query // 4), self._num_queries)
-            state = self._advance(state, tf.constant(query), tf.constant(last))
-            found[rows] = state.best_images.numpy()
-            query = last
-        return tf.constant(found)
+        state = self._start(images, labels, targets, number, seeds)
+        found, rows = images.numpy().copy(), np.arange(len(labels))
+        step = 0
+        while True:
+            points, resists = (tensor.numpy() for tensor in self._outcome(state))
+            found[rows[~resists]] = points[~resists]
+            if step == self._num_steps or not resists.any():
+                return tf.constant(found)
+            if not resists.all():
+                left = pad(np.flatnonzero(resists), len(labels))
+                state = tf.nest.map_structure(lambda t, left=left: tf.gather(t, left), state)
+                rows = rows[left]
+            last = min(step + max(self._shortest_piece, step // 4), self._num_steps)
+            state = self._make_advance()(state, tf.constant(step), tf.constant(last))
+            step = last
+
+    def _make_advance(self):
+        if self._advance is None:
+            step = tf.TensorSpec([], tf.int32)
+            signature = (self._start.output_specs(), step, step)
+            self._advance = PartwiseFunction(self._untraced_advance, signature)
+        return self._advance
 
 
 def _signature(image_shape):

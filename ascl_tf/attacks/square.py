@@ -11,7 +11,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from ascl_tf import randomness
-from ascl_tf.attacks import logit_losses, norms
+from ascl_tf.attacks import logit_losses, norms, rows
 from ascl_tf.attacks.arguments import as_batch, check_choice, check_positive
 from ascl_tf.attacks.rounds import fooling_images, round_seeds
 from ascl_tf.attacks.square_proposals import make_proposals
@@ -88,21 +88,9 @@ class SquareSearch:
 
     def __init__(self, logits_fn, image_shape, *, epsilon, norm, num_queries):
         self._logits_fn = logits_fn
-        self._image_shape = image_shape[1:]
         self._num_queries = num_queries
         self._proposals = make_proposals(
             image_shape, epsilon=epsilon, norm=norm, num_queries=num_queries
-        )
-
-    def state_spec(self):
-        """Returns the `tf.TensorSpec`s of a state with any number of images."""
-        images = tf.TensorSpec([None, *self._image_shape], tf.float32)
-        return SquareState(
-            images=images,
-            labels=tf.TensorSpec([None], tf.int32),
-            best_images=images,
-            best_margin=tf.TensorSpec([None], tf.float32),
-            draws=tf.TensorSpec([None, self._num_queries, self._proposals.num_draws], tf.float32),
         )
 
     def start(self, images, labels, seeds):
@@ -122,12 +110,14 @@ class SquareSearch:
         Both are ints or int32 scalars. Ends early where every image is done.
         """
 
+        propose = self._proposals.make_propose(state.images)
+
         def body(query, best_images, best_margin):
             draws = tf.gather(state.draws, query, axis=1)
-            points = self._proposals.propose(state.images, best_images, query, draws)
+            points = propose(best_images, query, draws)
             margin = logit_losses.margin(self._logits_fn(points), state.labels)
             improved = (margin < best_margin) & (best_margin > 0)
-            best_images = tf.where(tf.reshape(improved, [-1, 1, 1, 1]), points, best_images)
+            best_images = rows.choose(improved, points, best_images)
             return query + 1, best_images, tf.where(improved, margin, best_margin)
 
         _, best_images, best_margin = tf.while_loop(

@@ -4,6 +4,7 @@ Andriushchenko et al. 2020, arXiv:1912.00049, section 4. A proposal is made from
 numbers drawn before, one row of uniform numbers for each image and query.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -64,13 +65,23 @@ class _LinfProposals:
         stripes = tf.reshape(_signs(draws), [-1, 1, self._width, self._channels])
         return tf.clip_by_value(images + self._epsilon * stripes, 0.0, 1.0)
 
-    def propose(self, images, best_images, query, draws):
-        """Returns the next points from draws [B, num_draws]; `query`: int32 scalar."""
-        size = tf.gather(self._sizes, query)
-        window = _window(draws[:, 0], draws[:, 1], size, self._height, self._width)
-        signs = tf.reshape(_signs(draws[:, 2:]), [-1, 1, 1, self._channels])
-        points = best_images + 2.0 * self._epsilon * signs * window
-        return norms.project(points, images, epsilon=self._epsilon, norm="linf")
+    def make_propose(self, images):
+        """Returns (best images, query, draws) -> the next points.
+
+        Query is an int32 scalar, draws are [B, num_draws].
+        """
+        project = norms.make_projection(images, epsilon=self._epsilon, norm="linf")
+
+        def propose(best_images, query, draws):
+            size = tf.gather(self._sizes, query)
+            rows, columns = _window(draws[:, 0], draws[:, 1], size, self._height, self._width)
+            colours = 2.0 * self._epsilon * _signs(draws[:, 2:])
+            # Columns with their colours are small; only one product is as large as the images.
+            line = columns[:, :, None] * colours[:, None, :]
+            line = tf.reshape(line, [-1, 1, self._width * self._channels])
+            return project(best_images + tf.reshape(rows[:, :, None] * line, tf.shape(images)))
+
+        return propose
 
 
 class _L2Proposals:
@@ -107,11 +118,14 @@ class _L2Proposals:
         grid = tf.pad(grid, [[0, 0], [above, down - above], [left, right - left], [0, 0]])
         return self._onto_sphere(images, grid)
 
-    def propose(self, images, best_images, query, draws):
+    def make_propose(self, images):
+        return functools.partial(self._propose, images)
+
+    def _propose(self, images, best_images, query, draws):
         size = tf.gather(self._sizes, query)
         perturbation = best_images - images
-        to_fill = _window(draws[:, 0], draws[:, 1], size, self._height, self._width)
-        to_empty = _window(draws[:, 2], draws[:, 3], size, self._height, self._width)
+        to_fill = self._mask(draws[:, 0], draws[:, 1], size)
+        to_empty = self._mask(draws[:, 2], draws[:, 3], size)
         both = tf.maximum(to_fill, to_empty)
         inside = perturbation * to_fill
         pattern = self._shifted_bump(query, size, draws[:, 0], draws[:, 1], draws[:, 4])
@@ -124,6 +138,11 @@ class _L2Proposals:
 
     def _onto_sphere(self, images, perturbation):
         return tf.clip_by_value(images + self._epsilon * norms.unit(perturbation, "l2"), 0.0, 1.0)
+
+    def _mask(self, row_draws, column_draws, size):
+        """Returns [B, H, W, 1], 1 inside each image's window."""
+        rows, columns = _window(row_draws, column_draws, size, self._height, self._width)
+        return (rows[:, :, None] * columns[:, None, :])[..., None]
 
     def _in_corner(self, pattern):
         size = len(pattern)
@@ -164,10 +183,9 @@ def _half_bump(height, width):
 
 
 def _window(row_draws, column_draws, size, height, width):
-    """Returns float32 [B, H, W, 1], 1 inside each image's window."""
-    inside_rows = _interval(_place(row_draws, height, size), size, height)
-    inside_columns = _interval(_place(column_draws, width, size), size, width)
-    return (inside_rows[:, :, None] * inside_columns[:, None, :])[..., None]
+    """Returns float32 [B, H] and [B, W], 1 in each window's rows and in its columns."""
+    rows = _interval(_place(row_draws, height, size), size, height)
+    return rows, _interval(_place(column_draws, width, size), size, width)
 
 
 def _place(draws, length, size):

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from ascl_tf.attacks import rows
+
 # The paper's constants: the step is halved where at most this share of the steps raised
 # the loss; the first step in radii.
 _RISING_SHARE = 0.75
@@ -48,13 +50,17 @@ def windows(num_steps):
     return tf.constant(windows)
 
 
-class ApgdState(NamedTuple):
-    """The variables of APGD's loop. Images [B, H, W, C], numbers [B] and [B, 1, 1, 1] (step)."""
+class ControlState(NamedTuple):
+    """The variables of APGD's loop. Images [B, H, W, C], numbers [B] and [B, 1, 1, 1] (step).
+
+    An image is robust until an iterate, or the start, is misclassified.
+    """
 
     images: tf.Tensor
     previous_images: tf.Tensor
     gradient: tf.Tensor
     step_size: tf.Tensor
+    is_robust: tf.Tensor
     adversarial_images: tf.Tensor
     best_images: tf.Tensor
     best_gradient: tf.Tensor
@@ -65,14 +71,15 @@ class ApgdState(NamedTuple):
     was_reduced: tf.Tensor
 
 
-def first_state(start, loss, gradient, epsilon):
-    """Returns the state at the start: [B, H, W, C], [B], [B, H, W, C], radius."""
+def first_state(start, correct, loss, gradient, epsilon):
+    """Returns the state at the start: [B, H, W, C], [B], [B], [B, H, W, C], radius."""
     zeros = tf.zeros_like(loss)
-    return ApgdState(
+    return ControlState(
         images=start,
         previous_images=start,
         gradient=gradient,
         step_size=_per_image(zeros + _FIRST_STEP * epsilon),
+        is_robust=correct,
         adversarial_images=start,
         best_images=start,
         best_gradient=gradient,
@@ -94,9 +101,10 @@ def advance(state, points, correct, loss, gradient):
         images=points,
         previous_images=state.images,
         gradient=gradient,
-        adversarial_images=tf.where(_per_image(correct), state.adversarial_images, points),
-        best_images=tf.where(_per_image(improved), points, state.best_images),
-        best_gradient=tf.where(_per_image(improved), gradient, state.best_gradient),
+        is_robust=state.is_robust & correct,
+        adversarial_images=rows.choose(correct, state.adversarial_images, points),
+        best_images=rows.choose(improved, points, state.best_images),
+        best_gradient=rows.choose(improved, gradient, state.best_gradient),
         best_loss=tf.where(improved, loss, state.best_loss),
         last_loss=loss,
         num_rises=state.num_rises + tf.cast(loss > state.last_loss, tf.float32),
@@ -109,12 +117,11 @@ def halve(state, window):
     few_rises = state.num_rises <= _RISING_SHARE * tf.cast(window, tf.float32)
     stuck = ~state.was_reduced & (state.best_loss_at_checkpoint >= state.best_loss)
     reduced = is_checkpoint & (few_rises | stuck)
-    back = _per_image(reduced)
     # The previous images stay: the next momentum leads from there to the best images.
     return state._replace(
-        images=tf.where(back, state.best_images, state.images),
-        gradient=tf.where(back, state.best_gradient, state.gradient),
-        step_size=tf.where(back, 0.5 * state.step_size, state.step_size),
+        images=rows.choose(reduced, state.best_images, state.images),
+        gradient=rows.choose(reduced, state.best_gradient, state.gradient),
+        step_size=rows.choose(reduced, 0.5 * state.step_size, state.step_size),
         was_reduced=tf.where(is_checkpoint, reduced, state.was_reduced),
         best_loss_at_checkpoint=tf.where(
             is_checkpoint, state.best_loss, state.best_loss_at_checkpoint

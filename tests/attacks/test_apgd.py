@@ -77,7 +77,7 @@ def test_steps_are_halved_as_on_recorded_losses(num_steps, rising):
     losses[:8, num_steps // 2 :] = losses[:8, num_steps // 2][:, None]
     losses = losses.astype(np.float32)
     pixel = tf.zeros([32, 1, 1, 1])
-    state = first_state(pixel, tf.constant(losses[:, 0]), pixel, EPSILON)
+    state = first_state(pixel, tf.ones([32], tf.bool), tf.constant(losses[:, 0]), pixel, EPSILON)
     sizes = []
     for i, window in enumerate(windows(num_steps)):
         correct = tf.ones([32], tf.bool)
@@ -91,8 +91,8 @@ def test_steps_are_halved_as_on_recorded_losses(num_steps, rising):
 
 def test_halving_goes_back_to_the_best_point_and_keeps_the_previous_one():
     first = tf.reshape(tf.constant([1.0, 2.0]), [2, 1, 1, 1])
-    state = first_state(first, tf.constant([5.0, 0.0]), first, EPSILON)
     correct = tf.constant([True, True])
+    state = first_state(first, correct, tf.constant([5.0, 0.0]), first, EPSILON)
     state = advance(state, first + 10, correct, tf.constant([4.0, 4.0]), -first)
     state = advance(state, first + 20, correct, tf.constant([3.0, 6.0]), -2 * first)
     state = halve(state, tf.constant(2))

@@ -358,9 +358,11 @@ def test_batches_cover_every_row_once_in_few_sizes(num_rows, batch_size):
         assert np.all(batch[real:] == batch[0]) and len(batch) <= batch_size
 
 
-def test_a_shrinking_set_has_at_most_32_sizes():
-    sizes = {len(batch) for n in range(1, 251) for batch, _ in batches(np.arange(n), 250)}
-    assert len(sizes) <= 32 and max(sizes) == 250
+def test_a_shrinking_set_has_few_sizes_and_little_padding():
+    sizes = [[len(batch) for batch, _ in batches(np.arange(n), 1000)] for n in range(1, 1001)]
+    padded = np.concatenate(sizes)
+    assert len(set(padded)) <= 32 + 5 * 16 and padded.max() == 1000
+    assert np.max(padded / np.arange(1, 1001)) <= 1 + 1 / 16
 
 
 # Errors.

@@ -53,7 +53,7 @@ def test_proposal_is_one_square_of_one_colour():
     images = tf.fill([64, 32, 32, 3], 0.5)
     proposals = make_proposals(images.shape, epsilon=EPSILON, norm="linf", num_queries=60)
     draws = tf.random.stateless_uniform([64, proposals.num_draws], [0, 1])
-    change = (proposals.propose(images, images, tf.constant(30), draws) - images).numpy()
+    change = (proposals.make_propose(images)(images, tf.constant(30), draws) - images).numpy()
     places = set()
     for one in change:
         rows, columns = (
@@ -75,7 +75,7 @@ def test_window_overwrites_what_was_there():
     images = tf.fill([1, 8, 8, 3], 0.5)
     proposals = make_proposals(images.shape, epsilon=EPSILON, norm="linf", num_queries=20)
     draws = tf.constant([[0.0, 0.0, 0.9, 0.1, 0.9]])
-    got = proposals.propose(images, images - EPSILON, tf.constant(15), draws) - images
+    got = proposals.make_propose(images)(images - EPSILON, tf.constant(15), draws) - images
     # Plus twice the radius: from the one side of the ball to the other, never beyond it.
     want = np.full((1, 8, 8, 3), -EPSILON)
     want[:, :5, :5] = [EPSILON, -EPSILON, EPSILON]
@@ -114,7 +114,7 @@ def test_l2_proposals_have_the_length_of_the_radius(query):
         images, tf.random.stateless_uniform([5, proposals.num_start_draws], [0, 1])
     )
     draws = tf.random.stateless_uniform([5, proposals.num_draws], [2, 3])
-    points = proposals.propose(images, start, tf.constant(query), draws)
+    points = proposals.make_propose(images)(start, tf.constant(query), draws)
     for got in (start, points):
         length = np.sqrt(np.sum(np.square(got - images), axis=(1, 2, 3)))
         np.testing.assert_allclose(length, [0.5] * 5, rtol=1e-4)
@@ -127,7 +127,7 @@ def test_l2_proposal_changes_two_windows_and_the_common_scale():
         images, tf.random.stateless_uniform([3, proposals.num_start_draws], [0, 1])
     )
     draws = tf.random.stateless_uniform([3, proposals.num_draws], [2, 3])
-    points = proposals.propose(images, start, tf.constant(400), draws)
+    points = proposals.make_propose(images)(start, tf.constant(400), draws)
     before, after = (start - images).numpy(), (points - images).numpy()
     for old, new, draw in zip(before, after, draws.numpy(), strict=True):
         (row, column), (row2, column2) = (draw[:2] * 21).astype(int), (draw[2:4] * 21).astype(int)
