@@ -247,8 +247,7 @@ class AutoAttack:
             self._predict if needs_gradient else None,
             data.images[rows],
             data.labels[rows],
-            epsilon=self._epsilon,
-            norm=self._norm,
+            loss="dlr",
             expects_random=self._version == "rand",
         )
 

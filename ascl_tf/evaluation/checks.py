@@ -1,33 +1,16 @@
 """Checks that tell a robust model from a broken measurement.
 
-Some look at the model before it is attacked, some at the records afterwards.
-Each has a name and explains itself; none stops the evaluation.
-For the ideas behind them: Athalye et al. 2018, arXiv:1802.00420; Croce and Hein
-2020, arXiv:2003.01690; Carlini et al. 2019, arXiv:1902.06705.
+Those of `ascl_tf.attacks.model_checks` look at the model before it is attacked, those
+here at the records afterwards. Each has a name and explains itself; none stops the
+evaluation. For the ideas behind them: Athalye et al. 2018, arXiv:1802.00420; Croce and
+Hein 2020, arXiv:2003.01690; Carlini et al. 2019, arXiv:1902.06705.
 """
 
-from typing import NamedTuple
+from ascl_tf.attacks import model_checks
+from ascl_tf.attacks.model_checks import MODEL_CHECKS
 
-import numpy as np
-import tensorflow as tf
-
-# Two calls on the same images, or in other company, may differ by rounding only.
-OUTPUT_TOLERANCE = 1e-3
-# Softmax rows sum to 1 up to this, in any float type.
-PROBABILITY_TOLERANCE = 1e-2
-# A model may saturate on a few images; beyond this share the attack is blind.
-MAX_ZERO_GRADIENT_SHARE = 0.05
 # Random starts move robust accuracy; less than this many points proves nothing.
 ACCURACY_TOLERANCE = 1.0
-
-
-class Sample(NamedTuple):
-    """What the checks of a model see: some test images and one answer for them."""
-
-    logits_fn: object
-    images: tf.Tensor
-    labels: tf.Tensor
-    logits: np.ndarray
 
 
 def check_model(logits_fn, images, labels):
@@ -41,10 +24,8 @@ def check_model(logits_fn, images, labels):
     Returns:
         List of dictionaries with `name` and `message`; empty if all is well.
     """
-    images = tf.convert_to_tensor(images, tf.float32)
-    labels = tf.convert_to_tensor(labels, tf.int32)
-    sample = Sample(logits_fn, images, labels, np.asarray(logits_fn(images)))
-    return _findings((name, check(sample)) for name, check in MODEL_CHECKS.items())
+    found = model_checks.check_model(logits_fn, logits_fn, images, labels, loss="ce")
+    return _findings(found.items())
 
 
 def check_records(records):
@@ -82,64 +63,6 @@ def attach(measured, model_warnings):
 
 def _findings(named_messages):
     return [{"name": name, "message": message} for name, message in named_messages if message]
-
-
-def _random_output(sample):
-    again = np.asarray(sample.logits_fn(sample.images))
-    difference = _relative_difference(sample.logits, again)
-    if difference > OUTPUT_TOLERANCE:
-        return (
-            f"two calls on the same images differ by {difference:.2g} of the largest logit: "
-            "the model is random (dropout, noise), so one attack underestimates; "
-            "use expectation over transformation or switch the randomness off"
-        )
-
-
-def _batch_dependent_output(sample):
-    half = len(sample.logits) // 2
-    company = tf.concat([sample.images[:half], 1.0 - sample.images[half:]], axis=0)
-    difference = _relative_difference(
-        sample.logits[:half], np.asarray(sample.logits_fn(company))[:half]
-    )
-    if difference > OUTPUT_TOLERANCE:
-        return (
-            f"the logits of an image change by {difference:.2g} of the largest logit when other "
-            "images of its batch change: the model is in training mode; export it in inference mode"
-        )
-
-
-def _probabilities(sample):
-    sums = sample.logits.sum(axis=1)
-    in_range = sample.logits.min() >= 0 and sample.logits.max() <= 1
-    if in_range and np.all(np.abs(sums - 1) < PROBABILITY_TOLERANCE):
-        return (
-            "every row of the output is in [0, 1] and sums to 1: these look like probabilities, "
-            "not logits; a second softmax flattens the gradients that the attack follows"
-        )
-
-
-def _zero_gradients(sample):
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(sample.images)
-        cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(
-            labels=sample.labels, logits=sample.logits_fn(sample.images)
-        )
-    gradient = tape.gradient(cross_entropy, sample.images)
-    if gradient is None:
-        gradient = tf.zeros_like(sample.images)
-    is_zero = np.all(np.asarray(gradient) == 0, axis=(1, 2, 3))
-    if is_zero.mean() > MAX_ZERO_GRADIENT_SHARE:
-        return (
-            f"the gradient of the cross-entropy is zero for {100 * is_zero.mean():.0f} % of "
-            f"{len(is_zero)} images (at most {100 * MAX_ZERO_GRADIENT_SHARE:.0f} % expected): "
-            "gradient attacks are blind there; use a gradient-free attack as well"
-        )
-
-
-def _relative_difference(first, second):
-    if not first.size:
-        return 0.0
-    return float(np.max(np.abs(first - second)) / max(np.max(np.abs(first)), 1e-12))
 
 
 def _robust_above_standard(record, _):
@@ -191,12 +114,6 @@ def _radius(record):
     return float(numerator) / float(denominator or 1)
 
 
-MODEL_CHECKS = {
-    "random_output": _random_output,
-    "batch_dependent_output": _batch_dependent_output,
-    "probabilities": _probabilities,
-    "zero_gradients": _zero_gradients,
-}
 RECORD_CHECKS = {
     "robust_above_standard": _robust_above_standard,
     "fewer_steps_stronger": _fewer_steps_stronger,

@@ -10,7 +10,7 @@ import tensorflow as tf
 from ascl_tf.attacks import AutoAttack
 from ascl_tf.attacks.autoattack_versions import VERSIONS, plan
 from ascl_tf.attacks.batching import batches
-from ascl_tf.attacks.model_checks import AutoAttackWarning, square_stronger
+from ascl_tf.attacks.model_checks import AutoAttackWarning, check_model, square_stronger
 from tests.attacks.classifiers import (
     NUM_CLASSES,
     SIZE,
@@ -286,7 +286,7 @@ def test_random_output_is_reported():
     network = smooth_network()
     found = _warnings_of(lambda x: network(x) + 0.1 * tf.random.normal([NUM_CLASSES]))
     assert list(found) == ["random_output"]
-    assert "use the version `rand`" in found["random_output"]
+    assert "with the version `rand`" in found["random_output"]
 
 
 def test_random_output_is_expected_by_the_version_for_it():
@@ -319,6 +319,19 @@ def test_zero_gradients_are_reported():
     network = smooth_network()
     found = _warnings_of(lambda x: network(tf.round(4 * x) / 4 + 0.0 * x))
     assert found["zero_gradients"].startswith("the gradient of the DLR loss is zero for 12 of 12")
+
+
+def test_zero_gradients_of_few_images_are_not():
+    network = smooth_network()
+
+    def one_dead(images):
+        is_first = tf.reshape(tf.range(tf.shape(images)[0]) == 0, [-1, 1])
+        return tf.where(is_first, tf.stop_gradient(network(images)), network(images))
+
+    images, labels = images_and_labels(network, num_images=40)
+    assert check_model(one_dead, one_dead, images, labels, loss="dlr") == {}
+    found = check_model(one_dead, one_dead, images[:12], labels[:12], loss="dlr")
+    assert "is zero for 1 of 12 images" in found["zero_gradients"]
 
 
 def test_square_beating_the_others_is_reported():
