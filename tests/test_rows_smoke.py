@@ -1,0 +1,99 @@
+"""One row of every method, from its flagfiles' own commands, shrunk by --smoke.
+
+All in one process. The commands are the ones in the headers; they run in a folder that has
+nothing but a link to flags/, so that paths such as runs/table1/ascl lie there. The network has
+one block in place of eight: rows differ in what is done with it, and tracing takes the time.
+test_end_to_end.py runs the whole one.
+"""
+
+import json
+import math
+import pathlib
+import re
+import shlex
+
+import pytest
+
+from ascl_tf import config as cfg
+from ascl_tf import evaluate, train
+from ascl_tf.evaluation.records import read_records
+from ascl_tf.models import resnet
+from ascl_tf.training.workdir import recorded_config
+from tests.flagfiles import ROOT, config_of, files_in, text_of
+
+# In this order: some start from what another has left.
+METHOD_ROWS = (
+    "table1/at",
+    "table1/trades",
+    "table1/scl",
+    "table1/simclr",
+    "table1/rocl",
+    "table1/rocl_rle",
+    "table1/selfie",
+    "table1/selfie_dpe",
+    "table1/acl",
+    "table1/advcl",
+    "table1/ascl",
+    "figure1/rotation_at",
+    "figure2/standard",
+    "beyond/mart",
+    "beyond/dynacl",
+    "beyond/dynacl_pp",
+)
+PROTOCOL = "--protocol=standard,fgsm"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("rows")
+    (path / "flags").symlink_to(ROOT / "flags")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(resnet.BLOCKS_PER_STAGE, 18, (0, 0, 0, 1))
+        yield path
+
+
+def _commands(path):
+    """Returns (program, arguments) of each command in a flagfile's header."""
+    found = re.findall(r"^# Run:  python -m ascl_tf\.(\w+) (.*)$", text_of(path), re.MULTILINE)
+    return [(program, shlex.split(arguments)) for program, arguments in found]
+
+
+def _run(path):
+    for program, arguments in _commands(path):
+        if program == "train":
+            train.main(["train", *arguments, "--smoke", "--num_replicas=1", PROTOCOL])
+        else:
+            small = ["--dataset=bundled", "--image_size=16", "--num_images=20"]
+            evaluate.main(["evaluate", *arguments, *small, PROTOCOL])
+
+
+def _check_training_record(file):
+    record = json.loads(file.read_text())
+    (epoch,) = record["epochs"]
+    losses = {name: value for name, value in epoch.items() if name.endswith("loss")}
+    assert losses and all(map(math.isfinite, losses.values())), losses
+    assert epoch["step"] == 2
+
+
+@pytest.mark.parametrize("row", METHOD_ROWS)
+def test_row_runs_from_its_flagfiles(row, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    for stage in (cfg.PRETRAIN, cfg.FINETUNE, cfg.EVALUATE):
+        # One fine-tuning of a row that has several: they differ in settings only.
+        for path in files_in(f"flags/{row}", stage)[:1]:
+            _run(path)
+    (pretrain,) = files_in(f"flags/{row}", cfg.PRETRAIN)
+    workdir = pathlib.Path(config_of(pretrain).workdir)
+    _check_training_record(workdir / "results" / "pretrain.json")
+    results = pathlib.Path("runs", row, "results")
+    for file in results.glob("finetune_*.json"):
+        _check_training_record(file)
+    (evaluated,) = results.glob("evaluate_*.json")
+    for record in read_records(evaluated):
+        assert record["num_images"] == 20
+        assert 0 <= record["robust_accuracy"] <= record["standard_accuracy"] <= 100
+
+
+def test_one_row_of_every_method_runs(folder):
+    trained = {recorded_config(path).method for path in (folder / "runs").glob("*/*")}
+    assert trained == set(cfg.METHODS)
