@@ -1,0 +1,102 @@
+"""What the benchmarks share: interleaved timing, the table, the record."""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import time
+
+import tensorflow as tf
+from rich.console import Console
+from rich.table import Table
+
+from ascl_tf.evaluation.records import environment_versions
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def make_parser(docstring, *, repeats):
+    """Returns a parser with the arguments of every benchmark, described by a docstring."""
+    parser = argparse.ArgumentParser(description=docstring.splitlines()[0])
+    parser.add_argument(
+        "--repeats", type=int, default=repeats, help="timed rounds of each candidate"
+    )
+    parser.add_argument("--output", type=pathlib.Path, default=ROOT / "results")
+    return parser
+
+
+def timed(function):
+    """Returns (seconds, result) of one call, waiting for every tensor of the result."""
+    began = time.perf_counter()
+    result = function()
+    tf.nest.map_structure(lambda tensor: tensor.numpy() if tf.is_tensor(tensor) else None, result)
+    return time.perf_counter() - began, result
+
+
+def interleaved(candidates, repeats):
+    """Returns the seconds of each round by name: all in turn, after one untimed round."""
+    seconds = {name: [] for name in candidates}
+    for is_timed in [False] + [True] * repeats:
+        for name, function in candidates.items():
+            spent, _ = timed(function)
+            if is_timed:
+                seconds[name].append(spent)
+    return seconds
+
+
+def medians(seconds):
+    """Returns the median round by name."""
+    return {name: statistics.median(rounds) for name, rounds in seconds.items()}
+
+
+def show(title, headings, rows):
+    """Prints a table; rows are lists of text."""
+    table = Table(title=title)
+    for heading in headings:
+        table.add_column(heading)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def write_record(output, name, **content):
+    """Writes results of benchmark `name` with what they were measured on; returns the path."""
+    record = {
+        "benchmark": name,
+        "num_cpus": os.cpu_count(),
+        "versions": environment_versions() | content.pop("versions", {}),
+        **content,
+    }
+    path = pathlib.Path(output) / f"benchmark_{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    print(f"record: {path}")
+    return path
+
+
+def report_ratios(arguments, name, seconds, ratios):
+    """Shows and records ratios of medians: name -> (numerator, denominator, at most)."""
+    middle = medians(seconds)
+    rows = [
+        {"ratio": ratio, "value": middle[above] / middle[below], "to_reach": limit}
+        for ratio, (above, below, limit) in ratios.items()
+    ]
+    cells = [[row["ratio"], f"{row['value']:.3f}", f"<= {row['to_reach']}"] for row in rows]
+    cells += [[candidate, f"{median:.3f} s", ""] for candidate, median in middle.items()]
+    title = f"{name}: width {arguments.width}, batch {arguments.batch_size}"
+    show(f"{title}, medians of {arguments.repeats}", ("what", "median", "to reach"), cells)
+    return write_record(
+        arguments.output,
+        name,
+        width=arguments.width,
+        batch_size=arguments.batch_size,
+        ratios=rows,
+        seconds=seconds,
+    )
+
+
+def add_model_arguments(parser):
+    """Adds the size of the network and of its batch."""
+    parser.add_argument("--width", type=int, default=16, help="width of the ResNet-18")
+    parser.add_argument("--batch_size", type=int, default=128, help="images per call")
