@@ -22,8 +22,9 @@ from ascl_tf.losses.contrastive import (
     nt_xent_loss,
 )
 from ascl_tf.methods import ascl_attacks
-from ascl_tf.methods.base import Method, Outputs, Purpose, Term
+from ascl_tf.methods.base import Method
 from ascl_tf.methods.outer_loss import make_outer_loss
+from ascl_tf.methods.step_data import Outputs, Purpose, Term
 from ascl_tf.methods.strong_views import make_strong_views
 from ascl_tf.methods.supervised import make_weak_view
 from ascl_tf.models import ADVERSARIAL, CLEAN

@@ -11,75 +11,17 @@ A method writes the three in the middle, and names its parts. Everything that di
 between methods is in their files; everything that must not differ is here.
 """
 
-import enum
-from typing import NamedTuple
-
 import keras
 import tensorflow as tf
 
-from ascl_tf import randomness
 from ascl_tf.attacks import linf_pgd
 from ascl_tf.errors import ConfigError
-from ascl_tf.losses.gather import sum_across_replicas
 from ascl_tf.losses.reduction import global_mean
+from ascl_tf.methods.scalars import record_step
+from ascl_tf.methods.step_data import Batch, StepSeeds, first_position
+from ascl_tf.methods.update import apply_update
 from ascl_tf.methods.weight_perturbation import differentiate_at_worse_weights
 from ascl_tf.models import ADVERSARIAL, Classifier, DualBatchNormalization
-
-
-class Purpose(enum.IntEnum):
-    """What random numbers of one step are for; numbers of two purposes never coincide."""
-
-    WEAK_VIEW = 1
-    STRONG_VIEW_0 = 2
-    STRONG_VIEW_1 = 3
-    ATTACK_AT = 4
-    ATTACK_CL_0 = 5
-    ATTACK_CL_1 = 6
-    ATTACK_ASCL = 7
-    ATTACK_CE = 8
-    ATTACK_PRETEXT = 9
-    PATCHES = 10
-    ROTATION = 11
-    JIGSAW = 12
-    ATTACK_ASCL_1 = 13
-    ATTACK_ROTATION = 14
-    ATTACK_JIGSAW = 15
-
-
-class Batch(NamedTuple):
-    """A replica's part of the global batch."""
-
-    images: tf.Tensor  # [B, H, W, 3] float in [0, 1]
-    labels: tf.Tensor  # [B] int32, -1 = unlabelled
-    seeds: "StepSeeds"
-    pseudo_labels: tf.Tensor | None = None  # [B, number of clusterings] int32
-
-
-class StepSeeds(NamedTuple):
-    """The seeds of one step: `seeds(purpose)` is int32 [B, 2], one pair per image."""
-
-    seed: int
-    step: tf.Tensor
-    positions: tf.Tensor
-
-    def __call__(self, purpose):
-        return randomness.step_seeds(self.seed, int(purpose), self.step, self.positions)
-
-
-class Term(NamedTuple):
-    """One term of an objective: weight * mean of `per_row` over the global batch."""
-
-    per_row: tf.Tensor
-    weight: float = 1.0
-    mask: tf.Tensor | None = None  # Rows that count; None: all.
-
-
-class Outputs(NamedTuple):
-    """What a method's forward passes yield."""
-
-    terms: dict[str, Term]
-    robust_logits: tf.Tensor | None = None
-    projections: tf.Tensor | None = None
 
 
 class Method(keras.Model):
@@ -218,9 +160,10 @@ class Method(keras.Model):
         standard_logits = None
         if self.has_classifier:
             standard_logits = self.logits(views["images"], branch=ADVERSARIAL, training=False)
-        norms = self._update(gradients, variables)
+        decays = [self._decay_of(variable) for variable in variables]
+        norms = apply_update(self.optimizer, gradients, variables, decays)
         self.after_update()
-        self._record(means, norms, standard_logits, outputs, views)
+        record_step(self.scalars, means, norms, standard_logits, outputs, views.get("labels"))
         return {metric.name: metric.result() for metric in self.metrics}
 
     def differentiate(self, views, adversarial, values):
@@ -247,7 +190,7 @@ class Method(keras.Model):
     def make_batch(self, data):
         """Returns the `Batch` of a replica's data: pixels in [0, 1], seeds by position."""
         images = tf.cast(data["images"], self.pixel_dtype) / 255
-        positions = _first_position(tf.shape(images)[0]) + tf.range(tf.shape(images)[0])
+        positions = first_position(tf.shape(images)[0]) + tf.range(tf.shape(images)[0])
         step = tf.cast(self.optimizer.iterations, tf.int32)
         seeds = StepSeeds(self.config.seed, step, positions)
         return Batch(images, data["labels"], seeds, data.get("pseudo_labels"))
@@ -318,36 +261,7 @@ class Method(keras.Model):
     def metrics(self):
         return list(self.scalars.values())
 
-    # The end of a step.
-
-    def _update(self, gradients, variables):
-        """Applies the gradients with coupled weight decay; returns the two norms.
-
-        An optimizer that says `decays_weights` does so by itself, and gets the plain gradient.
-        """
-        missing = [v.path for v, g in zip(variables, gradients, strict=True) if g is None]
-        if missing:
-            raise ValueError(f"the objective does not depend on: {', '.join(missing)}")
-        num_replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        # The optimizer sums over replicas; each adds its share of the decay.
-        decayed = [
-            gradient + self._weight_decay(variable) / num_replicas * variable.value
-            for gradient, variable in zip(gradients, variables, strict=True)
-        ]
-        before = [tf.identity(variable.value) for variable in variables]
-        summed = [sum_across_replicas(gradient) for gradient in gradients]
-        self.optimizer.apply_gradients(zip(decayed, variables, strict=True))
-        moved = [variable.value - old for variable, old in zip(variables, before, strict=True)]
-        return {
-            "gradient_norm": tf.linalg.global_norm(summed),
-            "update_norm": tf.linalg.global_norm(moved),
-        }
-
-    def _weight_decay(self, variable):
-        if getattr(self.optimizer, "decays_weights", False):
-            return 0.0
-        kernels_only = self.config.weight_decay_on == "kernels"
-        return 0.0 if kernels_only and variable.name != "kernel" else self.weight_decay
+    # How a stage optimises; fine-tuning has settings of its own.
 
     @property
     def optimizer_name(self):
@@ -364,6 +278,10 @@ class Method(keras.Model):
         """Coupled weight decay of this stage."""
         return self.config.weight_decay
 
+    def _decay_of(self, variable):
+        kernels_only = self.config.weight_decay_on == "kernels"
+        return 0.0 if kernels_only and variable.name != "kernel" else self.weight_decay
+
     @property
     def perturbs_weights(self):
         """Whether this stage takes its gradients at adversarially perturbed weights."""
@@ -378,29 +296,3 @@ class Method(keras.Model):
         head = self.projection_head
         projects = head is not None and any(layer is head for layer in self.trained_layers)
         return names + (["projection_std"] if projects else [])
-
-    def _record(self, means, norms, standard_logits, outputs, views):
-        num_replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        for name, mean in means.items():
-            # A replica's share of the global mean, counted once per replica by the metric.
-            self.scalars[name].update_state(mean * num_replicas)
-        for name, norm in norms.items():
-            self.scalars[name].update_state(norm)
-        if standard_logits is not None:
-            self._record_accuracy("standard_accuracy", standard_logits, views["labels"])
-        if outputs.robust_logits is not None:
-            self._record_accuracy("robust_accuracy", outputs.robust_logits, views["labels"])
-        if outputs.projections is not None:
-            # Falls to 0 when all images get the same projection (collapse).
-            spread = tf.reduce_mean(tf.math.reduce_std(outputs.projections, axis=0))
-            self.scalars["projection_std"].update_state(spread)
-
-    def _record_accuracy(self, name, logits, labels):
-        is_right = tf.argmax(logits, axis=1, output_type=tf.int32) == labels
-        percent = 100 * tf.cast(is_right, tf.float32)
-        self.scalars[name].update_state(percent, sample_weight=tf.cast(labels >= 0, tf.float32))
-
-
-def _first_position(num_local_images):
-    context = tf.distribute.get_replica_context()
-    return 0 if context is None else context.replica_id_in_sync_group * num_local_images

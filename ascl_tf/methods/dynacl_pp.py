@@ -20,8 +20,8 @@ statistics, there they are two. Images are not normalised by mean and deviation.
 """
 
 from ascl_tf.errors import RunError
-from ascl_tf.methods.base import Purpose
 from ascl_tf.methods.linear_probe import compute_features, fit_linear_probe
+from ascl_tf.methods.step_data import Purpose
 from ascl_tf.methods.supervised import Trades, make_weak_view
 from ascl_tf.models import ADVERSARIAL, CLEAN, LinearHead
 

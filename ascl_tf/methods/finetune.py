@@ -12,8 +12,9 @@ Differs from DynACL's code: the attack starts at a uniform draw, not at the imag
 """
 
 from ascl_tf.losses.classification import cross_entropy_loss
-from ascl_tf.methods.base import Method, Outputs, Purpose, Term
+from ascl_tf.methods.base import Method
 from ascl_tf.methods.outer_loss import make_outer_loss
+from ascl_tf.methods.step_data import Outputs, Purpose, Term
 from ascl_tf.methods.supervised import make_weak_view, outer_loss_logits, perturb_for_outer_loss
 from ascl_tf.models import ADVERSARIAL, CLEAN
 

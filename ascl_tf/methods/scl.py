@@ -13,8 +13,8 @@ Differs from the authors' code: without its factor t/0.07. Images without a labe
 import tensorflow as tf
 
 from ascl_tf.losses.contrastive import supervised_contrastive_loss
-from ascl_tf.methods.base import Term
 from ascl_tf.methods.simclr import SimClr
+from ascl_tf.methods.step_data import Term
 
 
 class Scl(SimClr):

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from ascl_tf.data.views import strong_view
-from ascl_tf.methods.base import Purpose
+from ascl_tf.methods.step_data import Purpose
 
 
 def make_strong_views(batch, config, *, strength=1.0):

@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from ascl_tf.data.views import weak_view
 from ascl_tf.losses.classification import cross_entropy_loss
-from ascl_tf.methods.base import Method, Outputs, Purpose, Term
+from ascl_tf.methods.base import Method
 from ascl_tf.methods.outer_loss import make_outer_loss
+from ascl_tf.methods.step_data import Outputs, Purpose, Term
 from ascl_tf.models import ADVERSARIAL
 
 

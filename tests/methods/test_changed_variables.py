@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ascl_tf import config as cfg
-from ascl_tf.methods.base import Outputs, Term
+from ascl_tf.methods.step_data import Outputs, Term
 from tests.methods import helpers
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ascl_tf.methods.base import Outputs, Purpose, Term
+from ascl_tf.methods.step_data import Outputs, Purpose, Term
 from tests.common import two_replicas
 from tests.methods import helpers
 

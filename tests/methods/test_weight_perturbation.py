@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from ascl_tf.errors import ConfigError
 from ascl_tf.losses.reduction import global_mean
-from ascl_tf.methods.base import Method, Outputs, Term
+from ascl_tf.methods.base import Method
+from ascl_tf.methods.step_data import Outputs, Term
 from ascl_tf.methods.weight_perturbation import worse_weights
 from tests.common import two_replicas
 from tests.methods import contract, helpers, oracles

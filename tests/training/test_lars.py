@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ascl_tf.methods.base import Outputs, Term
+from ascl_tf.methods.step_data import Outputs, Term
 from ascl_tf.training.lars import Lars
 from tests.common import two_replicas
 from tests.methods import helpers

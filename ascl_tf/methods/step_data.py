@@ -1,0 +1,70 @@
+"""What one training step hands from function to function, and what its random numbers are for."""
+
+import enum
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from ascl_tf import randomness
+
+
+class Purpose(enum.IntEnum):
+    """What random numbers of one step are for; numbers of two purposes never coincide."""
+
+    WEAK_VIEW = 1
+    STRONG_VIEW_0 = 2
+    STRONG_VIEW_1 = 3
+    ATTACK_AT = 4
+    ATTACK_CL_0 = 5
+    ATTACK_CL_1 = 6
+    ATTACK_ASCL = 7
+    ATTACK_CE = 8
+    ATTACK_PRETEXT = 9
+    PATCHES = 10
+    ROTATION = 11
+    JIGSAW = 12
+    ATTACK_ASCL_1 = 13
+    ATTACK_ROTATION = 14
+    ATTACK_JIGSAW = 15
+
+
+class Batch(NamedTuple):
+    """A replica's part of the global batch."""
+
+    images: tf.Tensor  # [B, H, W, 3] float in [0, 1]
+    labels: tf.Tensor  # [B] int32, -1 = unlabelled
+    seeds: "StepSeeds"
+    pseudo_labels: tf.Tensor | None = None  # [B, number of clusterings] int32
+
+
+class StepSeeds(NamedTuple):
+    """The seeds of one step: `seeds(purpose)` is int32 [B, 2], one pair per image."""
+
+    seed: int
+    step: tf.Tensor
+    positions: tf.Tensor
+
+    def __call__(self, purpose):
+        return randomness.step_seeds(self.seed, int(purpose), self.step, self.positions)
+
+
+class Term(NamedTuple):
+    """One term of an objective: weight * mean of `per_row` over the global batch."""
+
+    per_row: tf.Tensor
+    weight: float = 1.0
+    mask: tf.Tensor | None = None  # Rows that count; None: all.
+
+
+class Outputs(NamedTuple):
+    """What a method's forward passes yield."""
+
+    terms: dict[str, Term]
+    robust_logits: tf.Tensor | None = None
+    projections: tf.Tensor | None = None
+
+
+def first_position(num_local_images):
+    """Returns where this replica's part begins in the global batch, an int or int32 scalar."""
+    context = tf.distribute.get_replica_context()
+    return 0 if context is None else context.replica_id_in_sync_group * num_local_images
