@@ -61,7 +61,7 @@ def _check(capsys, flags, status, expected, found):
     ("flags", "expected", "found"),
     [
         (["--wigth=3"], "--wigth: expected a known flag", "found an unknown one"),
-        (["--method=acl"], "--method: expected one of ascl, ", "found 'acl'"),
+        (["--method=moco"], "--method: expected one of ascl, ", "found 'moco'"),
         (["--stage=pertrain"], "--stage: expected one of pretrain, ", "found 'pertrain'"),
         (["--finetune=alf"], "--finetune: expected one of laf, ", "found 'alf'"),
         (["--epochs=ten"], "--epochs: expected an integer", "found 'ten'"),
