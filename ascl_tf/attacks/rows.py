@@ -6,8 +6,8 @@ import tensorflow as tf
 def choose(condition, chosen, others):
     """Returns `chosen` where the image's condition holds, else `others`.
 
-    What `tf.where` does, but that one broadcasts the condition to every pixel and then
-    takes twenty times as long on a CPU, more than some networks need for the image.
+    What `tf.where` does, but that one broadcasts the condition to every pixel and takes
+    twenty times as long on a CPU.
 
     Args:
         condition: bool [B].
