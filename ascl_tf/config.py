@@ -218,8 +218,6 @@ def shrink(config: Config) -> Config:
         finetune_global_batch_size=min(config.finetune_global_batch_size, 16),
         awp_warmup_epochs=0,
         num_attention_layers=min(config.num_attention_layers, 2),
-        # A rate for large batches leaves a network of two channels dead.
-        learning_rate=min(config.learning_rate, 0.1),
         num_steps_pretext=min(config.num_steps_pretext, 2),
         num_steps_at=min(config.num_steps_at, 2),
         num_steps_cl=min(config.num_steps_cl, 2),
