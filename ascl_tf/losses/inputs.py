@@ -56,6 +56,23 @@ def view_pair_matrix(name, tensor):
     return tensor
 
 
+def multi_view_matrix(name, tensor, num_views):
+    """As `float_matrix`, for `num_views` views of every image stacked on axis 0.
+
+    Raises:
+        ValueError: if `num_views` is below 2, `tensor` has not two axes, or its number of
+            rows is no multiple of `num_views`.
+    """
+    if num_views < 2:
+        raise ValueError(f"`num_views` must be >= 2; received {num_views}.")
+    tensor = float_matrix(name, tensor, "[num_views * num_images, dim]")
+    if tensor.shape[0] is not None and tensor.shape[0] % num_views:
+        raise ValueError(
+            f"`{name}` must have {num_views} rows for every image; received shape {tensor.shape}."
+        )
+    return tensor
+
+
 def label_vector(labels, num_labels, described="[num_images]"):
     """Returns `labels` as int32 [num_labels].
 

@@ -5,7 +5,7 @@ import tensorflow as tf
 from ascl_tf.losses.classification import cross_entropy_loss
 from ascl_tf.losses.contrastive import supervised_contrastive_loss
 from ascl_tf.losses.gather import local_rows
-from ascl_tf.losses.inputs import float_matrix, num_rows
+from ascl_tf.losses.inputs import multi_view_matrix, num_rows
 
 
 def multi_view_contrastive_loss(projections, *, num_views, temperature):
@@ -32,14 +32,7 @@ def multi_view_contrastive_loss(projections, *, num_views, temperature):
         ValueError: on a rank, a number of rows, of views, or a temperature that does not fit
             the above.
     """
-    if num_views < 2:
-        raise ValueError(f"`num_views` must be >= 2; received {num_views}.")
-    rows = float_matrix("projections", projections, "[num_views * num_images, dim]")
-    if rows.shape[0] is not None and rows.shape[0] % num_views:
-        raise ValueError(
-            f"`projections` must have {num_views} rows for every image; "
-            f"received shape {rows.shape}."
-        )
+    rows = multi_view_matrix("projections", projections, num_views)
     images = local_rows(num_rows(rows) // num_views, 1)  # Places in the global batch.
     return supervised_contrastive_loss(rows, tf.tile(images, [num_views]), temperature=temperature)
 

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from ascl_tf.losses.gather import gather_views, local_rows
-from ascl_tf.losses.inputs import check_temperature, float_matrix, num_rows
+from ascl_tf.losses.inputs import check_temperature, multi_view_matrix, num_rows
 
 
 def one_sided_nt_xent_loss(projections, *, num_views, temperature):
@@ -33,7 +33,7 @@ def one_sided_nt_xent_loss(projections, *, num_views, temperature):
             the above.
     """
     check_temperature(temperature)
-    anchors = _checked_views(projections, num_views)
+    anchors = multi_view_matrix("projections", projections, num_views)
     keys = gather_views(tf.stop_gradient(anchors), num_views)
     logits = tf.matmul(anchors, keys, transpose_b=True) / float(temperature)  # [V * b, V * B]
     own_columns = local_rows(num_rows(anchors) // num_views, num_views)[:, None]
@@ -43,15 +43,3 @@ def one_sided_nt_xent_loss(projections, *, num_views, temperature):
     log_ratios = tf.nn.log_softmax(tf.where(is_self, logits.dtype.min, logits), axis=1)
     is_positive = is_same_image & ~is_self
     return -tf.reduce_sum(tf.where(is_positive, log_ratios, tf.zeros_like(log_ratios)), axis=1)
-
-
-def _checked_views(projections, num_views):
-    if num_views < 2:
-        raise ValueError(f"`num_views` must be >= 2; received {num_views}.")
-    rows = float_matrix("projections", projections, "[num_views * num_images, dim]")
-    if rows.shape[0] is not None and rows.shape[0] % num_views:
-        raise ValueError(
-            f"`projections` must have {num_views} rows for every image; "
-            f"received shape {rows.shape}."
-        )
-    return rows
