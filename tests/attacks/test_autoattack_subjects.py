@@ -55,8 +55,11 @@ def _verdicts(name, kind):
     return {key: np.array(flags, bool) for key, flags in document[name][kind].items()}
 
 
-# Of 128 images; Square's luck alone may use it up on the standard network.
+# Of 128 images.
 TOLERANCE = 2
+# Robust images that the official Square alone leaves of the standard network, seeds 0 to 7. The
+# recorded verdict is one such draw, and the draws differ by 3: their mean is compared with.
+OFFICIAL_SQUARE_ALONE = (14, 11, 14, 13, 12, 14, 13, 13)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -65,8 +68,10 @@ def test_every_verdict_agrees_with_the_official_one(name, seed):
     ensemble, alone = _measured(name, seed)
     for got, kind in ((ensemble, "ensemble"), (alone, "individual")):
         for attack, want in _verdicts(name, kind).items():
-            difference = abs(int(got[attack].sum()) - int(want.sum()))
-            assert difference <= TOLERANCE, attack
+            num_robust = int(want.sum())
+            if (name, kind, attack) == ("standard", "individual", "square"):
+                num_robust = np.mean(OFFICIAL_SQUARE_ALONE)
+            assert abs(int(got[attack].sum()) - num_robust) <= TOLERANCE, attack
             if name == "robust":
                 assert np.sum(got[attack] == want) >= 124, attack
     # Nothing is random about FAB-T, so that rounding alone may differ.

@@ -115,6 +115,7 @@ def test_cost_counts_two_perturbed_views():
     assert (pair_clean - eq9, pair_clean - pair) == (one_view, 8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

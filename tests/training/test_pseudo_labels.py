@@ -248,6 +248,7 @@ def _stop_after(monkeypatch, step):
     monkeypatch.setattr(callbacks.StopOnNonFinite, "on_train_batch_end", stop)
 
 
+@pytest.mark.slow
 def test_stopped_run_reads_its_pseudo_labels_again_and_ends_bit_for_bit(
     finished, config, calls, tmp_path
 ):

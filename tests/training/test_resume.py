@@ -146,6 +146,7 @@ def test_stopped_run_of_lars_and_a_cosine_continues_bit_for_bit(tiny_world, tmp_
     _check_same(path, undisturbed, cfg.PRETRAIN)
 
 
+@pytest.mark.slow
 def test_stopped_dynacl_continues_with_its_averages_bit_for_bit(tiny_world, tmp_path):
     config = tiny_world.replace(method="dynacl", dynacl_interval=1, checkpoint_every=3)
     undisturbed = _checkpoint(_run(config, tmp_path / "undisturbed"), cfg.PRETRAIN)
