@@ -6,52 +6,24 @@ import pytest
 from ascl_tf import config as cfg
 from ascl_tf.methods.step_data import Outputs, Term
 from tests.methods import helpers
-
-
-def _moved(config, *, finetune=False, in_fit=True):
-    """Returns (every path, the paths that one step moved), without the model's name.
-
-    Through `fit`, as in training; or eagerly, which is faster by what tracing takes.
-    """
-    method = helpers.compile_tiny(helpers.make_method(config, finetune=finetune))
-    before = helpers.values(method)
-    if in_fit:
-        helpers.fit(method, helpers.make_dataset())
-    else:
-        method.train_step(helpers.make_data())
-    moved = helpers.changed(before, helpers.values(method))
-    return {_short(path) for path in before}, {_short(path) for path in moved}
-
-
-def _short(path):
-    return path.partition("/")[2].removeprefix("classifier/")
-
-
-def _clean(paths):
-    return {path for path in paths if "/clean/" in path}
-
-
-def _projection_head(paths):
-    return {path for path in paths if path.startswith("projection_head/")}
-
-
-def _encoder(paths):
-    return {path for path in paths if path.startswith("encoder/")}
+from tests.methods.contract import moved_variables, of_branch, of_part
 
 
 @pytest.mark.parametrize("name", ["standard", "at", "trades", "mart"])
 def test_one_shot_method_moves_all_but_the_clean_branch(name):
-    everything, moved = _moved(helpers.TINY.replace(method=name))
-    assert len(_clean(everything)) == 4
-    assert moved == everything - _clean(everything)
+    everything, moved = moved_variables(helpers.TINY.replace(method=name))
+    assert len(of_branch(everything, "clean")) == 4
+    assert moved == everything - of_branch(everything, "clean")
 
 
 @pytest.mark.parametrize("mode", cfg.FINETUNE_MODES)
 def test_fine_tuning_moves_what_its_first_letter_says(mode):
-    everything, moved = _moved(helpers.TINY.replace(finetune=mode), finetune=True)
-    assert _encoder(everything) and everything > _encoder(everything)
-    expected = everything - _clean(everything)
-    assert moved == (expected if mode.startswith("f") else expected - _encoder(everything))
+    everything, moved = moved_variables(helpers.TINY.replace(finetune=mode), finetune=True)
+    assert of_part(everything, "encoder") and everything > of_part(everything, "encoder")
+    expected = everything - of_branch(everything, "clean")
+    assert moved == (
+        expected if mode.startswith("f") else expected - of_part(everything, "encoder")
+    )
 
 
 @pytest.mark.parametrize("loss", ["trades", "ce"])
@@ -64,29 +36,35 @@ def test_frozen_encoder_stays_bit_for_bit_over_three_steps(loss):
 
 
 def test_ascl_with_every_term_moves_every_variable():
-    everything, moved = _moved(helpers.TINY)
+    everything, moved = moved_variables(helpers.TINY)
     assert moved == everything
 
 
 def test_ascl_without_supervised_term_leaves_the_clean_branch_alone():
-    everything, moved = _moved(helpers.TINY.replace(lambda_2=0.0), in_fit=False)
-    assert len(_clean(everything)) == 8
-    assert moved == everything - _clean(everything)
+    everything, moved = moved_variables(helpers.TINY.replace(lambda_2=0.0), in_fit=False)
+    assert len(of_branch(everything, "clean")) == 8
+    assert moved == everything - of_branch(everything, "clean")
 
 
 @pytest.mark.parametrize("cl_mode", ["a2s", "ds"])
 def test_contrastive_term_with_clean_views_trains_the_clean_branch(cl_mode):
-    everything, moved = _moved(helpers.TINY.replace(lambda_2=0.0, cl_mode=cl_mode), in_fit=False)
+    everything, moved = moved_variables(
+        helpers.TINY.replace(lambda_2=0.0, cl_mode=cl_mode), in_fit=False
+    )
     assert moved == everything
 
 
 def test_ascl_without_contrastive_terms_leaves_projection_head_and_clean_branch_alone():
-    everything, moved = _moved(helpers.TINY.replace(lambda_1=0.0, lambda_2=0.0), in_fit=False)
-    assert moved == everything - _clean(everything) - _projection_head(everything)
+    everything, moved = moved_variables(
+        helpers.TINY.replace(lambda_1=0.0, lambda_2=0.0), in_fit=False
+    )
+    assert moved == everything - of_branch(everything, "clean") - of_part(
+        everything, "projection_head"
+    )
 
 
 def test_shared_batch_norm_is_one_set_that_every_pass_moves():
-    everything, moved = _moved(helpers.TINY.replace(batch_norm="shared"), in_fit=False)
+    everything, moved = moved_variables(helpers.TINY.replace(batch_norm="shared"), in_fit=False)
     assert not any("/clean/" in path or "/adversarial/" in path for path in everything)
     assert moved == everything
 

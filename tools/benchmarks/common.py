@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ascl_tf.evaluation.records import environment_versions
+from ascl_tf.files import write_text
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -70,7 +71,7 @@ def write_record(output, name, **content):
     }
     path = pathlib.Path(output) / f"benchmark_{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(record, indent=1, sort_keys=True) + "\n")
     print(f"record: {path}")
     return path
 
