@@ -8,6 +8,8 @@ input, so that the exported model can be attacked.
 import os
 import pathlib
 import shutil
+from collections.abc import Callable
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
@@ -50,13 +52,30 @@ def export_classifier(classifier, path, *, image_shape):
     os.replace(temporary, path)
 
 
-def load_logits_function(path):
-    """Returns a function images -> logits from a SavedModel folder or a .keras file.
+class LoadedModel(NamedTuple):
+    """A model from a file, ours or not.
 
-    Of a SavedModel the signature `serving_default` is taken, ours or not.
+    Attributes:
+        logits_fn: images float32 [B, H, W, 3] in [0, 1] -> logits [B, num_classes]; a Keras
+            model where the file holds one.
+        features_fn: images -> pooled features [B, F]; None where the file does not say them.
+        weights: its trainable `tf.Variable`s; assigning to them changes what both functions
+            return.
+    """
+
+    logits_fn: Callable
+    features_fn: Callable | None
+    weights: list
+
+
+def load_model(path):
+    """Returns the `LoadedModel` in a SavedModel folder or a .keras file.
+
+    Of a SavedModel the signatures `serving_default` and, where it has one, `features` are
+    taken: of each its output of that name, or its only one.
 
     Raises:
-        RunError: if `path` is neither, or has no such signature.
+        RunError: if `path` is neither, or has no signature `serving_default`.
     """
     path = pathlib.Path(path)
     if path.suffix == ".keras" and path.is_file():
@@ -67,6 +86,15 @@ def load_logits_function(path):
             f"found {'neither' if path.exists() else 'nothing there'}"
         )
     return _load_saved_model(path)
+
+
+def load_logits_function(path):
+    """Returns a function images -> logits from a SavedModel folder or a .keras file.
+
+    Raises:
+        RunError: as `load_model`.
+    """
+    return load_model(path).logits_fn
 
 
 def _signatures(classifier, image_shape):
@@ -101,7 +129,8 @@ def _load_keras(path):
     except (ValueError, TypeError, OSError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise RunError(f"--model={path}: expected a Keras model; found {reason}") from None
-    return model
+    features = getattr(model, "features", None)
+    return LoadedModel(model, features if callable(features) else None, model.trainable_weights)
 
 
 def _load_saved_model(path):
@@ -113,12 +142,37 @@ def _load_saved_model(path):
     if SERVING not in loaded.signatures:
         found = ", ".join(sorted(loaded.signatures)) or "none"
         raise RunError(f"--model={path}: expected a signature {SERVING}; found {found}")
-    signature = loaded.signatures[SERVING]
+    features_fn = None
+    if FEATURES in loaded.signatures:
+        features_fn = _take_features(_call_signature(loaded, FEATURES), path)
+    weights = [v for v in getattr(loaded, "variables", ()) if v.trainable]
+    return LoadedModel(_call_signature(loaded, SERVING), features_fn, weights)
+
+
+def _call_signature(loaded, key):
+    signature = loaded.signatures[key]
     (name,) = signature.structured_input_signature[1]
 
-    def logits_fn(images):
+    def call(images):
         return signature(**{name: images})
 
     # The signature's variables live as long as the loaded object does.
-    logits_fn.loaded = loaded
-    return logits_fn
+    call.loaded = loaded
+    return call
+
+
+def _take_features(call, path):
+    def features_fn(images):
+        outputs = call(images)
+        if FEATURES in outputs:
+            return outputs[FEATURES]
+        if len(outputs) != 1:
+            raise RunError(
+                f"--model={path}: expected one output of signature {FEATURES}, or one of that "
+                f"name; found {', '.join(sorted(outputs))}"
+            )
+        return next(iter(outputs.values()))
+
+    # As above: the signature's variables live as long as the loaded object does.
+    features_fn.loaded = call.loaded
+    return features_fn
