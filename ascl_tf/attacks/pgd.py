@@ -29,6 +29,7 @@ def linf_pgd(
     clip_max=1.0,
     constants=(),
     gathers_across_replicas=False,
+    observation_dtype=None,
 ):
     """Returns images in the l-infinity ball that raise `objective`.
 
@@ -56,9 +57,14 @@ def linf_pgd(
             cross-replica context, and each step is a `strategy.run`. Every tensor of
             the replica that `objective` uses must come through `constants`: what it
             closes over belongs to another graph there.
+        observation_dtype: None, or the type of a second tensor that `objective` then
+            returns beside its values, such as which images are still classified
+            correctly. Needs one step or more, and no `gathers_across_replicas`.
 
     Returns:
-        Tensor like `images`, under `tf.stop_gradient`.
+        Tensor like `images`, under `tf.stop_gradient`. With `observation_dtype` a pair: that
+        tensor, and [num_steps, ...] what was observed where the gradients were taken, at the
+        start and after each step but the last. It costs no further forward pass.
 
     Raises:
         ValueError: on a rank, radius, step or number of steps that does not fit
@@ -67,6 +73,8 @@ def linf_pgd(
     """
     images = _as_images(images)
     _validate(images, epsilon, step_size, num_steps, random_start, seed)
+    if observation_dtype is not None:
+        _validate_observation(num_steps, gathers_across_replicas)
     lower, upper = constraints.linf_interval(
         images, epsilon=epsilon, clip_min=clip_min, clip_max=clip_max
     )
@@ -78,12 +86,21 @@ def linf_pgd(
         # The tape is opened inside the loop body: one step's graph, not num_steps of them.
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(x)
-            total = tf.reduce_sum(objective(x, *constants))
+            values, observation = objective(x, *constants), None
+            if observation_dtype is not None:
+                values, observation = values
+            total = tf.reduce_sum(values)
         gradient = tape.gradient(total, x)
         if gradient is None:
             raise ValueError("`objective` must depend on its images; received one that does not.")
-        return tf.clip_by_value(x + step_size * tf.sign(gradient), lower, upper)
+        x = tf.clip_by_value(x + step_size * tf.sign(gradient), lower, upper)
+        return x if observation_dtype is None else (x, observation)
 
+    if observation_dtype is not None:
+        found = _observing_loop(
+            ascend, num_steps, observation_dtype, start, lower, upper, *constants
+        )
+        return tuple(tf.stop_gradient(part) for part in found)
     loop = _loop_across_replicas if _needs_merge(gathers_across_replicas) else _loop
     return tf.stop_gradient(loop(ascend, num_steps, start, lower, upper, *constants))
 
@@ -99,6 +116,22 @@ def _loop(step, num_steps, x, *constants):
         (tf.constant(0), x),
         parallel_iterations=1,
     )[1]
+
+
+def _observing_loop(step, num_steps, dtype, x, *constants):
+    """As `_loop`, for a `step` that returns (x, observation); also returns the observations."""
+
+    def body(i, x, observations):
+        x, observation = step(x, *constants)
+        return i + 1, x, observations.write(i, observation)
+
+    _, x, observations = tf.while_loop(
+        lambda i, *_: i < num_steps,
+        body,
+        (tf.constant(0), x, tf.TensorArray(dtype, num_steps)),
+        parallel_iterations=1,
+    )
+    return x, observations.stack()
 
 
 def _loop_across_replicas(step, num_steps, x, *constants):
@@ -132,6 +165,15 @@ def _validate(images, epsilon, step_size, num_steps, random_start, seed):
         raise ValueError(f"`num_steps` must be >= 0; received {num_steps}.")
     if random_start:
         _validate_seed(seed, images.shape[0])
+
+
+def _validate_observation(num_steps, gathers_across_replicas):
+    if num_steps < 1:
+        raise ValueError(f"`num_steps` must be >= 1 to observe something; received {num_steps}.")
+    if gathers_across_replicas:
+        raise ValueError(
+            "`observation_dtype` must be None with `gathers_across_replicas`; received both."
+        )
 
 
 def _validate_seed(seed, num_images):
