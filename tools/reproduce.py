@@ -1,0 +1,221 @@
+"""Makes the paper's tables and figures: trains what is missing, measures, and writes them.
+
+    python tools/reproduce.py --artifact=table5 --preset=cpu --data_dir=<TFDS folder>
+    python tools/reproduce.py --preset=smoke --jobs=2
+    python tools/reproduce.py --artifact=table1,figure6 --preset=paper --seeds=0,1,2 --dry_run
+
+What is done is not repeated; the same command goes on where it was stopped. See
+docs/reproduce.md.
+"""
+
+import argparse
+import collections
+import pathlib
+import shlex
+import sys
+import tempfile
+
+from rich.console import Console
+
+# Python puts the folder of a program on its path, not the one it is called from.
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from ascl_tf import flag_defs  # noqa: E402
+from ascl_tf.errors import ConfigError, RunError  # noqa: E402
+from ascl_tf.files import write_text  # noqa: E402
+from tools.reproduction import report, tables  # noqa: E402
+from tools.reproduction.artifacts import ARTIFACTS, make_plan  # noqa: E402
+from tools.reproduction.display import LiveDisplay, PlainDisplay, duration  # noqa: E402
+from tools.reproduction.documents import write_documents  # noqa: E402
+from tools.reproduction.graph import ANALYZE, EVALUATE, TRAIN, Graph  # noqa: E402
+from tools.reproduction.launch import Launcher, WorkerLauncher  # noqa: E402
+from tools.reproduction.nodes import in_order  # noqa: E402
+from tools.reproduction.presets import PRESETS  # noqa: E402
+from tools.reproduction.scheduler import Interrupted, Settings, State, run_steps  # noqa: E402
+from tools.reproduction.store import Store  # noqa: E402
+
+ALL = "all"
+RUNS = "runs/reproduce"
+INTERRUPTED_STATUS = 130
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise ConfigError(message)
+
+
+def run(argv=None):
+    """Runs the program; a mistake is one line."""
+    flag_defs.run_program(main, sys.argv if argv is None else argv)
+
+
+def main(argv, launcher=None):
+    """Makes what the command line asks for; `launcher` calls the programs of the steps."""
+    arguments = _parse(argv[1:])
+    preset, graph = arguments.preset, Graph(arguments.preset)
+    plans = [make_plan(artifact, graph, arguments.seeds) for artifact in arguments.artifacts]
+    nodes = in_order([node for plan in plans for node in plan.nodes()])
+    store = Store(arguments.runs / preset.name)
+    if arguments.dry_run:
+        _print_steps(nodes, store)
+        return
+    _check_writable("runs", arguments.runs)
+    _check_writable("output", arguments.output)
+    settings = Settings(
+        store, launcher or _make_launcher(preset), arguments.jobs, _machine_flags(arguments)
+    )
+    states, is_stopped = {}, False
+    with _make_display(plans, nodes, store, arguments.jobs) as display:
+        try:
+            states = run_steps(nodes, settings, display)
+        except Interrupted:
+            states, is_stopped = display.states, True
+    _write_results(plans, states, graph, store, arguments)
+    _finish(states, arguments, is_stopped)
+
+
+def _parse(arguments):
+    parser = _Parser(description=__doc__.splitlines()[0])
+    parser.add_argument("--artifact", default=ALL, help=f"{ALL}, or of {', '.join(ARTIFACTS)}")
+    parser.add_argument("--preset", default="smoke", help=f"one of {', '.join(PRESETS)}")
+    parser.add_argument("--seeds", default="0", help="numbers, separated by commas")
+    parser.add_argument("--jobs", default="1", help="steps at once")
+    parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path(RUNS))
+    parser.add_argument("--output", type=pathlib.Path, help="default: results, of smoke in --runs")
+    parser.add_argument("--data_dir", default="", help="folder of data sets in TFDS layout")
+    parser.add_argument("--dry_run", action="store_true", help="only list the steps")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
+    found = parser.parse_args(arguments)
+    found.artifacts = _artifacts(found.artifact)
+    found.preset = _choice("preset", found.preset, PRESETS)
+    found.seeds = _numbers("seeds", found.seeds, minimum=0)
+    (found.jobs,) = _numbers("jobs", found.jobs, minimum=1, count=1)
+    if found.output is None:
+        # Numbers of a smoke test are no results.
+        is_published = found.preset.is_published
+        found.output = pathlib.Path("results") if is_published else found.runs / "results"
+    return found
+
+
+def _artifacts(text):
+    names = list(ARTIFACTS) if text == ALL else text.split(",")
+    chosen = [_choice("artifact", name.strip(), ARTIFACTS, also=(ALL,)) for name in names]
+    return list({artifact.name: artifact for artifact in chosen}.values())
+
+
+def _choice(flag, name, known, also=()):
+    if name not in known:
+        expected = ", ".join((*also, *known))
+        raise ConfigError(f"--{flag}: expected one of {expected}; found {name!r}")
+    return known[name]
+
+
+def _numbers(flag, text, *, minimum, count=None):
+    try:
+        numbers = tuple(dict.fromkeys(int(number) for number in text.split(",")))
+    except ValueError:
+        numbers = ()
+    is_valid = numbers and min(numbers) >= minimum and max(numbers) < 2**31
+    if not is_valid or (count is not None and len(numbers) != count):
+        expected = "a whole number" if count == 1 else "whole numbers, separated by commas,"
+        raise ConfigError(f"--{flag}: expected {expected} >= {minimum}; found {text!r}")
+    return numbers
+
+
+def _check_writable(flag, folder):
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise RunError(
+            f"--{flag}={folder}: expected a folder that can be written; found: {error.strerror}"
+        ) from None
+
+
+def _make_launcher(preset):
+    return WorkerLauncher(small_network=True) if preset.is_smoke else Launcher()
+
+
+def _machine_flags(arguments):
+    """Returns what settles something of this machine, for each program."""
+    data_dir = [f"--data_dir={pathlib.Path(arguments.data_dir).absolute()}"]
+    common = data_dir if arguments.data_dir else []
+    # Two strategies clash in one process.
+    train = [*common, "--num_replicas=1"] if arguments.preset.is_smoke else common
+    return {TRAIN: train, EVALUATE: common, ANALYZE: common}
+
+
+def _make_display(plans, nodes, store, jobs):
+    owners = {}
+    for plan in plans:
+        for node in in_order(plan.nodes()):
+            owners.setdefault(node.key, plan.artifact.name)
+    console = Console()
+    if console.is_terminal:
+        return LiveDisplay(nodes, owners, store, jobs, console=console)
+    return PlainDisplay(nodes, owners, store, jobs)
+
+
+def _print_steps(nodes, store):
+    """Lists the steps, what is done of them, and how long the rest may take."""
+    is_done = {node.key: store.is_done(node) for node in nodes}
+    for node in nodes:
+        state = "done" if is_done[node.key] else duration(node.seconds)
+        print(f"{node.name:<26}{state:>8}  {node.title}")
+    kinds = collections.Counter(node.kind for node in nodes)
+    print(f"{len(nodes)} steps: {', '.join(f'{n} {kind}' for kind, n in kinds.items())}")
+    left = sum(node.seconds for node in nodes if not is_done[node.key])
+    print(f"done: {sum(is_done.values())}; the others: about {duration(left)} on two CPU cores")
+
+
+def _write_results(plans, states, graph, store, arguments):
+    folder = arguments.output / arguments.preset.name
+    failed = {key for key, state in states.items() if state in (State.FAILED, State.SKIPPED)}
+    for plan in plans:
+        name = plan.artifact.name
+        document = write_documents(
+            plan,
+            store,
+            folder / name,
+            preset=arguments.preset,
+            seeds=arguments.seeds,
+            command=_command(arguments, name),
+            failed=failed,
+        )
+        _write_tables(plan.artifact, graph, document, folder / name)
+    write_text(folder / "report.html", report.make_report(graph, folder))
+    print(f"report: {folder / 'report.html'}")
+
+
+def _write_tables(artifact, graph, document, folder):
+    parts = [tables.to_markdown(grid) for grid in tables.make_grids(artifact, graph, document)]
+    parts += [f"![{artifact.heading}]({name}.png)\n" for name in document["figures"]]
+    text = "\n".join([f"# {artifact.heading}\n", *parts, f"`{document['command']}`\n"])
+    write_text(folder / "table.md", text)
+    write_text(folder / "table.csv", tables.to_csv(artifact, graph, document))
+
+
+def _command(arguments, artifact):
+    """Returns the command that makes an artifact, without the places of a machine."""
+    seeds = ",".join(map(str, arguments.seeds))
+    more = [f"--artifact={artifact}", f"--preset={arguments.preset.name}", f"--seeds={seeds}"]
+    return shlex.join(["python", "tools/reproduce.py", *more])
+
+
+def _finish(states, arguments, is_stopped):
+    if is_stopped:
+        print("stopped; the same command goes on from here")
+        sys.exit(INTERRUPTED_STATUS)
+    counts = collections.Counter(states.values())
+    if counts[State.FAILED]:
+        print(
+            f"error: {counts[State.FAILED]} steps failed, {counts[State.SKIPPED]} that need them "
+            f"were left out; their logs: {arguments.runs / arguments.preset.name}/<step>/log.txt",
+            file=sys.stderr,
+        )
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,225 @@
+"""The paper's tables and figures, and two tables beside them: which steps each needs."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from ascl_tf import config as cfg
+from tools.reproduction import costs, rows
+from tools.reproduction.graph import ANALYZE, EVALUATE, RECORDS, Measured, as_flags
+from tools.reproduction.nodes import Node, Place
+
+STANDARD, PGD, PGD_16, AUTOATTACK = "standard", "pgd20", "pgd20_eps16", "autoattack"
+SWEEPS = {"protocol": "sweep_steps,sweep_epsilon"}
+CORRUPTIONS = {"protocol": "corruptions"}
+# What a model is called in a figure, by the last part of its row's folder.
+LABELS = {
+    "acl": "ACL",
+    "advcl": "AdvCL",
+    "ascl": "ASCL",
+    "at": "AT",
+    "at_self_supervised": "AT + self-sup CL",
+    "full": "full model",
+    "rocl": "RoCL",
+    "rotation_at": "rotation AT",
+    "standard": "standard",
+    "trades": "TRADES",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Artifact:
+    """One table or figure.
+
+    Attributes:
+        name: as on the command line.
+        title: its heading.
+        columns: protocols whose numbers a table of accuracies shows.
+        measured: kind of evaluation -> its flags, for each model of a figure.
+        figures: figure of ascl_tf.analyze -> kind of evaluation whose records it draws, or ""
+            where it takes the exported models.
+        is_matrix: whether it shows transfer from each model to each other.
+        figure_rows: models of its figures; (): its own rows.
+    """
+
+    name: str
+    title: str
+    columns: tuple[str, ...] = ()
+    measured: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
+    figures: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    is_matrix: bool = False
+    figure_rows: tuple[str, ...] = ()
+
+    @property
+    def heading(self):
+        """Its name in the paper and its title."""
+        kind = self.name.rstrip("0123456789")
+        number = self.name.removeprefix(kind)
+        return f"{kind.capitalize()} {number}: {self.title}" if number else self.title
+
+
+class Plan(NamedTuple):
+    """The steps of an artifact: records by row, head and seed; figures by name."""
+
+    artifact: Artifact
+    measured: tuple[Measured, ...]
+    drawn: Mapping[str, Node]
+
+    def nodes(self):
+        """Returns the steps that the artifact is made from."""
+        return [measured.node for measured in self.measured] + list(self.drawn.values())
+
+
+_ALL = (
+    Artifact("table1", "methods on CIFAR-10", (STANDARD, PGD, AUTOATTACK)),
+    Artifact("table2", "black-box attacks by transfer", is_matrix=True),
+    Artifact("table3", "transfer of the frozen encoder", (STANDARD, PGD)),
+    Artifact("table4", "linear separability", (STANDARD, PGD)),
+    Artifact("table5", "components of the objective", (STANDARD, PGD, AUTOATTACK)),
+    Artifact("table6", "sources of the attacks in training", (STANDARD, PGD, PGD_16)),
+    Artifact("table7", "fine-tuning of ASCL", (STANDARD, PGD, PGD_16)),
+    Artifact("table8", "batch norm", (STANDARD, PGD)),
+    Artifact(
+        "figure1",
+        "common corruptions",
+        measured={"corruptions": CORRUPTIONS},
+        figures={"corruptions": "corruptions"},
+    ),
+    Artifact("figure2", "feature inversion", figures={"inversion": ""}),
+    Artifact("figure3", "t-SNE of the features", figures={"tsne": ""}),
+    Artifact("figure4", "loss around an image", figures={"input_landscape": ""}),
+    Artifact("figure5", "loss around the weights", figures={"weight_landscape": ""}),
+    Artifact(
+        "figure6",
+        "PGD steps and radii",
+        measured={"sweeps": SWEEPS},
+        figures={"sweeps": "sweeps"},
+    ),
+    Artifact(
+        "figure7",
+        "common corruptions by component",
+        measured={"corruptions": CORRUPTIONS},
+        figures={"corruptions": "corruptions"},
+    ),
+    Artifact("readings", "Readings of the paper's equations", (STANDARD, PGD)),
+    Artifact(
+        "beyond",
+        "Beyond the paper",
+        (STANDARD, PGD, AUTOATTACK),
+        figures={"calibration": ""},
+        # The paper claims calibration of these and measures none.
+        figure_rows=("table1/at", "table1/trades", "table1/ascl"),
+    ),
+)
+ARTIFACTS = {artifact.name: artifact for artifact in _ALL}
+
+
+def folders_of(artifact, preset):
+    """Returns the rows of an artifact at a preset, extra ones behind those of flags/."""
+    extra = [row.folder for row in preset.extra_rows if row.folder.startswith(f"{artifact.name}/")]
+    return [*rows.folders_of(artifact.name), *extra]
+
+
+def make_plan(artifact, graph, seeds):
+    """Returns the `Plan` of an artifact; figures and transfer are of the first seed."""
+    measured, drawn = [], {}
+    for seed in seeds:
+        for folder in folders_of(artifact, graph.preset):
+            row = graph.row(folder)
+            for head in row.heads:
+                measured += _accuracies(artifact, graph, row, head, seed)
+        if artifact.is_matrix:
+            measured.append(_transfer(artifact, graph, seed))
+    for name, kind in artifact.figures.items():
+        models = _models(artifact, graph)
+        of_models = {
+            label: graph.measure(row, row.heads[0], seeds[0], kind, artifact.measured[kind])
+            for label, row in (models.items() if kind else ())
+        }
+        measured += of_models.values()
+        drawn[name] = _drawing(name, graph, models, of_models, seeds[0])
+    return Plan(artifact, tuple(measured), drawn)
+
+
+def _accuracies(artifact, graph, row, head, seed):
+    """Returns the steps that measure a head for the columns of a table."""
+    preset = graph.preset
+    if not artifact.columns:
+        return []
+    groups = preset.protocols or (head.protocols,)
+    wanted = [group for group in groups if not preset.protocols or _is_shown(artifact, group)]
+    found = [graph.evaluate(row, head, seed, group) for group in wanted]
+    if AUTOATTACK in artifact.columns and preset.autoattack_images:
+        settings = {"protocol": preset.autoattack, "num_images": preset.autoattack_images}
+        found.append(graph.measure(row, head, seed, AUTOATTACK, settings))
+    return found
+
+
+def _is_shown(artifact, group):
+    return bool(set(group) & set(artifact.columns))
+
+
+def _models(artifact, graph):
+    """Returns label -> row of the models of a figure or of the transfer matrix."""
+    folders = artifact.figure_rows or folders_of(artifact, graph.preset)
+    return {LABELS[folder.partition("/")[2]]: graph.row(folder) for folder in folders}
+
+
+def _labelled(flag, places):
+    """Returns the argument --flag=label=path,label=path."""
+    pieces = [f"--{flag}="]
+    for label, place in places.items():
+        pieces += [f"{'' if len(pieces) == 1 else ','}{label}=", place]
+    return tuple(pieces)
+
+
+def _exports(graph, models, seed):
+    return {label: graph.exports(row, row.heads[0], seed)[0] for label, row in models.items()}
+
+
+def _transfer(artifact, graph, seed):
+    models = _models(artifact, graph)
+    settings = {**graph.images(seed), "protocol": PGD}
+    config = graph.pretrain_config(next(iter(models.values())))
+    node = Node(
+        kind="transfer",
+        title=f"transfer {artifact.name}" + (f" seed {seed}" if seed else ""),
+        program=EVALUATE,
+        settings=settings,
+        arguments=(
+            _labelled("targets", _exports(graph, models, seed)),
+            *as_flags(settings),
+            ("--output=", Place(None, RECORDS)),
+        ),
+        outputs=(RECORDS,),
+        seconds=costs.evaluation(graph.preset, config, [PGD] * len(models), checkpoints=1),
+    )
+    return Measured(graph.add(node), "", "", seed)
+
+
+def _drawing(name, graph, models, of_models, seed):
+    """Returns the step that draws a figure from models, or from what was measured of them."""
+    preset = graph.preset
+    settings = {"figure": name, **preset.analyze.get(name, {})}
+    if of_models:
+        places = {label: Place(found.node, RECORDS) for label, found in of_models.items()}
+        given = _labelled("records", places)
+    else:
+        given = _labelled("models", _exports(graph, models, seed))
+        settings = {**graph.images(seed), **settings}
+    config = graph.pretrain_config(next(iter(models.values())))
+    node = Node(
+        kind="draw" if of_models else "analyze",
+        title=f"draw {name} of {', '.join(models)}",
+        program=ANALYZE,
+        settings=settings,
+        arguments=(given, *as_flags(settings), ("--output=", Place(None))),
+        outputs=tuple(f"{name}.{suffix}" for suffix in ("json", "png", "svg")),
+        seconds=costs.STEP if of_models else costs.drawing(preset, config, len(models)),
+    )
+    return graph.add(node)
+
+
+def is_fine_tuned(head):
+    """Whether a head's classifier comes from fine-tuning."""
+    return head.name in (*cfg.FINETUNE_MODES, rows.ENSEMBLE)

@@ -1,0 +1,75 @@
+"""What an artifact's steps have measured, as one document: results/<preset>/<artifact>/."""
+
+import json
+
+from ascl_tf.files import write_text
+from tools.reproduction.store import copy_outputs
+
+RECORDS = "records.json"
+# An exported model is the best checkpoint where there is one.
+EXPORTED = "best"
+
+
+def write_documents(plan, store, folder, *, preset, seeds, command, failed=()):
+    """Writes an artifact's records, copies its figures, and returns the document.
+
+    Args:
+        plan: `Plan`.
+        store: `Store`; what is not done there has no record.
+        folder: results/<preset>/<artifact>.
+        preset: `Preset`.
+        seeds: numbers.
+        command: that repeats it.
+        failed: keys of steps that failed, or could not be tried for that reason.
+    """
+    document = {
+        "artifact": plan.artifact.name,
+        "preset": preset.name,
+        "seeds": list(seeds),
+        "command": command,
+        "records": [],
+        "failed": [],
+        "figures": [],
+    }
+    for measured in plan.measured:
+        if store.is_done(measured.node):
+            document["records"] += _read(measured, store)
+        elif measured.node.key in failed:
+            document["failed"].append(_place(measured) | _protocols(measured.node))
+    for name, node in plan.drawn.items():
+        if store.is_done(node):
+            copy_outputs(store, node, folder)
+            document["figures"].append(name)
+        elif node.key in failed:
+            document["failed"].append({"figure": name, "step": node.name})
+    text = json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    write_text(folder / RECORDS, text)
+    return document
+
+
+def read_document(folder):
+    """Returns the document in a folder of results, or {} where there is none."""
+    path = folder / RECORDS
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def _read(measured, store):
+    """Returns the records of a step, each with its row, head and seed."""
+    path = store.find(measured.node, measured.pattern)
+    records = json.loads(path.read_text(encoding="utf-8"))["records"]
+    is_export = measured.node.program == "ascl_tf.evaluate" and measured.head != "ensemble"
+    more = {"checkpoint": EXPORTED} if is_export and measured.row else {}
+    return [{**more, **record, **_place(measured)} for record in records]
+
+
+def _place(measured):
+    return {
+        "row": measured.row,
+        "head": measured.head,
+        "seed": measured.seed,
+        "step": measured.node.name,
+    }
+
+
+def _protocols(node):
+    return {"protocols": str(node.settings.get("protocol", "")).split(",")}

@@ -1,0 +1,262 @@
+"""From a row of flags/ to the steps that train, measure and export it."""
+
+from typing import NamedTuple
+
+from ascl_tf import config as cfg
+from tools.reproduction import costs, rows
+from tools.reproduction.nodes import Node, Place
+
+TRAIN, EVALUATE, ANALYZE = "ascl_tf.train", "ascl_tf.evaluate", "ascl_tf.analyze"
+RECORDS = "records.json"
+CHECKPOINTS = "checkpoints"
+EXPORT_FOLDER = "export/*"
+# Where other runs lie is told by the steps before, not by the settings.
+_PLACES_OF_RUNS = (*rows.NAMES_OF_RUNS, "pretrained")
+_DEFAULTS = cfg.Config().to_json()
+
+
+class Classifier(NamedTuple):
+    """What has trained a classifier: its last step, settings, encoder's pre-training or None."""
+
+    node: Node
+    config: cfg.Config
+    start: Node | None
+    title: str
+
+
+class Measured(NamedTuple):
+    """A step that leaves records, and what its records are of."""
+
+    node: Node
+    row: str
+    head: str
+    seed: int
+    pattern: str = RECORDS
+
+
+class Graph:
+    """Makes the steps of one preset; equal steps are one object."""
+
+    def __init__(self, preset):
+        self.preset = preset
+        self.nodes = {}
+
+    def row(self, folder):
+        """Returns the `RowRun` of a row of flags/, or of an extra row of the preset."""
+        extra = {row.folder: row for row in self.preset.extra_rows}.get(folder)
+        return rows.load_row(folder) if extra is None else self._extra_row(extra)
+
+    def pretrain_config(self, row):
+        """Returns the settings of a row's pre-training at this preset."""
+        config = self.preset.apply(row.config, row.folder)
+        extra = {row.folder: row for row in self.preset.extra_rows}.get(row.folder)
+        if extra is None or not extra.compute_of or self.preset.is_smoke:
+            return config
+        other = self.row(extra.compute_of)
+        epochs = self.pretrain_config(other).epochs * other.units / row.units
+        return config.replace(epochs=max(1, round(epochs)))
+
+    def pretrain(self, row, seed):
+        """Returns the step of a row's pre-training."""
+        config = self.pretrain_config(row).replace(seed=seed)
+        starts = {name: getattr(config, name) for name in rows.NAMES_OF_RUNS}
+        places = {
+            name: self.pretrain(self.row(rows.row_of_run(path)), seed)
+            for name, path in starts.items()
+            if path
+        }
+        return self._train(
+            cfg.PRETRAIN,
+            _title(row, row.config, seed),
+            config.identity(cfg.PRETRAIN),
+            _flags_of_runs(places),
+            outputs=("results/pretrain.json", f"{CHECKPOINTS}/pretrain/last"),
+            seconds=costs.training(self.preset, config, row.units, config.epochs),
+        )
+
+    def classifiers(self, row, head, seed):
+        """Returns the `Classifier`s of a head: one, or several for an ensemble."""
+        if head.name == rows.ONE_SHOT:
+            config = self.pretrain_config(row).replace(seed=seed)
+            node = self.pretrain(row, seed)
+            return [Classifier(node, config, None, _title(row, row.config, seed))]
+        return [self._finetune(row, head, part, seed) for part in head.parts]
+
+    def export(self, classifier):
+        """Returns the step that writes a classifier's best checkpoint as a SavedModel."""
+        return self._of_classifier(
+            cfg.EXPORT,
+            classifier,
+            {"export_checkpoint": "best"},
+            outputs=(EXPORT_FOLDER,),
+            seconds=costs.STEP,
+        )
+
+    def exports(self, row, head, seed):
+        """Returns a `Place` for each exported model of a head."""
+        found = self.classifiers(row, head, seed)
+        return [Place(self.export(classifier), EXPORT_FOLDER) for classifier in found]
+
+    def evaluate(self, row, head, seed, protocols):
+        """Returns the `Measured` of a head under some protocols, on all test images."""
+        classifiers = self.classifiers(row, head, seed)
+        if len(classifiers) > 1:
+            return self.measure(row, head, seed, cfg.EVALUATE, {"protocol": ",".join(protocols)})
+        (classifier,) = classifiers
+        node = self._of_classifier(
+            cfg.EVALUATE,
+            classifier,
+            {"protocol": ",".join(protocols)},
+            outputs=("results/evaluate_*.json",),
+            seconds=costs.evaluation(self.preset, classifier.config, protocols),
+        )
+        return Measured(node, row.folder, head.name, seed, node.outputs[0])
+
+    def measure(self, row, head, seed, kind, settings):
+        """Returns the `Measured` of the exported models of a head by ascl_tf.evaluate."""
+        models = self.exports(row, head, seed)
+        arguments = ["--model=", *_separated(models)]
+        config = self.preset.apply(_data_config(row, head), row.folder)
+        settings = {**self._images(config, seed), **settings}
+        settings |= self.preset.evaluate.get(kind, {})
+        # AutoAttack goes on from the state that it left, where it was stopped.
+        resume = ("--resume",) if "autoattack" in str(settings["protocol"]) else ()
+        node = self.add(
+            Node(
+                kind=kind,
+                title=f"{kind} {_title(row, row.config, seed, head.name)}",
+                program=EVALUATE,
+                settings=settings,
+                arguments=(tuple(arguments), *as_flags(settings), *resume, _output(RECORDS)),
+                outputs=(RECORDS,),
+                seconds=costs.measuring(self.preset, config, settings),
+            )
+        )
+        return Measured(node, row.folder, head.name, seed)
+
+    def images(self, seed):
+        """Returns the flags of the data set of the paper's figures, as settings."""
+        return self._images(self.preset.apply(rows.load_row("table1/at").config, ""), seed)
+
+    def add(self, node):
+        """Returns this step, or the equal one that there is."""
+        return self.nodes.setdefault(node.key, node)
+
+    def _finetune(self, row, head, part, seed):
+        config = self.preset.apply(part, row.folder).replace(seed=seed)
+        named = rows.row_of_run(config.pretrained)
+        start = self.pretrain(self.row(named) if named else row, seed)
+        title = _title(row, part, seed, part.finetune)
+        if len(head.parts) > 1:
+            title += f" {part.encoder_part.removeprefix('encoder').strip('_') or 'selfie'}"
+        node = self._train(
+            cfg.FINETUNE,
+            title,
+            _without_places(config.identity(cfg.FINETUNE)),
+            _flags_of_runs({"pretrained": start}),
+            outputs=("results/finetune_*.json", f"{CHECKPOINTS}/finetune_*/last"),
+            seconds=costs.training(self.preset, config, head.units, config.num_finetune_epochs),
+        )
+        return Classifier(node, config, start, title)
+
+    def _train(self, stage, title, settings, places, **fields):
+        settings = _without_places(settings)
+        return self.add(
+            Node(
+                kind=stage,
+                title=f"{stage} {title}",
+                program=TRAIN,
+                settings=settings,
+                arguments=(
+                    f"--stage={stage}",
+                    *as_flags(settings, _DEFAULTS),
+                    *places,
+                    ("--workdir=", Place(None)),
+                ),
+                **fields,
+            )
+        )
+
+    def _of_classifier(self, stage, classifier, more, **fields):
+        """Returns a step in a folder of its own that reads the checkpoints of another."""
+        config, start = classifier.config, classifier.start
+        settings = config.identity(stage) | more
+        if start is not None:
+            settings |= config.identity(cfg.FINETUNE)
+        settings = _without_places(settings)
+        places = _flags_of_runs({"pretrained": start} if start else {})
+        return self.add(
+            Node(
+                kind=stage,
+                title=f"{stage} {classifier.title}",
+                program=TRAIN,
+                settings=settings,
+                arguments=(
+                    f"--stage={stage}",
+                    *as_flags(settings, _DEFAULTS),
+                    *places,
+                    ("--workdir=", Place(None)),
+                ),
+                links={CHECKPOINTS: Place(classifier.node, CHECKPOINTS)},
+                **fields,
+            )
+        )
+
+    def _images(self, config, seed):
+        settings = {"dataset": config.dataset, "image_size": config.image_size, "seed": seed}
+        return settings | ({"num_images": config.num_images} if config.num_images else {})
+
+    def _extra_row(self, extra):
+        like = rows.load_row(extra.like)
+        changes = {**extra.settings, "workdir": f"{rows.RUNS}{extra.folder}"}
+        heads = tuple(
+            head._replace(parts=tuple(part.replace(**changes) for part in head.parts))
+            for head in like.heads
+        )
+        return like._replace(
+            folder=extra.folder,
+            title=extra.title,
+            place=f"Beside {like.place}",
+            paper="--",
+            config=like.config.replace(**changes),
+            heads=heads,
+        )
+
+
+def as_flags(settings, defaults=None):
+    """Returns settings as arguments, without those that are at their default."""
+    defaults = {} if defaults is None else defaults
+    chosen = {name: value for name, value in settings.items() if value != defaults.get(name)}
+    return tuple(
+        f"--{'' if value else 'no'}{name}" if isinstance(value, bool) else f"--{name}={value}"
+        for name, value in chosen.items()
+    )
+
+
+def _output(name):
+    return ("--output=", Place(None, name))
+
+
+def _flags_of_runs(nodes):
+    return tuple((f"--{name}=", Place(node)) for name, node in nodes.items())
+
+
+def _without_places(settings):
+    return {name: value for name, value in settings.items() if name not in _PLACES_OF_RUNS}
+
+
+def _separated(places):
+    pieces = []
+    for place in places:
+        pieces += [",", place] if pieces else [place]
+    return pieces
+
+
+def _data_config(row, head):
+    return head.parts[0] if head.parts else row.config
+
+
+def _title(row, config, seed, head=""):
+    """Returns what people call a step: the row that owns the run, head and seed."""
+    owner = rows.row_of_run(config.workdir) or row.folder
+    return " ".join([owner, *([head] if head else []), *([f"seed {seed}"] if seed else [])])

@@ -1,0 +1,146 @@
+"""Calling the programs of steps: a process for each, or a few that live on."""
+
+import json
+import os
+import pathlib
+import queue
+import shlex
+import subprocess
+import sys
+import threading
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+WORKER = "tools.reproduction.worker"
+# A process that has traced many networks holds a lot of memory.
+STEPS_PER_WORKER = 30
+
+
+class Launcher:
+    """Calls each program in a process of its own.
+
+    Attributes:
+        prefix: what stands before the name of a program.
+    """
+
+    def __init__(self, prefix=(sys.executable, "-m")):
+        self.prefix = list(prefix)
+        self._processes = set()
+        self._guard = threading.Lock()
+        self._is_stopped = False
+
+    def run(self, program, arguments, *, folder, log, began):
+        """Calls a program with `folder` as its place and returns its exit status.
+
+        Args:
+            program: module.
+            arguments: list of text.
+            folder: working directory.
+            log: file that what it prints is added to.
+            began: is called with its process id.
+        """
+        with open(log, "ab") as output:
+            process = self._start(
+                [*self.prefix, program, *arguments],
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        began(process.pid)
+        status = process.wait()
+        self._forget(process)
+        return status
+
+    def stop(self):
+        """Ends all programs that run, and starts no other."""
+        with self._guard:
+            self._is_stopped = True
+            processes = list(self._processes)
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def close(self):
+        """Ends what outlives a step."""
+
+    def _start(self, command, **options):
+        paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+        with self._guard:
+            if self._is_stopped:
+                raise InterruptedError("stopped")
+            # Of its own session: Ctrl-C reaches this process alone, which then ends the others.
+            process = subprocess.Popen(command, env=environment, start_new_session=True, **options)
+            self._processes.add(process)
+        return process
+
+    def _forget(self, process):
+        with self._guard:
+            self._processes.discard(process)
+
+
+class WorkerLauncher(Launcher):
+    """Calls programs inside processes that have imported TensorFlow already, one at a time."""
+
+    def __init__(self, *, small_network=False):
+        super().__init__()
+        self._options = ["--small_network"] if small_network else []
+        self._idle = queue.SimpleQueue()
+
+    def run(self, program, arguments, *, folder, log, began):
+        """As `Launcher.run`."""
+        worker = self._take(folder)
+        process = worker["process"]
+        began(process.pid)
+        request = {"program": program, "arguments": arguments, "log": str(log)}
+        try:
+            process.stdin.write(json.dumps(request) + "\n")
+            process.stdin.flush()
+            reply = process.stdout.readline()
+        except OSError:
+            reply = ""
+        worker["steps"] += 1
+        if reply and worker["steps"] < STEPS_PER_WORKER:
+            self._idle.put(worker)
+        else:
+            self._end(process)
+        # A worker that died has said nothing.
+        return json.loads(reply)["status"] if reply else process.returncode or 1
+
+    def close(self):
+        """Ends the workers."""
+        while not self._idle.empty():
+            self._end(self._idle.get()["process"])
+
+    def _take(self, folder):
+        try:
+            return self._idle.get_nowait()
+        except queue.Empty:
+            process = self._start(
+                [*self.prefix, WORKER, *self._options],
+                cwd=folder,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            return {"process": process, "steps": 0}
+
+    def _end(self, process):
+        process.stdin.close()
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdout.close()
+        self._forget(process)
+
+
+def shown(program, arguments):
+    """Returns a command as one would type it."""
+    return shlex.join(["python", "-m", program, *arguments])

@@ -1,0 +1,145 @@
+"""The presets of tools/reproduce.py, as data: at which scale the rows of flags/ are run.
+
+`paper` takes the rows as they are. `cpu` keeps what tells the methods apart (losses, attacks,
+schedules by their shares of a run, relations between the numbers of epochs) and makes network,
+images, batches and epochs smaller. `smoke` is --smoke of everything.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+from ascl_tf import config as cfg
+
+# Learning rates above the paper's 0.1 belong to batches of 512 and 1,024.
+USUAL_RATE = 0.1
+# Rows of a small scale of their own, beside the length that their comparison has in the paper.
+EPOCHS_IN_FULL = {"readings": 100}
+# STL-10 has 5,000 labelled training images.
+WHOLE_DATA_SETS = ("stl10",)
+
+
+@dataclasses.dataclass(frozen=True)
+class ExtraRow:
+    """A row that no folder of flags/ holds: another row with some settings changed.
+
+    Attributes:
+        folder: what it is called.
+        like: the row that it changes.
+        title: for the tables.
+        settings: the changes.
+        compute_of: the row whose forward passes in pre-training give its number of epochs.
+    """
+
+    folder: str
+    like: str
+    title: str
+    settings: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    compute_of: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """The scale of a reproduction.
+
+    Attributes:
+        name: as on the command line.
+        is_smoke: whether --smoke shrinks every run.
+        settings: settings of training in place of the rows' own.
+        largest_batch: batches are no larger than this; 0: as the rows have them.
+        epoch_scale, finetune_epoch_scale: factors on numbers of epochs, warm-ups included.
+        protocols: groups of protocols, a step each; (): the row's own, in one step.
+        autoattack: protocol of RA-AA.
+        autoattack_images: RA-AA is measured on so many test images, in a step of its own; 0: on
+            all, together with the row's other protocols.
+        evaluate, analyze: kind of evaluation or figure -> more flags of the program.
+        extra_rows: rows beside those of flags/.
+        is_published: whether its results belong under results/ and into the README.
+    """
+
+    name: str
+    is_smoke: bool = False
+    settings: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    largest_batch: int = 0
+    epoch_scale: float = 1.0
+    finetune_epoch_scale: float = 1.0
+    protocols: tuple[tuple[str, ...], ...] = ()
+    autoattack: str = "autoattack"
+    autoattack_images: int = 0
+    evaluate: Mapping[str, Mapping[str, object]] = dataclasses.field(default_factory=dict)
+    analyze: Mapping[str, Mapping[str, object]] = dataclasses.field(default_factory=dict)
+    extra_rows: tuple[ExtraRow, ...] = ()
+    is_published: bool = True
+
+    def apply(self, config, folder):
+        """Returns a row's `Config` at this scale, without any folder."""
+        config = config.replace(workdir="", data_dir="")
+        if self.is_smoke:
+            # The recipes' rates for LARS and large batches would leave two channels dead.
+            return cfg.shrink(config).replace(learning_rate=USUAL_RATE)
+        return config.replace(**{**self._scaled(config, folder), **self._settings(config)})
+
+    def _settings(self, config):
+        settings = dict(self.settings)
+        if config.dataset in WHOLE_DATA_SETS:
+            settings.pop("num_train_images", None)
+        return settings
+
+    def _scaled(self, config, folder):
+        """Returns batches, learning rate and epochs at this scale."""
+        if not self.largest_batch:
+            return {}
+        epochs = EPOCHS_IN_FULL.get(folder.partition("/")[0], config.epochs)
+        batch = min(config.global_batch_size, self.largest_batch)
+        rate = config.learning_rate
+        scale, finetune_scale = self.epoch_scale, self.finetune_epoch_scale
+        return {
+            "epochs": max(1, round(epochs * scale)),
+            "warmup_epochs": config.warmup_epochs * scale,
+            "awp_warmup_epochs": round(config.awp_warmup_epochs * scale),
+            "dynacl_interval": max(1, round(config.dynacl_interval * scale)),
+            "global_batch_size": batch,
+            "learning_rate": (
+                rate * batch / config.global_batch_size if rate > USUAL_RATE else rate
+            ),
+            "finetune_epochs": max(1, round(config.num_finetune_epochs * finetune_scale)),
+            "finetune_global_batch_size": min(config.finetune_batch_size, self.largest_batch),
+        }
+
+
+POSITIVES_ALL = ExtraRow(
+    "readings/positives_all",
+    like="readings/denominator_joint",
+    title="eq. 9 with clean views of the class among its positives",
+    settings={"ascl_positives": "all"},
+)
+AT_EQUAL_COMPUTE = ExtraRow(
+    "table5/at_equal_compute",
+    like="table5/at",
+    title="AT with the full model's compute",
+    compute_of="table5/full",
+)
+
+PAPER = Preset("paper", extra_rows=(POSITIVES_ALL,))
+CPU = Preset(
+    "cpu",
+    # 10,008 images to train on, 1,112 held out.
+    settings={"width": 16, "num_train_images": 11120},
+    largest_batch=128,
+    # ASCL: 8 epochs for 100; linear fine-tuning: 5 for 10, full: 12 for 25.
+    epoch_scale=0.08,
+    finetune_epoch_scale=0.5,
+    protocols=(("standard", "pgd20"), ("pgd20_eps16",)),
+    autoattack_images=1000,
+    evaluate={"sweeps": {"num_images": 2000}},
+    extra_rows=(AT_EQUAL_COMPUTE, POSITIVES_ALL),
+)
+SMOKE = Preset(
+    "smoke",
+    is_smoke=True,
+    protocols=(("standard", "pgd20"), ("pgd20_eps16",)),
+    autoattack="autoattack_fast",
+    autoattack_images=4,
+    extra_rows=(AT_EQUAL_COMPUTE, POSITIVES_ALL),
+    is_published=False,
+)
+PRESETS = {preset.name: preset for preset in (SMOKE, CPU, PAPER)}
