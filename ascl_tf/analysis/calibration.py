@@ -1,0 +1,126 @@
+"""Calibration: how far a classifier's confidence is from its accuracy (arrays only)."""
+
+import numpy as np
+
+
+def expected_calibration_error(logits, labels, *, num_bins=15):
+    """Returns the expected calibration error and the data of the reliability diagram.
+
+    With B_m the images whose confidence (largest softmax probability) lies in
+    ((m - 1) / M, m / M], m = 1..M:
+
+        ECE = sum_m |B_m| / N * | accuracy(B_m) - confidence(B_m) |
+
+    Guo et al. 2017, arXiv:1706.04599, Eqs. 1 to 3. The maximum calibration error is the
+    largest of these differences (Eq. 5), over the bins that are not empty.
+
+    Args:
+        logits: [N, num_classes], of clean or of attacked images.
+        labels: int [N], the true classes.
+        num_bins: M, Python int >= 1.
+
+    Returns:
+        Dictionary; every share in percent:
+            "parameters": {"num_bins": int},
+            "num_images": int,
+            "accuracy", "mean_confidence": float,
+            "expected_calibration_error", "maximum_calibration_error": float,
+            "bin_edges": M + 1 floats, 0 to 100,
+            "bin_counts": M ints, images per bin,
+            "bin_confidences", "bin_accuracies": M entries, float, or None for an empty bin.
+
+    Raises:
+        ValueError: if shapes, types or `num_bins` are not as above, or a logit is not finite.
+    """
+    logits, labels = _checked(logits, labels)
+    if num_bins < 1:
+        raise ValueError(f"`num_bins` must be >= 1; received {num_bins}.")
+    confidences, is_correct = _confidences(logits), np.argmax(logits, axis=1) == labels
+    edges = np.arange(num_bins + 1) / num_bins
+    # Right-closed bins: a confidence of exactly m / M belongs to bin m, 1 to the last.
+    bins = np.clip(np.searchsorted(edges, confidences, side="left") - 1, 0, num_bins - 1)
+    counts = np.bincount(bins, minlength=num_bins)
+    confidence_sums = np.bincount(bins, confidences, minlength=num_bins)
+    correct_counts = np.bincount(bins, is_correct, minlength=num_bins)
+    gaps = np.abs(correct_counts - confidence_sums)
+    return {
+        "parameters": {"num_bins": num_bins},
+        "num_images": len(labels),
+        "accuracy": 100 * float(np.mean(is_correct)),
+        "mean_confidence": 100 * float(np.mean(confidences)),
+        "expected_calibration_error": 100 * float(gaps.sum() / len(labels)),
+        "maximum_calibration_error": 100 * float(np.max(gaps / np.maximum(counts, 1))),
+        "bin_edges": (100 * edges).tolist(),
+        "bin_counts": counts.tolist(),
+        "bin_confidences": _percent_per_bin(confidence_sums, counts),
+        "bin_accuracies": _percent_per_bin(correct_counts, counts),
+    }
+
+
+def compare_calibration(logits_by_model, labels, *, num_bins=15):
+    """Returns the calibration of several models on the same images.
+
+    Args:
+        logits_by_model: dictionary label -> {"clean": logits} or
+            {"clean": logits, "attacked": logits}, each [N, num_classes]; any other condition
+            may be named too.
+        labels: int [N].
+        num_bins: as for `expected_calibration_error`.
+
+    Returns:
+        {"figure": "calibration",
+         "parameters": {"num_bins": int, "num_images": int},
+         "models": one per entry, in order:
+             {"label": str, "conditions": {condition: what `expected_calibration_error`
+              returns}}}.
+
+    Raises:
+        ValueError: as `expected_calibration_error`; if there is no model.
+    """
+    if not logits_by_model:
+        raise ValueError("`logits_by_model` must hold at least one model; received none.")
+    models = [
+        {
+            "label": label,
+            "conditions": {
+                condition: expected_calibration_error(logits, labels, num_bins=num_bins)
+                for condition, logits in conditions.items()
+            },
+        }
+        for label, conditions in logits_by_model.items()
+    ]
+    return {
+        "figure": "calibration",
+        "parameters": {"num_bins": num_bins, "num_images": len(labels)},
+        "models": models,
+    }
+
+
+def _checked(logits, labels):
+    logits, labels = np.asarray(logits, np.float64), np.asarray(labels)
+    if logits.ndim != 2 or not logits.size:
+        raise ValueError(
+            "`logits` must have shape [num_images, num_classes] without a zero; "
+            f"received shape {logits.shape}."
+        )
+    if labels.shape != logits.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(
+            f"`labels` must be {len(logits)} integers, one per image; "
+            f"received shape {labels.shape}, dtype {labels.dtype}."
+        )
+    if not np.all(np.isfinite(logits)):
+        raise ValueError("`logits` must be finite; received NaN or infinity.")
+    return logits, labels
+
+
+def _confidences(logits):
+    """Returns the largest softmax probability of each row: 1 / sum_j exp(l_j - l_max)."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    return 1 / np.exp(shifted).sum(axis=1)
+
+
+def _percent_per_bin(sums, counts):
+    return [
+        100 * float(total / count) if count else None
+        for total, count in zip(sums, counts, strict=True)
+    ]

@@ -1,0 +1,208 @@
+"""How well features separate the classes: t-SNE, and beside it numbers that need no eye.
+
+t-SNE pulls groups apart as it likes; silhouette and nearest neighbours in the space of
+the features themselves say what of the picture is there.
+"""
+
+import numpy as np
+import threadpoolctl
+from scipy.spatial.distance import cdist
+from sklearn.manifold import TSNE
+from sklearn.metrics import silhouette_score
+
+from ascl_tf.analysis.features import choose_rows, features_of
+
+# sklearn's own defaults, written out so that they are ours when sklearn changes its mind.
+_EARLY_EXAGGERATION = 12.0
+_ANGLE = 0.5
+
+
+def compare_tsne(
+    features_fns,
+    images,
+    labels,
+    *,
+    num_images=2000,
+    seed=0,
+    perplexity=30.0,
+    max_iterations=1000,
+    num_neighbors=20,
+    batch_size=250,
+):
+    """Returns the data of the t-SNE figure: the same images through several models.
+
+    The paper's figure 3, of the penultimate features, neither scaled nor reduced first.
+
+    Args:
+        features_fns: dictionary label -> function images -> features, as for
+            `ascl_tf.analysis.features.as_features_function`.
+        images: the test images [N, H, W, C], uint8, or float in [0, 1].
+        labels: int [N].
+        num_images: how many of them, chosen by `seed`.
+        seed: Python int, of the choice and of t-SNE.
+        perplexity, max_iterations, num_neighbors: as for `tsne_of_features`.
+        batch_size: images per call of a model.
+
+    Returns:
+        {"figure": "tsne",
+         "parameters": those of `tsne_of_features` and "num_images": int,
+         "labels": num_images ints, "image_indices": their places in `images`,
+         "models": one per entry, in order: {"label": str} and what `tsne_of_features`
+          returns, without "parameters"}.
+
+    Raises:
+        ValueError: as `tsne_of_features` and `features_of`; if there are fewer images.
+    """
+    if not features_fns:
+        raise ValueError("`features_fns` must hold at least one model; received none.")
+    rows = choose_rows(len(images), num_images, seed=seed)
+    chosen_images, chosen_labels = np.asarray(images)[rows], np.asarray(labels)[rows]
+    models = []
+    for label, features_fn in features_fns.items():
+        result = tsne_of_features(
+            features_of(features_fn, chosen_images, batch_size=batch_size),
+            chosen_labels,
+            seed=seed,
+            perplexity=perplexity,
+            max_iterations=max_iterations,
+            num_neighbors=num_neighbors,
+        )
+        parameters = result.pop("parameters")
+        models.append({"label": label, **result})
+    return {
+        "figure": "tsne",
+        "parameters": {**parameters, "num_images": num_images},
+        "labels": chosen_labels.tolist(),
+        "image_indices": rows.tolist(),
+        "models": models,
+    }
+
+
+def tsne_of_features(
+    features, labels, *, seed=0, perplexity=30.0, max_iterations=1000, num_neighbors=20
+):
+    """Returns points in the plane, and how well features and points separate the classes.
+
+    t-SNE: van der Maaten and Hinton 2008, in scikit-learn's Barnes-Hut form, from the
+    first two principal components, on one thread so that equal input gives equal points.
+
+    Args:
+        features: [N, F], F >= 2, N >= 4.
+        labels: int [N], at least two different ones, and fewer than N.
+        seed: Python int, sklearn's `random_state`.
+        perplexity: effective number of neighbours; lowered to (N - 1) / 3 where that is
+            less, since 3 * perplexity neighbours enter.
+        max_iterations: steps of t-SNE, Python int >= 250.
+        num_neighbors: as for `nearest_neighbor_accuracy`; lowered to N - 1 where that is less.
+
+    Returns:
+        {"parameters": {"seed", "perplexity" (as used), "max_iterations", "num_neighbors" (as
+          used), "early_exaggeration", "angle", "learning_rate": "auto",
+          "initialization": "pca", "metric": "euclidean"},
+         "points": [[horizontal, vertical], ...] N pairs of floats, in no unit,
+         "kl_divergence": float, what t-SNE ends with,
+         "silhouette_features", "silhouette_points": float in [-1, 1], mean over images,
+         "neighbor_accuracy": float, percent, in the space of the features}.
+
+    Raises:
+        ValueError: if shapes and numbers are not as above, or all features are equal.
+    """
+    features, labels = _checked(features, labels)
+    if max_iterations < 250:
+        raise ValueError(f"`max_iterations` must be >= 250; received {max_iterations}.")
+    if not perplexity > 0:
+        raise ValueError(f"`perplexity` must be > 0; received {perplexity}.")
+    perplexity = min(float(perplexity), (len(labels) - 1) / 3)
+    num_neighbors = min(num_neighbors, len(labels) - 1)
+    tsne = TSNE(
+        perplexity=perplexity,
+        early_exaggeration=_EARLY_EXAGGERATION,
+        learning_rate="auto",
+        max_iter=max_iterations,
+        init="pca",
+        metric="euclidean",
+        angle=_ANGLE,
+        random_state=seed,
+    )
+    # More threads add up forces in an order that changes from run to run.
+    with threadpoolctl.threadpool_limits(1):
+        points = tsne.fit_transform(features)
+    return {
+        "parameters": {
+            "seed": seed,
+            "perplexity": perplexity,
+            "max_iterations": max_iterations,
+            "num_neighbors": num_neighbors,
+            "early_exaggeration": _EARLY_EXAGGERATION,
+            "angle": _ANGLE,
+            "learning_rate": "auto",
+            "initialization": "pca",
+            "metric": "euclidean",
+        },
+        "points": points.astype(float).tolist(),
+        "kl_divergence": float(tsne.kl_divergence_),
+        "silhouette_features": float(silhouette_score(features, labels)),
+        "silhouette_points": float(silhouette_score(points, labels)),
+        "neighbor_accuracy": nearest_neighbor_accuracy(
+            features, labels, num_neighbors=num_neighbors
+        ),
+    }
+
+
+def nearest_neighbor_accuracy(features, labels, *, num_neighbors=20):
+    """Returns the leave-one-out accuracy of nearest neighbours, in percent.
+
+    Each image gets the class that most of its `num_neighbors` nearest other images have,
+    in Euclidean distance, each with one vote. Of classes with equally many votes the one
+    of the nearer image wins; of equally near images the earlier is nearer.
+
+    Args:
+        features: [N, F].
+        labels: int [N].
+        num_neighbors: Python int from 1 to N - 1.
+
+    Raises:
+        ValueError: if shapes and numbers are not as above.
+    """
+    features, labels = _checked(features, labels)
+    if not 1 <= num_neighbors < len(labels):
+        raise ValueError(
+            f"`num_neighbors` must be from 1 to {len(labels) - 1}, the other images; "
+            f"received {num_neighbors}."
+        )
+    distances = cdist(features, features, "sqeuclidean")
+    np.fill_diagonal(distances, np.inf)
+    nearest = np.argsort(distances, axis=1, kind="stable")[:, :num_neighbors]
+    _, classes = np.unique(labels, return_inverse=True)
+    return 100 * float(np.mean(_majority(classes[nearest]) == classes))
+
+
+def _majority(votes):
+    """Returns the most frequent entry of each row; of equals, what comes first in the row."""
+    # How often the entry of each place occurs in its row: [N, K, K] -> [N, K].
+    counts = (votes[:, :, None] == votes[:, None, :]).sum(axis=2)
+    return votes[np.arange(len(votes)), counts.argmax(axis=1)]
+
+
+def _checked(features, labels):
+    features, labels = np.asarray(features, np.float64), np.asarray(labels)
+    if features.ndim != 2 or features.shape[0] < 4 or features.shape[1] < 2:
+        raise ValueError(
+            "`features` must have shape [num_images, num_features], at least [4, 2]; "
+            f"received shape {features.shape}."
+        )
+    if labels.shape != features.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(
+            f"`labels` must be {len(features)} integers, one per image; "
+            f"received shape {labels.shape}, dtype {labels.dtype}."
+        )
+    if not np.all(np.isfinite(features)) or np.all(features == features[0]):
+        raise ValueError(
+            "`features` must be finite and not all equal; received NaN, infinity or one point."
+        )
+    num_classes = len(np.unique(labels))
+    if not 2 <= num_classes < len(labels):
+        raise ValueError(
+            f"`labels` must hold from 2 to {len(labels) - 1} classes; received {num_classes}."
+        )
+    return features, labels
