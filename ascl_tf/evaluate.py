@@ -6,17 +6,22 @@
 The model maps float32 images in [0, 1] to logits. Of a SavedModel the signature
 `serving_default` is taken: its output `logits`, or its only one. Several models,
 separated by commas, are one classifier: the mean of their probabilities decides.
+
+`--protocol` also takes `sweep_steps`, `sweep_epsilon` and `corruptions`, which give curves.
+
+    python -m ascl_tf.evaluate --targets=at=<path>,ascl=<path> --output=records.json
+
+attacks every model with examples made on the others.
 """
 
-import dataclasses
+import contextlib
 import pathlib
 import tempfile
 
 from rich.console import Console
 
 from ascl_tf import flag_defs
-from ascl_tf.config import STAGES, Config, DataConfig, EvaluationConfig, RunConfig, setting
-from ascl_tf.errors import ConfigError, RunError
+from ascl_tf.errors import RunError
 from ascl_tf.quiet_start import quiet_start
 
 with quiet_start():
@@ -24,84 +29,21 @@ with quiet_start():
 
     from ascl_tf.data.datasets import load_dataset, name_at_hand
     from ascl_tf.evaluation import evaluate_robustness
-    from ascl_tf.evaluation.display import evaluation_progress, print_records
-    from ascl_tf.evaluation.ensembles import EnsembleOptions
+    from ascl_tf.evaluation.black_box import transfer_matrix
+    from ascl_tf.evaluation.display import evaluation_progress
     from ascl_tf.evaluation.inputs import as_unit_float
     from ascl_tf.evaluation.logits import make_logits_function
+    from ascl_tf.evaluation.measurements import measure
     from ascl_tf.evaluation.model_ensemble import (
         describe_models,
         mean_probability_logits,
         member_paths,
     )
-    from ascl_tf.evaluation.protocols import get_protocol
-    from ascl_tf.evaluation.records import write_records
+    from ascl_tf.evaluation.program_settings import EvaluateConfig
+    from ascl_tf.evaluation.records import model_sha256, write_records
+    from ascl_tf.evaluation.robustness import CompiledAttacks
+    from ascl_tf.evaluation.summaries import print_summary
     from ascl_tf.export import load_logits_function
-
-
-def _shared(section, name):
-    """Returns a field like the one of a training run, for every use of this program."""
-    field = section.__dataclass_fields__[name]
-    return dataclasses.field(default=field.default, metadata={**field.metadata, "stages": STAGES})
-
-
-@dataclasses.dataclass(frozen=True)
-class EvaluateConfig:
-    """The flags of this program; those that a training run has too mean the same."""
-
-    model: str = setting(
-        "",
-        "SavedModel folder or .keras file to evaluate; several, separated by commas, are one "
-        "classifier that decides by the mean of their probabilities.",
-    )
-    output: str = setting("", "File for the records, as JSON; empty: only print them.")
-    resume: bool = setting(
-        False, "Continue AutoAttack from the state that it left beside --output."
-    )
-    adversarial_images: str = setting("", "npz file for AutoAttack's images; empty: none is kept.")
-    split: str = setting("test", "Split of the data set.")
-    dataset: str = _shared(DataConfig, "dataset")
-    data_dir: str = _shared(DataConfig, "data_dir")
-    download: bool = _shared(DataConfig, "download")
-    image_size: int = _shared(DataConfig, "image_size")
-    protocol: str = _shared(EvaluationConfig, "protocol")
-    num_images: int = _shared(EvaluationConfig, "num_images")
-    evaluation_batch_size: int = _shared(EvaluationConfig, "evaluation_batch_size")
-    seed: int = _shared(RunConfig, "seed")
-
-    def __post_init__(self):
-        shared = set(EvaluateConfig.__dataclass_fields__) & set(Config.__dataclass_fields__)
-        Config(**{name: getattr(self, name) for name in shared})
-        if not member_paths(self.model):
-            raise ConfigError("--model: expected a SavedModel folder or a .keras file; found none")
-        if self.resume and not self.output:
-            raise ConfigError(
-                "--resume: expected --output, beside which the state lies; found none"
-            )
-        num_ensembles = sum(protocol.kind == "autoattack" for protocol in self.protocols())
-        if self.adversarial_images and num_ensembles != 1:
-            raise ConfigError(
-                "--adversarial_images: expected one AutoAttack in --protocol; "
-                f"found {num_ensembles}"
-            )
-
-    def protocols(self):
-        """Returns the protocols that `--protocol` names, each once, in order."""
-        names = [name.strip() for name in self.protocol.split(",") if name.strip()]
-        try:
-            chosen = [get_protocol(name) for name in dict.fromkeys(names)]
-        except ValueError as error:
-            raise ConfigError(f"--protocol: {error}") from None
-        if not chosen:
-            raise ConfigError("--protocol: expected one or more names; found none")
-        return chosen
-
-    def ensemble_options(self):
-        """Returns where AutoAttack keeps its state, beside the records, and its images."""
-        return EnsembleOptions(
-            state_path=self.output or None,
-            resume=self.resume,
-            images_path=self.adversarial_images or None,
-        )
 
 
 def main(argv):
@@ -109,22 +51,15 @@ def main(argv):
     config = _parse(argv)
     if config is None:
         return
-    protocols = config.protocols()
     _check_place("output", config.output)
     _check_place("adversarial_images", config.adversarial_images)
-    paths = member_paths(config.model)
-    members = [load_logits_function(path) for path in paths]
-    dataset = _load_images(config)
-    for path, member in zip(paths, members, strict=True):
-        _check_fit(member, dataset, path)
-    classifier = members[0] if len(members) == 1 else mean_probability_logits(members)
     console = Console()
-    description = describe_models(paths)
-    records = _evaluate(config, protocols, classifier, dataset, console, description)
+    evaluate = _evaluate_transfer if config.targets else _evaluate_model
+    records = evaluate(config, console)
     if config.output:
         write_records(config.output, records)
-        config.ensemble_options().forget(protocols)
-    print_records(records, console)
+        config.ensemble_options().forget(config.protocols())
+    print_summary(records, console)
     if config.output:
         console.print(f"records: {config.output}", markup=False, soft_wrap=True)
 
@@ -141,8 +76,7 @@ def _parse(argv):
     settings = flag_defs.parse(values, argv)
     if flag_defs.wants_help(values, __doc__):
         return None
-    names = EvaluateConfig.__dataclass_fields__
-    return EvaluateConfig(**{name: settings[name] for name in names if name in settings})
+    return EvaluateConfig.from_flags(settings)
 
 
 def _check_place(flag, file):
@@ -179,7 +113,7 @@ def _load_images(config):
     return dataset
 
 
-def _check_fit(classifier, dataset, path):
+def _check_fit(classifier, dataset, named):
     """Tries the model on one image, so that a misfit is one line and not a traceback."""
     images = tf.constant(as_unit_float(dataset.images[:1]))
     try:
@@ -187,30 +121,86 @@ def _check_fit(classifier, dataset, path):
     except (ValueError, TypeError, tf.errors.OpError) as error:
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
         raise RunError(
-            f"--model={path}: expected logits for float32 images of shape "
+            f"{named}: expected logits for float32 images of shape "
             f"{tuple(images.shape[1:])}; found {type(error).__name__}: {reason}"
         ) from error
 
 
-def _evaluate(config, protocols, classifier, dataset, console, description):
-    with evaluation_progress(console) as progress:
-        try:
-            records = evaluate_robustness(
-                classifier,
-                dataset,
-                protocols,
-                batch_size=config.evaluation_batch_size,
-                seed=config.seed,
-                num_images=config.num_images or None,
-                progress=progress,
-                model_sha256=description["model_sha256"],
-                ensemble_options=config.ensemble_options(),
+def _evaluate_model(config, console):
+    """Returns the records of one classifier under everything that `--protocol` names."""
+    paths = member_paths(config.model)
+    members = [load_logits_function(path) for path in paths]
+    dataset = _load_images(config)
+    for path, member in zip(paths, members, strict=True):
+        _check_fit(member, dataset, f"--model={path}")
+    description = describe_models(paths)
+    classifier = members[0] if len(members) == 1 else mean_probability_logits(members)
+    attacks = CompiledAttacks(classifier)
+    records = []
+    with evaluation_progress(console) as progress, _one_line(f"--model={config.model}", dataset):
+        settings = _settings(config, progress) | {"model_sha256": description["model_sha256"]}
+        protocols = config.protocols()
+        if protocols:
+            options = config.ensemble_options()
+            records += evaluate_robustness(
+                attacks, dataset, protocols, ensemble_options=options, **settings
             )
-        except RunError:
-            raise
-        except ValueError as error:
-            raise RunError(f"--model={config.model} on {dataset.name}: {error}") from error
+        for name in config.measurements():
+            directory = config.corruption_dir
+            records += measure(name, attacks, dataset, corruption_dir=directory, **settings)
     return [{**record, **description} for record in records]
+
+
+def _evaluate_transfer(config, console):
+    """Returns the records of `--targets` under the examples of `--sources`."""
+    targets, sources = config.target_paths(), config.source_paths()
+    named = {label: f"--sources={label}={path}" for label, path in sources.items()}
+    named |= {label: f"--targets={label}={path}" for label, path in targets.items()}
+    paths = sources | targets
+    models = {label: _load_named(path, named[label]) for label, path in paths.items()}
+    dataset = _load_images(config)
+    for label, model in models.items():
+        _check_fit(model, dataset, named[label])
+    (protocol,) = config.protocols()
+    with evaluation_progress(console) as progress, _one_line("--targets", dataset):
+        return transfer_matrix(
+            models,
+            dataset,
+            protocol=protocol,
+            sources=list(sources),
+            targets=list(targets),
+            diagonal=config.diagonal,
+            model_sha256={label: model_sha256(path) for label, path in paths.items()},
+            **_settings(config, progress),
+        )
+
+
+def _load_named(path, named):
+    try:
+        return load_logits_function(path)
+    except RunError as error:
+        # It names the flag that holds a single model.
+        raise RunError(str(error).replace(f"--model={path}", named, 1)) from error
+
+
+def _settings(config, progress):
+    return {
+        "batch_size": config.evaluation_batch_size,
+        "seed": config.seed,
+        "num_images": config.num_images or None,
+        "progress": progress,
+    }
+
+
+@contextlib.contextmanager
+def _one_line(named, dataset):
+    """Makes one line that names model and data of what a measurement refuses."""
+    try:
+        yield
+    except RunError:
+        raise
+    except ValueError as error:
+        raise RunError(f"{named} on {dataset.name}: {error}") from error
 
 
 if __name__ == "__main__":

@@ -108,6 +108,11 @@ def _bad_model(tmp_path, text="nothing"):
     [
         ({"model": ""}, 2, r"--model: expected a SavedModel folder or a \.keras file; found none"),
         ({"protocol": "pgd21"}, 2, r"--protocol: .*received 'pgd21'\. Did you mean"),
+        ({"protocol": "sweep"}, 2, r"--protocol: .* sweep_steps, sweep_epsilon, corruptions; "),
+        ({"sources": "a=b"}, 2, r"--sources: expected --targets beside it; found none"),
+        ({"diagonal": "true"}, 2, r"--diagonal: expected --targets beside it; found none"),
+        ({"targets": "a=b,c=d"}, 2, r"--targets: expected no --model beside it; found both"),
+        ({"corruption_dir": "x"}, 2, r"--corruption_dir: expected corruptions in --protocol; .*"),
         ({"protocol": ","}, 2, r"--protocol: expected one or more names; found none"),
         ({"num_images": "-1"}, 2, r"--num_images: expected a number >= 0; found -1"),
         ({"num_images": "many"}, 2, r"num_images.*many"),
@@ -135,6 +140,132 @@ def test_bad_input_gives_one_line_and_its_status(
     with pytest.raises(ValueError, match=message):
         evaluate.main(argv)
     assert not os.listdir(tmp_path)
+
+
+def _other_classifier(num_classes=3, size=SIZE):
+    """Logits are the mean of each channel of the upper half: as right, and not the same."""
+    images = keras.Input((size, size, 3))
+    half = keras.layers.Cropping2D(((0, size // 2), (0, 0)))(images)
+    logits = 20 * keras.layers.GlobalAveragePooling2D()(half)
+    return keras.Model(images, logits[:, :num_classes])
+
+
+@pytest.fixture(scope="module")
+def other_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "other.keras"
+    _other_classifier().save(path)
+    return path
+
+
+def test_sweep_over_steps_is_recorded_whole_and_shown_in_part(folder, keras_file, tmp_path, capsys):
+    output = tmp_path / "records.json"
+    common = (f"model={keras_file}", f"dataset=folder:{folder}", "seed=2", f"output={output}")
+    _run(*common, "protocol=pgd20,sweep_steps", "evaluation_batch_size=7")
+    pgd20, *points = read_records(output)
+    assert [r["protocol"] for r in points] == ["sweep_steps"] * 101
+    assert [r["attack"]["num_steps"] for r in points] == list(range(101))
+    assert points[20]["robust_accuracy"] == pgd20["robust_accuracy"]
+    assert points[0]["robust_accuracy"] == pgd20["standard_accuracy"] > pgd20["robust_accuracy"]
+    assert {r["model_sha256"] for r in points} == {model_sha256(keras_file)}
+    printed = capsys.readouterr().out
+    assert "sweep_steps: 50 " in printed and "sweep_steps: 51 " not in printed
+
+
+def test_sweep_over_radii_goes_through_an_ensemble_too(
+    folder, keras_file, other_file, tmp_path, capsys
+):
+    output = tmp_path / "records.json"
+    _run(
+        f"model={keras_file},{other_file}",
+        f"dataset=folder:{folder}",
+        "protocol=sweep_epsilon",
+        f"output={output}",
+    )
+    records = read_records(output)
+    assert [r["epsilon"] for r in records] == ["0", *(f"{k}/255" for k in range(2, 33, 2))]
+    curve = [r["robust_accuracy"] for r in records]
+    assert curve[0] == records[0]["standard_accuracy"] > curve[-1] and len(set(curve)) > 2
+    assert all(len(r["ensemble_sha256"]) == 2 for r in records)
+    printed = capsys.readouterr().out
+    assert printed.count("sweep_epsilon") >= 17 and "32/255" in printed
+
+
+def test_models_attack_each_other_and_the_matrix_is_printed(
+    folder, keras_file, saved_model, other_file, tmp_path, capsys
+):
+    output = tmp_path / "matrix.json"
+    _run(
+        f"targets=half={other_file}, whole={saved_model}",
+        f"dataset=folder:{folder}",
+        "diagonal",
+        f"output={output}",
+    )
+    records = {(r["target"], r["source"]): r for r in read_records(output)}
+    assert list(records) == [(t, s) for t in ("half", "whole") for s in ("half", "whole")]
+    hashes = {"half": model_sha256(other_file), "whole": model_sha256(saved_model)}
+    for (target, source), record in records.items():
+        assert record["model_sha256"] == hashes[target]
+        assert record["source_model_sha256"] == hashes[source]
+        assert (record["protocol"], record["num_images"]) == ("transfer_pgd20", 24)
+    printed = capsys.readouterr().out
+    rows = {line.split()[0]: line.split()[1:] for line in printed.splitlines() if line.strip()}
+    assert rows["target"][1:] == ["source", "SA", "%", "half", "whole"]
+    shown = {pair: f"{record['robust_accuracy']:.2f}" for pair, record in records.items()}
+    assert rows["half"][1:] == ["-", shown["half", "whole"]]
+    assert rows["whole"][1:] == [shown["whole", "half"], "-"]
+
+    _run(f"model={saved_model}", f"dataset=folder:{folder}", "protocol=pgd20", f"output={output}")
+    (white_box,) = read_records(output)
+    assert records["whole", "whole"]["robust_accuracy"] == white_box["robust_accuracy"]
+
+
+def test_sources_may_be_other_models_or_labels_of_targets(folder, keras_file, other_file, tmp_path):
+    output = tmp_path / "matrix.json"
+    common = (f"dataset=folder:{folder}", "protocol=fgsm", "num_images=9", f"output={output}")
+    _run(f"targets=a={keras_file}", f"sources=b={other_file}", *common)
+    assert [(r["target"], r["source"]) for r in read_records(output)] == [("a", "b")]
+    _run(f"targets=a={keras_file},b={other_file}", "sources=b", *common)
+    assert [(r["target"], r["source"]) for r in read_records(output)] == [("a", "b")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "message"),
+    [
+        ({"targets": "at"}, 2, r"--targets: expected label=path, .*; found 'at'"),
+        ({"targets": "=m,b=n"}, 2, r"--targets: expected label=path, .*; found '=m'"),
+        ({"targets": ","}, 2, r"--targets: expected label=path; found none"),
+        ({"targets": "a=m,a=n"}, 2, r"--targets: expected each label once; found 'a' twice"),
+        ({"targets": "a=m"}, 2, r"--targets: expected another model, .*; found only 'a'"),
+        ({"sources": "c"}, 2, r"--sources: expected .* a known label \(a, b\); found 'c'"),
+        ({"sources": "a,a"}, 2, r"--sources: expected each label once; found 'a' twice"),
+        ({"sources": "a=m"}, 2, r"--sources: expected one model per label; found two for 'a', m "),
+        ({"protocol": "autoattack"}, 2, r"--protocol: expected with --targets one .*autoattack"),
+        ({"protocol": "pgd20,fgsm"}, 2, r"--protocol: expected with --targets one .*pgd20,fgsm"),
+        ({"protocol": "sweep_steps"}, 2, r"--protocol: expected with --targets one .*sweep_steps"),
+        ({"targets": "a=absent,b=absent"}, 1, r"--targets=a=absent: expected a SavedModel .*there"),
+        ({"sources": "c=absent"}, 1, r"--sources=c=absent: expected a SavedModel folder"),
+        ({"sources": "c={small}"}, 1, r"--sources=c=.*small\.keras: expected logits .*\(8, 8, 3\)"),
+        ({"sources": "c={two}"}, 1, r"--targets on folder:.*same number of classes; .* c 2"),
+    ],
+)
+def test_bad_transfer_gives_one_line_and_its_status(
+    changes, status, message, folder, keras_file, other_file, tmp_path, capsys
+):
+    files = {"small": tmp_path / "small.keras", "two": tmp_path / "two.keras"}
+    flags = {"targets": f"a={keras_file},b={other_file}", "dataset": f"folder:{folder}"}
+    flags |= {"protocol": "fgsm"} | changes
+    if "small" in flags.get("sources", ""):
+        _other_classifier(size=6).save(files["small"])
+    if "two" in flags.get("sources", ""):
+        _other_classifier(num_classes=2).save(files["two"])
+    argv = ["ascl-evaluate"]
+    argv += [f"--{name}={value}".format(**files) for name, value in flags.items()]
+    with pytest.raises(SystemExit) as exit_info:
+        flag_defs.run_program(evaluate.main, argv)
+    assert exit_info.value.code == status
+    assert capsys.readouterr().err.count("\n") == 1
+    with pytest.raises(ValueError, match=message):
+        evaluate.main(argv)
 
 
 def test_model_with_too_few_classes_is_named(folder, tmp_path):

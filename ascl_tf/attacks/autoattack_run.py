@@ -28,7 +28,7 @@ class AttackProgress(NamedTuple):
         attack: name of the attack at work.
         num_robust: images that are still classified correctly.
         robust_accuracy: the same in percent of all images.
-        num_done, num_to_do: runs of this attack on one image, made and expected in all.
+        num_done, num_to_do: images attacked and to be attacked in all, anew in each restart.
         seconds_left: expected time to the end of this attack.
     """
 
@@ -64,10 +64,10 @@ class Progress:
         at_round_start: bool [N], the same when this round began: the round's images.
         adversarial_images: [N, H, W, C].
         attack, round, offset: indices of the next batch: which attack, which of its
-            rounds, and how many of the round's images are done.
+            restarts, and how many of that round's images are done.
         finished: attack name -> bool [N], still classified correctly after it.
         seconds: attack name -> time spent on it.
-        num_done: runs of the present attack on one image.
+        num_done: images that the present attack has done, anew in each restart.
         saved_images: names of the state's files of adversarial images.
     """
 
@@ -143,7 +143,7 @@ class Run:
         """
         while progress.attack < len(self._attacks) and self._some_left(progress):
             attack = self._attacks[progress.attack]
-            while progress.round < attack.num_rounds:
+            while progress.round < attack.num_restarts:
                 self._carry_out_round(attack, progress, state_file, report)
             progress.finished[attack.name] = progress.robust.copy()
             progress.attack, progress.round, progress.num_done = progress.attack + 1, 0, 0
@@ -156,7 +156,9 @@ class Run:
 
     def _carry_out_round(self, attack, progress, state_file, report):
         rows = np.flatnonzero(progress.at_round_start)[progress.offset :]
-        for batch, num_real in batches(rows, self._batch_size):
+        # All targets of an image are tried in one batch: full batches are the quicker ones.
+        num_images = max(1, self._batch_size // attack.num_runs)
+        for batch, num_real in batches(rows, num_images):
             began = time.perf_counter()
             self._attack_batch(attack, progress, batch, num_real, state_file)
             spent = progress.seconds.get(attack.name, 0.0) + time.perf_counter() - began
@@ -171,30 +173,43 @@ class Run:
         progress.at_round_start = progress.robust.copy()
 
     def _attack_batch(self, attack, progress, batch, num_real, state_file):
-        target, restart = divmod(progress.round, attack.num_restarts)
         images, labels = self._data.images[batch], self._data.labels[batch]
-        candidates = self._runners[attack](
-            tf.constant(images),
-            tf.constant(labels),
-            tf.constant(self._data.ranked_classes[batch, target if attack.num_targets else 0]),
-            tf.constant(restart),
-            self._seeds(attack, progress.round, batch),
-        )
-        logits = self._predict(candidates).numpy()[:num_real]
-        candidates, rows = candidates.numpy()[:num_real], batch[:num_real]
-        self._recheck(attack, candidates, images[:num_real], logits)
-        fooled = logits.argmax(axis=1) != labels[:num_real]
-        rows, candidates = rows[fooled], candidates[fooled]
+        candidates = self._run_targets(attack, progress.round, batch)
+        num_runs = attack.num_runs
+        shape = (num_runs, len(batch))
+        logits = self._predict(candidates).numpy()
+        self._recheck(attack, candidates.numpy(), _tile(images, num_runs), logits)
+        fooled = logits.argmax(axis=1).reshape(shape) != labels
+        # Of the targets that succeed the most likely class's image is kept.
+        candidates = candidates.numpy().reshape(*shape, *images.shape[1:])
+        first = candidates[fooled.argmax(axis=0), np.arange(len(batch))]
+        found = np.flatnonzero(fooled.any(axis=0)[:num_real])
+        rows, candidates = batch[found], first[found]
         progress.robust[rows] = False
         progress.adversarial_images[rows] = candidates
         if state_file is not None and len(rows):
             number = len(progress.saved_images)
             progress.saved_images.append(state_file.save_images(number, rows, candidates))
 
-    def _seeds(self, attack, round_number, batch):
+    def _run_targets(self, attack, restart, batch):
+        """Returns candidates [T * B, H, W, C], target by target."""
+        num_runs = attack.num_runs
+        images, labels = self._data.images[batch], self._data.labels[batch]
+        targets = self._data.ranked_classes[batch, :num_runs].T.reshape(-1)
+        rounds = [target * attack.num_restarts + restart for target in range(num_runs)]
+        return self._runners[attack](
+            tf.constant(_tile(images, num_runs)),
+            tf.constant(np.tile(labels, num_runs)),
+            tf.constant(targets),
+            tf.constant(restart),
+            tf.concat([self._seeds(attack, number, batch) for number in rounds], axis=0),
+            owners=np.tile(np.arange(len(batch)), num_runs),
+        )
+
+    def _seeds(self, attack, number, batch):
         # An attack draws the same for an image wherever it stands in an ensemble.
         stream = tf.constant([self._seed, _RANDOM_STREAM + _ORDER[attack.name]], tf.int32)
-        pair = randomness.fold_in(stream, round_number)
+        pair = randomness.fold_in(stream, number)
         return randomness.position_seeds(pair, tf.constant(batch))
 
     def _recheck(self, attack, candidates, images, logits):
@@ -216,7 +231,7 @@ class Run:
     def _where(self, attack, progress):
         num_robust = int(progress.robust.sum())
         in_round = int(progress.at_round_start.sum()) - progress.offset
-        in_rounds = (attack.num_rounds - progress.round - 1) * num_robust
+        in_rounds = (attack.num_restarts - progress.round - 1) * num_robust
         to_do = in_round + in_rounds
         seconds_left = progress.seconds[attack.name] / progress.num_done * to_do
         return AttackProgress(
@@ -227,6 +242,10 @@ class Run:
             num_to_do=progress.num_done + to_do,
             seconds_left=seconds_left,
         )
+
+
+def _tile(images, times):
+    return np.tile(images, (times, *[1] * (images.ndim - 1)))
 
 
 def percent(flags):

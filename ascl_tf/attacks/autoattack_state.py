@@ -14,7 +14,7 @@ import numpy as np
 from ascl_tf.errors import RunError
 from ascl_tf.files import write_whole
 
-_FORMAT = 1
+_FORMAT = 2
 # Logits of the same model on another machine differ by rounding; share of the largest.
 _LOGITS_TOLERANCE = 1e-3
 

@@ -30,9 +30,9 @@ class PlannedAttack:
     eot_iter: int = 1
 
     @property
-    def num_rounds(self):
-        """How often an image that resists is attacked."""
-        return self.num_restarts * max(self.num_targets, 1)
+    def num_runs(self):
+        """How often an image is attacked at once: from one start for each target."""
+        return max(self.num_targets, 1)
 
     @property
     def needs_gradient(self):

@@ -22,7 +22,7 @@ _SHORTEST_PIECE = {"apgd": 5, "fab": 5, "square": 20}
 
 
 def make_runner(attack, logits_fn, image_shape, *, num_classes, epsilon, norm):
-    """Returns a function (images, labels, targets, number, seeds) -> candidates.
+    """Returns a function (images, labels, targets, number, seeds, owners=None) -> candidates.
 
     Args:
         attack: a `PlannedAttack`.
@@ -33,7 +33,8 @@ def make_runner(attack, logits_fn, image_shape, *, num_classes, epsilon, norm):
 
     The function's arguments: images [B, H, W, C] float32, labels int32 [B], targets
     int32 [B] (used by targeted attacks), number int32 scalar (which restart), seeds
-    int32 [B, 2]. Its candidates are what fooled the classifier, in ball and box, and the
+    int32 [B, 2], owners int [B] (NumPy): rows with equal owners are runs on one image, and
+    when one of them succeeds the others end; None: each row by itself. Its candidates are what fooled the classifier, in ball and box, and the
     images where nothing did; what they are classified as is for the caller to see.
     """
     if attack.kind == "square":
@@ -123,17 +124,19 @@ class _Runner:
         self._start = PartwiseFunction(search.start, _signature(image_shape))
         self._untraced_advance, self._advance = search.advance, None
 
-    def __call__(self, images, labels, targets, number, seeds):
+    def __call__(self, images, labels, targets, number, seeds, owners=None):
         state = self._start(images, labels, targets, number, seeds)
         found, rows = images.numpy().copy(), np.arange(len(labels))
+        owners = rows if owners is None else owners
         step = 0
         while True:
             points, resists = (tensor.numpy() for tensor in self._outcome(state))
             found[rows[~resists]] = points[~resists]
-            if step == self._num_steps or not resists.any():
+            goes_on = ~np.isin(owners[rows], owners[rows[~resists]])
+            if step == self._num_steps or not goes_on.any():
                 return tf.constant(found)
-            if not resists.all():
-                left = pad(np.flatnonzero(resists), len(labels))
+            if not goes_on.all():
+                left = pad(np.flatnonzero(goes_on), len(labels))
                 state = tf.nest.map_structure(lambda t, left=left: tf.gather(t, left), state)
                 rows = rows[left]
             last = min(step + max(self._shortest_piece, step // 4), self._num_steps)

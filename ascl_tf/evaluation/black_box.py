@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from ascl_tf.evaluation import checks, measuring
 from ascl_tf.evaluation.attack_kinds import ATTACKS
+from ascl_tf.evaluation.inputs import as_evaluation_data
 from ascl_tf.evaluation.protocols import Protocol, get_protocol
 
 
@@ -71,9 +72,13 @@ def transfer_matrix(
     attack = _as_attack(protocol)
     sources, targets = _chosen(models, sources, "sources"), _chosen(models, targets, "targets")
     hashes = model_sha256 or {}
+    attacks = {
+        label: measuring.as_compiled(models[label]) for label in dict.fromkeys([*targets, *sources])
+    }
+    _check_classes(attacks, as_evaluation_data(dataset, num_images=1))
     clean = {
         label: measuring.clean_pass(
-            models[label],
+            attacks[label],
             dataset,
             batch_size=batch_size,
             seed=seed,
@@ -81,9 +86,8 @@ def transfer_matrix(
             progress=_renamed(progress, f"standard: {label}"),
             model_sha256=hashes.get(label),
         )
-        for label in dict.fromkeys([*targets, *sources])
+        for label in attacks
     }
-    _check_classes(clean)
     pairs = {}
     judges = {label: _make_judge(clean[label].logits_fn) for label in targets}
     for source in sources:
@@ -215,16 +219,12 @@ def _chosen(models, labels, name):
     return chosen
 
 
-def _check_classes(clean):
-    counts = {label: _num_classes(model) for label, model in clean.items()}
+def _check_classes(attacks, data):
+    images = tf.constant(data.rows(slice(1))[0])
+    counts = {label: int(model.logits_fn(images).shape[1]) for label, model in attacks.items()}
     if len(set(counts.values())) > 1:
         found = ", ".join(f"{label} {count}" for label, count in counts.items())
         raise ValueError(f"`models` must have the same number of classes; received {found}.")
-
-
-def _num_classes(model):
-    images, _ = model.data.rows(slice(1))
-    return int(model.logits_fn(tf.constant(images)).shape[1])
 
 
 def _renamed(progress, name):

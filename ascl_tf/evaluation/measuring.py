@@ -54,11 +54,16 @@ class Batch(NamedTuple):
     seeds: tf.Tensor
 
 
+def as_compiled(logits_fn):
+    """Returns the `CompiledAttacks` of a classifier, or `logits_fn` if it is that already."""
+    return logits_fn if isinstance(logits_fn, CompiledAttacks) else CompiledAttacks(logits_fn)
+
+
 def clean_pass(
     logits_fn, dataset, *, batch_size, seed, num_images=None, progress=None, model_sha256=None
 ):
     """Returns the `CleanPass` of a model; arguments and errors as `evaluate_robustness`."""
-    attacks = logits_fn if isinstance(logits_fn, CompiledAttacks) else CompiledAttacks(logits_fn)
+    attacks = as_compiled(logits_fn)
     data = as_evaluation_data(dataset, num_images=num_images)
     (record,) = evaluate_robustness(
         attacks,

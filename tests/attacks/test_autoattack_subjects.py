@@ -24,8 +24,8 @@ def _network(name):
     weights = {key: tf.constant(value) for key, value in np.load(SUBJECTS / f"{name}.npz").items()}
 
     def convolution(images, layer, stride):
-        padded = tf.pad(images, [[0, 0], [1, 1], [1, 1], [0, 0]])
-        outputs = tf.nn.conv2d(padded, weights[f"{layer}/kernel"], stride, "VALID")
+        padding = [[0, 0], [1, 1], [1, 1], [0, 0]]
+        outputs = tf.nn.conv2d(images, weights[f"{layer}/kernel"], stride, padding)
         return tf.nn.relu(outputs + weights[f"{layer}/bias"])
 
     def logits_fn(images):

@@ -41,8 +41,9 @@ class OurCandidate:
     def _logits(self, images):
         hidden = images
         for layer, stride in _LAYERS:
-            padded = tf.pad(hidden, [[0, 0], [1, 1], [1, 1], [0, 0]])
-            outputs = tf.nn.conv2d(padded, self._weights[f"{layer}/kernel"], stride, "VALID")
+            # In the convolution, as PyTorch's has it; TensorFlow's "SAME" pads otherwise.
+            padding = [[0, 0], [1, 1], [1, 1], [0, 0]]
+            outputs = tf.nn.conv2d(hidden, self._weights[f"{layer}/kernel"], stride, padding)
             hidden = tf.nn.relu(outputs + self._weights[f"{layer}/bias"])
         pooled = tf.reduce_mean(hidden, axis=[1, 2])
         return pooled @ self._weights["dense/kernel"] + self._weights["dense/bias"]

@@ -1,0 +1,97 @@
+"""Blurs: Gaussian, defocus, glass, motion, zoom."""
+
+import functools
+
+import numpy as np
+import scipy.ndimage
+import scipy.sparse
+
+from ascl_tf.data.corruptions import severities
+from ascl_tf.data.corruptions.geometry import clipped_zoom_matrix
+from ascl_tf.data.corruptions.motion import motion_blur_bytes
+from ascl_tf.data.corruptions.pixels import as_bytes, as_unit
+
+
+def smooth(values, sigma, *, mode="nearest", truncate=4.0):
+    """Returns values [N, H, W, ...] after a Gaussian along height and width."""
+    sigmas = (0, sigma, sigma) + (0,) * (values.ndim - 3)
+    return scipy.ndimage.gaussian_filter(values, sigmas, mode=mode, truncate=truncate)
+
+
+def gaussian_blur(images, severity, draws):
+    """Smooths with a Gaussian; the edge pixels go on beyond the image."""
+    return smooth(as_unit(images), severities.GAUSSIAN_BLUR[severity - 1])
+
+
+def defocus_blur(images, severity, draws):
+    """Correlates with a small disk; the image is mirrored at its edge pixels."""
+    kernel = defocus_kernel(*severities.DEFOCUS_BLUR[severity - 1])
+    return scipy.ndimage.correlate(as_unit(images), kernel[None, :, :, None], mode="mirror")
+
+
+def defocus_kernel(radius, sigma):
+    """Returns the disk i^2 + j^2 <= radius^2, smoothed by a 3 x 3 Gaussian, sum 1."""
+    reach = int(radius) + 1
+    squares = np.arange(-reach, reach + 1) ** 2
+    disk = (squares[:, None] + squares <= radius**2).astype(float)
+    weights = np.exp(-np.array([1, 0, 1]) / (2 * sigma**2))
+    # The disk leaves a margin of one pixel, so that nothing is lost at the border.
+    kernel = scipy.ndimage.correlate(disk, np.outer(weights, weights), mode="constant")
+    return kernel / kernel.sum()
+
+
+def glass_blur(images, severity, draws):
+    """Smooths, lets each pixel take the value of one beside it, and smooths again."""
+    sigma, num_rounds = severities.GLASS_BLUR[severity - 1]
+    shuffled = as_bytes(smooth(as_unit(images), sigma))
+    inner = images.shape[1] - 2
+    for _ in range(num_rounds):
+        shuffled = take_neighbours(shuffled, draws.coins((2, inner, inner)))
+    return smooth(as_unit(shuffled), sigma)
+
+
+def take_neighbours(images, steps):
+    """Returns images whose pixels, from row and column 2 on, are copies of near ones.
+
+    The original goes through rows and columns from the last down to 2 and "swaps" each pixel
+    with a neighbour 0 or 1 rows above and 0 or 1 columns to the left; its swap of two views
+    copies the neighbour into both places. Every neighbour is met later than the pixel itself,
+    so that it is still untouched when it is read, and all copies can be made at once.
+
+    Args:
+        images: uint8 [N, S, S, 3].
+        steps: 0 or 1, [N, 2, S - 2, S - 2]: rows up, columns to the left.
+    """
+    num_images, size = images.shape[:2]
+    places = np.arange(num_images * size * size).reshape(num_images, size, size)
+    sources = places[:, 2:, 2:] - steps[:, 0].astype(int) * size - steps[:, 1]
+    taken = images.copy()
+    taken[:, 2:, 2:] = images.reshape(-1, images.shape[3])[sources]
+    return taken
+
+
+def motion_blur(images, severity, draws):
+    """Smears along a line between -45 and 45 degrees."""
+    angles = draws.uniform(-45, 45, ())
+    return motion_blur_bytes(images, angles, *severities.MOTION_BLUR[severity - 1])
+
+
+def zoom_blur(images, severity, draws):
+    """Averages the image and its zooms by 1, 1.01, 1.02, ... into the centre."""
+    num_images, size, _, num_channels = images.shape
+    operator = _zoom_blur_operator(size, severities.ZOOM_BLUR[severity - 1])
+    pixels = as_unit(images).transpose(1, 2, 0, 3).reshape(size * size, -1)
+    blurred = (operator @ pixels).reshape(size, size, num_images, num_channels)
+    return blurred.transpose(2, 0, 1, 3)
+
+
+@functools.lru_cache(maxsize=8)
+def _zoom_blur_operator(size, end):
+    """Returns the blur as a sparse matrix on the size^2 pixels of a channel."""
+    total = scipy.sparse.eye_array(size * size, format="csr")
+    # The very floats of the original decide to how many pixels a zoom is rounded.
+    factors = np.arange(1, end, 0.01)
+    for factor in factors:
+        matrix = scipy.sparse.csr_array(clipped_zoom_matrix(size, factor))
+        total = total + scipy.sparse.kron(matrix, matrix, format="csr")
+    return (total / (len(factors) + 1)).tocsr()

@@ -1,0 +1,111 @@
+"""The one entrance to all corruptions: checks, random numbers, blocks, bytes."""
+
+import numpy as np
+
+from ascl_tf.data.corruptions import blur, digital, noise, spatter, weather
+from ascl_tf.data.corruptions.draws import ImageDraws
+from ascl_tf.data.corruptions.frost_textures import load_frost_textures
+from ascl_tf.data.corruptions.pixels import as_bytes
+from ascl_tf.data.corruptions.severities import SEVERITIES
+
+_BENCHMARK = (
+    noise.gaussian_noise,
+    noise.shot_noise,
+    noise.impulse_noise,
+    blur.defocus_blur,
+    blur.glass_blur,
+    blur.motion_blur,
+    blur.zoom_blur,
+    weather.snow,
+    weather.frost,
+    weather.fog,
+    weather.brightness,
+    digital.contrast,
+    digital.elastic_transform,
+    digital.pixelate,
+    digital.jpeg_compression,
+)
+_EXTRA = (noise.speckle_noise, blur.gaussian_blur, spatter.spatter, digital.saturate)
+_FUNCTIONS = {function.__name__: function for function in (*_BENCHMARK, *_EXTRA)}
+
+BENCHMARK_CORRUPTIONS = tuple(function.__name__ for function in _BENCHMARK)
+EXTRA_CORRUPTIONS = tuple(function.__name__ for function in _EXTRA)
+CORRUPTIONS = BENCHMARK_CORRUPTIONS + EXTRA_CORRUPTIONS
+
+# What is computed at once fits into the cache; no number depends on it.
+_BLOCK_SIZE = 64
+_SMALLEST_SIDE = 8
+# Keeps these draws apart from others with the same seed.
+_STREAM = 0xC1FA << 16
+
+
+def corrupt(images, corruption, severity, seed, *, frost_textures=None, first_position=0):
+    """Returns corrupted images, as the makers of CIFAR-10-C define it.
+
+    Values are truncated to bytes, not rounded, as in the published data. Row i depends on the
+    image, the arguments and the position `first_position` + i alone: the random numbers come
+    from Philox with the key (seed, corruption and severity) and a counter per position.
+
+    Args:
+        images: uint8 [N, S, S, 3], S >= 8. At sizes other than 32 lengths in pixels stay as
+            they are, but for pixelate and elastic_transform, which scale with S.
+        corruption: a name of `CORRUPTIONS`.
+        severity: 1 to 5.
+        seed: Python int, 0 <= seed < 2**64.
+        frost_textures: `FrostTextures` for frost; None takes those of `load_frost_textures()`.
+        first_position: place of the first image in its data set.
+
+    Returns:
+        uint8 [N, S, S, 3].
+
+    Raises:
+        ValueError: if an argument is not as above, or a frost texture no larger than an image.
+    """
+    images = np.asarray(images)
+    _check_images(images)
+    _check_settings(corruption, severity, seed, first_position)
+    extra = {}
+    if corruption == "frost":
+        extra["textures"] = frost_textures or load_frost_textures()
+        _check_textures(extra["textures"], images.shape[1])
+    # The order of CORRUPTIONS is part of what a seed means.
+    stream = _STREAM + 8 * CORRUPTIONS.index(corruption) + severity
+    corrupted = np.empty_like(images)
+    for begin in range(0, len(images), _BLOCK_SIZE):
+        block = images[begin : begin + _BLOCK_SIZE]
+        draws = ImageDraws(seed, stream, first_position + begin, len(block))
+        values = _FUNCTIONS[corruption](block, severity, draws, **extra)
+        is_bytes = values.dtype == np.uint8
+        corrupted[begin : begin + len(block)] = values if is_bytes else as_bytes(values)
+    return corrupted
+
+
+def _check_images(images):
+    shape = images.shape
+    fits = images.dtype == np.uint8 and len(shape) == 4 and shape[3] == 3
+    if not fits or shape[1] != shape[2] or shape[1] < _SMALLEST_SIDE:
+        raise ValueError(
+            f"`images` must be uint8 with shape [N, S, S, 3], S >= {_SMALLEST_SIDE}; "
+            f"received {images.dtype} with shape {shape}."
+        )
+
+
+def _check_settings(corruption, severity, seed, first_position):
+    if corruption not in CORRUPTIONS:
+        raise ValueError(
+            f"`corruption` must be one of {', '.join(CORRUPTIONS)}; received {corruption!r}."
+        )
+    if severity not in SEVERITIES:
+        raise ValueError(f"`severity` must be 1 to {SEVERITIES[-1]}; received {severity!r}.")
+    for name, value in (("seed", seed), ("first_position", first_position)):
+        if not 0 <= value < 2**64:
+            raise ValueError(f"`{name}` must be from 0 to 2**64 - 1; received {value}.")
+
+
+def _check_textures(textures, size):
+    smallest = min(min(texture.shape[:2]) for texture in textures.images)
+    if smallest <= size:
+        raise ValueError(
+            f"`frost_textures` must be larger than the images of {size} pixels; "
+            f"received one of {smallest} pixels."
+        )

@@ -1,0 +1,88 @@
+"""Digital corruptions: contrast, saturation, elastic transform, pixels, JPEG."""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from ascl_tf.data.corruptions import severities
+from ascl_tf.data.corruptions.blur import smooth
+from ascl_tf.data.corruptions.geometry import sample_bilinear
+from ascl_tf.data.corruptions.hsv import with_saturation
+from ascl_tf.data.corruptions.pixels import as_unit
+
+
+def contrast(images, severity, draws):
+    """Draws each channel of each image towards its mean."""
+    values = as_unit(images)
+    means = values.mean(axis=(1, 2), keepdims=True)
+    return (values - means) * severities.CONTRAST[severity - 1] + means
+
+
+def saturate(images, severity, draws):
+    """Changes the saturation of HSV linearly."""
+    factor, offset = severities.SATURATE[severity - 1]
+    return with_saturation(as_unit(images), lambda s: np.clip(s * factor + offset, 0, 1))
+
+
+def jpeg_compression(images, severity, draws):
+    """Encodes and decodes each image, chroma at half the resolution."""
+    quality = severities.JPEG_COMPRESSION[severity - 1]
+    return np.stack([_through_jpeg(image, quality) for image in images])
+
+
+def _through_jpeg(image, quality):
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file, formats=("JPEG",)))
+
+
+def pixelate(images, severity, draws):
+    """Resizes each image down and up again, each by the mean over boxes."""
+    size = images.shape[1]
+    small = int(size * severities.PIXELATE[severity - 1])
+
+    def resize(image):
+        shrunk = Image.fromarray(image).resize((small, small), Image.Resampling.BOX)
+        return np.asarray(shrunk.resize((size, size), Image.Resampling.BOX))
+
+    return np.stack([resize(image) for image in images])
+
+
+def elastic_transform(images, severity, draws):
+    """Warps by a random affine map, then by a smooth random displacement."""
+    setting = severities.ELASTIC_TRANSFORM[severity - 1]
+    size = images.shape[1]
+    grid = np.arange(size)
+    jitter = draws.uniform(-setting.jitter * size, setting.jitter * size, (3, 2))
+    columns, rows = np.moveaxis(affine_sources(size, jitter), -1, 0)
+    warped = sample_bilinear(as_unit(images, np.float32), rows, columns, border="mirror")
+    if not setting.displacement:
+        return warped
+    sigma = setting.sigma * size
+    fields = [draws.uniform(-1, 1, (size, size)) for _ in range(2)]
+    columns, rows = (
+        smooth(field, sigma, mode="reflect", truncate=3) * np.float32(setting.displacement * size)
+        for field in fields
+    )
+    return sample_bilinear(warped, grid[:, None] + rows, grid + columns, border="symmetric")
+
+
+def affine_sources(size, jitter):
+    """Returns where each pixel comes from, float64 [N, size, size, 2] (column, row).
+
+    The affine map moves three corners of a square around the centre by `jitter`.
+
+    Args:
+        size: height and width of the images.
+        jitter: [N, 3, 2], columns and rows by which the corners move.
+    """
+    centre, reach = size // 2, size // 3
+    corners = centre + reach * np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]])
+    ones = np.ones((len(jitter), 3, 1))
+    moved = np.concatenate([corners + jitter, ones], axis=2)
+    # moved @ back = corners: the inverse map, since an output pixel asks for its source.
+    back = np.linalg.solve(moved, np.broadcast_to(corners, (len(jitter), 3, 2)))
+    rows, columns = np.meshgrid(np.arange(size), np.arange(size), indexing="ij")
+    places = np.stack([columns, rows, np.ones_like(rows)], axis=-1).reshape(-1, 3)
+    return (places @ back).reshape(-1, size, size, 2)

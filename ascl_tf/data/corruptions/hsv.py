@@ -1,0 +1,29 @@
+"""Value and saturation of HSV changed in RGB, without the detour over the hue.
+
+With V = max and S = (max - min) / max of the channels, every channel is V (1 - S k), where k
+depends on the hue alone. So a new V scales all channels, and a new S their distance from V.
+"""
+
+import numpy as np
+
+
+def with_value(values, change):
+    """Returns RGB [..., 3] in [0, 1] whose V is `change(V)`, the same in hue and saturation."""
+    old = values.max(axis=-1, keepdims=True)
+    new = change(old)
+    # Black has neither hue nor saturation: it becomes grey.
+    return np.where(old > 0, values * (new / np.where(old > 0, old, 1)), new)
+
+
+def with_saturation(values, change):
+    """Returns RGB [..., 3] in [0, 1] whose S is `change(S)`, the same in hue and value.
+
+    Grey has no hue and is treated as red: what saturation it gets takes green and blue away.
+    """
+    value = values.max(axis=-1, keepdims=True)
+    spread = value - values.min(axis=-1, keepdims=True)
+    old = spread / np.where(value > 0, value, 1)
+    new = change(old)
+    is_grey = spread == 0
+    coloured = value - (value - values) * (new / np.where(is_grey, 1, old))
+    return np.where(is_grey, value * (1 - new * np.array([0, 1, 1])), coloured)

@@ -1,0 +1,111 @@
+"""Weather: snow, frost, fog, brightness."""
+
+import numpy as np
+
+from ascl_tf.data.corruptions import severities
+from ascl_tf.data.corruptions.geometry import clipped_zoom_matrix
+from ascl_tf.data.corruptions.hsv import with_value
+from ascl_tf.data.corruptions.motion import motion_blur_bytes
+from ascl_tf.data.corruptions.pixels import as_bytes, as_unit, gray
+
+# First amplitude of the fog; only its ratio to the later ones matters.
+_FIRST_WOBBLE = 100.0
+
+
+def brightness(images, severity, draws):
+    """Adds a constant to the value of HSV."""
+    offset = severities.BRIGHTNESS[severity - 1]
+    return with_value(as_unit(images), lambda value: np.clip(value + offset, 0, 1))
+
+
+def snow(images, severity, draws):
+    """Whitens the picture and adds smeared flakes, once upright and once upside down."""
+    setting = severities.SNOW[severity - 1]
+    layer = as_unit(_snow_layer(images.shape[1], setting, draws), np.float32)
+    values = as_unit(images, np.float32)
+    whitened = np.maximum(values, gray(values) * np.float32(1.5) + np.float32(0.5))
+    share = np.float32(setting.picture_share)
+    return share * values + (1 - share) * whitened + layer + layer[:, ::-1, ::-1]
+
+
+def _snow_layer(size, setting, draws):
+    """Returns the flakes, uint8 [N, size, size, 1]."""
+    flakes = setting.mean + setting.spread * draws.standard_normal((size, size))
+    zoom = clipped_zoom_matrix(size, setting.zoom)
+    flakes = zoom @ flakes @ zoom.T
+    flakes[flakes < setting.threshold] = 0
+    angles = draws.uniform(-135, -45, ())
+    return motion_blur_bytes(as_bytes(flakes)[..., None], angles, setting.radius, setting.sigma)
+
+
+def fog(images, severity, draws):
+    """Adds a cloud and darkens the sum to the old maximum."""
+    amount, decay = severities.FOG[severity - 1]
+    values = as_unit(images)
+    brightest = values.max(axis=(1, 2, 3), keepdims=True)
+    size = images.shape[1]
+    cloud = plasma(_power_of_two(size), decay, draws)[:, :size, :size, None]
+    return (values + amount * cloud) * brightest / (brightest + amount)
+
+
+def _power_of_two(size):
+    return 1 << (size - 1).bit_length()
+
+
+def plasma(size, decay, draws):
+    """Returns clouds from 0 to 1, float64 [N, size, size], by the diamond-square algorithm.
+
+    The map wraps around. A new point is the mean of the four around it plus w U(-w, w); the
+    wobble w is divided by `decay` whenever the grid gets finer.
+
+    Args:
+        size: a power of two.
+        decay: Python float.
+        draws: `ImageDraws`.
+    """
+    heights, step, wobble = np.zeros((1, 1, 1)), size, _FIRST_WOBBLE
+    while step > 1:
+        cells = heights.shape[1]
+        noise = wobble * draws.uniform(-wobble, wobble, (3, cells, cells)).astype(np.float64)
+        heights = _refine(heights, noise)
+        step, wobble = step // 2, wobble / decay
+    heights = heights - heights.min(axis=(1, 2), keepdims=True)
+    return heights / heights.max(axis=(1, 2), keepdims=True)
+
+
+def _refine(heights, noise):
+    """Returns maps of twice the side: the old points, centres, and points between."""
+    below, right = np.roll(heights, -1, axis=1), np.roll(heights, -1, axis=2)
+    diagonal = np.roll(below, -1, axis=2)
+    centres = (heights + below + right + diagonal) / 4 + noise[:, 0]
+    between_columns = (centres + np.roll(centres, 1, axis=1) + heights + right) / 4 + noise[:, 1]
+    between_rows = (centres + np.roll(centres, 1, axis=2) + heights + below) / 4 + noise[:, 2]
+    num_images, cells = centres.shape[:2]
+    finer = np.empty((num_images, 2 * cells, 2 * cells))
+    finer[:, ::2, ::2], finer[:, ::2, 1::2] = heights, between_columns
+    finer[:, 1::2, ::2], finer[:, 1::2, 1::2] = between_rows, centres
+    return finer
+
+
+def frost(images, severity, draws, textures):
+    """Lays a random piece of a random frost texture over the image.
+
+    Args:
+        textures: `FrostTextures`, larger than the images.
+    """
+    image_share, texture_share = severities.FROST[severity - 1]
+    size = images.shape[1]
+    chances = draws.random((3,))
+    pieces = np.stack([_piece(textures.images, size, chance) for chance in chances])
+    mixed = image_share * images.astype(np.float64) + texture_share * pieces
+    return np.clip(mixed, 0, 255).astype(np.uint8)
+
+
+def _piece(textures, size, chances):
+    """Returns a square of a texture; three numbers from [0, 1) say which and where."""
+    texture = textures[int(chances[0] * len(textures))]
+    top, left = (
+        int(chance * (length - size))
+        for chance, length in zip(chances[1:], texture.shape[:2], strict=True)
+    )
+    return texture[top : top + size, left : left + size]
