@@ -23,7 +23,7 @@ STEPS = {
 }
 
 
-def _run(name, classifier, images, labels, *, epsilon, num_steps):
+def _run(name, classifier, images, labels, *, epsilon, num_steps, owners=None):
     (attack,), _ = plan(
         "custom",
         attacks=[name],
@@ -38,7 +38,12 @@ def _run(name, classifier, images, labels, *, epsilon, num_steps):
     targets = np.argsort(-np.asarray(classifier(images)), axis=1)[:, 1].astype(np.int32)
     seeds = tf.stack([tf.zeros([count], tf.int32), tf.range(count)], axis=1)
     return runner(
-        tf.constant(images), tf.constant(labels), tf.constant(targets), tf.constant(0), seeds
+        tf.constant(images),
+        tf.constant(labels),
+        tf.constant(targets),
+        tf.constant(0),
+        seeds,
+        owners=owners,
     ).numpy()
 
 
@@ -78,6 +83,23 @@ def test_candidates_are_fooled_or_the_image_itself(name):
     assert 0 < is_moved.sum() < 20
     assert np.abs(found - images).max() <= epsilon + 1e-6
     assert found.min() >= 0 and found.max() <= 1
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_runs_on_one_image_end_when_one_of_them_succeeds(name):
+    network = smooth_network()
+    images, labels = images_and_labels(network, num_images=20)
+    settings = {"epsilon": 0.06, "num_steps": 60}
+    counted = [_Counted(network) for _ in range(2)]
+    alone = _run(name, counted[0], images, labels, **settings)
+    is_moved = np.any(alone != images, axis=(1, 2, 3))
+    # One that falls at once shares its owner with all that resist to the end.
+    owners = np.arange(20)
+    owners[~is_moved] = owners[is_moved][0]
+    together = _run(name, counted[1], images, labels, owners=owners, **settings)
+    is_fooled = np.argmax(network(together), axis=1) != labels
+    assert set(owners[is_fooled]) == set(owners)
+    assert counted[1].num_images < counted[0].num_images / 2
 
 
 def test_choice_goes_by_image():

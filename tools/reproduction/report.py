@@ -17,7 +17,7 @@ PAGE = string.Template("""<!DOCTYPE html>
 <title>$title</title>
 <style>
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; --mark: #0072b2; }
-body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 75rem; padding: 0 1rem; }
+body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 85rem; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem; }
 nav { display: flex; flex-wrap: wrap; gap: .4rem; }
 nav a { border: 1px solid var(--line); border-radius: 1rem; padding: .2rem .7rem;
@@ -28,7 +28,7 @@ table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabul
 th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--soft); text-align: right;
          white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 7rem; }
-th { background: var(--soft); } td.failed { color: #c33; font-weight: 600; }
+th { background: var(--soft); white-space: normal; min-width: 3.5rem; vertical-align: bottom; } td.failed { color: #c33; font-weight: 600; }
 figure { margin: 1rem 0; } img { max-width: 100%; height: auto; background: #fff; }
 p.note { font-size: .9rem; opacity: .85; } .none { opacity: .7; }
 code { overflow-wrap: anywhere; font-size: .85rem; }

@@ -162,7 +162,7 @@ def _note(artifact, document):
             if numbers.is_of(record, protocol):
                 counts.setdefault(NUMBERS[protocol][0], set()).add(record["num_images"])
     images = [f"{label} {'/'.join(map(str, sorted(found)))}" for label, found in counts.items()]
-    text = "Percent of all test images."
+    text = "Percent of the test images; one that is wrong without attack is not robust."
     return f"{text} {BEST_AND_LAST}" + (f" Test images: {', '.join(images)}." if images else "")
 
 
