@@ -231,7 +231,8 @@ class TrainingConfig:
     )
     weight_decay_on: str = setting(
         "all",
-        "Variables that decay: all trainable ones (as in PyTorch's SGD), or kernels only.",
+        "Variables that decay: all trainable ones (as in PyTorch's SGD), or kernels only; LARS "
+        "gives layer-wise rates to the same.",
         stages=_TRAIN,
         choices=("all", "kernels"),
     )
