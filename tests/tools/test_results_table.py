@@ -88,12 +88,13 @@ def test_method_without_record_shows_dashes(tmp_path):
 
 def test_method_shows_its_epoch_and_its_place_beside_the_others(tmp_path):
     (tmp_path / "one_epoch").mkdir()
-    epoch = {"epoch_seconds": 61.4, "first_tenth_loss": 5.43216, "last_tenth_loss": 4.2}
+    epoch = {"num_steps": 78, "first_tenth_loss": 5.43216, "last_tenth_loss": 4.2}
     (tmp_path / "one_epoch" / "acl.json").write_text(json.dumps(epoch))
     benchmark = {
         "ratios": {"table1/acl": 1.234},
+        "seconds": {"table1/acl": [0.6, 9.0, 0.8]},
         "peak_memory_bytes": {"table1/acl": 1000 * 2**20},
     }
     (tmp_path / "benchmark_methods.json").write_text(json.dumps(benchmark))
-    assert _methods_cells(tmp_path, "table1/acl") == ["61", "1.23", "1000", "5.4322", "4.2000"]
+    assert _methods_cells(tmp_path, "table1/acl") == ["62", "1.23", "1000", "5.4322", "4.2000"]
     assert _methods_cells(tmp_path, "table1/at") == ["--"] * 5
