@@ -87,9 +87,8 @@ def compare_inversions(
         num_components=num_components,
         seed=seed,
     )
-    models = []
-    for label, features_fn in features_fns.items():
-        result = invert_features(
+    results = {
+        label: invert_features(
             features_fn,
             seeds.images,
             components,
@@ -97,8 +96,9 @@ def compare_inversions(
             step_size=step_size,
             seed=seed,
         )
-        parameters = result.pop("parameters")
-        models.append({"label": label, **result, "images": _rounded(result["images"])})
+        for label, features_fn in features_fns.items()
+    }
+    parameters = [result.pop("parameters") for result in results.values()][0]
     return {
         "figure": "inversion",
         "parameters": {
@@ -114,7 +114,10 @@ def compare_inversions(
         "seed_kinds": seeds.kinds,
         "seed_indices": seeds.indices,
         "seed_images": _rounded(seeds.images),
-        "models": models,
+        "models": [
+            {"label": label, **result, "images": _rounded(result["images"])}
+            for label, result in results.items()
+        ],
     }
 
 
@@ -170,7 +173,7 @@ def invert_features(features_fn, seed_images, components, *, num_steps=200, step
     images, after = compile_once(ascend, starts.shape)(tf.constant(starts))
     images = images.numpy()
     noise = [
-        measure(tf.constant(noise_of_same_norm(starts, images, seed=[seed, draw]))).numpy()
+        measure(tf.constant(noise_of_same_norm(starts, images, seed=[seed, draw])))
         for draw in range(NUM_NOISE_DRAWS)
     ]
     return {
@@ -199,7 +202,6 @@ def _ascend(values_of, images, num_steps, step_size):
             values = values_of(current)
         gradient = tape.gradient(values, current)
         best, best_values = _better(values, current, best_values, best)
-        # Over a float32 gradient the length of a step is a constant, whatever its scale.
         moved = current + step_size * norms.unit(gradient, "l2")
         return step + 1, tf.clip_by_value(moved, 0.0, 1.0), best, best_values
 

@@ -126,15 +126,15 @@ def noise_of_same_norm(images, changed_images, *, seed):
     def moved(lengths):
         return np.clip(images + lengths[:, None, None, None] * directions, 0.0, 1.0)
 
-    # The norm after clipping grows with the length: halve the interval around the wanted one.
-    # A length that moves the least of the pixels across the box ends it.
+    # The norm after clipping grows with the length, and no more once the pixel that moves
+    # least has crossed the box: between these lengths the interval is halved.
     low = np.zeros(len(images))
     high = np.full(len(images), 1.0) / np.abs(directions).reshape(len(images), -1).min(axis=1)
     for _ in range(_NUM_HALVINGS):
         middle = (low + high) / 2
         is_short = _l2_norms(moved(middle) - images) < wanted
         low, high = np.where(is_short, middle, low), np.where(is_short, high, middle)
-    return moved(high).astype(np.float32)
+    return moved(low).astype(np.float32)
 
 
 def _l2_norms(perturbations):
