@@ -1,0 +1,370 @@
+"""Presets, tables, documents and the report of tools/reproduce.py."""
+
+import csv
+import html.parser
+import io
+import json
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from ascl_tf import config as cfg
+from tests.tools.fake_steps import FakeLauncher, accuracy
+from tools import reproduce, rows_table
+from tools.reproduction import numbers, report, rows, tables
+from tools.reproduction.artifacts import ARTIFACTS, folders_of, make_plan
+from tools.reproduction.display import LiveDisplay, duration
+from tools.reproduction.graph import Graph
+from tools.reproduction.nodes import in_order
+from tools.reproduction.presets import CPU, PAPER, PRESETS, SMOKE
+from tools.reproduction.scheduler import State
+from tools.reproduction.store import Store
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """The folder of results of three seeds, made by fake programs."""
+    folder = tmp_path_factory.mktemp("reproduced")
+    arguments = ["--artifact=table2,table5,table7,figure1,figure4", "--seeds=0,1,2"]
+    places = [f"--runs={folder / 'runs'}", f"--output={folder / 'results'}", "--preset=cpu"]
+    reproduce.main(["reproduce", *places, *arguments], FakeLauncher())
+    return folder / "results" / "cpu"
+
+
+def _cells(text):
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+
+
+# Presets.
+
+
+def test_paper_preset_leaves_the_rows_untouched():
+    for folder in rows.find_rows():
+        row = rows.load_row(folder)
+        untouched = row.config.replace(workdir="")
+        assert PAPER.apply(row.config, folder) == untouched
+
+
+def test_smoke_preset_is_the_shrunken_row():
+    for folder in rows.find_rows():
+        config = SMOKE.apply(rows.load_row(folder).config, folder)
+        assert config == cfg.shrink(config) and config.learning_rate == 0.1
+
+
+def _cpu(folder):
+    graph = Graph(CPU)
+    return graph.pretrain_config(graph.row(folder))
+
+
+def test_cpu_preset_keeps_the_relations_between_methods():
+    ascl = _cpu("table1/ascl")
+    assert (ascl.epochs, ascl.width, ascl.global_batch_size) == (8, 16, 128)
+    assert _cpu("table1/acl").epochs == 10 * ascl.epochs
+    assert _cpu("table1/selfie").epochs == 2 * ascl.epochs
+    assert _cpu("table5/at").epochs == _cpu("figure2/standard").epochs == ascl.epochs
+    assert _cpu("readings/eq8_clean").epochs == ascl.epochs
+    for folder in rows.find_rows():
+        full, small = rows.load_row(folder).config, _cpu(folder)
+        same = set(full.to_json()) - {
+            *("workdir", "width", "num_train_images", "epochs", "warmup_epochs"),
+            *("awp_warmup_epochs", "dynacl_interval", "global_batch_size", "learning_rate"),
+            *("finetune_epochs", "finetune_global_batch_size"),
+        }
+        changed = {name for name in same if full.to_json()[name] != small.to_json()[name]}
+        assert not changed
+        share = full.warmup_epochs / full.epochs
+        assert small.warmup_epochs / small.epochs == pytest.approx(share, abs=0.02)
+
+
+def test_cpu_preset_scales_rates_with_large_batches_only():
+    # Linear in the batch, from 512 to 128; the paper's own rate stays.
+    assert _cpu("table1/acl").learning_rate == pytest.approx(5.0 / 4)
+    assert _cpu("table1/scl").learning_rate == pytest.approx(0.714286 / 8)
+    assert _cpu("table1/ascl").learning_rate == 0.1
+    assert _cpu("beyond/mart").learning_rate == 0.01
+
+
+def test_cpu_preset_takes_all_images_of_stl10():
+    (head, *_) = rows.load_row("table3/stl10_ascl").heads
+    small = CPU.apply(head.parts[0], "table3/stl10_ascl")
+    assert (small.dataset, small.num_train_images, small.width) == ("stl10", 0, 16)
+
+
+def test_at_with_equal_compute_has_the_full_models_forward_passes():
+    graph = Graph(CPU)
+    at, full = graph.row("table5/at_equal_compute"), graph.row("table5/full")
+    spent = [row.units * graph.pretrain_config(row).epochs for row in (at, full)]
+    assert spent[0] == pytest.approx(spent[1], rel=0.03)
+    changed = graph.pretrain_config(at).replace(epochs=8)
+    assert changed == graph.pretrain_config(graph.row("table5/at"))
+
+
+def test_readings_compare_positives_too():
+    config = Graph(CPU).row("readings/positives_all").config
+    assert config.ascl_positives == "all"
+    like = rows.load_row("readings/denominator_joint").config
+    assert config.replace(ascl_positives="cross", workdir=like.workdir) == like
+
+
+def test_figures_take_the_first_head_of_models_that_have_one():
+    for preset in PRESETS.values():
+        graph = Graph(preset)
+        for artifact in ARTIFACTS.values():
+            folders = artifact.figure_rows or folders_of(artifact, preset)
+            if artifact.figures and not artifact.columns:
+                assert all(len(graph.row(folder).heads) == 1 for folder in folders)
+
+
+# Numbers.
+
+
+def test_papers_numbers_of_every_table_are_read():
+    for folder, row in rows.find_rows().items():
+        if row.place.startswith("Table") and "transfer" not in row.paper:
+            for head in rows.load_row(folder).heads:
+                found = numbers.paper_numbers(row.paper, head.name)
+                assert {"standard", "pgd20"} <= set(found)
+
+
+@pytest.mark.parametrize(
+    ("folder", "head", "expected"),
+    [
+        ("table1/at", "", {"standard": 84.48, "pgd20": 44.05, "autoattack": 40.07}),
+        ("table1/scl", "lsf", {"standard": 92.01, "pgd20": 0.11, "autoattack": 0.0}),
+        ("table1/selfie", "laf", {"standard": 74.30, "pgd20": 37.65}),
+        ("table4/acl", "lsf", {"standard": 79.76, "pgd20": 30.31}),
+        ("table4/acl", "laf", {"standard": 74.22, "pgd20": 44.22}),
+        ("table7/faf", "faf", {"standard": 85.40, "pgd20": 47.02, "pgd20_eps16": 15.80}),
+        ("table7/lsf", "lsf", {"standard": 81.35, "pgd20": 52.38}),
+        ("beyond/dynacl", "lsf", {}),
+        ("figure1/ascl", "laf", {}),
+    ],
+)
+def test_papers_numbers_are_those_of_the_header(folder, head, expected):
+    assert numbers.paper_numbers(rows.find_rows()[folder].paper, head) == expected
+
+
+def test_papers_transfer_is_read_by_source():
+    found = numbers.paper_transfer(rows.find_rows()["table2/ascl"].paper)
+    assert found == {"AT": 62.16, "ACL": 67.32, "AdvCL": 62.86}
+
+
+def test_mean_and_standard_deviation_are_numpys():
+    values = np.random.default_rng(0).uniform(0, 100, 5)
+    found = numbers.over_seeds(values)
+    assert found.mean == pytest.approx(np.mean(values))
+    assert found.spread == pytest.approx(np.std(values, ddof=1))
+    assert numbers.over_seeds([3.0]) == (3.0, None, 1)
+    assert numbers.over_seeds([]) is None
+
+
+# Tables.
+
+
+def test_table_shows_paper_mean_deviation_difference_and_seeds(results):
+    cells = _cells((results / "table5" / "table.md").read_text())
+    line = dict(zip(cells[0], next(c for c in cells if c[0] == "full model"), strict=True))
+    texts, differences = [], []
+    for checkpoint in ("best", "last"):
+        values = [accuracy("pgd20", seed, {"checkpoint": checkpoint}) for seed in range(3)]
+        texts.append(f"{np.mean(values):.2f} ± {np.std(values, ddof=1):.2f}")
+        differences.append(f"{np.mean(values) - 53.09:+.2f}")
+    assert line["RA-PGD-20, paper"] == "53.09"
+    assert line["RA-PGD-20, ours"] == " / ".join(texts)
+    assert " / ".join(differences) in next(c for c in cells if c[0] == "full model")
+    assert line["SA, ours"] == "90.00 ± 0.00"
+    assert (line["seeds"], line["flagfiles"]) == ("3", "flags/table5/full")
+    text = (results / "table5" / "table.md").read_text()
+    assert "python tools/reproduce.py --artifact=table5 --preset=cpu --seeds=0,1,2" in text
+    assert "SA 10000, RA-PGD-20 10000, RA-AA 1000" in text
+
+
+def test_csv_has_a_line_for_every_number(results):
+    lines = list(csv.DictReader(io.StringIO((results / "table7" / "table.csv").read_text())))
+    (line,) = [
+        line
+        for line in lines
+        if (line["row"], line["number"], line["checkpoint"])
+        == ("table7/faf", "RA-PGD-20 at 16/255", "last")
+    ]
+    values = [accuracy("pgd20_eps16", seed, {"checkpoint": "last"}) for seed in range(3)]
+    assert float(line["mean"]) == pytest.approx(np.mean(values), abs=1e-4)
+    assert float(line["standard_deviation"]) == pytest.approx(np.std(values, ddof=1), abs=1e-4)
+    assert float(line["difference"]) == pytest.approx(np.mean(values) - 15.80, abs=1e-4)
+    assert (line["num_seeds"], line["num_images"], line["paper"]) == ("3", "10000", "15.80")
+
+
+def test_matrix_has_targets_in_rows_and_dashes_on_the_diagonal(results):
+    heading, rule, *lines = _cells((results / "table2" / "table.md").read_text())
+    assert heading == ["target \\ source", "AT", "ACL", "AdvCL", "ASCL"]
+    assert [line[0] for line in lines] == heading[1:]
+    for number, line in enumerate(lines, start=1):
+        assert line[number] == tables.DIAGONAL
+    values = [accuracy("pgd20", seed, {}) for seed in range(3)]
+    shown = f"{np.mean(values):.2f} ± {np.std(values, ddof=1):.2f}"
+    assert lines[0][2] == f"{shown} (paper 67.03, {np.mean(values) - 67.03:+.2f})"
+
+
+def test_corruptions_show_the_mean_over_severities(results):
+    cells = _cells((results / "figure1" / "table.md").read_text())
+    assert [line[0] for line in cells[2:]] == ["fog", "frost", "mean of 2"]
+    assert cells[0][1:] == ["rotation AT", "ASCL"]
+
+
+def test_records_name_row_head_seed_and_no_folder(results):
+    text = (results / "table5" / "records.json").read_text()
+    document = json.loads(text)
+    assert {record["seed"] for record in document["records"]} == {0, 1, 2}
+    assert {record["row"] for record in document["records"]} == set(
+        folders_of(ARTIFACTS["table5"], CPU)
+    )
+    assert str(results) not in text and document["failed"] == []
+
+
+def test_what_has_not_been_run_shows_dashes():
+    for preset in PRESETS.values():
+        graph = Graph(preset)
+        for artifact in ARTIFACTS.values():
+            for grid in tables.make_grids(artifact, graph, {}):
+                assert all(len(row) == len(grid.headings) for row in grid.rows)
+                assert all(rows_table.NOT_RUN in " ".join(row) for row in grid.rows)
+
+
+def test_bars_in_text_do_not_break_markdown():
+    text = tables.to_markdown(tables.Grid(["a"], [["x | y"]]))
+    assert text.splitlines()[2] == "| x \\| y |"
+
+
+# The report.
+
+
+class _Page(html.parser.HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.tags, self.open = [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def _parsed(text):
+    page = _Page()
+    page.feed(text)
+    assert page.open == []
+    return page
+
+
+def test_report_is_one_page_with_all_tables_and_figures_that_there_are(results):
+    text = (results / "report.html").read_text()
+    page = _parsed(text)
+    sections = [attributes["id"] for tag, attributes in page.tags if tag == "section"]
+    assert sections == list(ARTIFACTS)
+    sources = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
+    assert len(sources) == 2 and all(s.startswith("data:image/png;base64,") for s in sources)
+    # Nothing is fetched.
+    outside = [a for _, a in page.tags if re.match(r"https?:|//", a.get("href", a.get("src", "")))]
+    assert outside == [] and "<script" not in text and "@import" not in text
+    names = {attributes.get("name") for tag, attributes in page.tags if tag == "meta"}
+    assert "viewport" in names
+    assert "5 of 17 have been run" in text
+
+
+def test_report_escapes_text(results, monkeypatch):
+    extra = CPU.extra_rows[0].__class__(
+        "table5/other", like="table5/at", title="<script>alert('x')</script> & co"
+    )
+    graph = Graph(CPU.__class__(**{**vars(CPU), "extra_rows": (extra,)}))
+    text = report.make_report(graph, results)
+    assert "<script" not in text and "&lt;script&gt;" in text and "&amp; co" in text
+    _parsed(text)
+
+
+def test_report_says_what_failed(tmp_path, capsys):
+    arguments = ["--artifact=figure4,table8", f"--runs={tmp_path}", f"--output={tmp_path}"]
+    launcher = FakeLauncher(fails="ascl_tf.analyze")
+    with pytest.raises(SystemExit):
+        reproduce.main(["reproduce", "--preset=cpu", *arguments], launcher)
+    text = (tmp_path / "cpu" / "report.html").read_text()
+    assert "(input landscape): failed" in text and "(weight landscape): --" in text
+
+
+@pytest.mark.parametrize("width", [360, 1200])
+def test_report_fits_a_phone_and_a_desk_in_a_browser(width, results, tmp_path):
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        pytest.skip("needs chromium or google-chrome on the PATH")
+    # The page says itself whether anything but the boxes of tables is wider than the window.
+    script = (
+        "<script>document.title = document.documentElement.scrollWidth > innerWidth "
+        "? 'too wide' : 'fits'</script></body>"
+    )
+    # A window of this width, which headless browsers do not make below 500.
+    inner = (results / "report.html").read_text().replace("</body>", script)
+    (tmp_path / "inner.html").write_text(inner)
+    frame = (
+        f'<iframe id="f" src="inner.html" style="width:{width}px;height:800px;border:0" '
+        'onload="document.body.append(f.contentDocument.title)"></iframe>'
+    )
+    (tmp_path / "outer.html").write_text(f"<!DOCTYPE html><body>{frame}</body>")
+    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", "--allow-file-access-from-files"]
+    found = subprocess.run(
+        [*command, "--dump-dom", f"file://{tmp_path / 'outer.html'}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "</iframe>fits" in found.stdout, found.stdout[-500:] + found.stderr[-500:]
+
+
+# The display.
+
+
+def test_live_table_fits_forty_columns(tmp_path):
+    plan = make_plan(ARTIFACTS["table5"], Graph(CPU), (0,))
+    nodes = in_order(plan.nodes())
+    owners = {node.key: "table5" for node in nodes}
+    console = Console(width=40, record=True, file=io.StringIO(), force_terminal=False)
+    display = LiveDisplay(nodes, owners, Store(tmp_path), console=console)
+    display.began(nodes[0])
+    display.ended(nodes[0], State.DONE, 30.0, [])
+    display.began(nodes[1])
+    display.ended(nodes[1], State.FAILED, None, ["error: no"])
+    display.began(nodes[5])
+    console.print(display.render())
+    text = console.export_text()
+    assert all(len(line) <= 40 for line in text.splitlines())
+    joined = " ".join(text.split())
+    assert "1 of 25 steps done, 1 failed or skipped" in joined and "error: no" in joined
+    assert "running" in joined
+
+
+def test_time_left_follows_finished_steps_of_the_kind(tmp_path):
+    nodes = in_order(make_plan(ARTIFACTS["table5"], Graph(CPU), (0,)).nodes())
+    owners = {node.key: "table5" for node in nodes}
+    display = LiveDisplay(nodes, owners, Store(tmp_path), console=Console(file=io.StringIO()))
+    first, second = [node for node in nodes if node.kind == "finetune"][:2]
+    assert display.left(second) == pytest.approx(second.seconds)
+    display.began(first)
+    display.ended(first, State.DONE, first.seconds * 3, [])
+    assert display.left(first) == 0
+    assert display.left(second) == pytest.approx(second.seconds * 3)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(40, "40 s"), (600, "10 min"), (22000, "6.1 h"), (864000, "10 d")]
+)
+def test_durations_are_written_for_readers(seconds, text):
+    assert duration(seconds) == text
