@@ -136,6 +136,7 @@ def _evaluate_model(config, console):
     description = describe_models(paths)
     classifier = members[0] if len(members) == 1 else mean_probability_logits(members)
     attacks = CompiledAttacks(classifier)
+    corruption_settings = config.corruption_settings()
     records = []
     with evaluation_progress(console) as progress, _one_line(f"--model={config.model}", dataset):
         settings = _settings(config, progress) | {"model_sha256": description["model_sha256"]}
@@ -146,8 +147,9 @@ def _evaluate_model(config, console):
                 attacks, dataset, protocols, ensemble_options=options, **settings
             )
         for name in config.measurements():
-            directory = config.corruption_dir
-            records += measure(name, attacks, dataset, corruption_dir=directory, **settings)
+            records += measure(
+                name, attacks, dataset, corruption_settings=corruption_settings, **settings
+            )
     return [{**record, **description} for record in records]
 
 

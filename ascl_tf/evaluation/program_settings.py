@@ -1,0 +1,179 @@
+"""The flags of `python -m ascl_tf.evaluate`, and what they mean together."""
+
+import dataclasses
+
+from ascl_tf.config import STAGES, Config, DataConfig, EvaluationConfig, RunConfig, setting
+from ascl_tf.errors import ConfigError
+from ascl_tf.evaluation.black_box import makes_examples
+from ascl_tf.evaluation.ensembles import EnsembleOptions
+from ascl_tf.evaluation.measurements import (
+    CORRUPTIONS,
+    get_protocol_or_measurement,
+    prepare_corruptions,
+)
+from ascl_tf.evaluation.model_ensemble import member_paths
+from ascl_tf.evaluation.named_models import named_paths
+from ascl_tf.evaluation.protocols import Protocol
+
+
+def _shared(section, name):
+    """Returns a field like the one of a training run, for every use of this program."""
+    field = section.__dataclass_fields__[name]
+    return dataclasses.field(default=field.default, metadata={**field.metadata, "stages": STAGES})
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateConfig:
+    """The flags of this program; those that a training run has too mean the same."""
+
+    model: str = setting(
+        "",
+        "SavedModel folder or .keras file to evaluate; several, separated by commas, are one "
+        "classifier that decides by the mean of their probabilities.",
+    )
+    targets: str = setting(
+        "",
+        "In place of --model: models that are attacked with examples made on others, as "
+        "label=path, separated by commas. --protocol then names one attack (pgd20 if it is "
+        "not given).",
+    )
+    sources: str = setting(
+        "",
+        "Models on which the examples are made, as label=path or as a label of --targets; "
+        "empty: the models of --targets.",
+    )
+    diagonal: bool = setting(
+        False, "Attack each model of --targets with its own examples too; only in the records."
+    )
+    output: str = setting("", "File for the records, as JSON; empty: only print them.")
+    resume: bool = setting(
+        False, "Continue AutoAttack from the state that it left beside --output."
+    )
+    adversarial_images: str = setting("", "npz file for AutoAttack's images; empty: none is kept.")
+    corruption_dir: str = setting(
+        "",
+        "Folder of CIFAR-10-C's .npy files for --protocol=corruptions; tfds: cifar10_corrupted "
+        "of --data_dir; empty: the images are made here.",
+    )
+    frost_dir: str = setting(
+        "",
+        "Folder of the photographs of frost for corruptions made here; empty: those of an "
+        "installed imagecorruptions, else a substitute.",
+    )
+    split: str = setting("test", "Split of the data set.")
+    dataset: str = _shared(DataConfig, "dataset")
+    data_dir: str = _shared(DataConfig, "data_dir")
+    download: bool = _shared(DataConfig, "download")
+    image_size: int = _shared(DataConfig, "image_size")
+    protocol: str = _shared(EvaluationConfig, "protocol")
+    num_images: int = _shared(EvaluationConfig, "num_images")
+    evaluation_batch_size: int = _shared(EvaluationConfig, "evaluation_batch_size")
+    seed: int = _shared(RunConfig, "seed")
+
+    @classmethod
+    def from_flags(cls, settings):
+        """Returns the config of what a command line sets (dictionary from flag to value)."""
+        chosen = {name: settings[name] for name in cls.__dataclass_fields__ if name in settings}
+        if chosen.get("targets"):
+            chosen.setdefault("protocol", "pgd20")
+        return cls(**chosen)
+
+    def __post_init__(self):
+        shared = set(EvaluateConfig.__dataclass_fields__) & set(Config.__dataclass_fields__)
+        Config(**{name: getattr(self, name) for name in shared})
+        if self.targets:
+            self._check_transfer()
+        else:
+            self._check_single()
+        if self.resume and not self.output:
+            raise ConfigError(
+                "--resume: expected --output, beside which the state lies; found none"
+            )
+        num_ensembles = sum(protocol.kind == "autoattack" for protocol in self.protocols())
+        if self.adversarial_images and num_ensembles != 1:
+            raise ConfigError(
+                "--adversarial_images: expected one AutoAttack in --protocol; "
+                f"found {num_ensembles}"
+            )
+        for name in ("corruption_dir", "frost_dir"):
+            if getattr(self, name) and CORRUPTIONS not in self.measurements():
+                raise ConfigError(
+                    f"--{name}: expected {CORRUPTIONS} in --protocol; found {self.protocol}"
+                )
+        if self.corruption_dir and self.frost_dir:
+            raise ConfigError("--frost_dir: expected no --corruption_dir beside it; found both")
+
+    def protocols(self):
+        """Returns the protocols that `--protocol` names, each once, in order."""
+        return [item for item in self._chosen() if isinstance(item, Protocol)]
+
+    def measurements(self):
+        """Returns what `--protocol` names beside protocols, each once, in order."""
+        return [item for item in self._chosen() if not isinstance(item, Protocol)]
+
+    def target_paths(self):
+        """Returns a dictionary from label to path of the models of `--targets`."""
+        return named_paths(self.targets, "targets")
+
+    def source_paths(self):
+        """Returns a dictionary from label to path of the models that attack them."""
+        known = self.target_paths()
+        return named_paths(self.sources, "sources", known=known) or known
+
+    def ensemble_options(self):
+        """Returns where AutoAttack keeps its state, beside the records, and its images."""
+        return EnsembleOptions(
+            state_path=self.output or None,
+            resume=self.resume,
+            images_path=self.adversarial_images or None,
+        )
+
+    def corruption_settings(self):
+        """Returns what is known of corrupted images; None where they are not asked for.
+
+        Raises:
+            RunError: if a file is missing or damaged.
+        """
+        if CORRUPTIONS not in self.measurements():
+            return None
+        return prepare_corruptions(
+            corruption_dir=self.corruption_dir,
+            frost_dir=self.frost_dir,
+            data_dir=self.data_dir or None,
+        )
+
+    def _chosen(self):
+        names = [name.strip() for name in self.protocol.split(",") if name.strip()]
+        try:
+            chosen = [get_protocol_or_measurement(name) for name in dict.fromkeys(names)]
+        except ValueError as error:
+            raise ConfigError(f"--protocol: {error}") from None
+        if not chosen:
+            raise ConfigError("--protocol: expected one or more names; found none")
+        return chosen
+
+    def _check_single(self):
+        for name in ("sources", "diagonal"):
+            if getattr(self, name):
+                raise ConfigError(f"--{name}: expected --targets beside it; found none")
+        if not member_paths(self.model):
+            raise ConfigError("--model: expected a SavedModel folder or a .keras file; found none")
+
+    def _check_transfer(self):
+        if self.model:
+            raise ConfigError("--targets: expected no --model beside it; found both")
+        targets, sources = self.target_paths(), self.source_paths()
+        if not targets:
+            raise ConfigError("--targets: expected label=path; found none")
+        if not self.diagonal and not any(s != t for s in sources for t in targets):
+            raise ConfigError(
+                "--targets: expected another model, there or in --sources, that attacks them; "
+                f"found only {next(iter(targets))!r}"
+            )
+        chosen = self._chosen()
+        fits = len(chosen) == 1 and isinstance(chosen[0], Protocol) and makes_examples(chosen[0])
+        if not fits:
+            raise ConfigError(
+                "--protocol: expected with --targets one attack that works batch by batch, such "
+                f"as pgd20; found {self.protocol}"
+            )

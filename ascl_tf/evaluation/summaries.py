@@ -1,0 +1,95 @@
+"""What the screen shows of measurements with many records: the points that a reader wants."""
+
+from rich.box import SIMPLE
+from rich.table import Table
+from rich.text import Text
+
+from ascl_tf.evaluation.black_box import matrix_of
+from ascl_tf.evaluation.display import print_records
+from ascl_tf.evaluation.measurements import CORRUPTIONS
+from ascl_tf.evaluation.sweeps import SWEEP_STEPS
+
+# Of a sweep over steps; the record file holds them all.
+_SHOWN_STEPS = (0, 1, 2, 5, 10, 20, 50, 100)
+
+
+def print_summary(records, console):
+    """Prints the records of one evaluation: a table of numbers, or a matrix."""
+    if "target" in records[0]:
+        _print_matrix(records, console)
+        return
+    print_records(shown_records(records), console)
+
+
+def shown_records(records):
+    """Returns the records to show: sweeps thinned out, corruptions as means over severities."""
+    shown = [record for record in map(_as_shown, records) if record is not None]
+    corrupted = [record for record in records if record["protocol"] == CORRUPTIONS]
+    return shown + (_corruption_means(corrupted) if corrupted else [])
+
+
+def _corruption_means(records):
+    # Imported late, as in measurements.py.
+    from ascl_tf.evaluation.common_corruptions import summarize_corruptions
+
+    summary = summarize_corruptions(records)
+    by_type = {}
+    for record in records:
+        by_type.setdefault(record["corruption"], []).append(record)
+    accuracies = summary["per_corruption"]
+    shown = [_as_mean(by_type[name], name, accuracies[name]) for name in by_type]
+    means = {"mean of the 15": summary["mean_15"], "mean of all 19": summary["mean_19"]}
+    quiet = [record | {"checks": []} for record in records]
+    return shown + [_as_mean(quiet, n, value) for n, value in means.items() if value is not None]
+
+
+def _as_shown(record):
+    if record["protocol"] == CORRUPTIONS:
+        return None
+    if record["protocol"] != SWEEP_STEPS:
+        return record
+    num_steps = record["attack"]["num_steps"]
+    if num_steps not in _SHOWN_STEPS:
+        return None
+    return record | {"protocol": f"{SWEEP_STEPS}: {num_steps}"}
+
+
+def _as_mean(records, name, accuracy):
+    """Returns a record that stands for several, with the checks that any of them raised."""
+    raised = {check["name"]: check for record in records for check in record["checks"]}
+    return records[0] | {
+        "protocol": name,
+        "robust_accuracy": accuracy,
+        "wall_seconds": sum(record["wall_seconds"] for record in records),
+        "checks": list(raised.values()),
+    }
+
+
+def _print_matrix(records, console):
+    first, matrix = records[0], matrix_of(records)
+    console.print(
+        f"{first['data_set']}, {first['num_images']} images, {first['protocol']}, epsilon "
+        f"{first['epsilon']}: RA % of targets (rows) on examples made on sources (columns)",
+        markup=False,
+    )
+    table = Table(box=SIMPLE, padding=(0, 1, 0, 0), show_edge=False)
+    table.add_column("target", overflow="fold", min_width=4)
+    # A narrow terminal folds labels; a digit of a number is never cut off.
+    for label in ("SA %", *matrix["sources"]):
+        table.add_column(Text(label), justify="right", overflow="fold", min_width=6)
+    standard = {record["target"]: record["standard_accuracy"] for record in records}
+    for target, values in zip(matrix["targets"], matrix["values"], strict=True):
+        cells = ["-" if value is None else f"{value:.2f}" for value in values]
+        table.add_row(Text(target), f"{standard[target]:.2f}", *cells)
+    console.print(table)
+    _print_warnings(records, console)
+
+
+def _print_warnings(records, console):
+    concerned = {}
+    for record in records:
+        for check in record["checks"]:
+            concerned.setdefault((check["name"], check["message"]), []).append(record["target"])
+    for (name, message), targets in concerned.items():
+        by = ", ".join(dict.fromkeys(targets))
+        console.print(f"warning: {name} ({by}): {message}", markup=False, soft_wrap=True)
