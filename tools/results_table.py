@@ -15,6 +15,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Python puts the folder of a program on its path, not the one it is called from.
 sys.path.insert(0, str(ROOT))
 
+from tools.reproduction.artifacts import ARTIFACTS, folders_of  # noqa: E402
+from tools.reproduction.presets import PRESETS  # noqa: E402
 from tools.row_flags import METHOD_ROWS  # noqa: E402
 
 BEGIN = "<!-- results:begin (written by tools/results_table.py) -->"
@@ -91,6 +93,43 @@ def make_table(results):
     return "\n".join(lines)
 
 
+def make_preset_table(preset, results):
+    """Returns the Markdown table of what tools/reproduce.py has made; "" where it has nothing.
+
+    A line for each table and figure; -- where it has not been run.
+    """
+    documents = {name: _read(results / preset.name / name / "records.json") for name in ARTIFACTS}
+    if not any(documents.values()):
+        return ""
+    lines = [
+        f"Preset `{preset.name}` ([docs/reproduce.md](docs/reproduce.md)):",
+        "",
+        "| table or figure | rows run | seeds | picture | command |",
+        "|---|---|---|---|---|",
+    ]
+    for name, artifact in ARTIFACTS.items():
+        cells = _artifact_cells(artifact, preset, documents[name])
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _artifact_cells(artifact, preset, document):
+    if not document:
+        return [artifact.heading, *[NOT_RUN] * 4]
+    folder = f"results/{preset.name}/{artifact.name}"
+    folders = folders_of(artifact, preset)
+    # A record of transfer is of two rows, and names the target.
+    num_run = len({record["row"] or record["target"] for record in document["records"]})
+    pictures = [f"[{name}]({folder}/{name}.png)" for name in document["figures"]]
+    return [
+        f"[{artifact.heading}]({folder}/table.md)",
+        f"{num_run} of {len(folders)}" if document["records"] else NOT_RUN,
+        str(len(document["seeds"])),
+        ", ".join(pictures) or NOT_RUN,
+        f"`{document['command']}`",
+    ]
+
+
 def make_methods_table(results):
     """Returns the Markdown table of one epoch of every method; -- where there is no record.
 
@@ -127,8 +166,10 @@ def _mebibytes(benchmark):
 
 
 def with_tables(text, results):
-    """Returns `text` with both tables between their markers."""
-    text = with_table(text, make_table(results), BEGIN, END)
+    """Returns `text` with the tables of results and of methods between their markers."""
+    published = [preset for preset in PRESETS.values() if preset.is_published]
+    tables = [make_table(results), *(make_preset_table(preset, results) for preset in published)]
+    text = with_table(text, "\n\n".join(filter(None, tables)), BEGIN, END)
     return with_table(text, make_methods_table(results), METHODS_BEGIN, METHODS_END)
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from ascl_tf import config as cfg
 from tests.tools.fake_steps import FakeLauncher, accuracy
-from tools import reproduce, rows_table
+from tools import reproduce, results_table, rows_table
 from tools.reproduction import numbers, report, rows, tables
 from tools.reproduction.artifacts import ARTIFACTS, folders_of, make_plan
 from tools.reproduction.display import LiveDisplay, duration
@@ -240,6 +240,22 @@ def test_what_has_not_been_run_shows_dashes():
 def test_bars_in_text_do_not_break_markdown():
     text = tables.to_markdown(tables.Grid(["a"], [["x | y"]]))
     assert text.splitlines()[2] == "| x \\| y |"
+
+
+def test_readme_lists_what_was_made_and_dashes_for_the_rest(results):
+    lines = results_table.make_preset_table(CPU, results.parent).splitlines()
+    cells = {line.split("|")[1].strip(): line for line in lines[4:]}
+    assert len(cells) == len(ARTIFACTS)
+    table5 = next(line for name, line in cells.items() if name.startswith("[Table 5"))
+    assert "(results/cpu/table5/table.md) | 5 of 5 | 3 | -- |" in table5
+    assert "--artifact=table5 --preset=cpu --seeds=0,1,2" in table5
+    figure4 = next(line for name, line in cells.items() if name.startswith("[Figure 4"))
+    assert "[input_landscape](results/cpu/figure4/input_landscape.png)" in figure4
+    assert cells["Table 1: methods on CIFAR-10"].count("--") == 4
+
+
+def test_readme_shows_no_preset_without_records(tmp_path):
+    assert results_table.make_preset_table(CPU, tmp_path) == ""
 
 
 # The report.

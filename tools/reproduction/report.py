@@ -28,7 +28,8 @@ table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabul
 th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--soft); text-align: right;
          white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 7rem; }
-th { background: var(--soft); white-space: normal; min-width: 3.5rem; vertical-align: bottom; } td.failed { color: #c33; font-weight: 600; }
+th { background: var(--soft); white-space: normal; min-width: 3.5rem; vertical-align: bottom; }
+td.failed { color: #c33; font-weight: 600; }
 figure { margin: 1rem 0; } img { max-width: 100%; height: auto; background: #fff; }
 p.note { font-size: .9rem; opacity: .85; } .none { opacity: .7; }
 code { overflow-wrap: anywhere; font-size: .85rem; }
