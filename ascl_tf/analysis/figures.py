@@ -1,0 +1,304 @@
+"""Figures from the dictionaries that analyses return: the only module that knows matplotlib.
+
+    save_figure(draw(document), "folder/tsne")      # folder/tsne.png and folder/tsne.svg
+
+`pyplot` is not used: no window, no state from figure to figure. Equal documents give equal
+bytes with the same versions of matplotlib and its fonts.
+"""
+
+import functools
+import io
+import pathlib
+
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from ascl_tf.analysis.figure_panels import (
+    bare,
+    draw_classes,
+    draw_contours,
+    draw_curve,
+    draw_inversions,
+    draw_reliability,
+    draw_surface,
+    write_numbers,
+)
+from ascl_tf.analysis.figure_parts import (
+    STYLE,
+    WIDTH,
+    caption,
+    common_range,
+    in_255ths,
+    inversion_text,
+    severity_text,
+    spans_decades,
+    style_of,
+)
+from ascl_tf.files import write_whole
+
+
+def draw(document):
+    """Returns the matplotlib figure of a document, by its entry `figure`.
+
+    Raises:
+        ValueError: if there is no such figure.
+    """
+    name = document.get("figure")
+    if name not in _DRAW:
+        raise ValueError(f"`figure` must be one of {', '.join(_DRAW)}; received {name!r}.")
+    return _DRAW[name](document)
+
+
+def save_figure(figure, stem):
+    """Writes `<stem>.png` and `<stem>.svg`, each whole or not at all; returns their paths.
+
+    Raises:
+        OSError: as the system raises it.
+    """
+    paths = []
+    for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
+        stream = io.BytesIO()
+        with matplotlib.rc_context(STYLE):
+            figure.savefig(stream, format=kind, metadata=metadata)
+        paths.append(pathlib.Path(f"{stem}.{kind}"))
+        write_whole(paths[-1], functools.partial(_copy, stream.getvalue()))
+    return paths
+
+
+def _copy(content, file):
+    file.write(content)
+
+
+def _styled(function):
+    """Lets a function draw in our style, whatever the settings of its caller."""
+
+    @functools.wraps(function)
+    def drawn(document):
+        with matplotlib.rc_context():
+            matplotlib.rcdefaults()
+            matplotlib.rcParams.update(STYLE)
+            return function(document)
+
+    return drawn
+
+
+@_styled
+def draw_corruptions(document):
+    """Returns the figure of accuracy by corruption (`curves.corruption_document`)."""
+    names = [*(name.replace("_", " ") for name in document["corruptions"]), "mean"]
+    figure, (axes,) = _panels(1, 1, height=0.31 * len(names) + 1.9)
+    rows = np.arange(len(names))[::-1]
+    values = [[*model["accuracies"], model["mean_accuracy"]] for model in document["models"]]
+    axes.hlines(rows, np.min(values, axis=0), np.max(values, axis=0), color="#BBBBBB", lw=1)
+    for i, (model, accuracies) in enumerate(zip(document["models"], values, strict=True)):
+        axes.plot(accuracies, rows, ls="", ms=6.5, label=model["label"], **style_of(i))
+    axes.axhline(0.5, color="#888888", lw=0.8)
+    axes.set_yticks(rows, names)
+    axes.set_ylim(-0.6, len(names) - 0.4)
+    axes.set_xlabel("accuracy (%)")
+    axes.grid(axis="x")
+    severities = document["models"][0]["severities"]
+    _finish(figure, document, f"Accuracy by corruption, {severity_text(severities)}", axes)
+    return figure
+
+
+@_styled
+def draw_inversion(document):
+    """Returns the grid of images that raise single features (`inversion.compare_inversions`)."""
+    models, components = document["models"], document["components"]
+    num_seeds, num_columns = len(document["seed_images"]), len(components) + 1
+    height = (num_seeds * WIDTH / num_columns + 0.5) * len(models) + 0.6
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    blocks = np.atleast_1d(figure.subfigures(len(models), 1))
+    for block, model in zip(blocks, models, strict=True):
+        axes = block.subplots(num_seeds, num_columns, squeeze=False)
+        block.suptitle(model["label"], fontweight="bold")
+        draw_inversions(axes, document, model)
+    _title(figure, {}, inversion_text(document))
+    return figure
+
+
+@_styled
+def draw_tsne(document):
+    """Returns the t-SNE panels (`tsne.compare_tsne`)."""
+    models, labels = document["models"], np.asarray(document["labels"])
+    num_columns = min(2, len(models))
+    num_rows = -(-len(models) // num_columns)
+    figure, panels = _panels(num_rows, num_columns, height=3.45 * num_rows + 1.3)
+    names = document.get("class_names") or ()
+    for axes, model in zip(panels, models, strict=False):
+        draw_classes(axes, np.asarray(model["points"]), labels, names)
+        bare(axes)
+        axes.set_title(
+            f"{model['label']}\nsilhouette {model['silhouette_features']:.2f}, "
+            f"{document['parameters']['num_neighbors']}-NN {model['neighbor_accuracy']:.1f} %"
+        )
+    for axes in panels[len(models) :]:
+        axes.set_axis_off()
+    _finish(figure, document, "t-SNE of penultimate features", panels[0], markerscale=2.2)
+    return figure
+
+
+@_styled
+def draw_input_landscape(document):
+    """Returns surface and contours of the input landscape of each model, on one scale."""
+    models = document["models"]
+    low, high = common_range(models, "mean_loss")
+    levels = np.linspace(low, high, 21)
+    figure = Figure(figsize=(WIDTH, 2.6 * len(models) + 1.5), layout="constrained")
+    contour_axes, last = [], None
+    for i, model in enumerate(models):
+        adversarial, random = (
+            in_255ths(model[f"{name}_offsets"]) for name in ("adversarial", "random")
+        )
+        loss = np.asarray(model["mean_loss"])
+        surface = figure.add_subplot(len(models), 2, 2 * i + 1, projection="3d")
+        draw_surface(surface, adversarial, random, loss, (low, high))
+        contours = figure.add_subplot(len(models), 2, 2 * i + 2)
+        last = draw_contours(contours, adversarial, random, loss, levels)
+        contours.set_title(f"{model['label']}: {model['centre_loss']:.2f} at the data")
+        contour_axes.append(contours)
+    contour_axes[-1].set_xlabel("adversarial (1/255)")
+    figure.colorbar(
+        last,
+        ax=figure.axes,
+        location="bottom",
+        shrink=0.7,
+        aspect=35,
+        label="loss (nats), as height and as colour",
+    ).locator = MaxNLocator(6)
+    _title(figure, document, "Input loss landscape: mean cross-entropy, all on one scale")
+    return figure
+
+
+@_styled
+def draw_weight_landscape(document):
+    """Returns the curves of the weight landscape of several models."""
+    models = document["models"]
+    figure, (axes,) = _panels(1, 1, height=4.6)
+    for i, model in enumerate(models):
+        draw_curve(axes, i, model["label"], model["offsets"], model["losses"])
+    axes.set_xlabel("offset along the filter-normalised direction (1 = length of the weights)")
+    scale = ""
+    if spans_decades(models, "losses"):
+        scale = ", logarithmic"
+        _logarithmic(axes)
+    axes.set_ylabel(f"adversarial loss (nats{scale})")
+    axes.grid()
+    parameters = document["parameters"]
+    radius = f"{255 * parameters['epsilon']:g}/255"
+    text = f"Weight loss landscape: PGD-{parameters['num_steps']} at every point, radius {radius}"
+    _finish(figure, document, text, axes)
+    return figure
+
+
+@_styled
+def draw_sweeps(document):
+    """Returns robust accuracy over steps and over radius (`curves.sweep_document`)."""
+    models = document["models"]
+    shown = [name for name in _SWEEP_AXES if any(name in m["curves"] for m in models)]
+    figure, panels = _panels(len(shown), 1, height=3.1 * len(shown) + 1.2)
+    for axes, name in zip(panels, shown, strict=True):
+        drawn = [(i, model) for i, model in enumerate(models) if name in model["curves"]]
+        for i, model in drawn:
+            curve = model["curves"][name]
+            draw_curve(axes, i, model["label"], curve["positions"], curve["robust_accuracies"])
+        axes.set_xlabel(_SWEEP_AXES[name].format(**drawn[0][1]["curves"][name]["attack"]))
+        axes.set_ylabel("robust accuracy (%)")
+        axes.set_ylim(bottom=0)
+        axes.grid()
+    _finish(figure, document, "Robust accuracy against stronger PGD", panels[0])
+    return figure
+
+
+@_styled
+def draw_calibration(document):
+    """Returns reliability diagrams (`calibration.compare_calibration`)."""
+    models = document["models"]
+    conditions = list(dict.fromkeys(c for model in models for c in model["conditions"]))
+    # Two columns either way: conditions side by side, or a single one model by model.
+    cells = [(model, c) for model in models for c in conditions if c in model["conditions"]]
+    num_columns = min(2, len(cells))
+    num_rows = -(-len(cells) // num_columns)
+    figure, panels = _panels(num_rows, num_columns, height=3.2 * num_rows + 0.8)
+    for axes, (model, condition) in zip(panels, cells, strict=False):
+        draw_reliability(axes, model["conditions"][condition])
+        error = model["conditions"][condition]["expected_calibration_error"]
+        axes.set_title(f"{model['label']}, {condition}\nECE {error:.1f} %")
+    for axes in panels[len(cells) :]:
+        axes.set_axis_off()
+    for axes in panels[: len(cells)][-num_columns:]:
+        axes.set_xlabel("confidence (%)")
+    for axes in panels[: len(cells) : num_columns]:
+        axes.set_ylabel("accuracy (%)")
+    _title(figure, document, "Reliability by confidence: accuracy (bars), mean confidence (marks)")
+    return figure
+
+
+@_styled
+def draw_transfer(document):
+    """Returns the heat map of a transfer matrix (`evaluation.black_box.matrix_of`)."""
+    values = np.array(document["values"], float)  # None, where nothing was measured, is NaN.
+    num_rows, num_columns = values.shape
+    figure, (axes,) = _panels(1, 1, height=0.62 * num_rows + 2.2)
+    axes.imshow(np.ma.masked_invalid(values), cmap="cividis", aspect="auto", vmin=0, vmax=100)
+    write_numbers(axes, values)
+    axes.set_xticks(range(num_columns), document["sources"])
+    axes.set_yticks(range(num_rows), document["targets"])
+    axes.set_xlabel("source: the examples are made on it")
+    axes.set_ylabel("target: attacked")
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    _title(figure, document, "Black-box robust accuracy (%)")
+    return figure
+
+
+_SWEEP_AXES = {
+    "sweep_steps": "PGD steps (radius {epsilon}, step {step_size})",
+    "sweep_epsilon": "radius (1/255; {num_steps} steps of {step_size})",
+}
+_DRAW = {
+    "corruptions": draw_corruptions,
+    "inversion": draw_inversion,
+    "tsne": draw_tsne,
+    "input_landscape": draw_input_landscape,
+    "weight_landscape": draw_weight_landscape,
+    "sweeps": draw_sweeps,
+    "calibration": draw_calibration,
+    "transfer": draw_transfer,
+}
+
+
+def _panels(num_rows, num_columns, *, height):
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, list(figure.subplots(num_rows, num_columns, squeeze=False).flat)
+
+
+def _title(figure, document, text):
+    figure.suptitle(caption(document, text))
+
+
+def _finish(figure, document, text, axes, **legend):
+    """Puts the title above and one legend for all panels below."""
+    _title(figure, document, text)
+    handles, labels = axes.get_legend_handles_labels()
+    num_columns = 4 if max(map(len, labels)) < 12 else 2
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=min(num_columns, len(labels)),
+        frameon=False,
+        **legend,
+    )
+
+
+def _logarithmic(axes):
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
