@@ -54,7 +54,8 @@ def transfer_matrix(
         protocol: the attack on the source: a name of `PROTOCOLS`, or a `Protocol`; one that
             works batch by batch, so not AutoAttack.
         sources, targets: labels of `models`; None for all.
-        diagonal: whether a model is also attacked by its own examples.
+        diagonal: whether a model is also attacked by its own examples. A model that others'
+            examples fool more often is then reported (check `black_box_stronger`).
         progress: callable (what is done, images done, images to do), or None.
         model_sha256: dictionary from label to what records shall say of a model; of those
             that it leaves out a Keras model's weights are hashed.
@@ -94,6 +95,7 @@ def transfer_matrix(
         attacked = {t: judges[t] for t in targets if diagonal or t != source}
         for target, outcome in _attack_all(clean[source], attack, attacked, source, progress):
             pairs[target, source] = _record(clean, attack, target, source, outcome)
+    _check_against_own_examples(pairs)
     return [pairs[t, s] for t in targets for s in sources if (t, s) in pairs]
 
 
@@ -186,6 +188,19 @@ def _record(clean, attack, target, source, outcome):
     ]
     (record,) = checks.attach([record], [*clean[target].record["checks"], *of_source])
     return record
+
+
+def _check_against_own_examples(pairs):
+    """Adds a finding to each record below the white-box number of its target, where known."""
+    for (target, source), record in pairs.items():
+        own = pairs.get((target, target), record)["robust_accuracy"]
+        if record["robust_accuracy"] < own - checks.ACCURACY_TOLERANCE:
+            message = (
+                f"examples made on {source} fool {target} more often than its own "
+                f"({record['robust_accuracy']:.2f} % right against {own:.2f} %): its gradients "
+                "are masked; do not trust the higher number"
+            )
+            record["checks"].append({"name": "black_box_stronger", "message": message})
 
 
 def _as_attack(protocol):

@@ -202,6 +202,23 @@ def test_source_without_gradients_is_reported_with_every_target():
     assert [c["name"] for c in found["saturated", "sound"]["checks"]] == ["zero_gradients"]
 
 
+def test_model_that_others_fool_more_often_than_itself_is_reported():
+    images, labels, weights, biases = _linear_pair()
+    pair = {
+        "sound": models.linear_logits(weights[0], biases[0]),
+        "saturated": models.linear_logits(weights[0], biases[0], scale=1e7),
+    }
+    found = _by_pair(transfer_matrix(pair, (images, labels), protocol="fgsm", diagonal=True))
+    masked = found["saturated", "sound"]
+    names = {pair: [check["name"] for check in found[pair]["checks"]] for pair in found}
+    assert [pair for pair in names if "black_box_stronger" in names[pair]] == [
+        ("saturated", "sound")
+    ]
+    message = masked["checks"][-1]["message"]
+    own = found["saturated", "saturated"]["robust_accuracy"]
+    assert f"({masked['robust_accuracy']:.2f} % right against {own:.2f} %)" in message
+
+
 def test_matrix_has_targets_as_rows_sources_as_columns_and_no_diagonal():
     records = [
         {"target": target, "source": source, "robust_accuracy": value}
