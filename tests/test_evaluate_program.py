@@ -113,6 +113,17 @@ def _bad_model(tmp_path, text="nothing"):
         ({"diagonal": "true"}, 2, r"--diagonal: expected --targets beside it; found none"),
         ({"targets": "a=b,c=d"}, 2, r"--targets: expected no --model beside it; found both"),
         ({"corruption_dir": "x"}, 2, r"--corruption_dir: expected corruptions in --protocol; .*"),
+        ({"frost_dir": "x"}, 2, r"--frost_dir: expected corruptions in --protocol; found standard"),
+        (
+            {"protocol": "corruptions", "corruption_dir": "x", "frost_dir": "y"},
+            2,
+            r"--frost_dir: expected no --corruption_dir beside it; found both",
+        ),
+        (
+            {"protocol": "corruptions", "corruption_dir": "x"},
+            1,
+            r"x/labels\.npy: expected an array",
+        ),
         ({"protocol": ","}, 2, r"--protocol: expected one or more names; found none"),
         ({"num_images": "-1"}, 2, r"--num_images: expected a number >= 0; found -1"),
         ({"num_images": "many"}, 2, r"num_images.*many"),
@@ -209,7 +220,7 @@ def test_models_attack_each_other_and_the_matrix_is_printed(
         assert (record["protocol"], record["num_images"]) == ("transfer_pgd20", 24)
     printed = capsys.readouterr().out
     rows = {line.split()[0]: line.split()[1:] for line in printed.splitlines() if line.strip()}
-    assert rows["target"][1:] == ["source", "SA", "%", "half", "whole"]
+    assert rows["target"] == ["SA", "%", "half", "whole"]
     shown = {pair: f"{record['robust_accuracy']:.2f}" for pair, record in records.items()}
     assert rows["half"][1:] == ["-", shown["half", "whole"]]
     assert rows["whole"][1:] == [shown["whole", "half"], "-"]
