@@ -116,7 +116,7 @@ def test_best_image_of_the_path_is_kept():
     np.testing.assert_array_equal(result["images"][0][0], peak[0])
     paths = [
         invert_features(features_fn, _grey(1), [0], num_steps=n, step_size=0.3)["values_after"]
-        for n in (0, 1, 5, 20, 40)
+        for n in (0, 5, 40)
     ]
     values = np.ravel(paths)
     assert np.all(np.diff(values) >= 0) and values[-1] > values[0]
@@ -134,18 +134,25 @@ def test_component_without_gradient_leaves_the_image():
     assert np.all(np.array(result["perturbation_norms"]) == 0)
 
 
-def test_trained_component_rises_ten_times_as_much_as_by_noise_of_the_same_norm():
+def _rises(**settings):
+    """Returns mean rises [K] over the seeds by inversion, and by noise of the same norm."""
     features_fn, images = _trained_features()
-    result = compare_inversions(
-        {"trained": features_fn}, images, num_components=4, num_steps=60, step_size=0.2
-    )
+    result = compare_inversions({"trained": features_fn}, images, num_components=4, **settings)
     (model,) = result["models"]
     before, after, noise = (
         np.array(model[key]) for key in ("values_before", "values_after", "values_noise")
     )
     assert np.all(after > before)
-    rises, rises_by_noise = (after - before).mean(axis=0), np.abs(noise - before).mean(axis=0)
-    # Of every component, over the seeds.
+    return (after - before).mean(axis=0), np.abs(noise - before).mean(axis=0)
+
+
+def test_trained_components_rise_ten_times_as_much_as_by_noise_of_the_same_norm():
+    rises, rises_by_noise = _rises()
+    assert rises.mean() >= 10 * rises_by_noise.mean(), rises / rises_by_noise
+
+
+def test_every_trained_component_does_so_on_a_shorter_path():
+    rises, rises_by_noise = _rises(num_steps=60, step_size=0.2)
     assert np.all(rises >= 10 * rises_by_noise), rises / rises_by_noise
 
 
