@@ -93,3 +93,12 @@ def inversion_text(document):
     source = f" of {data_set}" if data_set else ""
     steps = document["parameters"]["num_steps"]
     return f"Feature inversion: {steps} steps from {seeds} seeds{source}; columns are components"
+
+
+def corruption_names(document):
+    """Returns how the corruptions are written; frost without its photographs says so."""
+    has_substitute = any(
+        "procedural" in name for model in document["models"] for name in model["frost_textures"]
+    )
+    names = [name.replace("_", " ") for name in document["corruptions"]]
+    return [f"{n} (substitute)" if n == "frost" and has_substitute else n for n in names]

@@ -31,6 +31,7 @@ from ascl_tf.analysis.figure_parts import (
     WIDTH,
     caption,
     common_range,
+    corruption_names,
     in_255ths,
     inversion_text,
     severity_text,
@@ -88,7 +89,7 @@ def _styled(function):
 @_styled
 def draw_corruptions(document):
     """Returns the figure of accuracy by corruption (`curves.corruption_document`)."""
-    names = [*(name.replace("_", " ") for name in document["corruptions"]), "mean"]
+    names = [*corruption_names(document), "mean"]
     figure, (axes,) = _panels(1, 1, height=0.31 * len(names) + 1.9)
     rows = np.arange(len(names))[::-1]
     values = [[*model["accuracies"], model["mean_accuracy"]] for model in document["models"]]

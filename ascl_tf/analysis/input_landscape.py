@@ -54,7 +54,7 @@ def input_landscape(
         Dictionary that JSON can hold: `adversarial_offsets` and `random_offsets`, [G] in pixel
         units; `mean_loss`, [G][G] in nats, rows along the adversarial direction; `centre_loss`;
         `num_zero_gradients`, the images without a gradient, whose adversarial direction is 0;
-        `losses`, [N][G][G], if `per_image`; and the parameters.
+        `losses`, [N][G][G], if `per_image`; `num_images`; and `parameters`.
 
     Raises:
         ValueError: if an argument is not as above.
@@ -80,10 +80,12 @@ def input_landscape(
         **_describe(offsets, losses, per_image),
         "num_zero_gradients": num_zero_gradients,
         "num_images": len(images),
-        "radius": float(radius),
-        "grid_size": grid_size,
-        "clip_to_box": clip_to_box,
-        "seed": seed,
+        "parameters": {
+            "radius": float(radius),
+            "grid_size": grid_size,
+            "clip_to_box": clip_to_box,
+            "seed": seed,
+        },
     }
 
 

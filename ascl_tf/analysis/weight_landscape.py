@@ -58,7 +58,7 @@ def weight_landscape(
 
     Returns:
         Dictionary that JSON can hold: `offsets` [P]; `losses` [P], in nats; `centre_loss`,
-        that at 0; and the parameters.
+        that at 0; `num_images`; and `parameters`.
 
     Raises:
         ValueError: if an argument is not as above.
@@ -68,6 +68,11 @@ def weight_landscape(
     check_counts(batch_size=batch_size, num_points=num_points)
     logits_fn, images, labels = as_landscape_inputs(logits_fn, images, labels)
     direction = filter_normalized_direction(weights, seed=seed)
+    if not any(step.any() for step in direction):
+        raise ValueError(
+            "`weights` must hold at least one kernel that is not zero; received "
+            f"{len(direction)} variables without one."
+        )
     offsets = centred_offsets(max_offset, num_points)
     attack = {"epsilon": float(epsilon), "step_size": float(step_size), "num_steps": num_steps}
     adversarial_loss = _make_adversarial_loss(
@@ -88,11 +93,13 @@ def weight_landscape(
         "losses": losses,
         "centre_loss": losses[num_points // 2],
         "num_images": len(images),
-        "max_offset": float(max_offset),
-        "num_points": num_points,
-        "seed": seed,
-        **attack,
-        "random_start": random_start,
+        "parameters": {
+            "max_offset": float(max_offset),
+            "num_points": num_points,
+            "seed": seed,
+            **attack,
+            "random_start": random_start,
+        },
     }
 
 

@@ -109,6 +109,16 @@ def test_corruptions_are_means_over_severities_and_their_mean():
     assert labels[:2] == ["gaussian noise", "shot noise"] and labels[-1] == "mean"
 
 
+def test_frost_without_its_photographs_says_so():
+    records = [
+        r | {"frost_textures": "frost_procedural" if r.get("corruption") == "frost" else None}
+        for r in documents.records()
+    ]
+    document = corruption_document({"only": records})
+    assert document["models"][0]["frost_textures"] == ["frost_procedural"]
+    assert "frost (substitute)" in _texts(figures.draw(document))
+
+
 def test_landscapes_of_all_models_share_one_scale():
     document = documents.input_landscape()
     values = np.array([model["mean_loss"] for model in document["models"]])

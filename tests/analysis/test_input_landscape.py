@@ -96,7 +96,7 @@ def test_clipping_keeps_the_box_and_is_off_by_default():
     arguments = (logits_fn, np.zeros((2, 4, 4, 3), np.float32), np.array([0, 1]))
     input_landscape(*arguments, grid_size=3, clip_to_box=True)
     assert min(low for low, _ in seen) >= 0 and max(high for _, high in seen) <= 1
-    assert input_landscape(*arguments, grid_size=3)["clip_to_box"] is False
+    assert input_landscape(*arguments, grid_size=3)["parameters"]["clip_to_box"] is False
     assert min(low for low, _ in seen) == pytest.approx(-2 * RADIUS)
 
 
@@ -117,7 +117,7 @@ def test_result_fits_json_and_repeats_itself():
     ]
     first, again, other = (json.dumps(r["mean_loss"], allow_nan=False) for r in results)
     assert first == again != other
-    assert results[0]["num_images"] == 3 and results[0]["radius"] == RADIUS
+    assert results[0]["num_images"] == 3 and results[0]["parameters"]["radius"] == RADIUS
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ def test_result_fits_json_and_repeats_itself():
     results = [_network_landscape(tiny_network(), seed=seed) for seed in (5, 5, 6)]
     first, again, other = (json.dumps(r["losses"], allow_nan=False) for r in results)
     assert first == again != other
-    assert (results[0]["num_steps"], results[0]["num_images"]) == (5, 6)
+    assert (results[0]["parameters"]["num_steps"], results[0]["num_images"]) == (5, 6)
 
 
 @pytest.mark.parametrize(

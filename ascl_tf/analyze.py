@@ -1,0 +1,232 @@
+"""Draws one figure of several models: python -m ascl_tf.analyze --figure=tsne --models=...
+
+    python -m ascl_tf.analyze --figure=input_landscape \\
+        --models=at=<SavedModel or .keras>,ascl=<...> --dataset=cifar10 --output=<folder>
+
+    python -m ascl_tf.analyze --figure=sweeps --records=at=<file>,ascl=<file> --output=<folder>
+
+It writes <figure>.json with every number that is drawn, <figure>.png and <figure>.svg.
+The figures `sweeps`, `corruptions` and `transfer` are drawn from records that
+`python -m ascl_tf.evaluate` wrote, all others are measured here.
+"""
+
+import dataclasses
+import importlib.metadata
+import json
+import pathlib
+
+from rich.console import Console
+
+from ascl_tf import flag_defs
+from ascl_tf.config import STAGES, Config, DataConfig, EvaluationConfig, RunConfig, setting
+from ascl_tf.errors import ConfigError, RunError
+from ascl_tf.files import write_text
+from ascl_tf.quiet_start import quiet_start
+
+with quiet_start():
+    from ascl_tf.analysis.curves import corruption_document, sweep_document
+    from ascl_tf.analysis.figures import draw, save_figure
+    from ascl_tf.analysis.measurements import MEASURE
+    from ascl_tf.evaluation.black_box import matrix_of
+    from ascl_tf.evaluation.display import evaluation_progress
+    from ascl_tf.evaluation.named_models import named_paths
+    from ascl_tf.evaluation.program_inputs import check_fit, load_images
+    from ascl_tf.evaluation.protocols import get_protocol
+    from ascl_tf.evaluation.records import environment_versions, model_sha256, read_records
+    from ascl_tf.export import load_model
+
+FROM_RECORDS = ("sweeps", "corruptions", "transfer")
+FIGURES = (*MEASURE, *FROM_RECORDS)
+PROTOCOLS = {"weight_landscape": "pgd10", "calibration": "pgd20"}
+_PACKAGES = ("matplotlib", "scikit-learn")
+
+
+def _shared(section, name):
+    """Returns a field like the one of a training run, for every use of this program."""
+    field = section.__dataclass_fields__[name]
+    return dataclasses.field(default=field.default, metadata={**field.metadata, "stages": STAGES})
+
+
+@dataclasses.dataclass(frozen=True)
+class AnalyzeConfig:
+    """The flags of this program; those that a training run has too mean the same."""
+
+    figure: str = setting("tsne", "What to draw.", choices=FIGURES)
+    models: str = setting(
+        "", "SavedModel folders or .keras files as label=path, separated by commas."
+    )
+    records: str = setting(
+        "",
+        "In place of --models, for the figures sweeps, corruptions and transfer: record files as "
+        "label=path, separated by commas (of transfer one; its label is not shown).",
+    )
+    output: str = setting("", "Folder for <figure>.json, .png and .svg; made if need be.")
+    num_points: int = setting(
+        0,
+        "Points of a landscape in each direction, odd; 0: 33 (input) or 21 (weight).",
+        minimum=0,
+    )
+    num_steps: int = setting(0, "Steps of the feature inversion; 0: 200.", minimum=0)
+    protocol: str = setting(
+        "",
+        "PGD of the weight landscape and of the attacked images of calibration, such as pgd20; "
+        "standard: calibration of clean images alone; empty: pgd10 and pgd20.",
+    )
+    num_images: int = setting(
+        0,
+        "Images, chosen by seed (of inversion those at which components must be alive); "
+        "0: as many as the figure takes by itself.",
+        minimum=0,
+    )
+    split: str = setting("test", "Split of the data set.")
+    dataset: str = _shared(DataConfig, "dataset")
+    data_dir: str = _shared(DataConfig, "data_dir")
+    download: bool = _shared(DataConfig, "download")
+    image_size: int = _shared(DataConfig, "image_size")
+    evaluation_batch_size: int = _shared(EvaluationConfig, "evaluation_batch_size")
+    seed: int = _shared(RunConfig, "seed")
+
+    def __post_init__(self):
+        shared = set(AnalyzeConfig.__dataclass_fields__) & set(Config.__dataclass_fields__)
+        Config(**{name: getattr(self, name) for name in shared - {"protocol"}})
+        is_drawn_from_records = self.figure in FROM_RECORDS
+        needed = "records" if is_drawn_from_records else "models"
+        other = "models" if is_drawn_from_records else "records"
+        if getattr(self, other):
+            raise ConfigError(f"--{other}: expected --{needed} for --figure={self.figure}")
+        paths = named_paths(getattr(self, needed), needed)
+        if not paths:
+            raise ConfigError(f"--{needed}: expected label=path for {self.figure}; found none")
+        if self.figure == "transfer" and len(paths) > 1:
+            raise ConfigError(f"--records: expected one file for transfer; found {len(paths)}")
+        if not self.output:
+            raise ConfigError("--output: expected a folder; found none")
+        if self.num_points and (self.num_points < 3 or self.num_points % 2 == 0):
+            raise ConfigError(f"--num_points: expected an odd number >= 3; found {self.num_points}")
+        self.attack()
+
+    def attack(self):
+        """Returns the settings of PGD for `ascl_tf.attacks.linf_pgd`, or None for no attack."""
+        try:
+            protocol = get_protocol(self.protocol or PROTOCOLS.get(self.figure, "standard"))
+        except ValueError as error:
+            raise ConfigError(f"--protocol: {error}") from None
+        if protocol.kind == "none" and self.figure != "weight_landscape":
+            return None
+        if protocol.kind != "linf_pgd" or protocol.num_restarts != 1:
+            raise ConfigError(f"--protocol: expected PGD, such as pgd20; found {protocol.name}")
+        return {
+            "epsilon": float(protocol.epsilon),
+            "step_size": float(protocol.step_size),
+            "num_steps": protocol.num_steps,
+            "random_start": protocol.random_start,
+        }
+
+
+def main(argv):
+    """Draws what the command line says."""
+    config = _parse(argv)
+    if config is None:
+        return
+    folder = _check_folder(config.output)
+    console = Console()
+    if config.figure in FROM_RECORDS:
+        document = _from_records(config)
+    else:
+        document = _from_models(config, console)
+    document["versions"] = environment_versions() | {
+        package: importlib.metadata.version(package) for package in _PACKAGES
+    }
+    for path in _write(document, folder / config.figure):
+        console.print(path, markup=False, soft_wrap=True, highlight=False)
+
+
+def run():
+    """Runs the program; the console entry `ascl-analyze`."""
+    flag_defs.run_program(main)
+
+
+def _parse(argv):
+    """Returns the config of a command line, or None where it only asked for help."""
+    values = flag_defs.define_flags(AnalyzeConfig)
+    flag_defs.define_program_flags(values)
+    settings = flag_defs.parse(values, argv)
+    if flag_defs.wants_help(values, __doc__):
+        return None
+    names = AnalyzeConfig.__dataclass_fields__
+    return AnalyzeConfig(**{name: settings[name] for name in names if name in settings})
+
+
+def _check_folder(output):
+    folder = pathlib.Path(output)
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"--output={output}: expected a folder; found a file")
+    return folder
+
+
+def _from_records(config):
+    records = {
+        label: read_records(path) for label, path in named_paths(config.records, "records").items()
+    }
+    if config.figure == "sweeps":
+        return sweep_document(records)
+    if config.figure == "corruptions":
+        return corruption_document(records)
+    ((label, found),) = records.items()
+    chosen = [record for record in found if "target" in record and "source" in record]
+    if not chosen:
+        raise RunError(f"--records={label}: expected records of --targets; found none")
+    shared = {name: chosen[0].get(name) for name in ("data_set", "data_sha256", "num_images")}
+    return {"figure": "transfer", "attack": chosen[0]["attack"], **shared, **matrix_of(chosen)}
+
+
+def _from_models(config, console):
+    paths = named_paths(config.models, "models")
+    models = {label: _load(label, path) for label, path in paths.items()}
+    dataset = load_images(config)
+    for label, model in models.items():
+        check_fit(model.logits_fn, dataset, f"--models={label}={paths[label]}")
+    try:
+        with evaluation_progress(console) as progress:
+            document, num_images = MEASURE[config.figure](config, models, dataset, progress)
+    except RunError:
+        raise
+    except ValueError as error:
+        raise RunError(f"--figure={config.figure} on {dataset.name}: {error}") from error
+    for entry in document["models"]:
+        entry["model_sha256"] = model_sha256(paths[entry["label"]])
+    return document | {
+        "data_set": dataset.name,
+        "data_sha256": dataset.sha256,
+        "class_names": list(dataset.class_names),
+        "num_images": num_images,
+        "seed": config.seed,
+    }
+
+
+def _load(label, path):
+    try:
+        return load_model(path)
+    except RunError as error:
+        # It names the flag that holds a single model.
+        named = str(error).replace(f"--model={path}", f"--models={label}={path}", 1)
+        raise RunError(named) from error
+
+
+def _write(document, stem):
+    """Writes the document and its picture; returns the paths."""
+    path = stem.with_name(f"{stem.name}.json")
+    try:
+        # Drawn first: numbers without a picture would look like a finished figure.
+        figure = draw(document)
+        write_text(path, json.dumps(document, sort_keys=True, allow_nan=False) + "\n")
+        return [path, *save_figure(figure, stem)]
+    except OSError as error:
+        raise RunError(
+            f"--output={stem.parent}: expected a folder that can be written; "
+            f"found: {error.strerror}"
+        ) from error
+
+
+if __name__ == "__main__":
+    run()
