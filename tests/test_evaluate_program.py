@@ -124,6 +124,7 @@ def _bad_model(tmp_path, text="nothing"):
             1,
             r"x/labels\.npy: expected an array",
         ),
+        ({"protocol": "corruptions", "frost_dir": "x"}, 1, r"x/frost1\.png: expected"),
         ({"protocol": ","}, 2, r"--protocol: expected one or more names; found none"),
         ({"num_images": "-1"}, 2, r"--num_images: expected a number >= 0; found -1"),
         ({"num_images": "many"}, 2, r"num_images.*many"),
@@ -199,6 +200,31 @@ def test_sweep_over_radii_goes_through_an_ensemble_too(
     assert all(len(r["ensemble_sha256"]) == 2 for r in records)
     printed = capsys.readouterr().out
     assert printed.count("sweep_epsilon") >= 17 and "32/255" in printed
+
+
+def test_corruptions_are_recorded_one_by_one_and_shown_as_means(
+    folder, keras_file, tmp_path, capsys
+):
+    output = tmp_path / "records.json"
+    _run(
+        f"model={keras_file}",
+        f"dataset=folder:{folder}",
+        "protocol=standard,corruptions",
+        "num_images=12",
+        f"output={output}",
+    )
+    standard, *records = read_records(output)
+    assert len({(r["corruption"], r["severity"]) for r in records}) == len(records) == 19 * 5
+    assert {r["source"] for r in records} == {"generated"}
+    assert {r["model_sha256"] for r in records} == {model_sha256(keras_file)}
+    assert {r["standard_accuracy"] for r in records} == {standard["standard_accuracy"]}
+    printed = capsys.readouterr().out
+    contrast = [r["robust_accuracy"] for r in records if r["corruption"] == "contrast"]
+    (row,) = [line.split() for line in printed.splitlines() if line.split()[:1] == ["contrast"]]
+    assert row[3] == f"{np.mean(contrast):.2f}"
+    mean = np.mean([r["robust_accuracy"] for r in records])
+    (row,) = [line.split() for line in printed.splitlines() if "mean of all 19" in line]
+    assert row[-2] == f"{mean:.2f}"
 
 
 def test_models_attack_each_other_and_the_matrix_is_printed(
