@@ -84,7 +84,8 @@ def procedural_frost():
     clouds = plasma(_PROCEDURAL_SIZE, 1.6, draws)
     # Where a second cloud passes its middle height lies a ridge, sharp as a crystal's edge.
     ridges = 1 - np.abs(2 * plasma(_PROCEDURAL_SIZE, 1.4, draws) - 1)
-    brightness = 0.45 * clouds + 0.55 * ridges**3
+    # About as bright, and as uneven, as the photographs are on average.
+    brightness = 0.4 + 0.27 * clouds + 0.33 * ridges**3
     tint = np.array([220.0, 235.0, 255.0])
     textures = (brightness[..., None] * tint).astype(np.uint8)
     return FrostTextures(PROCEDURAL, tuple(textures))
