@@ -84,7 +84,7 @@ def tsne_of_features(
     """Returns points in the plane, and how well features and points separate the classes.
 
     t-SNE: van der Maaten and Hinton 2008, in scikit-learn's Barnes-Hut form, from the
-    first two principal components, on one thread so that equal input gives equal points.
+    first two principal components, on one thread.
 
     Args:
         features: [N, F], F >= 2, N >= 4.
@@ -124,7 +124,7 @@ def tsne_of_features(
         angle=_ANGLE,
         random_state=seed,
     )
-    # More threads add up forces in an order that changes from run to run.
+    # Sums over threads may depend on how many there are, and thus on the machine.
     with threadpoolctl.threadpool_limits(1):
         points = tsne.fit_transform(features)
     return {
