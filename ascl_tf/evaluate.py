@@ -25,20 +25,16 @@ from ascl_tf.errors import RunError
 from ascl_tf.quiet_start import quiet_start
 
 with quiet_start():
-    import tensorflow as tf
-
-    from ascl_tf.data.datasets import load_dataset, name_at_hand
     from ascl_tf.evaluation import evaluate_robustness
     from ascl_tf.evaluation.black_box import transfer_matrix
     from ascl_tf.evaluation.display import evaluation_progress
-    from ascl_tf.evaluation.inputs import as_unit_float
-    from ascl_tf.evaluation.logits import make_logits_function
     from ascl_tf.evaluation.measurements import measure
     from ascl_tf.evaluation.model_ensemble import (
         describe_models,
         mean_probability_logits,
         member_paths,
     )
+    from ascl_tf.evaluation.program_inputs import check_fit, load_images
     from ascl_tf.evaluation.program_settings import EvaluateConfig
     from ascl_tf.evaluation.records import model_sha256, write_records
     from ascl_tf.evaluation.robustness import CompiledAttacks
@@ -96,43 +92,13 @@ def _check_place(flag, file):
         ) from error
 
 
-def _load_images(config):
-    data_dir = config.data_dir or None
-    dataset = load_dataset(
-        name_at_hand(config.dataset, data_dir=data_dir, download=config.download),
-        config.split,
-        data_dir=data_dir,
-        download=config.download,
-        image_size=config.image_size or None,
-    )
-    if config.num_images > len(dataset.labels):
-        raise RunError(
-            f"--num_images: expected at most the {len(dataset.labels)} images of "
-            f"{dataset.name}; found {config.num_images}"
-        )
-    return dataset
-
-
-def _check_fit(classifier, dataset, named):
-    """Tries the model on one image, so that a misfit is one line and not a traceback."""
-    images = tf.constant(as_unit_float(dataset.images[:1]))
-    try:
-        make_logits_function(classifier)(images)
-    except (ValueError, TypeError, tf.errors.OpError) as error:
-        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-        raise RunError(
-            f"{named}: expected logits for float32 images of shape "
-            f"{tuple(images.shape[1:])}; found {type(error).__name__}: {reason}"
-        ) from error
-
-
 def _evaluate_model(config, console):
     """Returns the records of one classifier under everything that `--protocol` names."""
     paths = member_paths(config.model)
     members = [load_logits_function(path) for path in paths]
-    dataset = _load_images(config)
+    dataset = load_images(config)
     for path, member in zip(paths, members, strict=True):
-        _check_fit(member, dataset, f"--model={path}")
+        check_fit(member, dataset, f"--model={path}")
     description = describe_models(paths)
     classifier = members[0] if len(members) == 1 else mean_probability_logits(members)
     attacks = CompiledAttacks(classifier)
@@ -160,9 +126,9 @@ def _evaluate_transfer(config, console):
     named |= {label: f"--targets={label}={path}" for label, path in targets.items()}
     paths = sources | targets
     models = {label: _load_named(path, named[label]) for label, path in paths.items()}
-    dataset = _load_images(config)
+    dataset = load_images(config)
     for label, model in models.items():
-        _check_fit(model, dataset, named[label])
+        check_fit(model, dataset, named[label])
     (protocol,) = config.protocols()
     with evaluation_progress(console) as progress, _one_line("--targets", dataset):
         return transfer_matrix(
