@@ -71,7 +71,10 @@ def main(argv, launcher=None):
         except Interrupted:
             states, is_stopped = display.states, True
     _write_results(plans, states, graph, store, arguments)
-    _finish(states, arguments, is_stopped)
+    if is_stopped:
+        print(f"stopped; to go on: {shlex.join(['python', 'tools/reproduce.py', *argv[1:]])}")
+        sys.exit(INTERRUPTED_STATUS)
+    _exit_on_failure(states, arguments)
 
 
 def _parse(arguments):
@@ -203,10 +206,7 @@ def _command(arguments, artifact):
     return shlex.join(["python", "tools/reproduce.py", *more])
 
 
-def _finish(states, arguments, is_stopped):
-    if is_stopped:
-        print("stopped; the same command goes on from here")
-        sys.exit(INTERRUPTED_STATUS)
+def _exit_on_failure(states, arguments):
     counts = collections.Counter(states.values())
     if counts[State.FAILED]:
         print(

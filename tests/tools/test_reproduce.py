@@ -60,7 +60,7 @@ def test_all_artifacts_are_made_and_reported(tmp_path, capsys):
         pictures = {f"{figure}.png" for figure in ARTIFACTS[name].figures}
         assert pictures <= files
     page = (folder / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 8
+    assert page.count("data:image/png;base64,") == 9
     assert "report.html" in capsys.readouterr().out
 
 
@@ -169,7 +169,7 @@ def test_rows_that_are_the_same_run_share_their_steps():
     assert _kinds(_nodes("figure4", "figure5"))["pretrain"] == 3
     assert _kinds(_nodes("table2", "figure6", "table1")) == _kinds(
         _nodes("table1")
-    ) + collections.Counter(transfer=1, sweeps=5, draw=1)
+    ) + collections.Counter(transfer=1, sweeps=5, draw=2)
     readings = _nodes("readings")
     full = [node.key for node in _nodes("table5") if node.title == "pretrain table1/ascl"]
     assert full[0] in {node.key for node in readings}
@@ -265,7 +265,10 @@ def test_stopped_run_goes_on_where_it_was(number, tmp_path):
         _end_holders(lock)
     else:
         assert process.returncode == 130
-        assert "the same command goes on" in output and "Traceback" not in output
+        assert (
+            "stopped; to go on: python tools/reproduce.py --runs=" in output
+            and "Traceback" not in output
+        )
     done = len(_calls(path))
     process, _ = _start(tmp_path, "--artifact=table8")
     assert process.wait(timeout=20) == 0

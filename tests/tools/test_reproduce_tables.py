@@ -288,7 +288,7 @@ def test_report_is_one_page_with_all_tables_and_figures_that_there_are(results):
     sections = [attributes["id"] for tag, attributes in page.tags if tag == "section"]
     assert sections == list(ARTIFACTS)
     sources = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
-    assert len(sources) == 2 and all(s.startswith("data:image/png;base64,") for s in sources)
+    assert len(sources) == 3 and all(s.startswith("data:image/png;base64,") for s in sources)
     # Nothing is fetched.
     outside = [a for _, a in page.tags if re.match(r"https?:|//", a.get("href", a.get("src", "")))]
     assert outside == [] and "<script" not in text and "@import" not in text

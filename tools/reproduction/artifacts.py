@@ -4,11 +4,11 @@ import dataclasses
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from ascl_tf import config as cfg
 from tools.reproduction import costs, rows
 from tools.reproduction.graph import ANALYZE, EVALUATE, RECORDS, Measured, as_flags
 from tools.reproduction.nodes import Node, Place
 
+TRANSFER = "transfer"
 STANDARD, PGD, PGD_16, AUTOATTACK = "standard", "pgd20", "pgd20_eps16", "autoattack"
 SWEEPS = {"protocol": "sweep_steps,sweep_epsilon"}
 CORRUPTIONS = {"protocol": "corruptions"}
@@ -72,7 +72,12 @@ class Plan(NamedTuple):
 
 _ALL = (
     Artifact("table1", "methods on CIFAR-10", (STANDARD, PGD, AUTOATTACK)),
-    Artifact("table2", "black-box attacks by transfer", is_matrix=True),
+    Artifact(
+        "table2",
+        "black-box attacks by transfer",
+        is_matrix=True,
+        figures={TRANSFER: TRANSFER},
+    ),
     Artifact("table3", "transfer of the frozen encoder", (STANDARD, PGD)),
     Artifact("table4", "linear separability", (STANDARD, PGD)),
     Artifact("table5", "components of the objective", (STANDARD, PGD, AUTOATTACK)),
@@ -121,24 +126,29 @@ def folders_of(artifact, preset):
 
 
 def make_plan(artifact, graph, seeds):
-    """Returns the `Plan` of an artifact; figures and transfer are of the first seed."""
+    """Returns the `Plan` of an artifact; figures are of the first seed."""
     measured, drawn = [], {}
     for seed in seeds:
         for folder in folders_of(artifact, graph.preset):
             row = graph.row(folder)
             for head in row.heads:
                 measured += _accuracies(artifact, graph, row, head, seed)
-        if artifact.is_matrix:
-            measured.append(_transfer(artifact, graph, seed))
+        measured += [_transfer(artifact, graph, seed)] if artifact.is_matrix else []
     for name, kind in artifact.figures.items():
         models = _models(artifact, graph)
-        of_models = {
-            label: graph.measure(row, row.heads[0], seeds[0], kind, artifact.measured[kind])
-            for label, row in (models.items() if kind else ())
-        }
-        measured += of_models.values()
+        of_models = _measured_models(artifact, graph, kind, models, seeds[0])
         drawn[name] = _drawing(name, graph, models, of_models, seeds[0])
+        measured += of_models.values() if kind in artifact.measured else ()
     return Plan(artifact, tuple(measured), drawn)
+
+
+def _measured_models(artifact, graph, kind, models, seed):
+    """Returns label -> `Measured` of what a figure is drawn from; {} where it takes models."""
+    if kind == TRANSFER:
+        return {TRANSFER: _transfer(artifact, graph, seed)}
+    flags = artifact.measured.get(kind)
+    measured = models.items() if flags else ()
+    return {label: graph.measure(row, row.heads[0], seed, kind, flags) for label, row in measured}
 
 
 def _accuracies(artifact, graph, row, head, seed):
@@ -182,7 +192,7 @@ def _transfer(artifact, graph, seed):
     settings = {**graph.images(seed), "protocol": PGD}
     config = graph.pretrain_config(next(iter(models.values())))
     node = Node(
-        kind="transfer",
+        kind=TRANSFER,
         title=f"transfer {artifact.name}" + (f" seed {seed}" if seed else ""),
         program=EVALUATE,
         settings=settings,
@@ -218,8 +228,3 @@ def _drawing(name, graph, models, of_models, seed):
         seconds=costs.STEP if of_models else costs.drawing(preset, config, len(models)),
     )
     return graph.add(node)
-
-
-def is_fine_tuned(head):
-    """Whether a head's classifier comes from fine-tuning."""
-    return head.name in (*cfg.FINETUNE_MODES, rows.ENSEMBLE)

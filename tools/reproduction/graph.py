@@ -107,6 +107,7 @@ class Graph:
             cfg.EVALUATE,
             classifier,
             {"protocol": ",".join(protocols)},
+            note=f", {protocols[-1]}" if self.preset.protocols else "",
             outputs=("results/evaluate_*.json",),
             seconds=costs.evaluation(self.preset, classifier.config, protocols),
         )
@@ -177,7 +178,7 @@ class Graph:
             )
         )
 
-    def _of_classifier(self, stage, classifier, more, **fields):
+    def _of_classifier(self, stage, classifier, more, note="", **fields):
         """Returns a step in a folder of its own that reads the checkpoints of another."""
         config, start = classifier.config, classifier.start
         settings = config.identity(stage) | more
@@ -188,7 +189,7 @@ class Graph:
         return self.add(
             Node(
                 kind=stage,
-                title=f"{stage} {classifier.title}",
+                title=f"{stage} {classifier.title}{note}",
                 program=TRAIN,
                 settings=settings,
                 arguments=(

@@ -139,6 +139,12 @@ SMOKE = Preset(
     protocols=(("standard", "pgd20"), ("pgd20_eps16",)),
     autoattack="autoattack_fast",
     autoattack_images=4,
+    analyze={
+        "inversion": {"num_images": 100, "num_steps": 10},
+        "tsne": {"num_images": 100},
+        "input_landscape": {"num_points": 5},
+        "weight_landscape": {"num_points": 5},
+    },
     extra_rows=(AT_EQUAL_COMPUTE, POSITIVES_ALL),
     is_published=False,
 )

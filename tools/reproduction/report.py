@@ -28,9 +28,10 @@ table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabul
 th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--soft); text-align: right;
          white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 7rem; }
-th { background: var(--soft); white-space: normal; min-width: 3.5rem; vertical-align: bottom; }
+th { background: var(--soft); vertical-align: bottom; }
+td.source { white-space: normal; overflow-wrap: anywhere; min-width: 10rem; text-align: left; }
 td.failed { color: #c33; font-weight: 600; }
-figure { margin: 1rem 0; } img { max-width: 100%; height: auto; background: #fff; }
+figure { margin: 1rem 0; } img { max-width: min(100%, 44rem); height: auto; background: #fff; }
 p.note { font-size: .9rem; opacity: .85; } .none { opacity: .7; }
 code { overflow-wrap: anywhere; font-size: .85rem; }
 </style>
@@ -74,16 +75,18 @@ def _section(artifact, graph, document, folder):
 
 
 def _table(grid):
-    head = "".join(f"<th>{_text(heading)}</th>" for heading in grid.headings)
-    rows = ["".join(map(_cell, row)) for row in grid.rows]
+    # A number's name in one line, whose it is in the next.
+    head = "".join(f"<th>{_text(name).replace(', ', ',<br>')}</th>" for name in grid.headings)
+    rows = ["".join(map(_cell, row, grid.headings)) for row in grid.rows]
     body = "\n".join(f"<tr>{row}</tr>" for row in rows)
     note = f'<p class="note">{_text(grid.note)}</p>' if grid.note else ""
     return f'<div class="box"><table><tr>{head}</tr>\n{body}</table></div>\n{note}'
 
 
-def _cell(text):
-    name = ' class="failed"' if text.startswith(tables.FAILED) else ""
-    return f"<td{name}>{_text(text)}</td>"
+def _cell(text, heading):
+    name = "failed" if text.startswith(tables.FAILED) else ""
+    name = "source" if heading == tables.SOURCE else name
+    return f'<td class="{name}">{_text(text)}</td>' if name else f"<td>{_text(text)}</td>"
 
 
 def _figure(name, artifact, document, folder):

@@ -18,6 +18,7 @@ HEADS = {
     "ensemble": "ensemble of three",
 }
 DIAGONAL = "–"
+SOURCE = "flagfiles"
 BEST_AND_LAST = "Two numbers with a slash are the best and the last epoch's."
 CSV_FIELDS = (
     "row",
@@ -114,7 +115,7 @@ def _accuracies(artifact, graph, document):
     for protocol in artifact.columns:
         label = NUMBERS[protocol][0]
         headings += [f"{label}, paper", f"{label}, ours", "difference"]
-    headings += ["seeds", "flagfiles"]
+    headings += ["seeds", SOURCE]
     cells = []
     for line in lines:
         row = [line.title, *([HEADS[line.head]] if has_heads else [])]

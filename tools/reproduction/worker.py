@@ -31,8 +31,8 @@ def call(program, arguments):
     """Calls a program's `main` and returns its exit status; tracebacks are printed."""
     from ascl_tf import flag_defs
 
-    module = importlib.import_module(program)
     try:
+        module = importlib.import_module(program)
         flag_defs.run_program(module.main, [program, *arguments])
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else int(error.code is not None)
