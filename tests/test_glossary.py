@@ -45,8 +45,8 @@ SYNONYMS = {
     "world_size": "num_replicas",
     "train_mode": "stage",
 }
-# A targeted attack has target classes, which are not the labels.
-ALLOWED = {("attacks", "targets")}
+# A targeted attack has target classes, a black-box attack target models: neither are labels.
+ALLOWED = {("attacks", "targets"), ("evaluation", "targets")}
 
 
 def names_of(tree):

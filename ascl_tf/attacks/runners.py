@@ -34,8 +34,9 @@ def make_runner(attack, logits_fn, image_shape, *, num_classes, epsilon, norm):
     The function's arguments: images [B, H, W, C] float32, labels int32 [B], targets
     int32 [B] (used by targeted attacks), number int32 scalar (which restart), seeds
     int32 [B, 2], owners int [B] (NumPy): rows with equal owners are runs on one image, and
-    when one of them succeeds the others end; None: each row by itself. Its candidates are what fooled the classifier, in ball and box, and the
-    images where nothing did; what they are classified as is for the caller to see.
+    when one of them succeeds the others end; None: each row by itself. Its candidates are
+    what fooled the classifier, in ball and box, and the images where nothing did; what they
+    are classified as is for the caller to see.
     """
     if attack.kind == "square":
         search = _square(attack, logits_fn, image_shape, epsilon, norm)

@@ -17,6 +17,7 @@ from ascl_tf.evaluation import checks, measuring
 from ascl_tf.evaluation.attack_kinds import ATTACKS
 from ascl_tf.evaluation.inputs import as_evaluation_data
 from ascl_tf.evaluation.protocols import Protocol, get_protocol
+from ascl_tf.evaluation.recheck import measure, recheck
 
 
 def transfer_matrix(
@@ -142,7 +143,7 @@ def _attack_all(clean, attack, judges, source, progress):
             for target, judge in judges.items():
                 began = time.perf_counter()
                 report = judge(batch.images, adversarial_images, batch.labels)
-                measuring.recheck(report, attack)
+                recheck(report, attack)
                 is_right[target][batch.rows] &= report.is_correct.numpy()[: len(batch.rows)]
                 seconds[target] += time.perf_counter() - began
             num_done += len(batch.rows)
@@ -163,7 +164,7 @@ def _make_craft(logits_fn, attack):
 def _make_judge(logits_fn):
     @tf.function(autograph=False)
     def judge(images, adversarial_images, labels):
-        return measuring.measure(logits_fn, images, adversarial_images, labels)
+        return measure(logits_fn, images, adversarial_images, labels)
 
     return judge
 

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from ascl_tf import randomness
-from ascl_tf.evaluation import robustness
+from ascl_tf.evaluation.batches import attack_seed, padded_batches
 from ascl_tf.evaluation.inputs import EvaluationData, as_evaluation_data
 from ascl_tf.evaluation.robustness import CompiledAttacks, evaluate_robustness
 
@@ -83,29 +83,11 @@ def clean_pass(
 
 def batches(clean, rows, *, restart=0):
     """Yields a `Batch` for every `batch_size` of `rows` (int [M], places in the data set)."""
-    stream = tf.constant([clean.seed, robustness._RANDOM_STREAM], tf.int32)
-    seed = randomness.fold_in(stream, restart)
-    for padded, num_real in robustness._batches(rows, clean.batch_size):
+    seed = attack_seed(clean.seed, restart)
+    for padded, num_real in padded_batches(rows, clean.batch_size):
         images, labels = (tf.constant(part) for part in clean.data.rows(padded))
         seeds = randomness.position_seeds(seed, tf.constant(padded, tf.int32))
         yield Batch(padded[:num_real], images, labels, seeds)
-
-
-def measure(logits_fn, images, adversarial_images, labels):
-    """Returns what is measured again on a batch that an attack returned (graph-safe).
-
-    `is_correct` of the result is bool [B]; the whole is for `recheck`.
-    """
-    return robustness._measure(logits_fn, images, adversarial_images, labels)
-
-
-def recheck(report, protocol):
-    """Raises unless the images that `measure` saw lie in ball and box, and all is finite.
-
-    Raises:
-        RunError: naming the protocol, what was expected and what was found.
-    """
-    robustness._recheck(report, protocol)
 
 
 def attacked_record(clean, protocol, is_robust, *, wall_seconds, **fields):

@@ -15,30 +15,16 @@ import numpy as np
 import tensorflow as tf
 
 from ascl_tf import randomness
-from ascl_tf.errors import RunError
 from ascl_tf.evaluation import checks, records
 from ascl_tf.evaluation.attack_kinds import ATTACKS
+from ascl_tf.evaluation.batches import attack_seed, padded_batches
 from ascl_tf.evaluation.ensembles import EnsembleOptions
 from ascl_tf.evaluation.inputs import as_evaluation_data
 from ascl_tf.evaluation.logits import make_logits_function
 from ascl_tf.evaluation.protocols import STANDARD, Protocol, get_protocol
+from ascl_tf.evaluation.recheck import measure, recheck
 
-# float32 arithmetic on pixels in [0, 1] is exact to 6e-8; more than this is a broken attack.
-PERTURBATION_TOLERANCE = 1e-6
 NUM_CHECK_IMAGES = 64
-# Keeps the draws of evaluation apart from those of training with the same seed.
-_RANDOM_STREAM = 0x5EED
-
-
-class _Report(NamedTuple):
-    """What is measured again on a batch that an attack returned."""
-
-    is_correct: tf.Tensor
-    is_finite: tf.Tensor
-    max_perturbation: tf.Tensor
-    lowest: tf.Tensor
-    highest: tf.Tensor
-    logits_are_finite: tf.Tensor
 
 
 class _Evaluation(NamedTuple):
@@ -190,11 +176,11 @@ def _survivors(run, protocol, candidates):
     robust, max_perturbation = candidates.copy(), 0.0
     num_done, num_to_do = 0, int(candidates.sum()) * protocol.num_restarts
     for restart in range(protocol.num_restarts):
-        seed = randomness.fold_in(tf.constant([run.seed, _RANDOM_STREAM], tf.int32), restart)
-        for rows, num_real in _batches(np.flatnonzero(robust), run.batch_size):
+        seed = attack_seed(run.seed, restart)
+        for rows, num_real in padded_batches(np.flatnonzero(robust), run.batch_size):
             images, labels = (tf.constant(part) for part in run.data.rows(rows))
             report = attack_batch(images, labels, tf.constant(rows, tf.int32), seed)
-            _recheck(report, protocol)
+            recheck(report, protocol)
             robust[rows[:num_real]] = report.is_correct.numpy()[:num_real]
             max_perturbation = max(max_perturbation, float(report.max_perturbation))
             num_done += num_real
@@ -213,52 +199,9 @@ def _make_attack_batch(logits_fn, protocol):
     def attack_batch(images, labels, positions, seed):
         seeds = randomness.position_seeds(seed, positions)
         adversarial_images = kind.attack(logits_fn, images, labels, protocol, seeds)
-        return _measure(logits_fn, images, adversarial_images, labels)
+        return measure(logits_fn, images, adversarial_images, labels)
 
     return tf.function(attack_batch, autograph=False) if kind.in_graph else attack_batch
-
-
-def _measure(logits_fn, images, adversarial_images, labels):
-    logits = logits_fn(adversarial_images)
-    predictions = tf.argmax(logits, axis=1, output_type=tf.int32)
-    return _Report(
-        is_correct=tf.equal(predictions, labels),
-        is_finite=tf.reduce_all(tf.math.is_finite(adversarial_images)),
-        max_perturbation=tf.reduce_max(tf.abs(adversarial_images - images)),
-        lowest=tf.reduce_min(adversarial_images),
-        highest=tf.reduce_max(adversarial_images),
-        logits_are_finite=tf.reduce_all(tf.math.is_finite(logits)),
-    )
-
-
-def _recheck(report, protocol):
-    """Raises unless the images are in ball and box, and everything is finite."""
-    name = protocol.name
-    if not report.is_finite:
-        raise RunError(f"protocol {name}: expected finite images; the attack returned NaN.")
-    limit = float(protocol.epsilon) + PERTURBATION_TOLERANCE
-    if report.max_perturbation > limit:
-        raise RunError(
-            f"protocol {name}: expected |perturbation| <= {protocol.epsilon.text}; "
-            f"the attack returned {float(report.max_perturbation):.8f} (limit {limit:.8f})."
-        )
-    lowest, highest = float(report.lowest), float(report.highest)
-    if lowest < -PERTURBATION_TOLERANCE or highest > 1 + PERTURBATION_TOLERANCE:
-        raise RunError(
-            f"protocol {name}: expected images in [0, 1]; "
-            f"the attack returned values from {lowest:g} to {highest:g}."
-        )
-    if not report.logits_are_finite:
-        raise RunError(f"protocol {name}: expected finite logits; the model returned NaN or inf.")
-
-
-def _batches(indices, batch_size):
-    """Yields (batch_size indices, how many of them are real); the tail repeats its first."""
-    for begin in range(0, len(indices), batch_size):
-        rows = indices[begin : begin + batch_size]
-        num_real = len(rows)
-        # One shape for every batch, so that one trace serves them all.
-        yield np.pad(rows, (0, batch_size - num_real), constant_values=rows[0]), num_real
 
 
 def _check_classes(logits_fn, data, num_classes):

@@ -16,6 +16,7 @@ import tensorflow as tf
 from ascl_tf.attacks import linf_pgd
 from ascl_tf.evaluation import checks, measuring
 from ascl_tf.evaluation.protocols import get_protocol
+from ascl_tf.evaluation.recheck import measure, recheck
 
 SWEEP_STEPS, SWEEP_EPSILON = "sweep_steps", "sweep_epsilon"
 # 0 to 32/255 in steps of 2/255, as they are written in records.
@@ -162,7 +163,7 @@ def _follow_steps(clean, protocol, progress):
     num_done = 0
     for batch in measuring.batches(clean, rows):
         is_right, report = attack_batch(batch.images, batch.labels, batch.seeds)
-        measuring.recheck(report, protocol)
+        recheck(report, protocol)
         is_robust[1:, batch.rows] = is_right.numpy()[:, : len(batch.rows)]
         num_done += len(batch.rows)
         if progress is not None:
@@ -186,7 +187,7 @@ def _make_step_attack(logits_fn, protocol):
             epsilon=float(protocol.epsilon),
             observation_dtype=tf.bool,
         )
-        report = measuring.measure(logits_fn, images, adversarial_images, labels)
+        report = measure(logits_fn, images, adversarial_images, labels)
         # The first that was observed is the random start, after no step.
         return tf.concat([is_right[1:], report.is_correct[None]], axis=0), report
 
@@ -202,7 +203,7 @@ def _make_radius_attack(logits_fn, protocol):
             )
 
         adversarial_images = _pgd(cross_entropy, images, seeds, protocol, epsilon=epsilon)
-        return measuring.measure(logits_fn, images, adversarial_images, labels)
+        return measure(logits_fn, images, adversarial_images, labels)
 
     return attack_batch
 
@@ -228,7 +229,7 @@ def _at_radius(clean, protocol, attack_batch, progress):
     num_done = 0
     for batch in measuring.batches(clean, rows):
         report = attack_batch(batch.images, batch.labels, batch.seeds, epsilon)
-        measuring.recheck(report, protocol)
+        recheck(report, protocol)
         is_robust[batch.rows] = report.is_correct.numpy()[: len(batch.rows)]
         max_perturbation = max(max_perturbation, float(report.max_perturbation))
         num_done += len(batch.rows)
