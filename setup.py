@@ -44,6 +44,8 @@ setup(
         "test": ["pytest>=8.2,<10", "pytest-xdist>=3.6,<4", "hypothesis>=6.100,<7"],
         "lint": ["ruff>=0.11,<0.18", "mypy>=1.13,<3"],
         "torch": ["torch>=2.6,<3"],
+        # Its photographs of frost, read as data: it is never imported.
+        "frost": ["imagecorruptions>=1.1.2,<1.2"],
         # What benchmarks compare with: the official AutoAttack, as PyPI has it.
         "bench": ["torch>=2.6,<3", "pyautoattack>=0.2,<0.3"],
     },
@@ -51,6 +53,7 @@ setup(
         "console_scripts": [
             "ascl-train = ascl_tf.train:run",
             "ascl-evaluate = ascl_tf.evaluate:run",
+            "ascl-analyze = ascl_tf.analyze:run",
         ]
     },
 )
