@@ -2,6 +2,7 @@
 
 import base64
 import html
+import itertools
 import string
 
 from tools.reproduction import tables
@@ -27,9 +28,10 @@ nav a.filled { border-color: var(--mark); }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--soft); text-align: right;
          white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 7rem; }
-th { background: var(--soft); vertical-align: bottom; }
-td.source { white-space: normal; overflow-wrap: anywhere; min-width: 10rem; text-align: left; }
+tr:first-child th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 7rem; }
+th { background: var(--soft); vertical-align: bottom; } th.group { text-align: center; }
+th.source { text-align: left; }
+td.source { white-space: normal; overflow-wrap: anywhere; min-width: 12rem; text-align: left; }
 td.failed { color: #c33; font-weight: 600; }
 figure { margin: 1rem 0; } img { max-width: min(100%, 44rem); height: auto; background: #fff; }
 p.note { font-size: .9rem; opacity: .85; } .none { opacity: .7; }
@@ -75,12 +77,26 @@ def _section(artifact, graph, document, folder):
 
 
 def _table(grid):
-    # A number's name in one line, whose it is in the next.
-    head = "".join(f"<th>{_text(name).replace(', ', ',<br>')}</th>" for name in grid.headings)
     rows = ["".join(map(_cell, row, grid.headings)) for row in grid.rows]
     body = "\n".join(f"<tr>{row}</tr>" for row in rows)
     note = f'<p class="note">{_text(grid.note)}</p>' if grid.note else ""
-    return f'<div class="box"><table><tr>{head}</tr>\n{body}</table></div>\n{note}'
+    return f'<div class="box"><table>{_head(grid.headings)}\n{body}</table></div>\n{note}'
+
+
+def _head(headings):
+    """Returns the head of a table; "SA, paper" and "SA, ours" stand below one SA."""
+    upper, lower = [], []
+    for name, group in itertools.groupby(headings, lambda heading: heading.partition(", ")[0]):
+        parts = [heading.partition(", ")[2] for heading in group]
+        if parts == [""]:
+            side = ' class="source"' if name == tables.SOURCE else ""
+            upper.append(f'<th rowspan="2"{side}>{_text(name)}</th>')
+        else:
+            upper.append(f'<th class="group" colspan="{len(parts)}">{_text(name)}</th>')
+            lower += [f"<th>{_text(part)}</th>" for part in parts]
+    if not lower:
+        return "<tr>" + "".join(upper).replace(' rowspan="2"', "") + "</tr>"
+    return f"<tr>{''.join(upper)}</tr>\n<tr>{''.join(lower)}</tr>"
 
 
 def _cell(text, heading):

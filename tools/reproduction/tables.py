@@ -114,7 +114,7 @@ def _accuracies(artifact, graph, document):
     headings = ["row", *(["head"] if has_heads else [])]
     for protocol in artifact.columns:
         label = NUMBERS[protocol][0]
-        headings += [f"{label}, paper", f"{label}, ours", "difference"]
+        headings += [f"{label}, {part}" for part in ("paper", "ours", "difference")]
     headings += ["seeds", SOURCE]
     cells = []
     for line in lines:
