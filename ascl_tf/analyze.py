@@ -38,6 +38,12 @@ with quiet_start():
 FROM_RECORDS = ("sweeps", "corruptions", "transfer")
 FIGURES = (*MEASURE, *FROM_RECORDS)
 PROTOCOLS = {"weight_landscape": "pgd10", "calibration": "pgd20"}
+# Flags that only some figures use -> which.
+_USED_BY = {
+    "num_points": ("input_landscape", "weight_landscape"),
+    "num_steps": ("inversion",),
+    "protocol": tuple(PROTOCOLS),
+}
 _PACKAGES = ("matplotlib", "scikit-learn")
 
 
@@ -101,6 +107,11 @@ class AnalyzeConfig:
             raise ConfigError(f"--records: expected one file for transfer; found {len(paths)}")
         if not self.output:
             raise ConfigError("--output: expected a folder; found none")
+        for name, figures in _USED_BY.items():
+            if getattr(self, name) and self.figure not in figures:
+                raise ConfigError(
+                    f"--{name}: expected --figure={' or '.join(figures)}; found {self.figure}"
+                )
         if self.num_points and (self.num_points < 3 or self.num_points % 2 == 0):
             raise ConfigError(f"--num_points: expected an odd number >= 3; found {self.num_points}")
         self.attack()

@@ -2,7 +2,10 @@
 
 import numpy as np
 
-from ascl_tf.analysis.figure_parts import CLASS_MARKERS, COLORS, style_of
+from ascl_tf.analysis.figure_parts import CLASS_MARKERS, COLORS, class_name, style_of
+
+# Bins with a smaller share of the images are drawn pale.
+PALE_SHARE = 0.01
 
 
 def bare(axes):
@@ -65,7 +68,7 @@ def draw_classes(axes, points, labels, names):
             color=COLORS[i % len(COLORS)],
             linewidths=0.6,
             alpha=0.8,
-            label=str(names[label] if label < len(names) else label),
+            label=class_name(label, names),
             rasterized=True,
         )
 
@@ -88,8 +91,19 @@ def draw_reliability(axes, result):
     edges = np.asarray(result["bin_edges"], float)
     accuracies = np.array(result["bin_accuracies"], float)
     confidences = np.array(result["bin_confidences"], float)
-    settings = {"width": np.diff(edges), "align": "edge", "linewidth": 0.6}
-    axes.bar(edges[:-1], np.nan_to_num(accuracies), color=COLORS[0], edgecolor="white", **settings)
+    # A bin of few images says little, and looks like it.
+    is_pale = np.asarray(result["bin_counts"]) < PALE_SHARE * result["num_images"]
+    for rows, opacity in ((~is_pale, 1.0), (is_pale, 0.3)):
+        axes.bar(
+            edges[:-1][rows],
+            np.nan_to_num(accuracies[rows]),
+            width=np.diff(edges)[rows],
+            align="edge",
+            linewidth=0.6,
+            color=COLORS[0],
+            edgecolor="white",
+            alpha=opacity,
+        )
     axes.plot(confidences, confidences, ls="", marker="_", ms=9, mew=2, color=COLORS[1])
     axes.plot([0, 100], [0, 100], color=COLORS[6], lw=1, ls="--")
     axes.set_xlim(0, 100)
@@ -97,13 +111,21 @@ def draw_reliability(axes, result):
     axes.set_aspect("equal")
 
 
-def write_numbers(axes, values):
-    """Writes percentages [R, C] into the cells of a heat map; NaN is a dash."""
+def draw_matrix(axes, document):
+    """Draws percentages [targets][sources] as a heat map with its numbers; None is a dash."""
+    values = np.array(document["values"], float)  # None becomes NaN.
+    axes.imshow(np.ma.masked_invalid(values), cmap="cividis", aspect="auto", vmin=0, vmax=100)
     for (row, column), value in np.ndenumerate(values):
         text = "\N{EN DASH}" if np.isnan(value) else f"{value:.2f}"
         # Where black and white are equally far from the colour of the cell.
         color = "white" if value < 45 else "black"
         axes.text(column, row, text, ha="center", va="center", color=color, fontsize=12)
+    axes.set_xticks(range(len(document["sources"])), document["sources"])
+    axes.set_yticks(range(len(document["targets"])), document["targets"])
+    axes.set_xlabel("source: the examples are made on it")
+    axes.set_ylabel("target: attacked")
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
 
 
 def _three_ticks(offsets):

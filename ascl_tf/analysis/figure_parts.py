@@ -102,3 +102,9 @@ def corruption_names(document):
     )
     names = [name.replace("_", " ") for name in document["corruptions"]]
     return [f"{n} (substitute)" if n == "frost" and has_substitute else n for n in names]
+
+
+def class_name(label, names):
+    """Returns how a class (int) is written, `names` being what the data set calls its classes."""
+    name = str(names[label] if label < len(names) else label)
+    return f"class {name}" if name.isdigit() else name

@@ -22,9 +22,9 @@ from ascl_tf.analysis.figure_panels import (
     draw_contours,
     draw_curve,
     draw_inversions,
+    draw_matrix,
     draw_reliability,
     draw_surface,
-    write_numbers,
 )
 from ascl_tf.analysis.figure_parts import (
     STYLE,
@@ -235,24 +235,16 @@ def draw_calibration(document):
         axes.set_xlabel("confidence (%)")
     for axes in panels[: len(cells) : num_columns]:
         axes.set_ylabel("accuracy (%)")
-    _title(figure, document, "Reliability by confidence: accuracy (bars), mean confidence (marks)")
+    text = "Reliability: accuracy (bars; pale: under 1 % of the images) and mean confidence (marks)"
+    _title(figure, document, text)
     return figure
 
 
 @_styled
 def draw_transfer(document):
     """Returns the heat map of a transfer matrix (`evaluation.black_box.matrix_of`)."""
-    values = np.array(document["values"], float)  # None, where nothing was measured, is NaN.
-    num_rows, num_columns = values.shape
-    figure, (axes,) = _panels(1, 1, height=0.62 * num_rows + 2.2)
-    axes.imshow(np.ma.masked_invalid(values), cmap="cividis", aspect="auto", vmin=0, vmax=100)
-    write_numbers(axes, values)
-    axes.set_xticks(range(num_columns), document["sources"])
-    axes.set_yticks(range(num_rows), document["targets"])
-    axes.set_xlabel("source: the examples are made on it")
-    axes.set_ylabel("target: attacked")
-    axes.spines[:].set_visible(False)
-    axes.tick_params(length=0)
+    figure, (axes,) = _panels(1, 1, height=0.62 * len(document["targets"]) + 2.2)
+    draw_matrix(axes, document)
     _title(figure, document, "Black-box robust accuracy (%)")
     return figure
 

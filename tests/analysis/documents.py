@@ -124,6 +124,8 @@ def calibration(labels=("AT", "ASCL"), conditions=("clean", "attacked")):
         "bin_accuracies": [None, *(0.8 * middles[1:]).tolist()],
         "bin_confidences": [None, *middles[1:].tolist()],
         "expected_calibration_error": 12.3,
+        "bin_counts": [0, *range(1, 15)],
+        "num_images": 200,
     }
     models = [{"label": label, "conditions": dict.fromkeys(conditions, result)} for label in labels]
     return {"figure": "calibration", "parameters": {}, **DATA, "models": models}

@@ -150,8 +150,17 @@ def test_titles_say_what_was_measured():
     assert "ASCL\nsilhouette 0.20, 20-NN 70.0 %" in shown and "airplane" in shown
     shown = "\n".join(_texts(figures.draw(documents.calibration())))
     assert "ASCL, attacked\nECE 12.3 %" in shown
+    shown = "\n".join(_texts(figures.draw(documents.tsne() | {"class_names": ["0", "1"]})))
+    assert "class 0" in shown and "class 9" in shown
     shown = "\n".join(_texts(figures.draw(documents.inversion())))
     assert "200 steps from 4 natural, 2 noise seeds" in shown and "no. 101" in shown
+
+
+def test_bins_of_few_images_are_pale():
+    axes = figures.draw(documents.calibration()).axes[0]
+    bars = {round(bar.get_x()): bar for bar in axes.patches}
+    assert (bars[7].get_alpha(), bars[13].get_alpha()) == (0.3, 1.0)
+    assert bars[93].get_height() == pytest.approx(0.8 * (100 - 100 / 30))
 
 
 def test_transfer_matrix_has_dashes_and_named_axes():
