@@ -28,7 +28,8 @@ nav a.filled { border-color: var(--mark); }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--soft); text-align: right;
          white-space: nowrap; }
-tr:first-child th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 7rem; }
+tr:first-child th:first-child, td:first-child { text-align: left; white-space: normal;
+         min-width: 7rem; }
 th { background: var(--soft); vertical-align: bottom; } th.group { text-align: center; }
 th.source { text-align: left; }
 td.source { white-space: normal; overflow-wrap: anywhere; min-width: 12rem; text-align: left; }

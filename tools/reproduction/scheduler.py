@@ -130,8 +130,8 @@ class _Run:
             seconds = time.perf_counter() - began
             store.mark_done(node, seconds)
             return seconds
-        except OSError as error:
-            return [str(error)]
+        except Exception as error:  # The trouble of one step is not that of the others.
+            return [f"{type(error).__name__}: {error}"]
         finally:
             lock.release()
 

@@ -71,9 +71,8 @@ def _use_small_network():
 
 
 def _forget_models():
-    import keras
-
-    keras.utils.clear_session()
+    if "keras" in sys.modules:
+        sys.modules["keras"].utils.clear_session()
     gc.collect()
 
 
