@@ -152,6 +152,15 @@ def test_several_outputs_none_of_which_is_called_features_are_named(tmp_path):
         load_model(path).features_fn(tf.constant(random_images(2)))
 
 
+def test_keras_model_with_a_frozen_part_gives_the_weights_of_all_parts(tmp_path):
+    layers = [keras.layers.Dense(4), keras.layers.Dense(3)]
+    model = keras.Sequential([keras.Input([2]), *layers])
+    layers[0].trainable = False
+    model.save(tmp_path / "frozen.keras")
+    weights = load_model(tmp_path / "frozen.keras").weights
+    assert [tuple(weight.shape) for weight in weights] == [(2, 4), (4,), (4, 3), (3,)]
+
+
 def test_keras_model_without_features_says_none(tmp_path):
     images = keras.Input(SHAPE)
     keras.Model(images, keras.layers.Flatten()(images)).save(tmp_path / "m.keras")

@@ -23,7 +23,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from ascl_tf import flag_defs  # noqa: E402
 from ascl_tf.errors import ConfigError, RunError  # noqa: E402
 from ascl_tf.files import write_text  # noqa: E402
-from tools.reproduction import report, tables  # noqa: E402
+from tools.reproduction import grids, report, tables  # noqa: E402
 from tools.reproduction.artifacts import ARTIFACTS, make_plan  # noqa: E402
 from tools.reproduction.display import LiveDisplay, PlainDisplay, duration  # noqa: E402
 from tools.reproduction.documents import write_documents  # noqa: E402
@@ -192,7 +192,7 @@ def _write_results(plans, states, graph, store, arguments):
 
 
 def _write_tables(artifact, graph, document, folder):
-    parts = [tables.to_markdown(grid) for grid in tables.make_grids(artifact, graph, document)]
+    parts = [grids.to_markdown(grid) for grid in tables.make_grids(artifact, graph, document)]
     parts += [f"![{artifact.heading}]({name}.png)\n" for name in document["figures"]]
     text = "\n".join([f"# {artifact.heading}\n", *parts, f"`{document['command']}`\n"])
     write_text(folder / "table.md", text)

@@ -15,7 +15,7 @@ from rich.console import Console
 from ascl_tf import config as cfg
 from tests.tools.fake_steps import FakeLauncher, accuracy
 from tools import reproduce, results_table, rows_table
-from tools.reproduction import numbers, report, rows, tables
+from tools.reproduction import grids, model_tables, numbers, report, rows, tables
 from tools.reproduction.artifacts import ARTIFACTS, folders_of, make_plan
 from tools.reproduction.display import LiveDisplay, duration
 from tools.reproduction.graph import Graph
@@ -206,7 +206,7 @@ def test_matrix_has_targets_in_rows_and_dashes_on_the_diagonal(results):
     assert heading == ["target \\ source", "AT", "ACL", "AdvCL", "ASCL"]
     assert [line[0] for line in lines] == heading[1:]
     for number, line in enumerate(lines, start=1):
-        assert line[number] == tables.DIAGONAL
+        assert line[number] == model_tables.DIAGONAL
     values = [accuracy("pgd20", seed, {}) for seed in range(3)]
     shown = f"{np.mean(values):.2f} ± {np.std(values, ddof=1):.2f}"
     assert lines[0][2] == f"{shown} (paper 67.03, {np.mean(values) - 67.03:+.2f})"
@@ -238,7 +238,7 @@ def test_what_has_not_been_run_shows_dashes():
 
 
 def test_bars_in_text_do_not_break_markdown():
-    text = tables.to_markdown(tables.Grid(["a"], [["x | y"]]))
+    text = grids.to_markdown(grids.Grid(["a"], [["x | y"]]))
     assert text.splitlines()[2] == "| x \\| y |"
 
 

@@ -86,3 +86,15 @@ def shown(value):
 def joined(texts):
     """Returns the numbers of best and last checkpoint, or one where they agree."""
     return " / ".join(dict.fromkeys(texts)) or NOT_RUN
+
+
+def as_fields(paper, value):
+    """Returns the fields of the CSV that hold a number of the paper and of ours."""
+    fields = {} if paper is None else {"paper": f"{paper:.2f}"}
+    if value is not None:
+        fields |= {"mean": f"{value.mean:.4f}", "num_seeds": value.num_seeds}
+        if value.spread is not None:
+            fields["standard_deviation"] = f"{value.spread:.4f}"
+        if paper is not None:
+            fields["difference"] = f"{value.mean - paper:.4f}"
+    return fields
