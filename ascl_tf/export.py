@@ -129,8 +129,10 @@ def _load_keras(path):
     except (ValueError, TypeError, OSError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise RunError(f"--model={path}: expected a Keras model; found {reason}") from None
-    # The weights of a part that was frozen in training belong to the model too.
-    model.trainable = True
+    # The weights of a part that was frozen in training belong to the model too; setting the
+    # model alone leaves the layers of a Sequential as they are.
+    for layer in model._flatten_layers():
+        layer.trainable = True
     features = getattr(model, "features", None)
     return LoadedModel(model, features if callable(features) else None, model.trainable_weights)
 

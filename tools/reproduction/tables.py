@@ -50,11 +50,10 @@ def make_grids(artifact, graph, document):
     if artifact.is_matrix:
         return [model_tables.matrix_grid(artifact, graph, document)]
     grids = [_accuracies(artifact, graph, document)] if artifact.columns else []
-    records = document.get("records", [])
     if "corruptions" in artifact.figures:
-        grids.append(model_tables.corruption_grid(artifact, graph, records))
+        grids.append(model_tables.corruption_grid(artifact, graph, document))
     if "sweeps" in artifact.figures:
-        grids += model_tables.sweep_grids(artifact, graph, records)
+        grids += model_tables.sweep_grids(artifact, graph, document)
     return grids
 
 
