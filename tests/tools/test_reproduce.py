@@ -19,7 +19,6 @@ from tools.reproduction.artifacts import ARTIFACTS, make_plan
 from tools.reproduction.graph import Graph
 from tools.reproduction.nodes import in_order
 from tools.reproduction.presets import PRESETS
-from tools.reproduction.store import Lock, Store
 
 PROGRAM = pathlib.Path(__file__).with_name("fake_reproduction.py")
 
@@ -292,35 +291,3 @@ def test_two_processes_share_the_steps(tmp_path):
         assert process.returncode == 0
     calls = _calls(path)
     assert len(calls) == len(set(calls)) == len(_nodes("table8", "figure4"))
-
-
-def test_lock_of_a_living_process_is_respected_and_of_a_dead_one_taken_over(tmp_path):
-    path = tmp_path / "step.lock"
-    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    lock = Lock(path)
-    assert lock.acquire()
-    # As if the process that holds it were another one.
-    lock._holders.clear()
-    lock.add_holder(other.pid)
-    assert not Lock(path).acquire()
-    other.communicate(b"\n")
-    assert Lock(path).acquire()
-
-
-def test_lock_of_another_host_is_respected(tmp_path):
-    path = tmp_path / "step.lock"
-    path.write_text('{"host": "elsewhere", "holders": [[1, 1]]}')
-    assert not Lock(path).acquire()
-
-
-def test_half_written_lock_is_taken_over(tmp_path):
-    (tmp_path / "step.lock").write_text("")
-    assert Lock(tmp_path / "step.lock").acquire()
-
-
-def test_step_without_its_output_is_not_done(tmp_path):
-    store, (node, *_) = Store(tmp_path), _nodes("table8")
-    store.prepare(node)
-    with pytest.raises(FileNotFoundError, match="expected results/pretrain.json"):
-        store.mark_done(node, 1.0)
-    assert not store.is_done(node)
