@@ -1,0 +1,138 @@
+"""The presets of tools/reproduce.py, and that programs understand the steps made of them."""
+
+import pytest
+from absl import flags
+
+from ascl_tf import config as cfg
+from ascl_tf import flag_defs, train
+from tools.reproduction import rows
+from tools.reproduction.artifacts import ARTIFACTS, folders_of, make_plan
+from tools.reproduction.graph import ANALYZE, EVALUATE, TRAIN, Graph
+from tools.reproduction.nodes import command_line, in_order
+from tools.reproduction.presets import CPU, PAPER, PRESETS, SMOKE
+
+NAMES_OF_RUNS = {"pretrained", "pseudo_label_encoder", "initial_encoder"}
+
+
+def _nodes(preset, program):
+    graph = Graph(preset)
+    plans = [make_plan(artifact, graph, (0, 1)) for artifact in ARTIFACTS.values()]
+    nodes = in_order([node for plan in plans for node in plan.nodes()])
+    return [node for node in nodes if node.program == program]
+
+
+def _arguments(node):
+    return command_line(node, lambda place: place.node.name if place.node else "here")
+
+
+def _parsed(node, *sections):
+    """Returns what a step's arguments set."""
+    values = flag_defs.define_flags(*sections)
+    if node.program == TRAIN:
+        flags.DEFINE_enum("stage", cfg.PRETRAIN, [*cfg.STAGES, cfg.ALL], "", flag_values=values)
+    return flag_defs.parse(values, [node.program, *_arguments(node)])
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
+def test_training_reads_from_the_arguments_what_the_key_was_made_of(preset):
+    for node in _nodes(preset, TRAIN):
+        explicit = _parsed(node, *cfg.SECTIONS)
+        assert explicit.pop("stage") == node.kind
+        config = train.config_from(cfg.Config(), explicit)
+        found = config.to_json()
+        assert config.workdir == "here"
+        assert {name: found[name] for name in node.settings} == node.settings
+        identity = set(config.identity(node.kind)) - NAMES_OF_RUNS
+        assert identity <= set(node.settings)
+        named = {name for name in NAMES_OF_RUNS if found[name]}
+        assert {found[name] for name in named} <= {earlier.name for earlier in node.before}
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
+def test_evaluation_and_analysis_understand_their_steps(preset):
+    from ascl_tf.analyze import AnalyzeConfig
+    from ascl_tf.evaluation.program_settings import EvaluateConfig
+
+    for node in _nodes(preset, EVALUATE):
+        config = EvaluateConfig.from_flags(_parsed(node, EvaluateConfig))
+        assert config.output == "here" and (config.protocols() or config.measurements())
+    for node in _nodes(preset, ANALYZE):
+        config = AnalyzeConfig(**_parsed(node, AnalyzeConfig))
+        assert node.outputs[0] == f"{config.figure}.json"
+
+
+def test_paper_preset_leaves_the_rows_untouched():
+    for folder in rows.find_rows():
+        row = rows.load_row(folder)
+        untouched = row.config.replace(workdir="")
+        assert PAPER.apply(row.config, folder) == untouched
+
+
+def test_smoke_preset_is_the_shrunken_row():
+    for folder in rows.find_rows():
+        config = SMOKE.apply(rows.load_row(folder).config, folder)
+        assert config == cfg.shrink(config) and config.learning_rate == 0.1
+
+
+def _cpu(folder):
+    graph = Graph(CPU)
+    return graph.pretrain_config(graph.row(folder))
+
+
+def test_cpu_preset_keeps_the_relations_between_methods():
+    ascl = _cpu("table1/ascl")
+    assert (ascl.epochs, ascl.width, ascl.global_batch_size) == (8, 16, 128)
+    assert _cpu("table1/acl").epochs == 10 * ascl.epochs
+    assert _cpu("table1/selfie").epochs == 2 * ascl.epochs
+    assert _cpu("table5/at").epochs == _cpu("figure2/standard").epochs == ascl.epochs
+    assert _cpu("readings/eq8_clean").epochs == ascl.epochs
+    for folder in rows.find_rows():
+        full, small = rows.load_row(folder).config, _cpu(folder)
+        same = set(full.to_json()) - {
+            *("workdir", "width", "num_train_images", "epochs", "warmup_epochs"),
+            *("awp_warmup_epochs", "dynacl_interval", "global_batch_size", "learning_rate"),
+            *("finetune_epochs", "finetune_global_batch_size"),
+        }
+        changed = {name for name in same if full.to_json()[name] != small.to_json()[name]}
+        assert not changed
+        share = full.warmup_epochs / full.epochs
+        assert small.warmup_epochs / small.epochs == pytest.approx(share, abs=0.02)
+
+
+def test_cpu_preset_scales_rates_with_large_batches_only():
+    # Linear in the batch, from 512 to 128; the paper's own rate stays.
+    assert _cpu("table1/acl").learning_rate == pytest.approx(5.0 / 4)
+    assert _cpu("table1/scl").learning_rate == pytest.approx(0.714286 / 8)
+    assert _cpu("table1/ascl").learning_rate == 0.1
+    assert _cpu("beyond/mart").learning_rate == 0.01
+
+
+def test_cpu_preset_takes_all_images_of_stl10():
+    (head, *_) = rows.load_row("table3/stl10_ascl").heads
+    small = CPU.apply(head.parts[0], "table3/stl10_ascl")
+    assert (small.dataset, small.num_train_images, small.width) == ("stl10", 0, 16)
+
+
+def test_at_with_equal_compute_has_the_full_models_forward_passes():
+    graph = Graph(CPU)
+    at, full = graph.row("table5/at_equal_compute"), graph.row("table5/full")
+    spent = [row.units * graph.pretrain_config(row).epochs for row in (at, full)]
+    assert spent[0] == pytest.approx(spent[1], rel=0.03)
+    changed = graph.pretrain_config(at).replace(epochs=8)
+    assert changed == graph.pretrain_config(graph.row("table5/at"))
+
+
+def test_readings_compare_positives_too():
+    config = Graph(CPU).row("readings/positives_all").config
+    assert config.ascl_positives == "all"
+    like = rows.load_row("readings/denominator_joint").config
+    assert config.replace(ascl_positives="cross", workdir=like.workdir) == like
+
+
+def test_figures_take_the_first_head_of_models_that_have_one():
+    for preset in PRESETS.values():
+        graph = Graph(preset)
+        for artifact in ARTIFACTS.values():
+            folders = artifact.figure_rows or folders_of(artifact, preset)
+            if artifact.figures and not artifact.columns:
+                assert all(len(graph.row(folder).heads) == 1 for folder in folders)

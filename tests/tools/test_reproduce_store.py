@@ -1,0 +1,92 @@
+"""Folders and locks of the steps of a reproduction."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tools.reproduction.nodes import Node, Place
+from tools.reproduction.store import Lock, Store
+
+
+def _node(**changes):
+    fields = {
+        "kind": "pretrain",
+        "title": "a step",
+        "program": "program",
+        "settings": {"epochs": 1},
+        "arguments": ("--epochs=1", ("--workdir=", Place(None))),
+        "outputs": ("results.json",),
+    }
+    return Node(**(fields | changes))
+
+
+def test_key_depends_on_settings_arguments_and_what_is_before_but_not_on_the_title():
+    node = _node()
+    assert _node(title="another name", seconds=3.0).key == node.key
+    others = [
+        _node(kind="finetune"),
+        _node(program="another"),
+        _node(settings={"epochs": 2}),
+        _node(arguments=("--epochs=2",)),
+        _node(arguments=(("--pretrained=", Place(node)),)),
+        _node(arguments=(("--pretrained=", Place(_node(settings={"epochs": 2}))),)),
+        _node(links={"checkpoints": Place(node, "checkpoints")}),
+    ]
+    assert len({other.key for other in [node, *others]}) == len(others) + 1
+
+
+def test_finished_step_is_found_by_its_key_and_outputs(tmp_path):
+    store, node = Store(tmp_path), _node()
+    store.prepare(node)
+    (store.folder(node) / "results.json").write_text("{}")
+    store.mark_done(node, 2.5)
+    assert store.is_done(node) and store.seconds(node) == 2.5
+    assert not store.is_done(_node(settings={"epochs": 2}))
+    (store.folder(node) / "done.json").write_text('{"key": ')
+    assert not store.is_done(node)
+
+
+def test_links_are_relative(tmp_path):
+    store, first = Store(tmp_path / "runs"), _node()
+    second = _node(kind="evaluate", links={"checkpoints": Place(first, "checkpoints")})
+    store.prepare(first)
+    (store.folder(first) / "checkpoints").mkdir()
+    (store.folder(first) / "checkpoints" / "weights").write_text("w")
+    store.prepare(second)
+    store.prepare(second)
+    (tmp_path / "runs").rename(tmp_path / "moved")
+    moved = Store(tmp_path / "moved").folder(second)
+    assert (moved / "checkpoints" / "weights").read_text() == "w"
+
+
+def test_lock_of_a_living_process_is_respected_and_of_a_dead_one_taken_over(tmp_path):
+    path = tmp_path / "step.lock"
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    lock = Lock(path)
+    assert lock.acquire()
+    # As if the process that holds it were another one.
+    lock._holders.clear()
+    lock.add_holder(other.pid)
+    assert not Lock(path).acquire()
+    other.communicate(b"\n")
+    assert Lock(path).acquire()
+
+
+def test_lock_of_another_host_is_respected(tmp_path):
+    path = tmp_path / "step.lock"
+    path.write_text('{"host": "elsewhere", "holders": [[1, 1]]}')
+    assert not Lock(path).acquire()
+
+
+def test_half_written_lock_is_taken_over(tmp_path):
+    (tmp_path / "step.lock").write_text("")
+    assert Lock(tmp_path / "step.lock").acquire()
+
+
+def test_step_without_its_output_is_not_done(tmp_path):
+    store, node = Store(tmp_path), _node()
+    store.prepare(node)
+    with pytest.raises(FileNotFoundError, match="expected results.json"):
+        store.mark_done(node, 1.0)
+    assert not store.is_done(node)
