@@ -152,6 +152,13 @@ def test_what_has_not_been_run_shows_dashes():
                 assert all(rows_table.NOT_RUN in " ".join(row) for row in grid.rows)
 
 
+def test_tables_without_the_papers_numbers_have_no_columns_for_them():
+    for name, expected in (("readings", False), ("beyond", False), ("table5", True)):
+        (grid,) = tables.make_grids(ARTIFACTS[name], Graph(CPU), {})
+        assert any("paper" in heading for heading in grid.headings) is expected
+        assert any(heading.startswith("RA-PGD-20") for heading in grid.headings)
+
+
 def test_bars_in_text_do_not_break_markdown():
     text = grids.to_markdown(grids.Grid(["a"], [["x | y"]]))
     assert text.splitlines()[2] == "| x \\| y |"

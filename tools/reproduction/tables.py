@@ -95,16 +95,19 @@ def lines_of(artifact, graph, document):
 def _accuracies(artifact, graph, document):
     lines = lines_of(artifact, graph, document)
     has_heads = len(lines) > len({line.folder for line in lines})
+    has_paper = any(numbers.paper_numbers(line.paper, line.head) for line in lines)
     headings = ["row", *(["head"] if has_heads else [])]
     for protocol in artifact.columns:
         label = NUMBERS[protocol][0]
-        headings += [f"{label}, {part}" for part in ("paper", "ours", "difference")]
+        parts = ("paper", "ours", "difference") if has_paper else ()
+        headings += [f"{label}, {part}" for part in parts] or [label]
     headings += ["seeds", SOURCE]
     cells = []
     for line in lines:
         row = [line.title, *([HEADS[line.head]] if has_heads else [])]
         for protocol in artifact.columns:
-            row += _three_cells(line, protocol)
+            paper, ours, difference = _three_cells(line, protocol)
+            row += [paper, ours, difference] if has_paper else [ours]
         num_seeds = len({record["seed"] for record in line.records})
         cells.append([*row, str(num_seeds) if num_seeds else NOT_RUN, _source(graph, line.folder)])
     return Grid(headings, cells, _note(artifact, document))
