@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: install quickstart quickstart-untrained test test-slow lint format clean
+.PHONY: install quickstart quickstart-untrained reproduce-smoke test test-slow lint format clean
 
 # The stamp depends on setup.py alone: the package is installed in editable mode.
 $(VENV)/installed: setup.py tools/make_venv.sh
@@ -32,6 +32,10 @@ quickstart-untrained: $(VENV)/installed
 		--encoder_checkpoint=random --stage=finetune
 	$(BIN)/python -m ascl_tf.train --flagfile=flags/quickstart.flags --workdir=runs/quickstart \
 		--encoder_checkpoint=random --stage=evaluate
+
+# Every table and figure at the smallest scale, and one page of them all.
+reproduce-smoke: $(VENV)/installed
+	$(BIN)/python tools/reproduce.py --preset=smoke --jobs=$(WORKERS)
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist=loadfile

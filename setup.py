@@ -36,6 +36,8 @@ setup(
         "numpy>=1.26,<3",
         "rich>=13.7,<16",
         "scikit-learn>=1.5,<2",
+        # scikit-learn's own dependency: t-SNE runs on one thread, to give the same points anywhere.
+        "threadpoolctl>=3.1,<4",
         "scipy>=1.13,<2",
         "Pillow>=10.4,<14",
         "matplotlib>=3.9,<4",
