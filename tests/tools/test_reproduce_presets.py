@@ -79,11 +79,13 @@ def _cpu(folder):
     return graph.pretrain_config(graph.row(folder))
 
 
-def test_cpu_preset_keeps_the_relations_between_methods():
+def test_cpu_preset_changes_scale_and_lengths_alone():
     ascl = _cpu("table1/ascl")
-    assert (ascl.epochs, ascl.width, ascl.global_batch_size) == (8, 16, 128)
-    assert _cpu("table1/acl").epochs == 10 * ascl.epochs
-    assert _cpu("table1/selfie").epochs == 2 * ascl.epochs
+    assert (ascl.epochs, ascl.width, ascl.global_batch_size) == (6, 16, 128)
+    # Longer recipes get no more than ASCL.
+    assert _cpu("table1/acl").epochs == _cpu("table1/selfie").epochs == ascl.epochs
+    assert (ascl.finetune_epochs, _cpu("table1/acl").finetune_epochs) == (4, 10)
+    assert _cpu("table1/rocl_rle").finetune_epochs == 4
     assert _cpu("table5/at").epochs == _cpu("figure2/standard").epochs == ascl.epochs
     assert _cpu("readings/eq8_clean").epochs == ascl.epochs
     for folder in rows.find_rows():
@@ -118,7 +120,7 @@ def test_at_with_equal_compute_has_the_full_models_forward_passes():
     at, full = graph.row("table5/at_equal_compute"), graph.row("table5/full")
     spent = [row.units * graph.pretrain_config(row).epochs for row in (at, full)]
     assert spent[0] == pytest.approx(spent[1], rel=0.03)
-    changed = graph.pretrain_config(at).replace(epochs=8)
+    changed = graph.pretrain_config(at).replace(epochs=6)
     assert changed == graph.pretrain_config(graph.row("table5/at"))
 
 

@@ -47,6 +47,7 @@ class Preset:
         settings: settings of training in place of the rows' own.
         largest_batch: batches are no larger than this; 0: as the rows have them.
         epoch_scale, finetune_epoch_scale: factors on numbers of epochs, warm-ups included.
+        most_epochs, most_finetune_epochs: no more than these; 0: as the factors give them.
         protocols: groups of protocols, a step each; (): the row's own, in one step.
         autoattack: protocol of RA-AA.
         autoattack_images: RA-AA is measured on so many test images, in a step of its own; 0: on
@@ -62,6 +63,8 @@ class Preset:
     largest_batch: int = 0
     epoch_scale: float = 1.0
     finetune_epoch_scale: float = 1.0
+    most_epochs: int = 0
+    most_finetune_epochs: int = 0
     protocols: tuple[tuple[str, ...], ...] = ()
     autoattack: str = "autoattack"
     autoattack_images: int = 0
@@ -88,12 +91,17 @@ class Preset:
         """Returns batches, learning rate and epochs at this scale."""
         if not self.largest_batch:
             return {}
-        epochs = EPOCHS_IN_FULL.get(folder.partition("/")[0], config.epochs)
+        in_full = EPOCHS_IN_FULL.get(folder.partition("/")[0], config.epochs)
+        epochs = _scaled_epochs(in_full, self.epoch_scale, self.most_epochs)
+        finetune_epochs = _scaled_epochs(
+            config.num_finetune_epochs, self.finetune_epoch_scale, self.most_finetune_epochs
+        )
+        # What happens at an epoch happens at the same share of the run.
+        scale = epochs / in_full
         batch = min(config.global_batch_size, self.largest_batch)
         rate = config.learning_rate
-        scale, finetune_scale = self.epoch_scale, self.finetune_epoch_scale
         return {
-            "epochs": max(1, round(epochs * scale)),
+            "epochs": epochs,
             "warmup_epochs": config.warmup_epochs * scale,
             "awp_warmup_epochs": round(config.awp_warmup_epochs * scale),
             "dynacl_interval": max(1, round(config.dynacl_interval * scale)),
@@ -101,9 +109,14 @@ class Preset:
             "learning_rate": (
                 rate * batch / config.global_batch_size if rate > USUAL_RATE else rate
             ),
-            "finetune_epochs": max(1, round(config.num_finetune_epochs * finetune_scale)),
+            "finetune_epochs": finetune_epochs,
             "finetune_global_batch_size": min(config.finetune_batch_size, self.largest_batch),
         }
+
+
+def _scaled_epochs(epochs, scale, most):
+    scaled = max(1, round(epochs * scale))
+    return min(scaled, most) if most else scaled
 
 
 POSITIVES_ALL = ExtraRow(
@@ -125,12 +138,15 @@ CPU = Preset(
     # 10,008 images to train on, 1,112 held out.
     settings={"width": 16, "num_train_images": 11120},
     largest_batch=128,
-    # ASCL: 8 epochs for 100; linear fine-tuning: 5 for 10, full: 12 for 25.
-    epoch_scale=0.08,
-    finetune_epoch_scale=0.5,
+    # ASCL: 6 epochs for 100; linear fine-tuning: 4 for 10, full: 10 for 25. Recipes of 200 to 1,000
+    # epochs get no more than ASCL: with their relation they would take days.
+    epoch_scale=0.06,
+    most_epochs=6,
+    finetune_epoch_scale=0.4,
+    most_finetune_epochs=10,
     protocols=(("standard", "pgd20"), ("pgd20_eps16",)),
     autoattack_images=1000,
-    evaluate={"sweeps": {"num_images": 2000}},
+    evaluate={"sweeps": {"num_images": 1000}},
     extra_rows=(AT_EQUAL_COMPUTE, POSITIVES_ALL),
 )
 SMOKE = Preset(
