@@ -137,6 +137,8 @@ def _fit(jit_compile=False):
     return model.get_weights(), history.history["perturbation"][0]
 
 
+# Long to trace; methods on one and two replicas do the same.
+@pytest.mark.slow
 def test_attack_works_inside_fit_on_one_and_on_two_replicas():
     want, perturbation = _fit()
     # Three steps of 2/255 do not reach the wall.

@@ -130,7 +130,7 @@ def test_both_views_are_perturbed_together():
     assert np.abs(joint - single).max() > 0.01
 
 
-@pytest.mark.parametrize("mode", ["a2s", "ds"])
+@pytest.mark.parametrize("mode", [pytest.param("a2s", marks=pytest.mark.slow), "ds"])
 def test_replicas_agree(mode):
     loss, gradient = contract.replica_difference(_config(mode))
     assert loss < 1e-9 and gradient < 1e-9

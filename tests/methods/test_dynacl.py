@@ -179,6 +179,8 @@ def test_attack_raises_its_loss_more_than_random_perturbations():
     assert gain > 0
 
 
+# Long to trace; DynACL++ takes the same step on replicas.
+@pytest.mark.slow
 def test_replicas_agree():
     loss, gradient = contract.replica_difference(DYNACL)
     assert loss < 1e-9 and gradient < 1e-9

@@ -197,6 +197,8 @@ def test_attack_moves_no_variable():
     assert not helpers.changed(before, helpers.values(method))
 
 
+# Long to trace; Selfie on replicas is in test_selfie.py.
+@pytest.mark.slow
 def test_one_and_two_replicas_agree():
     loss, gradient = contract.replica_difference(CONFIG)
     assert loss < 1e-9 and gradient < 1e-7  # The log-determinant's ridge magnifies rounding.

@@ -130,6 +130,7 @@ def test_stopped_ascl_continues_bit_for_bit(tiny_world, tmp_path):
     _check_same(path, undisturbed, cfg.PRETRAIN)
 
 
+@pytest.mark.slow
 def test_stopped_run_of_lars_and_a_cosine_continues_bit_for_bit(tiny_world, tmp_path):
     config = tiny_world.replace(
         method="at",
@@ -158,6 +159,7 @@ def test_stopped_dynacl_continues_with_its_averages_bit_for_bit(tiny_world, tmp_
     assert contents[suffix] != contents[f"online_{suffix}"]
 
 
+@pytest.mark.slow
 def test_stage_stopped_twice_continues_bit_for_bit(tiny_world, tmp_path, undisturbed):
     config = tiny_world.replace(method="at", checkpoint_every=1)
     if "at" not in undisturbed:
