@@ -14,7 +14,7 @@ def write_whole(path, write):
         write: callable (binary file).
 
     Raises:
-        OSError: as the system raises it; nothing is left behind then.
+        OSError: as the system raises it, with the name of the file; nothing is left behind then.
     """
     target = pathlib.Path(path)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
@@ -25,6 +25,11 @@ def write_whole(path, write):
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        # A full disk is reported without the name of the file.
+        raise OSError(error.errno, error.strerror, str(target)) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -32,3 +37,10 @@ def write_whole(path, write):
 def write_text(path, text):
     """Writes a text file, UTF-8, whole or not at all."""
     write_whole(path, lambda file: file.write(text.encode("utf-8")))
+
+
+def remove_leftovers(folder):
+    """Removes what `write_whole` leaves in `folder` if its process is killed while it writes."""
+    for path in pathlib.Path(folder).glob(".*.tmp"):
+        if path.is_file() and path.name.split(".")[-2].isdigit():
+            path.unlink(missing_ok=True)

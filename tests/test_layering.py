@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = "ascl_tf"
 
 # A room is a file or a folder directly in the package.
-GROUND = {"errors", "files", "settings", "config", "randomness"}
+GROUND = {"errors", "files", "locks", "settings", "config", "randomness"}
 SECTIONS = {"method_settings", "run_settings"}
 TOOLKITS = {"data", "models", "losses", "attacks"}
 WORKSHOPS = {"evaluation", "analysis", "export"}
@@ -24,6 +24,7 @@ ALLOWED = {
     PACKAGE: set(),
     "errors": set(),
     "files": set(),
+    "locks": {"files"},
     "settings": {"errors"},
     **{sections: {"settings"} for sections in SECTIONS},
     "config": {"errors", "settings", *SECTIONS},

@@ -1,19 +1,32 @@
 """The complete state of a stage on disk: weights, optimizer, metrics, history.
 
-`last` is written while training, `best` by robust accuracy on validation. The
-step is the optimizer's own count; data order, views and attacks are functions of
-(seed, step), so nothing else is needed to continue bit for bit.
+`last` is written while training, `best` by robust accuracy on validation. Each has its
+checksums beside it, and is loaded only if they hold. The step is the optimizer's own count;
+data order, views and attacks are functions of (seed, step), so nothing else is needed to
+continue bit for bit.
 """
 
+import contextlib
 import json
 import pathlib
+import shutil
 import time
 
 import tensorflow as tf
 
 from ascl_tf.errors import RunError
+from ascl_tf.training.checksums import (
+    find_fault,
+    list_prefixes,
+    remove_checkpoint,
+    step_of,
+    tell_tensorflow,
+    write_checksums,
+)
 
 LAST, BEST = "last", "best"
+# The one before the last is there in case that the last is damaged.
+NUM_KEPT = {LAST: 2, BEST: 1}
 
 
 class History(tf.train.experimental.PythonState):
@@ -25,6 +38,7 @@ class History(tf.train.experimental.PythonState):
         self.best_robust_accuracy = -1.0
         self.best_epoch = 0
         self.train_seconds = 0.0
+        self.rollbacks = []  # One dict per step that was undone, see `--on_nan`.
 
     def serialize(self):
         return json.dumps(self.to_json())
@@ -35,7 +49,7 @@ class History(tf.train.experimental.PythonState):
 
     def to_json(self):
         """Returns the history as plain values."""
-        names = ("epochs", "best_robust_accuracy", "best_epoch", "train_seconds")
+        names = ("epochs", "best_robust_accuracy", "best_epoch", "train_seconds", "rollbacks")
         return {name: getattr(self, name) for name in names}
 
 
@@ -57,12 +71,9 @@ class StageCheckpoints:
             scalars=trackable([v for m in method.scalars.values() for v in m.variables]),
             history=self.history,
         )
-        self._managers = {
-            name: tf.train.CheckpointManager(
-                self._checkpoint, str(self.folder / name), max_to_keep=keep
-            )
-            for name, keep in ((LAST, 2), (BEST, 1))
-        }
+        # `write` and `restore` agree on what a checkpoint holds only where this exists.
+        self._checkpoint.save_counter.assign(0)
+        self._refused = set()
 
     @property
     def step(self):
@@ -70,25 +81,75 @@ class StageCheckpoints:
         return int(self.method.optimizer.iterations.numpy())
 
     def save(self, name):
-        """Writes the state as `name`, "last" or "best"; older ones go only afterwards."""
+        """Writes the state as `name`, "last" or "best"; older ones go only afterwards.
+
+        Raises:
+            RunError: if it cannot be written; the checkpoint before is untouched then.
+        """
         now = time.monotonic()
         self.history.train_seconds += now - self._timed_until
         self._timed_until = now
-        self._managers[name].save(checkpoint_number=self.step)
+        prefix = self.folder / name / f"ckpt-{self.step}"
+        try:
+            self._write(prefix, NUM_KEPT[name])
+        except (OSError, tf.errors.OpError) as error:
+            with contextlib.suppress(OSError):  # Half of it would only fill the disk.
+                _remove_all_but(prefix.parent, list_prefixes(prefix.parent))
+            raise RunError(self._explain_failed_save(name, error)) from None
 
     def has(self, name):
         """Returns whether a checkpoint `name` exists."""
-        return self._managers[name].latest_checkpoint is not None
+        return bool(list_prefixes(self.folder / name))
+
+    def last_good_step(self, name=LAST):
+        """Returns the step of the newest checkpoint whose checksums hold, None for none."""
+        good = (path for path in list_prefixes(self.folder / name) if find_fault(path) is None)
+        return next(map(step_of, good), None)
 
     def restore(self, name):
-        """Loads the state saved as `name`; every variable must be in it."""
-        path = self._managers[name].latest_checkpoint
-        if path is None:
-            raise RunError(f"{self.folder / name}: expected a checkpoint; found none")
+        """Loads the newest state saved as `name` that is whole; every variable must be in it.
+
+        Raises:
+            RunError: if there is none.
+        """
+        faults = []
+        for path in list_prefixes(self.folder / name):
+            fault = find_fault(path) or self._load(path)
+            if fault is None:
+                if faults:
+                    print(f"notice: {faults[0]}; going back to {path.name}, which is", flush=True)
+                return
+            self._refused.add(path)
+            faults.append(f"{path}: expected a whole checkpoint of this network; found {fault}")
+        raise RunError(faults[0] if faults else _none_found(self.folder / name))
+
+    def _load(self, path):
         try:
-            _restore_all(self._checkpoint, path)
+            _restore_all(self._checkpoint, str(path))
         except _READ_ERRORS as error:
-            raise RunError(f"{path}: {_explain(error)}") from None
+            return str(error).splitlines()[0]
+        return None
+
+    def _write(self, prefix, num_kept):
+        others = [p for p in list_prefixes(prefix.parent) if p not in {prefix, *self._refused}]
+        # What a kill has left, or a fault, would be taken for a part of the new one.
+        remove_checkpoint(prefix)
+        self._checkpoint.write(str(prefix))
+        write_checksums(prefix)
+        self._refused.discard(prefix)
+        kept = [prefix, *(p for p in others if step_of(p) < step_of(prefix))][:num_kept]
+        tell_tensorflow(kept)
+        _remove_all_but(prefix.parent, kept)
+
+    def _explain_failed_save(self, name, error):
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        good = self.last_good_step(name)
+        before = "there is none before it" if good is None else f"ckpt-{good} before it is whole"
+        place = self.folder / name / f"ckpt-{self.step}"
+        return (
+            f"{place}: expected to write a checkpoint; found: {reason}; {before}, and the same "
+            "command continues from the last whole one"
+        )
 
 
 def trackable(variables):
@@ -106,16 +167,19 @@ def restore_parts(folder, name, **parts):
     Raises:
         RunError: if there is no such checkpoint, or it holds another network.
     """
-    path = tf.train.latest_checkpoint(str(pathlib.Path(folder) / name))
-    if path is None:
-        raise RunError(f"{pathlib.Path(folder) / name}: expected a checkpoint; found none")
+    paths = list_prefixes(pathlib.Path(folder) / name)
+    if not paths:
+        raise RunError(_none_found(pathlib.Path(folder) / name))
+    path, fault = paths[0], find_fault(paths[0])
     try:
+        if fault is not None:
+            raise ValueError(fault)
         saved = {name: trackable(part.weights) for name, part in parts.items()}
-        _check_counts(path, parts)
-        status = tf.train.Checkpoint(**saved).restore(path).expect_partial()
+        _check_counts(str(path), parts)
+        status = tf.train.Checkpoint(**saved).restore(str(path)).expect_partial()
         status.assert_existing_objects_matched()
     except _READ_ERRORS as error:
-        raise RunError(f"{path}: {_explain(error)}") from None
+        raise RunError(f"{path}: {_explain(error)}{_remedy(paths[1:])}") from None
 
 
 def _restore_all(checkpoint, path):
@@ -139,8 +203,28 @@ def _check_counts(path, parts):
             raise ValueError(f"{num_saved} variables of {name}, not {len(part.weights)}")
 
 
+def _remove_all_but(folder, kept):
+    """Removes older checkpoints, refused ones, and what was left half-written."""
+    for path in folder.glob("ckpt-*"):
+        if path.name.split(".")[0] not in {prefix.name for prefix in kept}:
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
 _READ_ERRORS = (AssertionError, ValueError, IndexError, tf.errors.OpError)
 
 
 def _explain(error):
     return f"expected a whole checkpoint of this network; found {str(error).splitlines()[0]}"
+
+
+def _none_found(folder):
+    return f"{folder}: expected a checkpoint; found none"
+
+
+def _remedy(others):
+    """Says what to do about a damaged checkpoint of a finished stage.
+
+    An older state must not pass for the finished one: the numbers would be another's.
+    """
+    good = next((path.name for path in others if find_fault(path) is None), None)
+    return f"; {good} is whole: the stage, run again, continues from there" if good else ""

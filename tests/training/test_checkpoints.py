@@ -55,6 +55,7 @@ def test_restored_state_is_the_saved_one_bit_for_bit(trained, saved):
         "epochs": [{"epoch": 1, "train/loss": 1.5}],
         "best_robust_accuracy": 12.5,
         "best_epoch": 1,
+        "rollbacks": [],
     }
 
 

@@ -7,16 +7,15 @@
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import pathlib
 import shutil
-import socket
 import time
 
 from ascl_tf.files import write_text
+from ascl_tf.locks import Lock
 
 DONE = "done.json"
 LOG = "log.txt"
@@ -107,50 +106,6 @@ class Store:
         return document if isinstance(document, dict) else {}
 
 
-class Lock:
-    """A file that one process makes and no other may; it names its holders.
-
-    A lock whose holders are all dead, on this host, is taken over. The program that works for
-    a holder counts as one: it may outlive a holder that was killed.
-    """
-
-    def __init__(self, path):
-        self.path = path
-        self._holders = []
-
-    def acquire(self):
-        """Returns whether the lock is held from now on."""
-        # Two processes that find the same stale lock must not both remove it.
-        with open(self.path.parent / ".locks", "w", encoding="utf-8") as guard:
-            fcntl.flock(guard, fcntl.LOCK_EX)
-            if self.path.exists() and self._is_held():
-                return False
-            self.path.unlink(missing_ok=True)
-            self.path.touch(exist_ok=False)
-            self.add_holder(os.getpid())
-        return True
-
-    def add_holder(self, pid):
-        """Names another process of this host that works under the lock."""
-        self._holders.append([pid, _start_time(pid)])
-        document = {"host": socket.gethostname(), "holders": self._holders}
-        write_text(self.path, json.dumps(document) + "\n")
-
-    def release(self):
-        """Removes the file."""
-        self.path.unlink(missing_ok=True)
-
-    def _is_held(self):
-        try:
-            document = json.loads(self.path.read_text(encoding="utf-8"))
-            host, holders = document["host"], document["holders"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return False
-        if host != socket.gethostname():
-            return True
-        return any(_lives(pid, began) for pid, began in holders)
-
-
 def copy_outputs(store, node, folder):
     """Copies what a step has left into a folder of results."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -180,29 +135,3 @@ def sha256_of(path):
     for file in sorted(file for file in path.rglob("*") if file.is_file()):
         digest.update(f"{file.relative_to(path).as_posix()}\0{sha256_of(file)}\n".encode())
     return digest.hexdigest()
-
-
-def _lives(pid, began):
-    """Whether this is still the process that was started then."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    # Numbers of processes are used again.
-    return began in (None, _start_time(pid))
-
-
-def _start_time(pid):
-    """Returns when a process was started, as /proc counts; None where there is no /proc.
-
-    0 stands for a process that has ended and was not yet taken notice of.
-    """
-    try:
-        text = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-    except OSError:
-        return None
-    # The name in brackets may hold spaces; the start is the 22nd field.
-    fields = text.rpartition(")")[2].split()
-    return 0 if fields[0] == "Z" else int(fields[19])
