@@ -21,11 +21,12 @@ import tempfile
 from rich.console import Console
 
 from ascl_tf import flag_defs
+from ascl_tf.cluster import check_single_process
 from ascl_tf.errors import RunError
 from ascl_tf.quiet_start import quiet_start
 
 with quiet_start():
-    from ascl_tf.evaluation import evaluate_robustness
+    from ascl_tf.evaluation import checks, evaluate_robustness, overlap
     from ascl_tf.evaluation.black_box import transfer_matrix
     from ascl_tf.evaluation.display import evaluation_progress
     from ascl_tf.evaluation.measurements import measure
@@ -34,7 +35,7 @@ with quiet_start():
         mean_probability_logits,
         member_paths,
     )
-    from ascl_tf.evaluation.program_inputs import check_fit, load_images
+    from ascl_tf.evaluation.program_inputs import check_fit, explain_seen, load_images
     from ascl_tf.evaluation.program_settings import EvaluateConfig
     from ascl_tf.evaluation.records import model_sha256, write_records
     from ascl_tf.evaluation.robustness import CompiledAttacks
@@ -47,6 +48,7 @@ def main(argv):
     config = _parse(argv)
     if config is None:
         return
+    check_single_process()
     _check_place("output", config.output)
     _check_place("adversarial_images", config.adversarial_images)
     console = Console()
@@ -95,10 +97,11 @@ def _check_place(flag, file):
 def _evaluate_model(config, console):
     """Returns the records of one classifier under everything that `--protocol` names."""
     paths = member_paths(config.model)
-    members = [load_logits_function(path) for path in paths]
+    members = [load_logits_function(path, trust_model=config.trust_model) for path in paths]
     dataset = load_images(config)
     for path, member in zip(paths, members, strict=True):
         check_fit(member, dataset, f"--model={path}")
+    seen = explain_seen(config, dataset)
     description = describe_models(paths)
     classifier = members[0] if len(members) == 1 else mean_probability_logits(members)
     attacks = CompiledAttacks(classifier)
@@ -116,7 +119,7 @@ def _evaluate_model(config, console):
             records += measure(
                 name, attacks, dataset, corruption_settings=corruption_settings, **settings
             )
-    return [{**record, **description} for record in records]
+    return _with_overlap([{**record, **description} for record in records], seen)
 
 
 def _evaluate_transfer(config, console):
@@ -125,13 +128,14 @@ def _evaluate_transfer(config, console):
     named = {label: f"--sources={label}={path}" for label, path in sources.items()}
     named |= {label: f"--targets={label}={path}" for label, path in targets.items()}
     paths = sources | targets
-    models = {label: _load_named(path, named[label]) for label, path in paths.items()}
+    models = {label: _load_named(config, path, named[label]) for label, path in paths.items()}
     dataset = load_images(config)
     for label, model in models.items():
         check_fit(model, dataset, named[label])
+    seen = explain_seen(config, dataset)
     (protocol,) = config.protocols()
     with evaluation_progress(console) as progress, _one_line("--targets", dataset):
-        return transfer_matrix(
+        records = transfer_matrix(
             models,
             dataset,
             protocol=protocol,
@@ -141,11 +145,17 @@ def _evaluate_transfer(config, console):
             model_sha256={label: model_sha256(path) for label, path in paths.items()},
             **_settings(config, progress),
         )
+    return _with_overlap(records, seen)
 
 
-def _load_named(path, named):
+def _with_overlap(records, seen):
+    """Writes into each record whether its images were seen in training, where that is known."""
+    return records if seen is None else checks.add(records, overlap.CHECK, seen)
+
+
+def _load_named(config, path, named):
     try:
-        return load_logits_function(path)
+        return load_logits_function(path, trust_model=config.trust_model)
     except RunError as error:
         # It names the flag that holds a single model.
         raise RunError(str(error).replace(f"--model={path}", named, 1)) from error

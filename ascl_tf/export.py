@@ -5,9 +5,11 @@ and `serving_default` and `features` are differentiable there with respect to th
 input, so that the exported model can be attacked.
 """
 
+import json
 import os
 import pathlib
 import shutil
+import zipfile
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -47,9 +49,23 @@ def export_classifier(classifier, path, *, image_shape):
     archive.add_endpoint(SERVING, serve, [images])
     archive.add_endpoint(UINT8, serve_uint8, [any_size])
     archive.add_endpoint(FEATURES, features, [images])
-    archive.write_out(str(temporary), verbose=False)
-    shutil.rmtree(path, ignore_errors=True)
-    os.replace(temporary, path)
+    try:
+        archive.write_out(str(temporary), verbose=False)
+        _replace_folder(path, temporary)
+    except (OSError, tf.errors.OpError) as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise RunError(f"{path}: expected a folder that can be written; found: {reason}") from error
+
+
+def _replace_folder(path, new):
+    """Puts the folder `new` in the place of `path`; killed in between, one of them is there."""
+    old = path.with_name(f".{path.name}.old.tmp")
+    shutil.rmtree(old, ignore_errors=True)
+    if path.exists():
+        os.replace(path, old)
+    os.replace(new, path)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 class LoadedModel(NamedTuple):
@@ -68,18 +84,24 @@ class LoadedModel(NamedTuple):
     weights: list
 
 
-def load_model(path):
+def load_model(path, *, trust_model=False):
     """Returns the `LoadedModel` in a SavedModel folder or a .keras file.
 
     Of a SavedModel the signatures `serving_default` and, where it has one, `features` are
     taken: of each its output of that name, or its only one.
 
+    Args:
+        path: the folder or file.
+        trust_model: whether to load a .keras file that holds a Lambda layer, and so to run
+            Python code from that file.
+
     Raises:
-        RunError: if `path` is neither, or has no signature `serving_default`.
+        RunError: if `path` is neither, has no signature `serving_default` of one input, or
+            holds a Lambda layer and is not trusted.
     """
     path = pathlib.Path(path)
     if path.suffix == ".keras" and path.is_file():
-        return _load_keras(path)
+        return _load_keras(path, trust_model)
     if not (path / "saved_model.pb").is_file():
         raise RunError(
             f"--model={path}: expected a SavedModel folder or a .keras file; "
@@ -88,13 +110,13 @@ def load_model(path):
     return _load_saved_model(path)
 
 
-def load_logits_function(path):
+def load_logits_function(path, *, trust_model=False):
     """Returns a function images -> logits from a SavedModel folder or a .keras file.
 
     Raises:
         RunError: as `load_model`.
     """
-    return load_model(path).logits_fn
+    return load_model(path, trust_model=trust_model).logits_fn
 
 
 def _signatures(classifier, image_shape):
@@ -123,12 +145,19 @@ def _signatures(classifier, image_shape):
     return serve, serve_uint8, features
 
 
-def _load_keras(path):
+def _load_keras(path, trust_model):
+    # Files of strangers, whole and damaged, make Keras, h5py and zipfile raise whatever there is.
     try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, TypeError, OSError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise RunError(f"--model={path}: expected a Keras model; found {reason}") from None
+        if not trust_model and _holds_lambda(path):
+            raise RunError(
+                f"--model={path}: expected a Keras model without Lambda layers, which run code "
+                "from the file; found one (--trust_model loads it all the same)"
+            )
+        model = keras.saving.load_model(path, compile=False, safe_mode=not trust_model)
+    except RunError:
+        raise
+    except Exception as error:
+        raise RunError(f"--model={path}: expected a Keras model; found {_brief(error)}") from None
     # The weights of a part that was frozen in training belong to the model too; setting the
     # model alone leaves the layers of a Sequential as they are.
     for layer in model._flatten_layers():
@@ -137,15 +166,43 @@ def _load_keras(path):
     return LoadedModel(model, features if callable(features) else None, model.trainable_weights)
 
 
+def _holds_lambda(path):
+    """Whether the file names a Lambda layer, or a Python lambda in place of a function."""
+    with zipfile.ZipFile(path) as archive:
+        open_parts = [json.loads(archive.read("config.json"))]
+    while open_parts:
+        part = open_parts.pop()
+        if isinstance(part, dict):
+            # With or without a package in front: `Custom>Lambda`.
+            name = str(part.get("class_name", "")).rpartition(">")[2]
+            if name in ("Lambda", "__lambda__"):
+                return True
+            open_parts += part.values()
+        elif isinstance(part, list):
+            open_parts += part
+    return False
+
+
+def _brief(error):
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
 def _load_saved_model(path):
+    # As above: a damaged folder makes TensorFlow raise whatever there is.
     try:
         loaded = tf.saved_model.load(str(path))
-    except (ValueError, OSError, tf.errors.OpError) as error:
-        reason = str(error).splitlines()[0]
-        raise RunError(f"--model={path}: expected a SavedModel; found {reason}") from None
-    if SERVING not in loaded.signatures:
-        found = ", ".join(sorted(loaded.signatures)) or "none"
+    except Exception as error:
+        raise RunError(f"--model={path}: expected a SavedModel; found {_brief(error)}") from None
+    if SERVING not in getattr(loaded, "signatures", ()):
+        found = ", ".join(sorted(getattr(loaded, "signatures", ()))) or "none"
         raise RunError(f"--model={path}: expected a signature {SERVING}; found {found}")
+    inputs = loaded.signatures[SERVING].structured_input_signature[1]
+    if len(inputs) != 1:
+        raise RunError(
+            f"--model={path}: expected one input of signature {SERVING}; "
+            f"found {', '.join(sorted(inputs)) or 'none'}"
+        )
     features_fn = None
     if FEATURES in loaded.signatures:
         features_fn = _take_features(_call_signature(loaded, FEATURES), path)

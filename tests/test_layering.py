@@ -16,15 +16,16 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = "ascl_tf"
 
 # A room is a file or a folder directly in the package.
-GROUND = {"errors", "files", "locks", "settings", "config", "randomness"}
+GROUND = {"cluster", "errors", "files", "locks", "settings", "config", "randomness"}
 SECTIONS = {"method_settings", "run_settings"}
 TOOLKITS = {"data", "models", "losses", "attacks"}
 WORKSHOPS = {"evaluation", "analysis", "export"}
 ALLOWED = {
     PACKAGE: set(),
+    "cluster": {"errors"},
     "errors": set(),
-    "files": set(),
-    "locks": {"files"},
+    "files": {"errors"},
+    "locks": {"errors", "files"},
     "settings": {"errors"},
     **{sections: {"settings"} for sections in SECTIONS},
     "config": {"errors", "settings", *SECTIONS},
@@ -54,6 +55,7 @@ CONFINED = {
 # Readable without TensorFlow, so that a mistake in flags does not wait for its import.
 WITHOUT_LIBRARIES = (
     "__init__.py",
+    "cluster.py",
     "config.py",
     "errors.py",
     "method_settings.py",

@@ -45,6 +45,11 @@ class EvaluateConfig:
     diagonal: bool = setting(
         False, "Attack each model of --targets with its own examples too; only in the records."
     )
+    trust_model: bool = setting(
+        False,
+        "Load .keras files with Lambda layers too, which run Python code from the file; only for "
+        "files whose author you trust.",
+    )
     output: str = setting("", "File for the records, as JSON; empty: only print them.")
     resume: bool = setting(
         False, "Continue AutoAttack from the state that it left beside --output."
@@ -61,6 +66,11 @@ class EvaluateConfig:
         "installed imagecorruptions, else a substitute.",
     )
     split: str = setting("test", "Split of the data set.")
+    training_split: str = setting(
+        "train",
+        "Split that models are trained on: test images that it holds too are reported. Not looked "
+        "at where the data set has no such split; empty: nowhere.",
+    )
     dataset: str = _shared(DataConfig, "dataset")
     data_dir: str = _shared(DataConfig, "data_dir")
     download: bool = _shared(DataConfig, "download")

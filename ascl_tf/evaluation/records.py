@@ -4,6 +4,7 @@ A record file is one object `{"records": [...]}`. It names data and model by has
 never by a directory or host of the machine that measured.
 """
 
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -11,6 +12,7 @@ import math
 import os
 import pathlib
 import platform
+import subprocess
 from collections.abc import Iterable
 from typing import Any
 
@@ -30,6 +32,15 @@ REQUIRED_FIELDS = (
     "model_sha256",
     "wall_seconds",
     "versions",
+)
+# What makes a robust accuracy traceable, beside the above: every program here writes it.
+PROVENANCE_FIELDS = (
+    *REQUIRED_FIELDS,
+    "attack",
+    "data_set",
+    "data_sha256",
+    "checks",
+    "checks_passed",
 )
 _PACKAGES = {
     "tensorflow": "tensorflow",
@@ -79,9 +90,32 @@ def read_records(path: PathLike) -> list[Record]:
 
 
 def environment_versions() -> dict[str, str]:
-    """Returns the versions of Python and of every library that shapes a number."""
+    """Returns the versions of Python, of this package and of every library that shapes a number.
+
+    In a checkout also `commit`, the one that this package comes from, with `-dirty` if its
+    files differ from it.
+    """
     versions = {name: _package_version(package) for name, package in _PACKAGES.items()}
-    return {"python": platform.python_version(), **versions}
+    commit = checkout_commit(pathlib.Path(__file__).resolve().parents[1])
+    return {"python": platform.python_version(), **versions} | (
+        {"commit": commit} if commit else {}
+    )
+
+
+# The code that runs is the one that was imported; what the files become later does not count.
+@functools.cache
+def checkout_commit(package: pathlib.Path) -> str:
+    """Returns the commit of the checkout that `package`, a folder, lies in; empty outside of one.
+
+    `-dirty` follows where files of the folder differ from that commit.
+    """
+    if not (package.parent / ".git").exists():
+        return ""
+    commit = _git(package, "rev-parse", "HEAD")
+    changed = _git(package, "status", "--porcelain", "--", ".")
+    if not commit or changed is None:
+        return ""
+    return f"{commit}-dirty" if changed else commit
 
 
 def model_sha256(path: PathLike) -> str:
@@ -118,6 +152,16 @@ def weights_sha256(model: Any) -> str:
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
+
+
+def _git(folder: pathlib.Path, *arguments: str) -> str | None:
+    # Without the lock that `status` takes to refresh its index: others may be at work there.
+    command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
 
 
 def _replace_file(target: pathlib.Path, text: str) -> None:

@@ -7,6 +7,7 @@ every image of the data set counts; and what an attack returns is measured again
 here before it is believed.
 """
 
+import dataclasses
 import json
 import time
 from typing import NamedTuple
@@ -15,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from ascl_tf import randomness
+from ascl_tf.attacks.autoattack_versions import VERSIONS
 from ascl_tf.evaluation import checks, records
 from ascl_tf.evaluation.attack_kinds import ATTACKS
 from ascl_tf.evaluation.batches import attack_seed, padded_batches
@@ -161,12 +163,19 @@ def _run_protocols(run, chosen, per_image):
         }
         if "attacks" in outcome:
             result["attacks"] = outcome["attacks"]
+            result["planned_attacks"] = _planned_attacks(protocol)
         if per_image:
             result["per_image"] = {
                 "standard": standard["robust"].astype(int).tolist(),
                 "robust": outcome["robust"].astype(int).tolist(),
             }
         yield result
+
+
+def _planned_attacks(protocol):
+    """Returns every number of an ensemble, which its version alone names."""
+    version = protocol.options.get("version", "standard")
+    return [dataclasses.asdict(attack) for attack in VERSIONS[version]]
 
 
 def _survivors(run, protocol, candidates):

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from ascl_tf import __version__
 from ascl_tf.errors import RunError
 from ascl_tf.evaluation.records import (
+    checkout_commit,
     environment_versions,
     model_sha256,
     read_records,
@@ -114,9 +116,35 @@ def test_absent_file_is_named(tmp_path):
 
 def test_versions_name_what_shapes_a_number():
     versions = environment_versions()
-    assert set(versions) == {"python", "tensorflow", "keras", "numpy", "cleverhans", "ascl_tf"}
+    names = {"python", "tensorflow", "keras", "numpy", "cleverhans", "ascl_tf"}
+    assert set(versions) - {"commit"} == names
     assert versions["ascl_tf"] == __version__
     assert versions["cleverhans"].startswith("4.0")
+
+
+def _git(folder, *arguments):
+    identity = ["-c", "user.name=n", "-c", "user.email=e", "-c", "commit.gpgsign=false"]
+    command = ["git", "-C", str(folder), *identity, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_checkout_is_named_by_its_commit_and_by_what_differs_from_it(tmp_path):
+    package = tmp_path / "package"
+    package.mkdir()
+    assert checkout_commit.__wrapped__(package) == ""
+    _git(tmp_path, "init", "-q")
+    assert checkout_commit.__wrapped__(package) == ""
+    (package / "a.py").write_text("1")
+    _git(tmp_path, "add", ".")
+    _git(tmp_path, "commit", "-q", "-m", "m")
+    commit = _git(tmp_path, "rev-parse", "HEAD")
+    (tmp_path / "notes").write_text("beside the package")
+    assert checkout_commit.__wrapped__(package) == commit
+    (package / "a.py").write_text("2")
+    assert checkout_commit.__wrapped__(package) == f"{commit}-dirty"
+    (package / "a.py").write_text("1")
+    (package / "b.py").write_text("new")
+    assert checkout_commit.__wrapped__(package) == f"{commit}-dirty"
 
 
 def _folder(root):

@@ -87,7 +87,7 @@ def test_twenty_steps_of_the_default_sweep_are_protocol_pgd20():
     (pgd20, pgd100) = evaluate_robustness(network, data, ["pgd20", "pgd100"], seed=1, batch_size=16)
     points = _by_steps(records)
     for steps, record in ((20, pgd20), (100, pgd100)):
-        same = set(record) - {"protocol", "wall_seconds", "max_perturbation"}
+        same = set(record) - {"protocol", "wall_seconds", "max_perturbation", "checks_passed"}
         assert {name: points[steps][name] for name in same} == {n: record[n] for n in same}
     assert 0 < pgd20["robust_accuracy"] < pgd20["standard_accuracy"] < 100
 
@@ -152,7 +152,7 @@ def test_radius_eight_is_protocol_pgd20_and_radius_zero_is_standard_accuracy():
         network, data, ["pgd20", "pgd20_eps16"], seed=1, batch_size=16
     )
     for record in (pgd20, eps16):
-        same = set(record) - {"protocol", "wall_seconds"}
+        same = set(record) - {"protocol", "wall_seconds", "checks_passed"}
         point = records[record["epsilon"]]
         assert {name: point[name] for name in same} == {name: record[name] for name in same}
     clean = records["0"]
@@ -201,9 +201,8 @@ def test_checks_see_a_curve_that_rises():
             "larger_radius_weaker",
         ),
     ):
-        found = {check["name"] for record in records for check in record["checks"]}
-        assert name in found
-        assert any(name in record["checks_passed"] for record in records)
+        raised = [name in [check["name"] for check in record["checks"]] for record in records]
+        assert any(raised) and not all(raised)
 
 
 def test_suspicious_model_is_reported_at_every_point():
