@@ -1,0 +1,203 @@
+"""One ASCL step against the same step in PyTorch, the sum of its parts, and the machine's limit.
+
+    python tools/benchmark.py step [--width=16] [--batch_size=128] [--steps=10,5,5]
+
+The PyTorch step is this project's own, on the same weights: as public code writes it (the
+clean anchors recomputed in each step of their attack, `loss.backward()` into all parameters),
+with anchors that are recomputed but detached, and with neither waste. Of its two memory
+layouts the faster counts. The parts are the passes of a step, each timed alone. The limit is
+a matrix product.
+"""
+
+import os
+
+import tensorflow as tf
+
+from tools.benchmarks import _ascl_step, _cost, common
+
+OURS = {precision: f"ascl_tf, {precision}" for precision in _ascl_step.POLICIES}
+UNCACHED, PARTS = "ascl_tf, anchors recomputed", "sum of the parts"
+PLAIN, DETACHED, FRUGAL = "PyTorch, plain", "PyTorch, anchors detached", "PyTorch, no waste"
+LAYOUTS = (" (channels last)", " (default layout)")
+# Name of a habit -> settings of `_torch_step.Habits`.
+HABITS = {
+    PLAIN: {"caches_anchors": False, "inputs_only": False},
+    DETACHED: {"caches_anchors": False, "inputs_only": False, "detaches_anchors": True},
+    FRUGAL: {"caches_anchors": True, "inputs_only": True},
+}
+# (above, below, at most): None where there is nothing to reach.
+RATIOS = (
+    (OURS["float32"], PLAIN, 0.55),
+    (OURS["bfloat16"], PLAIN, 0.40),
+    (OURS["float32"], DETACHED, None),
+    (OURS["bfloat16"], DETACHED, None),
+    (OURS["float32"], FRUGAL, 0.95),
+    (OURS["bfloat16"], FRUGAL, 0.68),
+    (OURS["float32"], PARTS, 1.05),
+    (OURS["float32"], UNCACHED, 0.93),
+)
+
+
+def main(argv=None):
+    arguments = parse(argv)
+    candidates, parts = make_candidates(arguments)
+    seconds = common.interleaved(candidates, arguments.repeats)
+    report(arguments, derived(seconds, parts), parts)
+
+
+def parse(argv):
+    """Returns the arguments, the numbers of attack steps among them."""
+    parser = common.make_parser(__doc__, repeats=5)
+    common.add_model_arguments(parser)
+    parser.add_argument("--steps", default="10,5,5", help="attack steps of AT, CL and ASCL")
+    parser.add_argument(
+        "--matrix_size", type=int, default=4096, help="rows of the matrices of the limit"
+    )
+    arguments = parser.parse_args(argv)
+    try:
+        numbers = [int(number) for number in arguments.steps.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != 3 or min(numbers) < 1:
+        parser.error(f"--steps: expected three numbers such as 10,5,5; found {arguments.steps!r}")
+    names = ("num_steps_at", "num_steps_cl", "num_steps_ascl")
+    arguments.settings = dict(zip(names, numbers, strict=True))
+    return arguments
+
+
+def make_candidates(arguments):
+    """Returns the functions to time by name, and part -> how often a step does it."""
+    config = _ascl_step.make_config(arguments, **arguments.settings)
+    data = _ascl_step.make_data(arguments.batch_size)
+    # All are made before one is called: setting a seed drops what TensorFlow has prepared.
+    methods = {name: _ascl_step.make_method(config, name) for name in OURS}
+    uncached = _ascl_step.recompute_anchors(_ascl_step.make_method(config))
+    candidates = {OURS[k]: _ascl_step.compiled_step(m, data) for k, m in methods.items()}
+    candidates[UNCACHED] = _ascl_step.compiled_step(uncached, data)
+    # Of a method of its own, whose weights no other candidate moves.
+    parts = _ascl_step.make_parts(_ascl_step.make_method(config), data)
+    candidates |= {name: function for name, (function, _) in parts.items()}
+    candidates |= torch_candidates(methods["float32"], config, data)
+    candidates |= {product(name): matrix_product(arguments, name) for name in OURS}
+    return candidates, {name: times for name, (_, times) in parts.items()}
+
+
+def torch_candidates(method, config, data):
+    """Returns the steps in PyTorch by name; none where it is missing."""
+    try:
+        import torch
+    except ImportError:
+        print("PyTorch is not installed (ascl-tf[bench]): ratios to it are left out")
+        return {}
+    from tools.benchmarks import _torch_network, _torch_step
+
+    torch.set_num_threads(num_threads())
+    images = torch.from_numpy(data["images"].numpy())
+    labels = torch.from_numpy(data["labels"].numpy()).long()
+    candidates = {}
+    for name, habits in HABITS.items():
+        for layout in LAYOUTS:
+            chosen = _torch_step.Habits(**habits, channels_last=layout == LAYOUTS[0])
+            step = _torch_step.TorchStep(_torch_network.network_from(method), config, chosen)
+            candidates[name + layout] = lambda step=step: step(images, labels)
+    return candidates
+
+
+def num_threads():
+    """Returns the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def product(precision):
+    """Returns the name of a precision's matrix product."""
+    return f"matrix product, {precision}"
+
+
+def matrix_product(arguments, precision):
+    """Returns a function that multiplies two square matrices."""
+    matrix = tf.random.stateless_normal([arguments.matrix_size] * 2, [0, 0], dtype=precision)
+    multiply = tf.function(lambda: tf.matmul(matrix, matrix))
+    return multiply
+
+
+def derived(seconds, parts):
+    """Returns the seconds with the sum of the parts, and the faster layout under each habit."""
+    seconds = dict(seconds)
+    rounds = zip(*(seconds[name] for name in parts), strict=True)
+    weights = list(parts.values())
+    seconds[PARTS] = [sum(w * s for w, s in zip(weights, r, strict=True)) for r in rounds]
+    middle = common.medians(seconds)
+    for habit in HABITS:
+        layouts = [habit + layout for layout in LAYOUTS if habit + layout in seconds]
+        if layouts:
+            seconds[habit] = seconds[min(layouts, key=middle.get)]
+    return seconds
+
+
+def report(arguments, seconds, parts):
+    """Prints the ratios, then what they come from, and writes the record."""
+    middle = common.medians(seconds)
+    rows = [
+        {"ratio": f"{above} / {below}", "value": middle[above] / middle[below], "to_reach": limit}
+        for above, below, limit in RATIOS
+        if above in middle and below in middle
+    ]
+    limits = shares_of_the_limit(arguments, middle)
+    cells = [[r["ratio"], f"{r['value']:.3f}", _at_most(r["to_reach"])] for r in rows]
+    cells += [
+        [
+            f"{name}: {share['gflops']:.0f} of {share['limit_gflops']:.0f} GFLOP/s",
+            f"{share['share']:.2f}",
+            "",
+        ]
+        for name, share in limits.items()
+    ]
+    for name, median in middle.items():
+        times = f"{parts[name]} x " if name in parts else ""
+        cells.append([name, f"{times}{median:.3f} s", ""])
+    title = f"step: width {arguments.width}, batch {arguments.batch_size}, steps {arguments.steps}"
+    common.show(f"{title}, medians of {arguments.repeats}", ("what", "median", "to reach"), cells)
+    return common.write_record(
+        arguments.output,
+        "step",
+        width=arguments.width,
+        batch_size=arguments.batch_size,
+        steps=arguments.steps,
+        num_threads=num_threads(),
+        ratios=rows,
+        parts=parts,
+        shares_of_the_limit=limits,
+        seconds=seconds,
+        versions=torch_version(),
+    )
+
+
+def shares_of_the_limit(arguments, middle):
+    """Returns candidate -> GFLOP/s that a step reaches, those of the product, and their ratio."""
+    method = _ascl_step.make_method(_ascl_step.make_config(arguments, **arguments.settings))
+    forward = _cost.forward_operations(method.encoder, _ascl_step.IMAGE_SIZE)
+    operations = forward * method.forward_units() * arguments.batch_size
+    of_product = 2 * arguments.matrix_size**3
+    found = {}
+    for precision, name in OURS.items():
+        reached = operations / middle[name] / 1e9
+        limit = of_product / middle[product(precision)] / 1e9
+        found[name] = {"gflops": reached, "limit_gflops": limit, "share": reached / limit}
+    return found
+
+
+def torch_version():
+    """Returns PyTorch's version by name, where it is installed."""
+    try:
+        import torch
+    except ImportError:
+        return {}
+    return {"torch": torch.__version__}
+
+
+def _at_most(limit):
+    return "" if limit is None else f"<= {limit}"
+
+
+if __name__ == "__main__":
+    main()
