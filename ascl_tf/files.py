@@ -1,7 +1,17 @@
 """Writing files whole or not at all."""
 
+import contextlib
+import errno
 import os
 import pathlib
+
+from ascl_tf.errors import RunError
+
+# What a user can mend: a full or read-only disk, missing permissions. All else is a fault here.
+_WRITE_ERRORS = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO),
+    *(errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG),
+)
 
 
 def write_whole(path, write):
@@ -44,3 +54,17 @@ def remove_leftovers(folder):
     for path in pathlib.Path(folder).glob(".*.tmp"):
         if path.is_file() and path.name.split(".")[-2].isdigit():
             path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def one_line_for_full_disks():
+    """Turns what the system refuses to write into a RunError that names the file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _WRITE_ERRORS:
+            raise
+        named = f"{error.filename}: " if error.filename else ""
+        raise RunError(
+            f"{named}expected a file that can be written; found: {error.strerror}"
+        ) from (error)

@@ -5,7 +5,10 @@ program defines nothing, and two programs can share a flag's name.
 """
 
 import dataclasses
+import pathlib
 import re
+import shlex
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -73,17 +76,30 @@ def parse(values: flags.FlagValues, argv: Sequence[str]) -> dict[str, Any]:
 def run_program(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None) -> None:
     """Runs `main(argv)`; a user's mistake becomes one line and the right exit status.
 
+    So does a signal: 130 after Ctrl-C, 143 after SIGTERM where the program listens to it.
     `--debug` anywhere on the command line shows the traceback as well.
     """
     argv = sys.argv if argv is None else argv
     try:
         main(argv)
+    except KeyboardInterrupt as stop:
+        number = getattr(stop, "number", signal.SIGINT)
+        name = signal.Signals(number).name
+        print(f"stopped by {name}; to go on: {_command(argv)}", file=sys.stderr)
+        sys.exit(128 + number)
     except ValueError as error:
         status = getattr(error, "exit_status", None)
         if status is None or "--debug" in argv:
             raise
         print(f"error: {_one_line(error)}", file=sys.stderr)
         sys.exit(status)
+
+
+def _command(argv: Sequence[str]) -> str:
+    """Returns a command line as it can be typed again."""
+    path = pathlib.PurePath(argv[0])
+    program = ["python", "-m", f"ascl_tf.{path.stem}"] if path.suffix == ".py" else [str(path)]
+    return shlex.join([*program, *argv[1:]])
 
 
 def _define(field: "dataclasses.Field[Any]", module: str, values: flags.FlagValues) -> None:

@@ -368,6 +368,14 @@ class RunConfig:
         minimum=1,
         is_identity=False,
     )
+    on_nan: str = setting(
+        "stop",
+        "What follows a NaN or infinity in a loss, gradient or weight: the run stops, or goes back "
+        "to the last good checkpoint and leaves out the steps since (at most three times).",
+        stages=_TRAIN,
+        choices=("stop", "rollback"),
+        is_identity=False,
+    )
     log_every: int = setting(
         10,
         "Write TensorBoard scalars after every so many steps.",

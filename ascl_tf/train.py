@@ -9,13 +9,15 @@ from ascl_tf import config as cfg
 from ascl_tf.errors import ConfigError
 from ascl_tf.flag_defs import define_flags, define_program_flags, parse, run_program, wants_help
 from ascl_tf.quiet_start import quiet_start
+from ascl_tf.training import signals
 
 DEFAULT_WORKDIRS = "runs"
 
 
 def run(argv=None):
     """Console entry."""
-    run_program(main, argv)
+    with signals.listening():
+        run_program(main, argv)
 
 
 def main(argv):

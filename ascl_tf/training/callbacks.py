@@ -4,9 +4,21 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ascl_tf.errors import RunError
 from ascl_tf.models import DualBatchNormalization
+from ascl_tf.training import signals
 from ascl_tf.training.checkpoints import BEST, LAST
+from ascl_tf.training.not_finite import StopOnNonFinite
+
+__all__ = [
+    "ContinueEpoch",
+    "SaveLast",
+    "StopOnNonFinite",
+    "TensorBoardPictures",
+    "TensorBoardScalars",
+    "Validate",
+    "image_grid",
+    "metric_values",
+]
 
 NUM_PICTURES = 8
 PICTURES_EVERY = 10  # epochs; also after the first and the last
@@ -31,19 +43,6 @@ class ContinueEpoch(keras.callbacks.Callback):
         self._saved = None
 
 
-class StopOnNonFinite(keras.callbacks.Callback):
-    """Ends the run at the step in which a loss or a norm became NaN or infinite."""
-
-    def on_train_batch_end(self, batch, logs=None):
-        bad = [name for name, value in logs.items() if not np.isfinite(float(value))]
-        if bad:
-            raise RunError(
-                f"step {int(self.model.optimizer.iterations.numpy())}: expected finite values; "
-                f"found NaN or infinity in {', '.join(bad)}. Checkpoints of earlier steps are "
-                "untouched; a lower learning rate is the usual remedy"
-            )
-
-
 class TensorBoardScalars(keras.callbacks.Callback):
     """Writes each scalar's mean over the steps since it was last written."""
 
@@ -52,6 +51,10 @@ class TensorBoardScalars(keras.callbacks.Callback):
         self.writer, self.log_every = writer, log_every
 
     def on_epoch_begin(self, epoch, logs=None):
+        self.restart()
+
+    def restart(self):
+        """Leaves out what the metrics have counted so far."""
         self._previous = metric_values(self.model)
 
     def on_train_batch_end(self, batch, logs=None):
@@ -139,7 +142,7 @@ class Validate(keras.callbacks.Callback):
 
 
 class SaveLast(keras.callbacks.Callback):
-    """Writes the last checkpoint after every few steps and after each epoch.
+    """Writes the last checkpoint after every few steps, after each epoch, and on a signal.
 
     Stands behind `Validate` in the list of callbacks, so that the history that it saves
     is whole.
@@ -150,12 +153,15 @@ class SaveLast(keras.callbacks.Callback):
         self.checkpoints, self.every = checkpoints, every
 
     def on_train_batch_end(self, batch, logs=None):
-        is_epoch_end = batch + 1 == self.params["steps"]  # on_epoch_end saves then.
-        if self.checkpoints.step % self.every == 0 and not is_epoch_end:
+        if batch + 1 == self.params["steps"]:
+            return  # on_epoch_end saves, and stops, when the epoch has been validated.
+        if self.checkpoints.step % self.every == 0 or signals.is_requested():
             self.checkpoints.save(LAST)
+        signals.stop_if_requested()
 
     def on_epoch_end(self, epoch, logs=None):
         self.checkpoints.save(LAST)
+        signals.stop_if_requested()
 
 
 def image_grid(images, columns=NUM_PICTURES):

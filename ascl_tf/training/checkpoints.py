@@ -44,7 +44,11 @@ class History(tf.train.experimental.PythonState):
         return json.dumps(self.to_json())
 
     def deserialize(self, string_value):
-        for name, value in json.loads(string_value).items():
+        self.set_json(json.loads(string_value))
+
+    def set_json(self, values):
+        """Sets what `to_json` has returned."""
+        for name, value in values.items():
             setattr(self, name, value)
 
     def to_json(self):

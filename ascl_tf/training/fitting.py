@@ -9,9 +9,10 @@ import keras
 import tensorflow as tf
 
 from ascl_tf.data.pipeline import training_batches
-from ascl_tf.training import callbacks
+from ascl_tf.training import callbacks, signals
 from ascl_tf.training.checkpoints import LAST, StageCheckpoints
 from ascl_tf.training.lars import Lars
+from ascl_tf.training.not_finite import ROLLBACK, Rollback
 
 
 def compile_method(method, config, schedule):
@@ -88,23 +89,28 @@ class StageFit:
             seed=self.config.seed,
             start_step=checkpoints.step,
         )
-        self.method.fit(
-            batches,
-            initial_epoch=epoch,
-            epochs=end_epoch,
-            steps_per_epoch=self.steps_per_epoch - steps_done,
-            callbacks=self._callbacks(checkpoints, writer, is_partial=steps_done > 0),
-            shuffle=False,  # The batches come in the order of (seed, epoch).
-            verbose=1 if sys.stdout.isatty() else 2,
-        )
+        with signals.deferred():
+            self.method.fit(
+                batches,
+                initial_epoch=epoch,
+                epochs=end_epoch,
+                steps_per_epoch=self.steps_per_epoch - steps_done,
+                callbacks=self._callbacks(checkpoints, writer, is_partial=steps_done > 0),
+                shuffle=False,  # The batches come in the order of (seed, epoch).
+                verbose=1 if sys.stdout.isatty() else 2,
+            )
 
     def _callbacks(self, checkpoints, writer, *, is_partial):
         config = self.config
         saved = callbacks.metric_values(self.method) if is_partial else None
+        scalars = callbacks.TensorBoardScalars(writer, config.log_every)
+        on_bad = None
+        if config.on_nan == ROLLBACK:
+            on_bad = Rollback(self.method, checkpoints, self.steps_per_epoch, scalars.restart)
         return [
             callbacks.ContinueEpoch(saved),
-            callbacks.StopOnNonFinite(),
-            callbacks.TensorBoardScalars(writer, config.log_every),
+            callbacks.StopOnNonFinite(checkpoints, config.checkpoint_every, on_bad),
+            scalars,
             callbacks.TensorBoardPictures(writer, self.dataset, self.epochs),
             callbacks.Validate(
                 self.measure, checkpoints, writer, config.validate_every, self.epochs

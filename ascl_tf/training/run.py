@@ -16,6 +16,7 @@ from ascl_tf.evaluation.display import evaluation_progress, print_records
 from ascl_tf.evaluation.protocols import get_protocol
 from ascl_tf.evaluation.robustness import CompiledAttacks
 from ascl_tf.export import export_classifier
+from ascl_tf.files import one_line_for_full_disks
 from ascl_tf.methods.factory import make_finetune_method, make_pretrain_method
 from ascl_tf.training import cost, pseudo_labels, report, run_data
 from ascl_tf.training.checkpoints import BEST, LAST, restore_parts
@@ -35,16 +36,21 @@ def run_stages(config, stage, workdir):
     if not is_finetuned(config) and stage == cfg.ALL:
         wanted = tuple(name for name in wanted if name != cfg.FINETUNE)
     protocols = check_protocols(config)
-    for name in wanted:
-        if name == cfg.PRETRAIN:
-            pretrain(config, workdir)
-        elif name == cfg.FINETUNE:
-            finetune(config, workdir)
-        elif name == cfg.EVALUATE:
-            evaluate(config, workdir, protocols)
-        else:
-            export(config, workdir)
+    with workdir.held(), one_line_for_full_disks():
+        for name in wanted:
+            _run_stage(name, config, workdir, protocols)
     report.print_summary(workdir, classifier_stage(config))
+
+
+def _run_stage(name, config, workdir, protocols):
+    if name == cfg.PRETRAIN:
+        pretrain(config, workdir)
+    elif name == cfg.FINETUNE:
+        finetune(config, workdir)
+    elif name == cfg.EVALUATE:
+        evaluate(config, workdir, protocols)
+    else:
+        export(config, workdir)
 
 
 def finetune_stage_name(config):

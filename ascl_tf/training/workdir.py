@@ -17,6 +17,7 @@ from ascl_tf.config import CONFIG_FILE, config_from_json
 from ascl_tf.errors import ConfigError, RunError
 from ascl_tf.evaluation.records import environment_versions
 from ascl_tf.files import write_text
+from ascl_tf.training.run_lock import RunLock
 
 
 class WorkDirectory:
@@ -24,6 +25,7 @@ class WorkDirectory:
 
     def __init__(self, path):
         self.path = pathlib.Path(path)
+        self._lock = RunLock(self.path)
         existing = next(p for p in (self.path, *self.path.absolute().parents) if p.exists())
         if not (existing.is_dir() and os.access(existing, os.W_OK)):
             found = "a folder without write permission" if existing.is_dir() else "a file"
@@ -31,6 +33,10 @@ class WorkDirectory:
                 f"--workdir={path}: expected a folder that can be written; found {found} "
                 f"at {existing}"
             )
+
+    def held(self):
+        """Keeps other runs out while the context that is returned is open, see `RunLock`."""
+        return self._lock.held()
 
     def make(self):
         """Makes the folder, and tries to write into it."""
@@ -43,6 +49,7 @@ class WorkDirectory:
                 f"--workdir={self.path}: expected a folder that can be written; "
                 f"found: {error.strerror}"
             ) from None
+        self._lock.claim()
 
     def checkpoints(self, stage):
         """Returns the folder of a stage's checkpoints."""
@@ -72,9 +79,10 @@ class WorkDirectory:
     def begin_stage(self, name, identity, config):
         """Records that a stage runs with these settings, after `check_stage`."""
         self.check_stage(name, identity)
+        self.make()
+        self.check_stage(name, identity)  # Another run may have had the folder until now.
         stages = self.stage_identities()
         stages[name] = identity
-        self.make()
         document = {"settings": config.to_json(), "stages": stages}
         write_text(self.path / CONFIG_FILE, json.dumps(document, indent=2, sort_keys=True) + "\n")
         write_text(self.path / "flags.txt", flagfile_text(config))
