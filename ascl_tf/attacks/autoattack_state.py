@@ -1,11 +1,13 @@
 """How far a long AutoAttack run has come, in a file, so that it may be continued.
 
-The file is JSON and is replaced as a whole after every batch. Adversarial images lie
+The file is JSON with a checksum of its own, and is replaced as a whole after every batch.
+Adversarial images lie
 beside it in a folder `<file>.images`, one npz for each batch that found some; they are
 written before the file that names them.
 """
 
 import contextlib
+import hashlib
 import json
 import pathlib
 
@@ -14,7 +16,7 @@ import numpy as np
 from ascl_tf.errors import RunError
 from ascl_tf.files import write_whole
 
-_FORMAT = 2
+_FORMAT = 3
 # Logits of the same model on another machine differ by rounding; share of the largest.
 _LOGITS_TOLERANCE = 1e-3
 
@@ -63,16 +65,19 @@ class StateFile:
         """
         try:
             document = json.loads(self._path.read_text(encoding="utf-8"))
-            identity, logits = document["identity"], np.asarray(document["logits"], np.float64)
-            progress = document["progress"]
+            recorded = document.pop("sha256")
         except OSError as error:
             raise RunError(
                 f"{self._path}: expected a readable state file; found: {error.strerror}"
             ) from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise RunError(f"{self._path}: expected a state file; found something else") from error
-        self._check(identity, logits)
-        return progress
+        if recorded != _checksum(document):
+            raise RunError(
+                f"{self._path}: expected a whole state file; found one whose checksum differs"
+            )
+        self._check(document["identity"], np.asarray(document["logits"], np.float64))
+        return document["progress"]
 
     def save(self, progress):
         """Replaces the file; `progress` is a dictionary that JSON can hold."""
@@ -81,7 +86,7 @@ class StateFile:
             "logits": self._logits.tolist(),
             "progress": progress,
         }
-        text = json.dumps(document)
+        text = json.dumps(document | {"sha256": _checksum(document)})
         self._replace(self._path, lambda file: file.write(text.encode()))
 
     def save_images(self, number, rows, images):
@@ -94,9 +99,10 @@ class StateFile:
         """Puts the adversarial images of those batches into the array `into`, in order."""
         for name in names:
             try:
-                with np.load(self._folder / name) as saved:
+                with np.load(self._folder / name, allow_pickle=False) as saved:
                     into[saved["rows"]] = saved["images"]
-            except (OSError, ValueError, KeyError) as error:
+            # Of a damaged archive zipfile, zlib and NumPy each raise what they like.
+            except Exception as error:
                 raise RunError(
                     f"{self._folder / name}: expected adversarial images of an earlier batch; "
                     f"found {type(error).__name__}"
@@ -128,6 +134,11 @@ class StateFile:
         return RunError(
             f"{self._path}: expected a place that can be written; found: {error.strerror}"
         )
+
+
+def _checksum(document):
+    # Of the values, not of the text: JSON gives back the same floats.
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 def delete_state(path):

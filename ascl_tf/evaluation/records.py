@@ -8,7 +8,6 @@ import functools
 import hashlib
 import importlib.metadata
 import json
-import math
 import os
 import pathlib
 import platform
@@ -188,7 +187,8 @@ def _record_problem(record: Any) -> str | None:
     if missing:
         return f"expected the field `{missing[0]}`; found none"
     for field in ("standard_accuracy", "robust_accuracy"):
-        if not _is_number(record[field]) or not 0 <= record[field] <= 100:
+        # NaN is in no range.
+        if not (_is_number(record[field]) and 0 <= record[field] <= 100):
             return f"expected `{field}` in percent, 0 to 100; found {record[field]!r}"
     count = record["num_images"]
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
@@ -199,7 +199,7 @@ def _record_problem(record: Any) -> str | None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _refuse_constant(name: str) -> None:
