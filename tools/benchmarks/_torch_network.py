@@ -77,6 +77,17 @@ class Network(nn.Module):
         return nn.functional.normalize(self.output(hidden), dim=1)
 
 
+class Classifier(nn.Module):
+    """A network's logits of the adversarial branch, as packages of attacks expect a model."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, images):
+        return self.network.linear(self.network(images, ADVERSARIAL))
+
+
 def network_from(method):
     """Returns the `Network` with the weights and statistics of an ASCL method of default form."""
     encoder, head = method.encoder, method.projection_head
