@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -62,6 +63,8 @@ def test_nothing_that_is_left_names_the_machine(workdir):
     for path in [workdir / "environment.json", *(workdir / "results").glob("*.json")]:
         assert str(workdir.parent) not in path.read_text()
         assert str(ROOT) not in path.read_text()
+        assert f'"{socket.gethostname()}"' not in path.read_text()
+    assert not list(workdir.rglob("*.lock"))
 
 
 def test_training_records_hold_each_stage(workdir):
@@ -222,6 +225,7 @@ def _results(workdir):
     return record, {n: reader.get_tensor(n).tobytes() for n in names}
 
 
+@pytest.mark.slow  # tools/chaos.py kills more, and its test is quicker.
 def test_killed_program_ends_as_the_undisturbed_one(tmp_path):
     undisturbed, killed = _start(tmp_path / "undisturbed"), _start(tmp_path / "killed")
     deadline = time.monotonic() + 200
