@@ -185,7 +185,7 @@ def config_from_json(text: str, source: str) -> Config:
     """
     try:
         values = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise RunError(f"{source}: expected a JSON object of settings; found {error}") from None
     if not isinstance(values, dict):
         raise RunError(f"{source}: expected a JSON object; found {type(values).__name__}")

@@ -77,7 +77,10 @@ def value_from_json(field: "dataclasses.Field[Any]", value: Any, source: str) ->
     expected = type(field.default)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if expected is float and is_number:
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise RunError(f"{source}: {field.name}: expected a float; found {error}") from None
     if expected is Fraction and (is_number or isinstance(value, str)):
         try:
             return Fraction(value)
@@ -97,7 +100,9 @@ def check_setting(field: "dataclasses.Field[Any]", value: Any) -> None:
     if choices is not None and value not in choices:
         raise ConfigError(f"--{field.name}: expected one of {', '.join(choices)}; found {value!r}")
     if any(bound is not None for bound in bounds.values()):
-        if not (math.isfinite(value) and _is_within(value, **bounds)):
+        # An int is finite, and may be too large to ask.
+        is_finite = isinstance(value, int) or math.isfinite(value)
+        if not (is_finite and _is_within(value, **bounds)):
             hint = f" ({RADIUS_HELP})" if isinstance(field.default, Fraction) else ""
             raise ConfigError(
                 f"--{field.name}: expected {_describe(**bounds)}{hint}; found {value}"

@@ -145,10 +145,13 @@ def _read_document(path):
         document = json.loads(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{file}: expected the settings of a run; found {error}") from None
     if not isinstance(document, dict):
         raise RunError(f"{file}: expected a JSON object; found {type(document).__name__}")
+    stages = document.get("stages", {})
+    if not isinstance(stages, dict) or not all(isinstance(s, dict) for s in stages.values()):
+        raise RunError(f"{file}: expected `stages` to be an object of objects; found {stages!r}")
     return document
 
 

@@ -1,0 +1,176 @@
+"""Images, labels and data directories that cannot be what they should."""
+
+import json
+import pathlib
+
+import numpy as np
+
+from tests.bad_input.case import Case
+
+# Of the evaluation; its model has three classes and takes 8 x 8 pixels.
+_EVALUATE = "--model={root}/model.keras --protocol=standard --training_split="
+
+
+def _folder(name, expected, found):
+    return Case(f"--dataset=folder:{{root}}/{name}", 1, expected, found)
+
+
+def _arrays(images, labels, expected, found):
+    return Case(_EVALUATE, 1, expected, found, program="evaluate", arrays=(images, labels))
+
+
+def _corruptions(name, expected, found):
+    flags = "--model={root}/model.keras --protocol=corruptions --training_split= "
+    flags += f"--dataset=folder:{{root}}/good --corruption_dir={{root}}/{name}"
+    return Case(flags, 1, expected, found, program="evaluate")
+
+
+_IMAGES, _LABELS = np.full((3, 8, 8, 3), 0.5, np.float32), np.array([0, 1, 2])
+
+
+def _with(value):
+    images = _IMAGES.copy()
+    images[1, 2, 3, 0] = value
+    return images
+
+
+IMAGES = [
+    _folder("grey", "expected an image stored as RGB", "found mode L"),
+    _folder("palette", "expected an image stored as RGB", "found mode P"),
+    _folder("alpha", "expected an image stored as RGB", "found mode RGBA"),
+    _folder("deep", "expected an image stored as RGB", "found mode I"),
+    _folder("truncated", "0.png: expected a decodable image", "found"),
+    _folder("text", "0.png: expected a decodable image", "found: cannot identify"),
+    _folder("unequal", "expected images of one size", "pass --image_size"),
+    _folder("bitmaps", "0.bmp: expected PNG or JPEG files", "found another format"),
+    _folder("tiny", "expected images of at least 8 x 8", "found 4 x 4"),
+    _arrays(_with(np.nan), _LABELS, "`images` must be finite", "received NaN or infinity"),
+    _arrays(_with(np.inf), _LABELS, "`images` must be finite", "received NaN or infinity"),
+    _arrays(_IMAGES * 255, _LABELS, "`images` must be in [0, 1]", "from 127.5 to 127.5"),
+    _arrays(_with(-0.1), _LABELS, "`images` must be in [0, 1]", "from -0.1 to 0.5"),
+    _arrays((_IMAGES * 255).astype(int), _LABELS, "`images` must be uint8 or", "dtype int64"),
+    _arrays(_IMAGES[..., :1], _LABELS, "`labels` must be below the 1 classes", "received 2"),
+    _arrays(_IMAGES[:, :6, :6], _LABELS, "expected logits for float32 images", "(6, 6, 3)"),
+    _corruptions("c_float", "gaussian_noise.npy: expected uint8", "found float32"),
+    _corruptions("c_grey", "gaussian_noise.npy: expected uint8", "(60, 8, 8, 1)"),
+    _corruptions("c_short", "gaussian_noise.npy: expected uint8 of shape (60,", "(59, 8, 8, 3)"),
+    _corruptions("c_pickle", "gaussian_noise.npy: expected an array", "Python objects in dtype"),
+]
+
+LABELS = [
+    _folder("one", "expected at least two class folders", "class0"),
+    _folder("differing", "expected the same classes in every split", "class2"),
+    _folder("empty", "class0: expected at least one PNG or JPEG", "found none"),
+    _folder("no_splits", "expected split folders such as train/", "found none"),
+    Case(
+        "--dataset=nameless --data_dir={root}/sets --validation_fraction=0",
+        1,
+        "--dataset=nameless: expected labels",
+        "found none",
+    ),
+    Case(
+        "--dataset=folder:{root}/good --labeled_fraction=0.1 --validation_fraction=0",
+        1,
+        "expected at least one labelled image of every class",
+        "--labeled_fraction=0.1",
+    ),
+    Case(
+        "--dataset=folder:{root}/good --validation_fraction=0.01",
+        1,
+        "expected at least one validation image of every class",
+        "a validation share of 0.01",
+    ),
+    Case(
+        "--dataset=bundled --num_train_images=5000",
+        1,
+        "expected to take 1 to 4000 images",
+        "5000",
+    ),
+    Case("--dataset=bundled --num_train_images=100", 1, "--global_batch_size", "512"),
+    _arrays(_IMAGES, _LABELS - 1, "`labels` must be class ids >= 0", "received -1"),
+    _arrays(_IMAGES, _LABELS + 1, "`labels` must be below the 3 classes", "received 3"),
+    _arrays(_IMAGES, _LABELS * 1.0, "`labels` must be 3 integers", "dtype float64"),
+    _arrays(_IMAGES, _LABELS[:2], "`labels` must be 3 integers", "shape (2,)"),
+    _arrays(_IMAGES, np.eye(3, dtype=int), "`labels` must be 3 integers", "shape (3, 3)"),
+    _corruptions("l_count", "labels.npy: expected the labels of N images", "found 59"),
+    _corruptions("l_float", "labels.npy: expected integers of shape [5 N]", "found float64"),
+    _corruptions("l_negative", "labels.npy: expected class ids >= 0", "found -1"),
+]
+
+
+def _set(name, prepare, expected, found, status=1):
+    """A prepared data set of which something is damaged; `prepare` gets its folder."""
+
+    def copy_and_damage(root):
+        target = pathlib.Path("sets") / "photos" / "1.0.0"
+        target.mkdir(parents=True)
+        for file in (root / "sets" / "photos" / "1.0.0").iterdir():
+            (target / file.name).write_bytes(file.read_bytes())
+        prepare(target)
+
+    return Case(
+        f"--dataset={name} --data_dir=sets", status, expected, found, prepare=copy_and_damage
+    )
+
+
+def _text(name, text):
+    return lambda folder: (folder / name).write_text(text)
+
+
+def _records(change):
+    def damage(folder):
+        (file,) = folder.glob("*train.tfrecord*")
+        file.write_bytes(change(bytearray(file.read_bytes())))
+
+    return damage
+
+
+def _flip(content):
+    content[len(content) // 2] ^= 0xFF
+    return content
+
+
+def _promise_more(folder):
+    file = folder / "dataset_info.json"
+    document = json.loads(file.read_text())
+    for split in document["splits"]:
+        split["shardLengths"] = ["9"]
+    file.write_text(json.dumps(document))
+
+
+def _remove(pattern):
+    def damage(folder):
+        for file in folder.glob(pattern):
+            file.unlink()
+
+    return damage
+
+
+_PHOTOS = "--dataset=photos: "
+DATA_DIRECTORIES = [
+    Case("--dataset=cifar100", 1, "--dataset=cifar100: expected a prepared", "--download"),
+    Case("--dataset=folder:absent", 1, "absent: expected a readable folder", "No such"),
+    Case("--dataset=folder:", 1, "--dataset=folder:: expected folder:/path", "found no path"),
+    Case(
+        "--dataset=cifar100 --data_dir={root}/model.keras",
+        1,
+        "--dataset=cifar100: expected a prepared data set",
+        "found none",
+    ),
+    _set("photos", _text("dataset_info.json", "{"), f"{_PHOTOS}expected a readable", "found: "),
+    _set("photos", _text("features.json", "{"), f"{_PHOTOS}expected a readable", "found: "),
+    _set("photos", _remove("features.json"), f"{_PHOTOS}expected", "found an unknown", 2),
+    _set("photos", _remove("*train.tfrecord*"), _PHOTOS, "'train' cannot be read"),
+    _set("photos", _records(lambda content: content[:-5]), _PHOTOS, "'train' cannot be read: "),
+    _set("photos", _records(_flip), _PHOTOS, "'train' cannot be read: "),
+    _set("photos", _promise_more, _PHOTOS, "holds fewer images than its metadata says"),
+    Case("--dataset=greys --data_dir={root}/sets", 1, "expected images with 3 channels", "found 1"),
+    Case("--dataset=numbers --data_dir={root}/sets", 1, "with an image feature", "found features"),
+    Case(
+        "--dataset=photos --data_dir={root}/sets --split=tset --model={root}/model.keras",
+        1,
+        "--dataset=photos: expected",
+        "'tset'",
+        program="evaluate",
+    ),
+]

@@ -1,0 +1,180 @@
+"""The files that bad inputs are made of: built once, small, never changed."""
+
+import pathlib
+import zipfile
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from ascl_tf.data import load_dataset
+from tests.bad_input.checkpoint_cases import write_checkpoint
+
+SIZE, NUM_CLASSES = 8, 3
+_RNG = np.random.default_rng(0)
+
+
+def build_world(root):
+    """Fills the folder `root` with data sets, models and a checkpoint."""
+    _write_folders(root)
+    _write_corruptions(root)
+    _write_sets(root / "sets")
+    _write_models(root)
+    write_checkpoint(root / "checkpoint")
+
+
+def _write_folder(path, *, size=SIZE, num_classes=NUM_CLASSES, splits=("train", "test"), save=None):
+    for split in splits:
+        for label in range(num_classes):
+            place = path / split / f"class{label}"
+            place.mkdir(parents=True)
+            for i in range(4):
+                pixels = _RNG.integers(0, 255, (size, size, 3), np.uint8)
+                (save or _save_png)(Image.fromarray(pixels), place / f"{i}.png")
+    return path
+
+
+def _save_png(image, path):
+    image.save(path)
+
+
+def _saved_as(mode):
+    return lambda image, path: image.convert(mode).save(path)
+
+
+def _save_deep(image, path):
+    Image.fromarray(np.asarray(image.convert("L"), np.uint16) * 257).save(path)
+
+
+def _write_folders(root):
+    _write_folder(root / "good")
+    for name, mode in (("grey", "L"), ("palette", "P"), ("alpha", "RGBA")):
+        _write_folder(root / name, save=_saved_as(mode))
+    _write_folder(root / "deep", save=_save_deep)
+    _write_folder(root / "tiny", size=4)
+    _write_folder(root / "one", num_classes=1)
+    bitmaps = _write_folder(root / "bitmaps", save=lambda i, p: i.save(p.with_suffix(".bmp")))
+    assert bitmaps.is_dir()
+    _change(root / "truncated", lambda file: file.write_bytes(file.read_bytes()[:60]))
+    _change(root / "text", lambda file: file.write_text("no image"))
+    _change(root / "unequal", lambda file: Image.new("RGB", (9, 8)).save(file))
+    for file in _write_folder(root / "empty").glob("*/class0/*"):
+        file.unlink()
+    _write_folder(root / "differing")
+    (root / "differing" / "test" / "class2").rename(root / "differing" / "test" / "class3")
+    (root / "no_splits").mkdir()
+
+
+def _change(path, change):
+    for split in ("train", "test"):
+        change(_write_folder(path, splits=[split]) / split / "class0" / "0.png")
+
+
+def _write_corruptions(root):
+    count = 5 * 12
+    images = _RNG.integers(0, 255, (count, SIZE, SIZE, 3), np.uint8)
+    labels = np.tile(load_dataset(f"folder:{root / 'good'}", "test").labels, 5)
+    for name, wrong_images in {
+        "c_float": images.astype(np.float32),
+        "c_grey": images[..., :1],
+        "c_short": images[1:],
+        "c_pickle": np.array([{"a": 1}], dtype=object),
+    }.items():
+        _write_arrays(root / name, wrong_images, labels)
+    for name, wrong_labels in {
+        "l_count": labels[1:],
+        "l_float": labels + 0.5,
+        "l_negative": labels - 1,
+    }.items():
+        _write_arrays(root / name, images, wrong_labels)
+
+
+def _write_arrays(folder, images, labels):
+    folder.mkdir()
+    np.save(folder / "labels.npy", labels)
+    np.save(folder / "gaussian_noise.npy", images, allow_pickle=images.dtype == object)
+
+
+def _write_sets(data_dir):
+    image = tfds.features.Image(shape=(SIZE, SIZE, 3))
+    label = tfds.features.ClassLabel(num_classes=2)
+    pixels = _RNG.integers(0, 255, (4, SIZE, SIZE, 3), np.uint8)
+    labels = np.array([0, 1, 0, 1])
+    _write_set(data_dir, "photos", {"image": image, "label": label}, (pixels, labels))
+    _write_set(data_dir, "nameless", {"image": image}, (pixels,))
+    grey = tfds.features.Image(shape=(SIZE, SIZE, 1))
+    _write_set(data_dir, "greys", {"image": grey, "label": label}, (pixels[..., :1], labels))
+    number = tfds.features.Scalar(tf.int64)
+    _write_set(data_dir, "numbers", {"count": number, "label": label}, (labels, labels))
+
+
+def _write_set(data_dir, name, features, columns):
+    examples = dict(zip(features, columns, strict=True))
+    split = tf.data.Dataset.from_tensor_slices(examples)
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name=name,
+        version="1.0.0",
+        data_dir=data_dir,
+        split_datasets={"train": split, "test": split},
+        features=tfds.features.FeaturesDict(features),
+        disable_shuffling=True,
+    )
+
+
+def _save_keras(path, *layers, size=SIZE):
+    inputs = keras.Input((size, size, 3))
+    outputs = inputs
+    for layer in layers:
+        outputs = layer(outputs)
+    keras.Model(inputs, outputs).save(path)
+
+
+@keras.saving.register_keras_serializable("bad_input")
+class Undefined(keras.Layer):
+    """A layer that divides nothing by nothing."""
+
+    def call(self, images):
+        return 0.0 * images / (0.0 * images)
+
+
+def _write_models(root):
+    mean = keras.layers.GlobalAveragePooling2D
+    _save_keras(root / "model.keras", mean())
+    _save_keras(root / "lambda.keras", keras.layers.Lambda(lambda x: x[:, 0, 0]))
+    _save_keras(root / "rows.keras", keras.layers.ReLU())
+    _save_keras(root / "small.keras", mean(), size=6)
+    _save_keras(root / "two.keras", mean(), keras.layers.Dense(2))
+    _save_keras(root / "nan.keras", mean(), Undefined())
+    whole = (root / "two.keras").read_bytes()
+    (root / "text.keras").write_text("no model")
+    (root / "short.keras").write_bytes(whole[: len(whole) // 2])
+    flipped = bytearray(whole)
+    # Into the name of the first member's entry in the directory at the end.
+    flipped[whole.rindex(b"config.json")] ^= 0xFF
+    (root / "flipped.keras").write_bytes(flipped)
+    with zipfile.ZipFile(root / "empty.keras", "w"):
+        pass
+    _write_saved_models(root)
+
+
+def _write_saved_models(root):
+    (root / "garbage").mkdir()
+    (root / "garbage" / "saved_model.pb").write_bytes(b"\xff" * 100)
+    images = tf.TensorSpec([None, SIZE, SIZE, 3], tf.float32, name="images")
+    masks = tf.TensorSpec([None, SIZE, SIZE, 3], tf.float32, name="masks")
+
+    def mean(images):
+        return tf.reduce_mean(images, axis=[1, 2])
+
+    _save_function(root / "unsigned", mean, [images], "predict")
+    _save_function(root / "pair", lambda images, masks: mean(images + masks), [images, masks])
+    _save_function(root / "many", lambda images: {"a": mean(images), "b": mean(images)}, [images])
+
+
+def _save_function(path, function, specs, key="serving_default"):
+    module = tf.Module()
+    module.function = tf.function(function, specs, autograph=False)
+    pathlib.Path(path).mkdir()
+    tf.saved_model.save(module, str(path), signatures={key: module.function})
