@@ -86,9 +86,10 @@ def load_tfds_corruption(corruption, severity, *, data_dir=None):
 def _load(file):
     try:
         loaded = np.load(file, mmap_mode="r", allow_pickle=False)
-    # NumPy raises EOFError and several ValueErrors on damaged files.
-    except (OSError, ValueError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+    # Of a damaged header NumPy raises whatever Python's parser does, TokenError for one.
+    except Exception as error:
+        lines = str(error).splitlines()
+        reason = getattr(error, "strerror", None) or (lines or [type(error).__name__])[0]
         raise RunError(f"{file}: expected an array of CIFAR-10-C; found: {reason}.") from error
     if not isinstance(loaded, np.ndarray):
         raise RunError(f"{file}: expected one array; found an archive of several.")

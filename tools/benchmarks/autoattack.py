@@ -44,9 +44,9 @@ def main(argv=None):
 
 def prepare(arguments):
     """Returns (candidates by name, images [N, H, W, C], labels int64 [N])."""
-    with np.load(arguments.subjects / "robust.npz") as file:
+    with np.load(arguments.subjects / "robust.npz", allow_pickle=False) as file:
         weights = dict(file)
-    with np.load(arguments.subjects / "images_128.npz") as file:
+    with np.load(arguments.subjects / "images_128.npz", allow_pickle=False) as file:
         images = file["images"][: arguments.num_images] / np.float32(255)
         labels = file["labels"][: arguments.num_images].astype(np.int64)
     candidates = {

@@ -74,7 +74,7 @@ def _small_network(arguments):
     from tools.benchmarks import _autoattack_candidates
 
     try:
-        with np.load(arguments.subject) as file:
+        with np.load(arguments.subject, allow_pickle=False) as file:
             weights = dict(file)
     except (OSError, ValueError) as error:
         sys.exit(f"--subject: expected a file of weights (.npz); found: {error}")
