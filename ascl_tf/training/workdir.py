@@ -19,6 +19,8 @@ from ascl_tf.evaluation.records import environment_versions
 from ascl_tf.files import write_text
 from ascl_tf.training.run_lock import RunLock
 
+PATTERN_CHARACTERS = "*?[]\\"
+
 
 class WorkDirectory:
     """The work directory at `path`. Nothing is made before the first stage begins."""
@@ -26,6 +28,7 @@ class WorkDirectory:
     def __init__(self, path):
         self.path = pathlib.Path(path)
         self._lock = RunLock(self.path)
+        _check_no_pattern(self.path)
         existing = next(p for p in (self.path, *self.path.absolute().parents) if p.exists())
         if not (existing.is_dir() and os.access(existing, os.W_OK)):
             found = "a folder without write permission" if existing.is_dir() else "a file"
@@ -88,6 +91,15 @@ class WorkDirectory:
         write_text(self.path / "flags.txt", flagfile_text(config))
         environment = json.dumps(describe_environment(), indent=2, sort_keys=True)
         write_text(self.path / "environment.json", environment + "\n")
+
+
+def _check_no_pattern(path):
+    """Raises ConfigError for names that TensorFlow does not find again when it reads."""
+    if set(PATTERN_CHARACTERS) & set(str(path.absolute())):
+        raise ConfigError(
+            f"--workdir={path}: expected a path without {' '.join(PATTERN_CHARACTERS)}, which "
+            f"TensorFlow takes for patterns; found {path.absolute()}"
+        )
 
 
 def recorded_config(path):
