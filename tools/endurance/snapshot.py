@@ -57,7 +57,9 @@ def _content(name, value):
 
 def _untimed(value):
     if isinstance(value, dict):
-        return {k: _untimed(v) for k, v in value.items() if not k.endswith("seconds")}
+        # The checkout may be committed to while runs are killed; the code stays in memory.
+        kept = {k: v for k, v in value.items() if not k.endswith("seconds") and k != "commit"}
+        return {k: _untimed(v) for k, v in kept.items()}
     return [_untimed(item) for item in value] if isinstance(value, list) else value
 
 
