@@ -66,6 +66,11 @@ class AnalyzeConfig:
         "In place of --models, for the figures sweeps, corruptions and transfer: record files as "
         "label=path, separated by commas (of transfer one; its label is not shown).",
     )
+    trust_model: bool = setting(
+        False,
+        "Load .keras files with Lambda layers too, which run Python code from the file; only for "
+        "files whose author you trust.",
+    )
     output: str = setting("", "Folder for <figure>.json, .png and .svg; made if need be.")
     num_points: int = setting(
         0,
@@ -193,7 +198,7 @@ def _from_records(config):
 
 def _from_models(config, console):
     paths = named_paths(config.models, "models")
-    models = {label: _load(label, path) for label, path in paths.items()}
+    models = {label: _load(config, label, path) for label, path in paths.items()}
     dataset = load_images(config)
     for label, model in models.items():
         check_fit(model.logits_fn, dataset, f"--models={label}={paths[label]}")
@@ -215,9 +220,9 @@ def _from_models(config, console):
     }
 
 
-def _load(label, path):
+def _load(config, label, path):
     try:
-        return load_model(path)
+        return load_model(path, trust_model=config.trust_model)
     except RunError as error:
         # It names the flag that holds a single model.
         named = str(error).replace(f"--model={path}", f"--models={label}={path}", 1)

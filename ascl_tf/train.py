@@ -6,6 +6,7 @@ import sys
 from absl import flags
 
 from ascl_tf import config as cfg
+from ascl_tf.cluster import check_single_process
 from ascl_tf.errors import ConfigError
 from ascl_tf.flag_defs import define_flags, define_program_flags, parse, run_program, wants_help
 from ascl_tf.quiet_start import quiet_start
@@ -30,6 +31,7 @@ def main(argv):
     explicit = parse(values, argv)
     if wants_help(values, __doc__):
         return
+    check_single_process()
     for name in ("stage", "debug", "help"):
         explicit.pop(name, None)
     if not os.path.exists(os.path.join(explicit.get("workdir", ""), cfg.CONFIG_FILE)):

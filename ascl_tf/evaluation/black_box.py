@@ -192,16 +192,18 @@ def _record(clean, attack, target, source, outcome):
 
 
 def _check_against_own_examples(pairs):
-    """Adds a finding to each record below the white-box number of its target, where known."""
+    """Compares each record with the white-box number of its target, where that is known."""
     for (target, source), record in pairs.items():
-        own = pairs.get((target, target), record)["robust_accuracy"]
+        if source == target or (target, target) not in pairs:
+            continue
+        own, message = pairs[target, target]["robust_accuracy"], ""
         if record["robust_accuracy"] < own - checks.ACCURACY_TOLERANCE:
             message = (
                 f"examples made on {source} fool {target} more often than its own "
                 f"({record['robust_accuracy']:.2f} % right against {own:.2f} %): its gradients "
                 "are masked; do not trust the higher number"
             )
-            record["checks"].append({"name": "black_box_stronger", "message": message})
+        checks.add([record], "black_box_stronger", message)
 
 
 def _as_attack(protocol):

@@ -119,6 +119,7 @@ TF_CONFIG = [
         "found 2",
     ),
     _cluster({"cluster": {"chief": ["a:1"], "worker": ["b:1"]}}, "expected one worker", "found 2"),
+    Case("", 2, "TF_CONFIG: expected a JSON object", "found", environment={"TF_CONFIG": "chief"}),
 ]
 
 

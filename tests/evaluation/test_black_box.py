@@ -214,6 +214,8 @@ def test_model_that_others_fool_more_often_than_itself_is_reported():
     assert [pair for pair in names if "black_box_stronger" in names[pair]] == [
         ("saturated", "sound")
     ]
+    assert "black_box_stronger" in found["sound", "saturated"]["checks_passed"]
+    assert "black_box_stronger" not in found["sound", "sound"]["checks_passed"]
     message = masked["checks"][-1]["message"]
     own = found["saturated", "saturated"]["robust_accuracy"]
     assert f"({masked['robust_accuracy']:.2f} % right against {own:.2f} %)" in message
