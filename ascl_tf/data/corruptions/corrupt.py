@@ -1,5 +1,7 @@
 """The one entrance to all corruptions: checks, random numbers, blocks, bytes."""
 
+import numbers
+
 import numpy as np
 
 from ascl_tf.data.corruptions import blur, digital, noise, spatter, weather
@@ -95,10 +97,11 @@ def _check_settings(corruption, severity, seed, first_position):
         raise ValueError(
             f"`corruption` must be one of {', '.join(CORRUPTIONS)}; received {corruption!r}."
         )
-    if severity not in SEVERITIES:
+    # 1.0 is equal to 1, and no index.
+    if not isinstance(severity, numbers.Integral) or severity not in SEVERITIES:
         raise ValueError(f"`severity` must be 1 to {SEVERITIES[-1]}; received {severity!r}.")
     for name, value in (("seed", seed), ("first_position", first_position)):
-        if not 0 <= value < 2**64:
+        if not isinstance(value, numbers.Integral) or not 0 <= value < 2**64:
             raise ValueError(f"`{name}` must be from 0 to 2**64 - 1; received {value}.")
 
 
