@@ -1,6 +1,7 @@
 """One ASCL step against PyTorch and its parts: what is timed, what is derived, the record."""
 
 import json
+import sys
 import types
 
 import keras
@@ -116,3 +117,9 @@ def test_wrong_steps_are_refused(steps, capsys):
 def test_steps_are_those_of_the_three_attacks():
     settings = step.parse(["--steps=3,2,1", "--width=2", "--batch_size=4"]).settings
     assert settings == {"num_steps_at": 3, "num_steps_cl": 2, "num_steps_ascl": 1}
+
+
+def test_without_pytorch_its_ratios_are_left_out(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert step.torch_candidates(None, None, None) == {} and step.torch_version() == {}
+    assert "PyTorch is not installed (ascl-tf[bench])" in capsys.readouterr().out
