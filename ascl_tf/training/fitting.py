@@ -8,9 +8,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from ascl_tf.config import PRETRAIN
 from ascl_tf.data.pipeline import training_batches
 from ascl_tf.training import callbacks, signals
 from ascl_tf.training.checkpoints import LAST, StageCheckpoints
+from ascl_tf.training.device_errors import in_one_line
 from ascl_tf.training.lars import Lars
 from ascl_tf.training.not_finite import ROLLBACK, Rollback
 
@@ -89,7 +91,7 @@ class StageFit:
             seed=self.config.seed,
             start_step=checkpoints.step,
         )
-        with signals.deferred():
+        with signals.deferred(), self._errors_in_one_line():
             self.method.fit(
                 batches,
                 initial_epoch=epoch,
@@ -99,6 +101,15 @@ class StageFit:
                 shuffle=False,  # The batches come in the order of (seed, epoch).
                 verbose=1 if sys.stdout.isatty() else 2,
             )
+
+    def _errors_in_one_line(self):
+        is_own = self.stage != PRETRAIN and self.config.finetune_global_batch_size
+        return in_one_line(
+            self.config,
+            batch_flag="finetune_global_batch_size" if is_own else "global_batch_size",
+            global_batch_size=self.global_batch_size,
+            logs=self.workdir.tensorboard(self.stage),
+        )
 
     def _callbacks(self, checkpoints, writer, *, is_partial):
         config = self.config

@@ -6,9 +6,11 @@ import os
 import resource
 
 import pytest
+import tensorflow as tf
 
 from ascl_tf import files
 from ascl_tf.errors import RunError
+from ascl_tf.training import device_errors
 from ascl_tf.training.checkpoints import LAST, StageCheckpoints
 from ascl_tf.training.checksums import find_fault, list_prefixes
 from tests.methods import helpers
@@ -98,3 +100,28 @@ def test_record_on_a_full_disk_is_one_line_that_names_the_file(tmp_path):
 def test_other_faults_of_the_system_stay_what_they_are(tmp_path):
     with pytest.raises(FileNotFoundError), files.one_line_for_full_disks():
         (tmp_path / "absent").read_text()
+
+
+def _raise_in_training(error):
+    where = {"batch_flag": "global_batch_size", "global_batch_size": 6, "logs": "a/tensorboard"}
+    with device_errors.in_one_line(helpers.TINY, **where):
+        raise error
+
+
+def test_full_disk_under_tensorboard_is_one_line():
+    # As TensorFlow words it.
+    file = "a/tensorboard/events.out.tfevents.17.host.90.0.v2"
+    message = f"{file}; File too large\n\tFailed to flush 1 events to {file}"
+    with pytest.raises(RunError, match="^a/tensorboard: expected to .*; found: File too large$"):
+        _raise_in_training(tf.errors.OutOfRangeError(None, None, message))
+
+
+def test_lack_of_memory_says_what_to_lower():
+    error = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+    with pytest.raises(RunError, match="found that 6 images at width 64 do not. Lower --global_b"):
+        _raise_in_training(error)
+
+
+def test_other_errors_of_tensorflow_stay_what_they_are():
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        _raise_in_training(tf.errors.InvalidArgumentError(None, None, "shapes"))

@@ -1,0 +1,35 @@
+"""What TensorFlow raises while a stage trains, as one line that says what to do."""
+
+import contextlib
+
+import tensorflow as tf
+
+from ascl_tf.errors import RunError
+
+EVENT_FILE = "tfevents"
+
+
+@contextlib.contextmanager
+def in_one_line(config, *, batch_flag, global_batch_size, logs):
+    """Turns lack of memory, and of space for TensorBoard's files, into a RunError.
+
+    Args:
+        config: `Config`.
+        batch_flag: name of the flag that sets `global_batch_size`.
+        global_batch_size: images per step.
+        logs: folder of the event files.
+    """
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise RunError(
+            f"--{batch_flag}: expected a step that fits into memory; found that "
+            f"{global_batch_size} images at width {config.width} do not. Lower --{batch_flag}, or "
+            "else --width, in another --workdir: it is another run"
+        ) from error
+    except tf.errors.OpError as error:
+        first = str(error.message).splitlines()[0]
+        if EVENT_FILE not in first:
+            raise
+        reason = first.rpartition("; ")[2]
+        raise RunError(f"{logs}: expected to write event files; found: {reason}") from error
