@@ -1,8 +1,12 @@
 """A file is written whole or not at all."""
 
+import errno
+import os
+
 import pytest
 
 from ascl_tf import files
+from ascl_tf.errors import RunError
 
 
 def test_text_replaces_what_was_there_and_makes_the_folder(tmp_path):
@@ -25,3 +29,25 @@ def test_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path):
         files.write_whole(path, break_off)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_full_disk_is_reported_with_the_name_of_the_file(tmp_path):
+    def fill(file):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OSError, match=r"No space left on device: '.*b\.bin'"):
+        files.write_whole(tmp_path / "b.bin", fill)
+    with pytest.raises(RunError, match=r"b\.bin: expected a file .*; found: No space left"):
+        with files.one_line_for_full_disks():
+            files.write_whole(tmp_path / "b.bin", fill)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_leftovers_of_killed_writers_are_removed_and_nothing_else(tmp_path):
+    names = {".a.json.12.tmp": False, ".a.tmp": True, "a.12.tmp": True, ".export.tmp": True}
+    for name in names:
+        (tmp_path / name).write_text("")
+    (tmp_path / ".folder.12.tmp").mkdir()
+    files.remove_leftovers(tmp_path)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {name for name, stays in names.items() if stays} | {".folder.12.tmp"}
