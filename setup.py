@@ -48,8 +48,14 @@ setup(
         "torch": ["torch>=2.6,<3"],
         # Its photographs of frost, read as data: it is never imported.
         "frost": ["imagecorruptions>=1.1.2,<1.2"],
-        # What benchmarks compare with: the official AutoAttack, as PyPI has it.
-        "bench": ["torch>=2.6,<3", "pyautoattack>=0.2,<0.3"],
+        # What benchmarks compare with: the official AutoAttack, as PyPI has it, and other
+        # libraries' PGD. torchattacks, which pins a requests of 2020, is measured where it is there.
+        "bench": [
+            "torch>=2.6,<3",
+            "pyautoattack>=0.2,<0.3",
+            "foolbox>=3.3.4,<3.4",
+            "adversarial-robustness-toolbox>=1.20,<1.21",
+        ],
     },
     entry_points={
         "console_scripts": [
