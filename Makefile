@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: install quickstart quickstart-untrained reproduce-smoke test test-slow lint format clean
+.PHONY: install quickstart quickstart-untrained reproduce-smoke test test-slow chaos lint format clean
 
 # The stamp depends on setup.py alone: the package is installed in editable mode.
 $(VENV)/installed: setup.py tools/make_venv.sh
@@ -42,6 +42,10 @@ test: $(VENV)/installed-test
 
 test-slow: $(VENV)/installed-test
 	$(BIN)/python -m pytest -m slow
+
+# Kills a tiny run a hundred times, in every phase, and compares it with one that was left alone.
+chaos: $(VENV)/installed-test
+	$(BIN)/python tools/chaos.py --kills=100
 
 lint: $(VENV)/installed-lint
 	$(BIN)/ruff check ascl_tf tests tools setup.py

@@ -74,7 +74,7 @@ class Lock:
         return document["host"], holders
 
 
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError)
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError)
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ have been trained on them would be wrong from then on.
 
 import dataclasses
 import json
+import tokenize
 import warnings
 import zipfile
 
@@ -126,13 +127,27 @@ def _write(path, pseudo_labels, identity):
     write_whole(path, lambda file: np.savez(file, pseudo_labels=pseudo_labels, made_from=document))
 
 
+# What NumPy raises on damaged files, whose headers it reads as Python source.
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    SyntaxError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+)
+
+
 def _read(path, identity):
     """Returns the pseudo-labels in a file, after checking what they were made from."""
     try:
         with np.load(path, allow_pickle=False) as file:
             pseudo_labels, recorded = file["pseudo_labels"], json.loads(str(file["made_from"]))
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise RunError(f"{path}: expected pseudo-labels; found {error}") from None
+    if not isinstance(recorded, dict):
+        raise RunError(f"{path}: expected what the pseudo-labels were made from; found {recorded}")
     differing = [
         f"{name}={recorded.get(name)} where this run has {value}"
         for name, value in identity.items()
