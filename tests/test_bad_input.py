@@ -57,7 +57,7 @@ def test_run_whose_loss_is_not_finite_ends_at_that_step(capsys):
 def test_mistake_leaves_no_new_folder(flag):
     pathlib.Path(WORKDIR).rmdir()
     with pytest.raises(SystemExit):
-        train.run(["train", flag])
+        train.run(["train", "--num_replicas=1", flag])
     assert contents(".") == {}
 
 

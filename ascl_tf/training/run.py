@@ -23,7 +23,7 @@ from ascl_tf.training.checkpoints import BEST, LAST, restore_parts
 from ascl_tf.training.feature_sources import start_from_initial_encoder
 from ascl_tf.training.fitting import StageFit, compile_method
 from ascl_tf.training.schedules import make_finetune_schedule, make_pretrain_schedule
-from ascl_tf.training.strategy import check_batch_size, has_gpu, make_strategy
+from ascl_tf.training.strategy import has_gpu, make_strategy
 from ascl_tf.training.workdir import recorded_config
 
 QUICKSTART = "flags/quickstart.flags"
@@ -84,7 +84,7 @@ def check_protocols(config):
 
 def pretrain(config, workdir):
     """Pre-trains an encoder, or trains a one-shot classifier."""
-    strategy = _strategy(config.global_batch_size, config.num_replicas)
+    strategy = make_strategy(config.num_replicas, global_batch_size=config.global_batch_size)
     train, validation = run_data.load_training_data(config)
     train = run_data.with_unlabeled_images(config, train)
     steps = run_data.num_steps_per_epoch(train, config.global_batch_size)
@@ -110,7 +110,7 @@ def finetune(config, workdir):
     """Trains a classifier on a pre-trained encoder."""
     config = with_encoder_settings(config, workdir)
     name = finetune_stage_name(config)
-    strategy = _strategy(config.finetune_batch_size, config.num_replicas)
+    strategy = make_strategy(config.num_replicas, global_batch_size=config.finetune_batch_size)
     train, validation = run_data.load_training_data(config)
     steps = run_data.num_steps_per_epoch(train, config.finetune_batch_size)
     workdir.check_stage(name, config.identity(cfg.FINETUNE))
@@ -251,12 +251,6 @@ def _evaluate(config, classifier, test, protocols, title):
             seed=config.seed,
             progress=progress,
         )
-
-
-def _strategy(global_batch_size, num_replicas):
-    strategy = make_strategy(num_replicas)
-    check_batch_size(global_batch_size, strategy.num_replicas_in_sync)
-    return strategy
 
 
 def _announce(config, method, train, steps):

@@ -5,11 +5,15 @@ import tensorflow as tf
 from ascl_tf.errors import ConfigError
 
 
-def make_strategy(num_replicas=0):
+def make_strategy(num_replicas=0, *, global_batch_size=None):
     """Returns a strategy over `num_replicas` devices; 0: all GPUs, or all CPUs where none is.
 
     One CPU gets TensorFlow's default strategy, several devices or a GPU a
-    `MirroredStrategy`; the code that runs in it is the same.
+    `MirroredStrategy`; the code that runs in it is the same. With `global_batch_size` that
+    is checked first: a strategy that was made is not forgotten by its process.
+
+    Raises:
+        ConfigError: for more replicas than devices, or a batch that they do not divide.
     """
     devices = [d.name for d in tf.config.list_logical_devices("GPU")]
     has_gpu = bool(devices)
@@ -20,6 +24,8 @@ def make_strategy(num_replicas=0):
             f"found {num_replicas}"
         )
     devices = devices[: num_replicas or None]
+    if global_batch_size is not None:
+        check_batch_size(global_batch_size, len(devices))
     if len(devices) == 1 and not has_gpu:
         return tf.distribute.get_strategy()
     return tf.distribute.MirroredStrategy(devices)

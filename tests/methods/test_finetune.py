@@ -108,7 +108,7 @@ def _caught_fit(config, tmp_path, monkeypatch):
 
     monkeypatch.setattr(StageFit, "run", catch)
     with pytest.raises(_Caught) as caught:
-        run.run_stages(config, cfg.FINETUNE, WorkDirectory(tmp_path))
+        run.run_stages(config.replace(num_replicas=1), cfg.FINETUNE, WorkDirectory(tmp_path))
     return caught.value.args[0]
 
 

@@ -22,5 +22,11 @@ def test_batch_must_divide_evenly():
         check_batch_size(6, 4)
 
 
+def test_batch_is_checked_before_a_strategy_is_made(monkeypatch):
+    monkeypatch.setattr(tf.distribute, "MirroredStrategy", None)
+    with pytest.raises(ConfigError, match=r"--global_batch_size: .*the 2 replicas; found 15"):
+        make_strategy(2, global_batch_size=15)
+
+
 def test_there_is_no_gpu_here():
     assert not has_gpu()
