@@ -64,7 +64,9 @@ class _Run:
         self.futures = {}
 
     def run(self):
-        previous = signal.signal(signal.SIGTERM, _raise_interrupt)
+        # Both: a shell that starts a program in the background has it ignore Ctrl-C.
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        previous = {number: signal.signal(number, _raise_interrupt) for number in numbers}
         self.pool = concurrent.futures.ThreadPoolExecutor(self.settings.jobs)
         try:
             while self._advance() or self.futures:
@@ -74,7 +76,8 @@ class _Run:
             self.settings.launcher.stop()
             raise Interrupted from None
         finally:
-            signal.signal(signal.SIGTERM, previous)
+            for number, handler in previous.items():
+                signal.signal(number, handler)
             self.pool.shutdown()
             self.settings.launcher.close()
         return self.states
