@@ -164,13 +164,8 @@ def run():
 
 def _parse(argv):
     """Returns the config of a command line, or None where it only asked for help."""
-    values = flag_defs.define_flags(AnalyzeConfig)
-    flag_defs.define_program_flags(values)
-    settings = flag_defs.parse(values, argv)
-    if flag_defs.wants_help(values, __doc__):
-        return None
-    names = AnalyzeConfig.__dataclass_fields__
-    return AnalyzeConfig(**{name: settings[name] for name in names if name in settings})
+    settings = flag_defs.parse_program(AnalyzeConfig, argv, __doc__)
+    return None if settings is None else AnalyzeConfig(**settings)
 
 
 def _check_folder(output):

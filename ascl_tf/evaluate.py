@@ -69,12 +69,8 @@ def run():
 
 def _parse(argv):
     """Returns the config of a command line, or None where it only asked for help."""
-    values = flag_defs.define_flags(EvaluateConfig)
-    flag_defs.define_program_flags(values)
-    settings = flag_defs.parse(values, argv)
-    if flag_defs.wants_help(values, __doc__):
-        return None
-    return EvaluateConfig.from_flags(settings)
+    settings = flag_defs.parse_program(EvaluateConfig, argv, __doc__)
+    return None if settings is None else EvaluateConfig.from_flags(settings)
 
 
 def _check_place(flag, file):

@@ -73,6 +73,20 @@ def parse(values: flags.FlagValues, argv: Sequence[str]) -> dict[str, Any]:
     return {name: values[name].value for name in values if values[name].present}
 
 
+def parse_program(config: type, argv: Sequence[str], usage: str) -> dict[str, Any] | None:
+    """Returns which fields of the dataclass `config` a command line sets, flag by flag.
+
+    None where it only asked for help, which was printed then, `usage` first.
+    """
+    values = define_flags(config)
+    define_program_flags(values)
+    settings = parse(values, argv)
+    if wants_help(values, usage):
+        return None
+    names = {field.name for field in dataclasses.fields(config)}
+    return {name: value for name, value in settings.items() if name in names}
+
+
 def run_program(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None) -> None:
     """Runs `main(argv)`; a user's mistake becomes one line and the right exit status.
 
