@@ -34,8 +34,9 @@ from tools.row_flags import (  # noqa: E402
 )
 
 OVERRIDES = ("--num_train_images=10000", "--validation_fraction=0")
-# With rates made for a hundred epochs and more the loss still rises over the first 78 steps, as the
-# batch norms' averages, with which attacks run, catch up with the network. Selfie + DPE
+# With rates made for a hundred epochs and more the loss rises at first (MART's over all 78 steps,
+# Selfie + DPE's over the 33 that were tried), as the batch norms' averages, with which attacks
+# run, catch up with the network. Selfie + DPE
 # differentiates twice in every attack step: five of them in place of ten are long enough.
 OWN_OVERRIDES = {
     "beyond/mart": ("--learning_rate=0.1",),
