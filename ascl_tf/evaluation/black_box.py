@@ -18,6 +18,7 @@ from ascl_tf.evaluation.attack_kinds import ATTACKS
 from ascl_tf.evaluation.inputs import as_evaluation_data
 from ascl_tf.evaluation.protocols import Protocol, get_protocol
 from ascl_tf.evaluation.recheck import measure, recheck
+from ascl_tf.evaluation.robustness import as_compiled
 
 
 def transfer_matrix(
@@ -74,9 +75,7 @@ def transfer_matrix(
     attack = _as_attack(protocol)
     sources, targets = _chosen(models, sources, "sources"), _chosen(models, targets, "targets")
     hashes = model_sha256 or {}
-    attacks = {
-        label: measuring.as_compiled(models[label]) for label in dict.fromkeys([*targets, *sources])
-    }
+    attacks = {label: as_compiled(models[label]) for label in dict.fromkeys([*targets, *sources])}
     _check_classes(attacks, as_evaluation_data(dataset, num_images=1))
     clean = {
         label: measuring.clean_pass(

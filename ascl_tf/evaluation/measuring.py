@@ -14,7 +14,7 @@ import tensorflow as tf
 from ascl_tf import randomness
 from ascl_tf.evaluation.batches import attack_seed, padded_batches
 from ascl_tf.evaluation.inputs import EvaluationData, as_evaluation_data
-from ascl_tf.evaluation.robustness import CompiledAttacks, evaluate_robustness
+from ascl_tf.evaluation.robustness import as_compiled, evaluate_robustness
 
 
 class CleanPass(NamedTuple):
@@ -52,11 +52,6 @@ class Batch(NamedTuple):
     images: tf.Tensor
     labels: tf.Tensor
     seeds: tf.Tensor
-
-
-def as_compiled(logits_fn):
-    """Returns the `CompiledAttacks` of a classifier, or `logits_fn` if it is that already."""
-    return logits_fn if isinstance(logits_fn, CompiledAttacks) else CompiledAttacks(logits_fn)
 
 
 def clean_pass(

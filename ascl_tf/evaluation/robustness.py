@@ -64,6 +64,11 @@ class CompiledAttacks:
         return self._traced[key]
 
 
+def as_compiled(logits_fn):
+    """Returns the `CompiledAttacks` of a classifier, or `logits_fn` if it is that already."""
+    return logits_fn if isinstance(logits_fn, CompiledAttacks) else CompiledAttacks(logits_fn)
+
+
 def evaluate_robustness(
     logits_fn,
     dataset,
@@ -116,7 +121,7 @@ def evaluate_robustness(
     data = as_evaluation_data(dataset, num_images=num_images)
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be >= 1; received {batch_size}.")
-    attacks = logits_fn if isinstance(logits_fn, CompiledAttacks) else CompiledAttacks(logits_fn)
+    attacks = as_compiled(logits_fn)
     _check_classes(attacks.logits_fn, data, num_classes)
     if model_sha256 is None and hasattr(attacks.classifier, "get_weights"):
         model_sha256 = records.weights_sha256(attacks.classifier)

@@ -8,14 +8,13 @@ import json
 import os
 import pathlib
 import platform
-import subprocess
 import tempfile
 
 import tensorflow as tf
 
 from ascl_tf.config import CONFIG_FILE, config_from_json
 from ascl_tf.errors import ConfigError, RunError
-from ascl_tf.evaluation.records import environment_versions
+from ascl_tf.evaluation.records import checkout_commit, environment_versions
 from ascl_tf.files import write_text
 from ascl_tf.training.run_lock import RunLock
 
@@ -144,7 +143,7 @@ def describe_environment():
     ]
     return {
         "versions": environment_versions(),
-        "commit": _commit(),
+        "commit": checkout_commit(pathlib.Path(__file__).resolve().parents[1]) or None,
         "devices": devices,
         "machine": platform.machine(),
         "num_cpus": os.cpu_count(),
@@ -165,17 +164,3 @@ def _read_document(path):
     if not isinstance(stages, dict) or not all(isinstance(s, dict) for s in stages.values()):
         raise RunError(f"{file}: expected `stages` to be an object of objects; found {stages!r}")
     return document
-
-
-def _commit():
-    """The commit of the checkout that this module lies in, or None."""
-    root = pathlib.Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():
-        return None
-    command = ["git", "-C", str(root), "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(
-            command, capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None

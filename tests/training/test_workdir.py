@@ -77,7 +77,8 @@ def test_environment_names_versions_and_no_host_or_user(workdir):
     environment = json.loads(text)
     assert {"tensorflow", "keras"} <= set(environment["versions"])
     assert environment["devices"] and environment["num_cpus"] == os.cpu_count()
-    assert environment["commit"] is None or re.fullmatch("[0-9a-f]{40}", environment["commit"])
+    commit = environment["commit"]
+    assert commit is None or re.fullmatch("[0-9a-f]{40}(-dirty)?", commit)
     assert set(environment) == {"versions", "commit", "devices", "machine", "num_cpus"}
     assert platform.node() not in text.replace(environment["machine"], "")
 
