@@ -126,13 +126,14 @@ class Config(
 
     def identity(self, stage: str) -> dict[str, Any]:
         """Returns the values on which the result of `stage` depends."""
-        names = [
-            field.name
-            for field in dataclasses.fields(self)
-            if field.metadata["is_identity"] and stage in field.metadata["stages"]
-        ]
+        names = [field.name for field in dataclasses.fields(self) if self._identifies(field, stage)]
         values = self.to_json()
         return {name: values[name] for name in names}
+
+    def _identifies(self, field: "dataclasses.Field[Any]", stage: str) -> bool:
+        if not field.metadata["is_identity"] or stage not in field.metadata["stages"]:
+            return False
+        return not field.metadata["added_later"] or getattr(self, field.name) != field.default
 
     @property
     def is_one_shot(self) -> bool:

@@ -57,6 +57,7 @@ def setting(
     minimum: float | None = None,
     maximum: float | None = None,
     is_identity: bool = True,
+    added_later: bool = False,
 ) -> Any:
     """Returns a dataclass field that carries what flags and checks need.
 
@@ -66,10 +67,13 @@ def setting(
         above, minimum, maximum: bounds; `above` is exclusive.
         is_identity: whether a run with another value is another run. Where files lie
             and how often progress is written are no part of a run's identity.
+        added_later: whether runs begun before this setting existed did what its default does:
+            at the default it is then no part of a run's identity, so that they continue.
     """
     bounds = {"above": above, "minimum": minimum, "maximum": maximum}
     metadata = {"help": help, "stages": stages, "choices": choices, "bounds": bounds}
-    return dataclasses.field(default=default, metadata={**metadata, "is_identity": is_identity})
+    metadata |= {"is_identity": is_identity, "added_later": added_later}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def value_from_json(field: "dataclasses.Field[Any]", value: Any, source: str) -> Any:
