@@ -17,13 +17,13 @@ import pathlib
 
 from rich.console import Console
 
-from ascl_tf import flag_defs
+from ascl_tf import flag_defs, signals
 from ascl_tf.config import STAGES, Config, DataConfig, EvaluationConfig, RunConfig, setting
 from ascl_tf.errors import ConfigError, RunError
 from ascl_tf.files import write_text
 from ascl_tf.quiet_start import quiet_start
 
-with quiet_start():
+with flag_defs.importing(), quiet_start():
     from ascl_tf.analysis.curves import corruption_document, sweep_document
     from ascl_tf.analysis.figures import draw, save_figure
     from ascl_tf.analysis.measurements import MEASURE
@@ -157,9 +157,10 @@ def main(argv):
         console.print(path, markup=False, soft_wrap=True, highlight=False)
 
 
-def run():
+def run(argv=None):
     """Runs the program; the console entry `ascl-analyze`."""
-    flag_defs.run_program(main)
+    with signals.listening():
+        flag_defs.run_program(main, argv)
 
 
 def _parse(argv):

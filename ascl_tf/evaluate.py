@@ -20,12 +20,12 @@ import tempfile
 
 from rich.console import Console
 
-from ascl_tf import flag_defs
+from ascl_tf import flag_defs, signals
 from ascl_tf.cluster import check_single_process
 from ascl_tf.errors import RunError
 from ascl_tf.quiet_start import quiet_start
 
-with quiet_start():
+with flag_defs.importing(), quiet_start():
     from ascl_tf.evaluation import checks, evaluate_robustness, overlap
     from ascl_tf.evaluation.black_box import transfer_matrix
     from ascl_tf.evaluation.display import evaluation_progress
@@ -62,15 +62,25 @@ def main(argv):
         console.print(f"records: {config.output}", markup=False, soft_wrap=True)
 
 
-def run():
+def run(argv=None):
     """Runs the program; the console entry `ascl-evaluate`."""
-    flag_defs.run_program(main)
+    with signals.listening():
+        flag_defs.run_program(main, argv, go_on=_go_on)
 
 
 def _parse(argv):
     """Returns the config of a command line, or None where it only asked for help."""
     settings = flag_defs.parse_program(EvaluateConfig, argv, __doc__)
     return None if settings is None else EvaluateConfig.from_flags(settings)
+
+
+def _go_on(argv):
+    """Returns the command line that goes on: AutoAttack from the state that it has left."""
+    config = _parse(argv)
+    if config is None or config.resume:
+        return argv
+    is_begun = config.ensemble_options().is_begun(config.protocols())
+    return [*argv, "--resume"] if is_begun else argv
 
 
 def _check_place(flag, file):

@@ -4,17 +4,19 @@ Flags live in a `FlagValues` of their own, not in absl's global one: importing a
 program defines nothing, and two programs can share a flag's name.
 """
 
+import contextlib
 import dataclasses
 import pathlib
 import re
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn
 
 from absl import flags
 
+from ascl_tf import signals
 from ascl_tf.config import STAGES, Fraction
 from ascl_tf.errors import ConfigError
 
@@ -87,26 +89,50 @@ def parse_program(config: type, argv: Sequence[str], usage: str) -> dict[str, An
     return {name: value for name, value in settings.items() if name in names}
 
 
-def run_program(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None) -> None:
+def run_program(
+    main: Callable[[Sequence[str]], None],
+    argv: Sequence[str] | None = None,
+    go_on: Callable[[Sequence[str]], Sequence[str]] = list,
+) -> None:
     """Runs `main(argv)`; a user's mistake becomes one line and the right exit status.
 
     So does a signal: 130 after Ctrl-C, 143 after SIGTERM where the program listens to it.
     `--debug` anywhere on the command line shows the traceback as well.
+
+    Args:
+        main: what the program does.
+        argv: command line; None: the process's own.
+        go_on: callable argv -> the command line that goes on after a signal, where it is
+            another one.
     """
     argv = sys.argv if argv is None else argv
     try:
         main(argv)
     except KeyboardInterrupt as stop:
-        number = getattr(stop, "number", signal.SIGINT)
-        name = signal.Signals(number).name
-        print(f"stopped by {name}; to go on: {_command(argv)}", file=sys.stderr)
-        sys.exit(128 + number)
+        _exit_stopped(stop, go_on(argv))
     except ValueError as error:
         status = getattr(error, "exit_status", None)
         if status is None or "--debug" in argv:
             raise
         print(f"error: {_one_line(error)}", file=sys.stderr)
         sys.exit(status)
+
+
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """For the imports of a program, which take seconds: a signal is one line here, too."""
+    with signals.listening():
+        try:
+            yield
+        except KeyboardInterrupt as stop:
+            _exit_stopped(stop, sys.argv)
+
+
+def _exit_stopped(stop: KeyboardInterrupt, argv: Sequence[str]) -> NoReturn:
+    number = getattr(stop, "number", signal.SIGINT)
+    name = signal.Signals(number).name
+    print(f"stopped by {name}; to go on: {_command(argv)}", file=sys.stderr)
+    sys.exit(128 + number)
 
 
 def _command(argv: Sequence[str]) -> str:

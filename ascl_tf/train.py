@@ -6,11 +6,11 @@ import sys
 from absl import flags
 
 from ascl_tf import config as cfg
+from ascl_tf import signals
 from ascl_tf.cluster import check_single_process
 from ascl_tf.errors import ConfigError
 from ascl_tf.flag_defs import define_flags, define_program_flags, parse, run_program, wants_help
 from ascl_tf.quiet_start import quiet_start
-from ascl_tf.training import signals
 
 DEFAULT_WORKDIRS = "runs"
 

@@ -1,6 +1,9 @@
 """`python -m ascl_tf.analyze`: models or records in, numbers and two pictures out."""
 
 import json
+import os
+import shlex
+import signal
 
 import keras
 import numpy as np
@@ -212,6 +215,19 @@ def test_bad_input_gives_one_line_and_its_status(
     with pytest.raises(ValueError, match=message):
         analyze.main(argv)
     assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c_is_one_line_that_repeats_the_command(record_files, tmp_path, monkeypatch, capsys):
+    def press_ctrl_c(document):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(analyze, "draw", press_ctrl_c)
+    flags = ["--figure=sweeps", f"--records={_named(record_files)}", f"--output={tmp_path}/out"]
+    with pytest.raises(SystemExit) as exit_info:
+        analyze.run(["/a/analyze.py", *flags])
+    assert exit_info.value.code == 130 and list(tmp_path.iterdir()) == []
+    line = f"stopped by SIGINT; to go on: python -m ascl_tf.analyze {shlex.join(flags)}\n"
+    assert capsys.readouterr().err == line
 
 
 def test_output_that_is_a_file_is_named(record_files, tmp_path):

@@ -1,5 +1,9 @@
 """`python -m ascl_tf.evaluate --protocol=autoattack_fast`: resumed, saved, refused in one line."""
 
+import os
+import shlex
+import signal
+
 import keras
 import numpy as np
 import pytest
@@ -78,6 +82,40 @@ def test_interrupted_run_is_resumed_and_leaves_records_and_images(
         assert saved["images"].shape == (16, SIZE, SIZE, 3)
     printed = capsys.readouterr().out
     assert "autoattack_fast" in printed and "apgd-ce" in printed and "left, robust" in printed
+
+
+def _untimed(path):
+    """Returns the one record of a file without its times."""
+    (record,) = read_records(path)
+    attacks = {name: dict(found, seconds=0) for name, found in record["attacks"].items()}
+    return record | {"wall_seconds": 0, "attacks": attacks}
+
+
+def test_sigterm_says_the_command_that_goes_on_to_the_same_record(
+    flags, tmp_path, monkeypatch, capsys
+):
+    flags = flags | {"evaluation_batch_size": "3"}
+    undisturbed, stopped = (flags | {"output": tmp_path / f"{name} ü.json"} for name in "ab")
+    evaluate.run(_argv(undisturbed))
+    calls = []
+
+    def stop_at_second(self, attack, *rest):
+        calls.append(attack.name)
+        if len(calls) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return attack_batch(self, attack, *rest)
+
+    attack_batch = Run._attack_batch
+    monkeypatch.setattr(Run, "_attack_batch", stop_at_second)
+    with pytest.raises(SystemExit) as exit_info:
+        evaluate.run(_argv(stopped))
+    assert exit_info.value.code == 143
+    said = capsys.readouterr().err
+    assert said.startswith("stopped by SIGTERM; to go on: ascl-evaluate ") and said.count("\n") == 1
+    command = shlex.split(said.partition("go on: ")[2])
+    assert command == [*_argv(stopped), "--resume"]
+    evaluate.run(command)
+    assert _untimed(stopped["output"]) == _untimed(undisturbed["output"])
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = "ascl_tf"
 
 # A room is a file or a folder directly in the package.
-GROUND = {"cluster", "errors", "files", "locks", "settings", "config", "randomness"}
+GROUND = {"cluster", "errors", "files", "locks", "settings", "config", "randomness", "signals"}
 SECTIONS = {"method_settings", "run_settings"}
 TOOLKITS = {"data", "models", "losses", "attacks"}
 WORKSHOPS = {"evaluation", "analysis", "export"}
@@ -30,8 +30,9 @@ ALLOWED = {
     **{sections: {"settings"} for sections in SECTIONS},
     "config": {"errors", "settings", *SECTIONS},
     "randomness": set(),
+    "signals": set(),
     "quiet_start": set(),
-    "flag_defs": {"config", "errors"},
+    "flag_defs": {"config", "errors", "signals"},
     **{room: GROUND for room in TOOLKITS},
     **{room: GROUND | TOOLKITS for room in WORKSHOPS},
     "methods": GROUND | TOOLKITS,
@@ -61,6 +62,7 @@ WITHOUT_LIBRARIES = (
     "method_settings.py",
     "run_settings.py",
     "settings.py",
+    "signals.py",
 )
 
 

@@ -36,6 +36,11 @@ class EnsembleOptions:
             return None
         return pathlib.Path(f"{self.state_path}.{protocol.name}.state")
 
+    def is_begun(self, protocols):
+        """Returns whether one of these protocols has left a state."""
+        files = [self.state_file(p) for p in protocols if p.kind == "autoattack"]
+        return any(file is not None and file.exists() for file in files)
+
     def forget(self, protocols):
         """Removes the states of these protocols, once their records are safe."""
         for protocol in protocols:

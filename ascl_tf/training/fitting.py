@@ -8,9 +8,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from ascl_tf import signals
 from ascl_tf.config import PRETRAIN
 from ascl_tf.data.pipeline import training_batches
-from ascl_tf.training import callbacks, signals
+from ascl_tf.training import callbacks
 from ascl_tf.training.checkpoints import LAST, StageCheckpoints
 from ascl_tf.training.device_errors import in_one_line
 from ascl_tf.training.lars import Lars

@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 
 from ascl_tf import config as cfg
-from ascl_tf import flag_defs
-from ascl_tf.training import callbacks, run, signals
+from ascl_tf import flag_defs, signals
+from ascl_tf.training import callbacks, run
 from ascl_tf.training.workdir import WorkDirectory
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -91,6 +91,16 @@ def test_signal_outside_of_training_ends_at_once_and_handlers_go_back():
         os.kill(os.getpid(), signal.SIGTERM)
         raise AssertionError("the signal was waited for")
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_signal_while_libraries_are_imported_is_one_line(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/a/evaluate.py", "--model=a b"])
+    with pytest.raises(SystemExit) as exit_info, flag_defs.importing():
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("the signal was waited for")
+    assert exit_info.value.code == 143
+    line = "stopped by SIGTERM; to go on: python -m ascl_tf.evaluate '--model=a b'\n"
+    assert capsys.readouterr().err == line
 
 
 SLEEPING_PROGRAM = """

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: the step is finished and saved first.
+"""SIGTERM and Ctrl-C, for every program: where a step trains it is finished and saved first.
 
 Outside of training there is nothing to finish, and the program ends at once. A second
 signal does not wait either. No TensorFlow here.
