@@ -5,7 +5,8 @@ python tools/rows_table.py --check    exits with 1 if either is out of date
 
 A row is a folder flags/<table>/<row>; its title, place and the paper's numbers stand in the
 headers. Its records are expected where a run's results/ folder was copied to:
-results/<table>/<row>/evaluate_<stage>.json, of the row that owns the run.
+results/<table>/<row>/evaluate_<stage>.json, of the row that owns the run. What tools/reproduce.py
+has measured at smaller scale, results/cpu/<artifact>/records.json, has a column of its own.
 """
 
 import argparse
@@ -16,16 +17,15 @@ import sys
 from typing import NamedTuple
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+# Python puts the folder of a program on its path, not the one it is called from.
+sys.path.insert(0, str(ROOT))
+
+from tools.reproduction import numbers  # noqa: E402
+from tools.reproduction.numbers import NOT_RUN, NUMBERS  # noqa: E402
+
 BEGIN = "<!-- rows:begin (written by tools/rows_table.py) -->"
 END = "<!-- rows:end -->"
-NOT_RUN = "--"
-# Protocol -> what the tables call its number, in their order.
-NUMBERS = {
-    "standard": ("SA", "standard_accuracy"),
-    "pgd20": ("RA-PGD-20", "robust_accuracy"),
-    "pgd20_eps16": ("RA-PGD-20 at 16/255", "robust_accuracy"),
-    "autoattack": ("RA-AA", "robust_accuracy"),
-}
+SMALL_PRESET = "cpu"
 _HEADER = re.compile(
     r'# (?P<place>(?P<kind>\D+)(?P<table>\d*), (?:row|model) (?P<number>\d+)): "(?P<title>.+)", '
     r"stage: .*\n# Paper: (?P<paper>.*)   Ours: (?P<ours>.*)\n"
@@ -68,7 +68,8 @@ def wanted_files(root):
             start, end = _HEADER.match(text).span("ours")
             files[path] = text[:start] + ours[row.folder] + text[end:]
     readme = root / "README.md"
-    files[readme] = with_table(readme.read_text(encoding="utf-8"), make_table(rows, ours))
+    table = make_table(rows, ours, measured_at_preset(root, SMALL_PRESET))
+    files[readme] = with_table(readme.read_text(encoding="utf-8"), table)
     return files
 
 
@@ -98,13 +99,31 @@ def measured(root, folder):
     return "; ".join(heads) or NOT_RUN
 
 
-def make_table(rows, ours):
+def measured_at_preset(root, preset):
+    """Returns folder -> the numbers that tools/reproduce.py has measured, as text, head by head."""
+    heads = {}
+    for path in sorted((root / "results" / preset).glob("*/records.json")):
+        for record in json.loads(path.read_text(encoding="utf-8"))["records"]:
+            # Corruptions and transfer have tables of their own.
+            if record.get("head") and "corruption" not in record and record.get("row"):
+                heads.setdefault((record["row"], record["head"]), []).append(record)
+    found = {}
+    for (folder, head), records in sorted(heads.items()):
+        if text := _numbers_over_seeds(records):
+            found.setdefault(folder, []).append(f"{head}: {text}")
+    return {folder: "; ".join(texts) for folder, texts in found.items()}
+
+
+def make_table(rows, ours, at_preset):
     """Returns the Markdown table."""
-    lines = ["| row | flagfiles | paper | ours |", "|---|---|---|---|"]
-    lines += [
-        f"| {row.place}: {row.title} | `flags/{row.folder}` | {row.paper} | {ours[row.folder]} |"
-        for row in rows
+    lines = [
+        f"| row | flagfiles | paper | ours | ours, preset `{SMALL_PRESET}` |",
+        "|---|---|---|---|---|",
     ]
+    for row in rows:
+        cells = [f"{row.place}: {row.title}", f"`flags/{row.folder}`", row.paper]
+        cells += [ours[row.folder], at_preset.get(row.folder, NOT_RUN)]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -147,6 +166,18 @@ def _numbers(records):
         f"{label} {value}"
         for protocol, (label, field) in NUMBERS.items()
         if (value := _best_and_last(records, protocol, field))
+    )
+
+
+def _numbers_over_seeds(records):
+    found = {
+        label: numbers.measured(records, protocol).values()
+        for protocol, (label, _) in NUMBERS.items()
+    }
+    return ", ".join(
+        f"{label} {numbers.joined(map(numbers.shown, values))}"
+        for label, values in found.items()
+        if values
     )
 
 

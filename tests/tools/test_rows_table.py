@@ -61,9 +61,10 @@ def test_rows_stand_in_the_papers_order(root):
 
 
 def test_row_without_record_shows_dashes_beside_the_paper(root):
-    title, _, paper, ours = _line(root, "table1/acl")
+    title, _, paper, ours, at_preset = _line(root, "table1/acl")
     assert title == "Table 1, row 9: ACL (faf)"
     assert (paper, ours) == ("SA 82.19, RA-PGD-20 52.82, RA-AA 45.61", "--")
+    assert at_preset == "--"
 
 
 def test_rows_that_share_a_run_share_its_numbers(root):
@@ -91,6 +92,21 @@ def test_one_shot_rows_and_ensembles_find_their_records(root):
     rows_table.main([f"--root={root}"])
     assert _line(root, "table2/at")[3] == "pretrain: RA-PGD-20 44.00"
     assert _line(root, "table1/selfie_dpe")[3] == "ensemble: SA 83.00"
+
+
+def test_numbers_of_the_small_preset_stand_in_a_column_of_their_own(root):
+    of_row = {"row": "table7/lsf", "head": "lsf", "checkpoint": "best", "standard_accuracy": 70.0}
+    records = [
+        {**of_row, "protocol": "pgd20", "seed": 0, "robust_accuracy": 40.0},
+        {**of_row, "protocol": "pgd20", "seed": 1, "robust_accuracy": 42.0},
+        {**of_row, "protocol": "standard", "seed": 0, "corruption": "fog", "robust_accuracy": 1.0},
+        {**of_row, "protocol": "pgd20", "seed": 0, "row": "", "robust_accuracy": 2.0},
+    ]
+    folder = root / "results" / "cpu" / "table7"
+    folder.mkdir(parents=True)
+    (folder / "records.json").write_text(json.dumps({"records": records}))
+    rows_table.main([f"--root={root}"])
+    assert _line(root, "table7/lsf")[3:] == ["--", "lsf: RA-PGD-20 41.00 ± 1.41"]
 
 
 def test_check_fails_where_a_file_is_out_of_date(root):

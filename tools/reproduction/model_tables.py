@@ -3,8 +3,7 @@
 from tools.reproduction import numbers
 from tools.reproduction.artifacts import LABELS, folders_of
 from tools.reproduction.grids import Grid
-from tools.reproduction.numbers import FAILED
-from tools.rows_table import NOT_RUN
+from tools.reproduction.numbers import FAILED, NOT_RUN
 
 DIAGONAL = "–"
 # Points of the sweeps that the tables show; the figures show all.

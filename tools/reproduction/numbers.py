@@ -4,8 +4,14 @@ import re
 import statistics
 from typing import NamedTuple
 
-from tools.rows_table import NOT_RUN, NUMBERS
-
+NOT_RUN = "--"
+# Protocol -> what the tables call its number, in their order.
+NUMBERS = {
+    "standard": ("SA", "standard_accuracy"),
+    "pgd20": ("RA-PGD-20", "robust_accuracy"),
+    "pgd20_eps16": ("RA-PGD-20 at 16/255", "robust_accuracy"),
+    "autoattack": ("RA-AA", "robust_accuracy"),
+}
 FAILED = "failed"
 CHECKPOINTS = ("best", "last", None)
 _LABELS = {label: protocol for protocol, (label, _) in NUMBERS.items()}

@@ -8,7 +8,7 @@ import string
 from tools.reproduction import tables
 from tools.reproduction.artifacts import ARTIFACTS
 from tools.reproduction.documents import read_document
-from tools.rows_table import NOT_RUN
+from tools.reproduction.numbers import NOT_RUN
 
 PAGE = string.Template("""<!DOCTYPE html>
 <html lang="en">

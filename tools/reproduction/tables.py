@@ -7,8 +7,7 @@ from typing import NamedTuple
 from tools.reproduction import model_tables, numbers
 from tools.reproduction.artifacts import folders_of
 from tools.reproduction.grids import Grid
-from tools.reproduction.numbers import FAILED
-from tools.rows_table import NOT_RUN, NUMBERS
+from tools.reproduction.numbers import FAILED, NOT_RUN, NUMBERS
 
 HEADS = {
     "": "trained along",
