@@ -16,9 +16,11 @@ from ascl_tf.method_settings import (
     AclConfig,
     AsclConfig,
     ClassificationConfig,
+    FastConfig,
     PretextConfig,
     PseudoLabelConfig,
     RoclConfig,
+    fast_conflict,
 )
 from ascl_tf.run_settings import (
     ATTACK_SOURCES,
@@ -97,6 +99,7 @@ class Config(
     FinetuneConfig,
     TrainingConfig,
     AttackConfig,
+    FastConfig,
     PretextConfig,
     PseudoLabelConfig,
     RoclConfig,
@@ -218,6 +221,7 @@ def shrink(config: Config) -> Config:
         finetune_epochs=1,
         finetune_global_batch_size=min(config.finetune_global_batch_size, 16),
         awp_warmup_epochs=0,
+        coreset_warmup_epochs=0 if config.coreset_fraction < 1 else config.coreset_warmup_epochs,
         num_attention_layers=min(config.num_attention_layers, 2),
         num_steps_pretext=min(config.num_steps_pretext, 2),
         num_steps_at=min(config.num_steps_at, 2),
@@ -270,3 +274,6 @@ def _check_combinations(config: Config) -> None:
             f"--step_size: expected at most twice --epsilon={config.epsilon}; "
             f"found {config.step_size}"
         )
+    conflict = fast_conflict(config)
+    if conflict:
+        raise ConfigError(conflict)

@@ -4,6 +4,7 @@ Part of `ascl_tf.config.Config`; what several methods share is there.
 """
 
 import dataclasses
+from typing import Any
 
 from ascl_tf.settings import FINETUNE, PRETRAIN, setting
 
@@ -179,6 +180,74 @@ class PretextConfig:
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class FastConfig:
+    """Cheaper pre-training; everything is off by default (docs/fast.md)."""
+
+    at_attack: str = setting(
+        "pgd",
+        "Attack of the classification term of ascl, at, trades and mart: PGD of --num_steps_at, or "
+        "FGSM with a random start (fgsm_rs), one step of --fgsm_step_ratio radii.",
+        stages=_PRE,
+        choices=("pgd", "fgsm_rs"),
+        added_later=True,
+    )
+    fgsm_step_ratio: float = setting(
+        1.25,
+        "Length of the step of fgsm_rs, in radii.",
+        stages=_PRE,
+        above=0.0,
+        maximum=2.0,
+        added_later=True,
+    )
+    fgsm_guard: str = setting(
+        "pgd",
+        "What follows catastrophic overfitting of fgsm_rs: PGD from the next step to the end of "
+        "the run (pgd), or the warning alone (warn).",
+        stages=_PRE,
+        choices=("pgd", "warn"),
+        added_later=True,
+    )
+    shared_perturbation: str = setting(
+        "none",
+        "Which terms of ascl take the classification term's adversarial image in place of one of "
+        "their own: none, the supervised contrastive term (ascl), or both contrastive terms (all).",
+        stages=_PRE,
+        choices=("none", "ascl", "all"),
+        added_later=True,
+    )
+    coreset_fraction: float = setting(
+        1.0,
+        "Share of the training images that ascl or acl goes on with after --coreset_warmup_epochs, "
+        "chosen by representational divergence (RCS); an epoch keeps its number of steps. 1: all.",
+        stages=_PRE,
+        above=0.0,
+        maximum=1.0,
+        added_later=True,
+    )
+    coreset_warmup_epochs: int = setting(
+        10,
+        "Epochs on all images before a part is chosen.",
+        stages=_PRE,
+        minimum=0,
+        added_later=True,
+    )
+    coreset_every: int = setting(
+        4,
+        "Epochs after which the part is chosen anew.",
+        stages=_PRE,
+        minimum=1,
+        added_later=True,
+    )
+    coreset_num_steps: int = setting(
+        3,
+        "Steps, at most, of every attack while the part is chosen.",
+        stages=_PRE,
+        minimum=0,
+        added_later=True,
+    )
+
+
 METHOD_SECTIONS = (
     AsclConfig,
     ClassificationConfig,
@@ -186,4 +255,35 @@ METHOD_SECTIONS = (
     RoclConfig,
     PseudoLabelConfig,
     PretextConfig,
+    FastConfig,
 )
+
+
+def fast_conflict(config: Any) -> str:
+    """Returns what a `Config` asks for and its method cannot do, as a message; "" for nothing.
+
+    Args:
+        config: `ascl_tf.config.Config`.
+    """
+    is_ascl, found = config.method == "ascl", f"found --method={config.method}"
+    contrasts = is_ascl and config.lambda_1 + config.lambda_2 > 0
+    shared = f"--shared_perturbation={config.shared_perturbation}: expected"
+    rules = {
+        "--at_attack=fgsm_rs: expected --method=ascl, at, trades or mart; " + found: (
+            config.at_attack == "fgsm_rs" and config.method not in ("ascl", "at", "trades", "mart")
+        ),
+        f"--at_attack=fgsm_rs: expected --attack_source_at=ce; found {config.attack_source_at}": (
+            config.at_attack == "fgsm_rs" and is_ascl and config.attack_source_at != "ce"
+        ),
+        f"{shared} --method=ascl; {found}": (config.shared_perturbation != "none" and not is_ascl),
+        f"{shared} --ascl_loss=clean_adversarial; found {config.ascl_loss}": (
+            config.shared_perturbation != "none" and config.ascl_loss != "clean_adversarial"
+        ),
+        f"{shared} --cl_mode=a2s, an adversarial and a clean view; found {config.cl_mode}": (
+            config.shared_perturbation == "all" and config.cl_mode != "a2s"
+        ),
+        "--coreset_fraction: expected 1, or a contrastive term of --method=ascl or acl; " + found: (
+            config.coreset_fraction < 1 and config.method != "acl" and not contrasts
+        ),
+    }
+    return next((message for message, is_broken in rules.items() if is_broken), "")

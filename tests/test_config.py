@@ -106,6 +106,8 @@ def test_config_cannot_be_changed_in_place():
 def _random_value(field):
     """Returns a strategy of values that the field's own checks accept."""
     choices, bounds = field.metadata["choices"], field.metadata["bounds"]
+    if field.name in ("at_attack", "shared_perturbation", "coreset_fraction"):
+        return st.just(field.default)  # Others go only with some methods.
     if choices:
         return st.sampled_from(choices)
     if isinstance(field.default, bool):
@@ -209,6 +211,30 @@ def test_broken_json_names_its_source_and_the_setting(text, message):
         (
             {"method": "trades", "unlabeled_dataset": "stl10"},
             r"--unlabeled_dataset: expected a method .* such as ascl; found --method=trades",
+        ),
+        (
+            {"method": "rotation_at", "at_attack": "fgsm_rs"},
+            "--at_attack=fgsm_rs: expected .* trades or mart; found --method=rotation_at",
+        ),
+        (
+            {"at_attack": "fgsm_rs", "attack_source_at": "cl"},
+            "--at_attack=fgsm_rs: expected --attack_source_at=ce; found cl",
+        ),
+        (
+            {"method": "at", "shared_perturbation": "ascl"},
+            "--shared_perturbation=ascl: expected --method=ascl; found --method=at",
+        ),
+        (
+            {"shared_perturbation": "ascl", "ascl_loss": "adversarial_pair"},
+            "--shared_perturbation=ascl: expected --ascl_loss=clean_adversarial; found adv.*pair",
+        ),
+        (
+            {"shared_perturbation": "all"},
+            "--shared_perturbation=all: expected --cl_mode=a2s, .*; found a2a",
+        ),
+        (
+            {"coreset_fraction": 0.5, "lambda_1": 0.0, "lambda_2": 0.0},
+            "--coreset_fraction: expected 1, or a contrastive term .*; found --method=ascl",
         ),
         (
             {"lambda_1": 0.0, "unlabeled_dataset": "stl10"},

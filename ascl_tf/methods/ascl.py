@@ -11,6 +11,10 @@ weight 0 is not computed, nor is its attack. Rows labelled -1 take part in L_CL 
 L_ASCL(v1 + d_ascl1, v2 + d_ascl2), perturbed views against one another, with the perturbed
 (adversarial_pair) or the unperturbed (adversarial_pair_clean) views in the denominator.
 
+`--shared_perturbation` makes one perturbation of x serve several terms. With ascl, d_ascl = d_at:
+x + d_at passes the network once for both terms, and there is no third attack. With all, it is the
+adversarial view of L_CL too (under a2s: x + d_at against v2), and there is no second attack either.
+
 The attacks are in ascl_attacks.py.
 """
 
@@ -22,6 +26,7 @@ from ascl_tf.losses.contrastive import (
     nt_xent_loss,
 )
 from ascl_tf.methods import ascl_attacks
+from ascl_tf.methods.at_attack import AtAttack
 from ascl_tf.methods.base import Method
 from ascl_tf.methods.outer_loss import make_outer_loss
 from ascl_tf.methods.step_data import Outputs, Purpose, Term
@@ -43,6 +48,7 @@ class Ascl(Method):
         self.outer_loss = make_outer_loss(
             config.outer_loss, trades_beta=config.trades_beta, mart_beta=config.mart_beta
         )
+        self.at_attack = AtAttack(self)
 
     @property
     def trained_layers(self):
@@ -65,20 +71,36 @@ class Ascl(Method):
         """Whether the supervised term is that of two perturbed views (eq. 8)."""
         return self.config.ascl_loss != "clean_adversarial"
 
+    @property
+    def attacks_ascl(self):
+        """Whether L_ASCL has a perturbation of its own, and a pass of what is perturbed."""
+        return self.has_ascl and self.config.shared_perturbation == "none"
+
+    @property
+    def attacks_cl(self):
+        """Whether L_CL has a perturbation of its own, and a pass of what is perturbed."""
+        return self.has_cl and self.config.shared_perturbation != "all"
+
+    @property
+    def shares_perturbation(self):
+        """Whether a contrastive term uses the classification term's adversarial image."""
+        return (self.has_ascl, self.has_cl) != (self.attacks_ascl, self.attacks_cl)
+
     def forward_units(self):
         config = self.config
-        attacks = self.outer_loss.attack_units(config.num_steps_at)
+        attacks = self.outer_loss.attack_units(self.at_attack.num_steps)
         passes = self.outer_loss.pass_units
-        if self.has_cl:
+        if self.attacks_cl:
             num_perturbed = 1 if config.cl_mode == "a2s" else 2
             attacks += num_perturbed * 2 * config.num_steps_cl
             passes += num_perturbed * 3
-        if self.has_ascl:
+        if self.attacks_ascl:
             num_perturbed = 2 if self.perturbs_pair else 1
             attacks += num_perturbed * 2 * config.num_steps_ascl
             passes += num_perturbed * 3
+        if ascl_attacks.uses_clean_projections(self):
+            attacks += 2
         if self.has_clean_pass:
-            attacks += 2  # The clean views are the attacks' anchors too.
             passes += 6
         return 1 + attacks + passes * (2 if self.perturbs_weights else 1)
 
@@ -100,9 +122,9 @@ class Ascl(Method):
     def make_adversarial(self, views):
         anchors = ascl_attacks.make_anchors(self, views)
         adversarial = {"images_at": ascl_attacks.perturb_for_at(self, views, anchors)}
-        if self.has_cl:
+        if self.attacks_cl:
             adversarial["views_cl"] = ascl_attacks.perturb_for_cl(self, views, anchors)
-        if self.has_ascl:
+        if self.attacks_ascl:
             perturbed = ascl_attacks.perturb_for_ascl(self, views, anchors)
             adversarial["views_ascl" if self.perturbs_pair else "images_ascl"] = perturbed
         return adversarial
@@ -114,7 +136,8 @@ class Ascl(Method):
         at_loss = self.outer_loss.per_example(logits.get("images"), logits["images_at"], labels)
         terms = {"at_loss": Term(at_loss, mask=labels >= 0)}
         if self.has_cl:
-            cl_loss = self._cl_loss(clean, projections["views_cl"])
+            perturbed = projections["views_cl" if self.attacks_cl else "images_at"]
+            cl_loss = self._cl_loss(clean, perturbed)
             terms["cl_loss"] = Term(cl_loss, weight=self.config.lambda_1)
         if self.has_ascl:
             terms["ascl_loss"] = self._ascl_term(clean, projections, labels)
@@ -136,6 +159,7 @@ class Ascl(Method):
         features = self._encode(inputs)
         logits = {k: self.linear_head(features[k]) for k in ("images", "images_at") if k in inputs}
         projected = [k for k in ("views_cl", "images_ascl", "views_ascl") if k in inputs]
+        projected += ["images_at"] if self.shares_perturbation else []
         if not projected:
             return logits, {}
         rows = tf.concat([features[k] for k in projected], axis=0)
@@ -164,7 +188,8 @@ class Ascl(Method):
         if self.perturbs_pair:
             per_anchor = self.pair_loss(projections["views_ascl"], clean, labels)
         else:
-            per_anchor = self.supervised_loss(projections["images_ascl"], clean, labels)
+            perturbed = projections["images_ascl" if self.attacks_ascl else "images_at"]
+            per_anchor = self.supervised_loss(perturbed, clean, labels)
         is_labelled = tf.tile(labels >= 0, [2])
         return Term(per_anchor, weight=self.config.lambda_2, mask=is_labelled)
 

@@ -10,6 +10,8 @@ computed once for all steps of all attacks.
     cl    NT-Xent: of the two perturbed views, or of the perturbed image and a clean view
     ascl  the supervised contrastive loss with the perturbed images as its adversarials
 
+`--shared_perturbation` leaves out the third, or the second too; `--at_attack` is in at_attack.py.
+
 Under eq. 8 (`--ascl_loss=adversarial_pair...`) the views are what the third attack perturbs,
 and ascl is eq. 8 for whatever perturbs two views; one image alone still raises eq. 9.
 """
@@ -35,7 +37,7 @@ def make_anchors(method, views):
     """Returns the `Anchors` of a batch, each computed once."""
     config, empty = method.config, tf.zeros([0])
     projections, logits = empty, empty
-    if _uses_clean_projections(method):
+    if uses_clean_projections(method):
         projections = method.projections(views["stacked_views"], branch=CLEAN, training=False)
     if config.attack_source_at == "ce" and method.outer_loss.attack_needs_natural:
         logits = method.logits(views["images"], branch=ADVERSARIAL, training=False)
@@ -54,6 +56,7 @@ def perturb_for_at(method, views, anchors):
         anchors,
         views["seed_at"],
         method.config.num_steps_at,
+        perturb=method.at_attack.perturb,
     )
 
 
@@ -80,8 +83,9 @@ def perturb_for_cl(method, views, anchors):
     return _perturb(method, objective, source, images, anchors, seed, config.num_steps_cl)
 
 
-def _perturb(method, objective, source, images, anchors, seed, num_steps):
-    return method.perturb(
+def _perturb(method, objective, source, images, anchors, seed, num_steps, perturb=None):
+    perturb = method.perturb if perturb is None else perturb
+    return perturb(
         lambda x, *constants: objective(method, x, Anchors(*constants)),
         images,
         num_steps=num_steps,
@@ -91,12 +95,13 @@ def _perturb(method, objective, source, images, anchors, seed, num_steps):
     )
 
 
-def _uses_clean_projections(method):
+def uses_clean_projections(method):
+    """Returns whether an attack holds projections of the clean views constant."""
     config = method.config
     sources = {config.attack_source_at} & {"cl", "ascl"}
-    if method.has_ascl:
+    if method.attacks_ascl:
         sources |= _anchored_sources(method, config.attack_source_ascl, method.perturbs_pair)
-    if method.has_cl:
+    if method.attacks_cl:
         sources |= _anchored_sources(method, config.attack_source_cl, config.cl_mode != "a2s")
     return bool(sources)
 

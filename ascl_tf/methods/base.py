@@ -231,13 +231,18 @@ class Method(keras.Model):
         features = self.encoder(images, branch=branch, training=training)
         return self.projection_head(features, branch=branch, training=training)
 
-    def perturb(self, objective, images, *, num_steps, seed, constants=(), gathers=False):
-        """Returns `linf_pgd` of `images` with the run's radius and step, from a uniform start."""
+    def perturb(
+        self, objective, images, *, num_steps, seed, constants=(), gathers=False, step_size=None
+    ):
+        """Returns `linf_pgd` of `images` with the run's radius, from a uniform start.
+
+        The step is the run's where `step_size` is None.
+        """
         return linf_pgd(
             objective,
             images,
             epsilon=float(self.config.epsilon),
-            step_size=float(self.config.step_size),
+            step_size=float(self.config.step_size) if step_size is None else step_size,
             num_steps=num_steps,
             random_start=True,
             seed=seed,

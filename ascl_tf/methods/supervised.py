@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from ascl_tf.data.views import weak_view
 from ascl_tf.losses.classification import cross_entropy_loss
+from ascl_tf.methods.at_attack import AtAttack
 from ascl_tf.methods.base import Method
 from ascl_tf.methods.outer_loss import make_outer_loss
 from ascl_tf.methods.step_data import Outputs, Purpose, Term
@@ -65,9 +66,10 @@ class AdversarialTraining(Method):
             trades_beta=self.config.trades_beta,
             mart_beta=self.config.mart_beta,
         )
+        self.at_attack = AtAttack(self)
 
     def forward_units(self):
-        units = self.outer_loss.forward_units(self.config.num_steps_at)
+        units = self.outer_loss.forward_units(self.at_attack.num_steps)
         # The worse weights cost a second pass there and back.
         return units + (self.outer_loss.pass_units if self.perturbs_weights else 0)
 
@@ -79,11 +81,11 @@ class AdversarialTraining(Method):
         }
 
     def make_adversarial(self, views):
-        return {
-            "images_at": perturb_for_outer_loss(
-                self, self.outer_loss, views, num_steps=self.config.num_steps_at
-            )
-        }
+        steps, perturb = self.config.num_steps_at, self.at_attack.perturb
+        images = perturb_for_outer_loss(
+            self, self.outer_loss, views, num_steps=steps, perturb=perturb
+        )
+        return {"images_at": images}
 
     def forward(self, views, adversarial):
         labels = views["labels"]
@@ -107,11 +109,14 @@ class Mart(AdversarialTraining):
     outer_loss_name = "mart"
 
 
-def perturb_for_outer_loss(method, outer_loss, views, *, num_steps, natural_branch=ADVERSARIAL):
+def perturb_for_outer_loss(
+    method, outer_loss, views, *, num_steps, natural_branch=ADVERSARIAL, perturb=None
+):
     """Returns adversarial images that raise the outer loss' attack objective.
 
     Inference mode, adversarial branch. The natural logits of a KL objective are those of
-    `natural_branch`; they are constant and computed once.
+    `natural_branch`; they are constant and computed once. `perturb` stands in for
+    `method.perturb`.
     """
     images, labels = views["images"], views["labels"]
     natural_logits = None
@@ -122,7 +127,8 @@ def perturb_for_outer_loss(method, outer_loss, views, *, num_steps, natural_bran
         logits = method.logits(x, branch=ADVERSARIAL, training=False)
         return outer_loss.attack_objective(logits, natural_logits, labels)
 
-    return method.perturb(objective, images, num_steps=num_steps, seed=views["seed_at"])
+    perturb = method.perturb if perturb is None else perturb
+    return perturb(objective, images, num_steps=num_steps, seed=views["seed_at"])
 
 
 def outer_loss_logits(
