@@ -34,6 +34,7 @@ SELF_SUPERVISED_METHODS = (
 METHODS = ("ascl", "scl", *ONE_SHOT_METHODS, *SELF_SUPERVISED_METHODS)
 FINETUNE_MODES = ("laf", "lsf", "fsf", "faf")
 ATTACK_SOURCES = ("ce", "cl", "ascl")
+PRECISIONS = ("float32", "bfloat16")
 
 
 _PRE, _FINE, _TRAIN = (PRETRAIN,), (FINETUNE,), TRAINING_STAGES
@@ -357,6 +358,23 @@ class RunConfig:
         stages=_TRAIN,
         minimum=0,
         is_identity=False,
+    )
+    precision: str = setting(
+        "float32",
+        "What the network computes in while it trains. Weights, losses, similarities, batch-norm "
+        "statistics, pixels and perturbations are float32 in both; so is evaluation.",
+        stages=_TRAIN,
+        choices=PRECISIONS,
+        added_later=True,
+    )
+    jit: str = setting(
+        "auto",
+        "Whether XLA compiles the training step; auto: on one GPU, not on a CPU, where its "
+        "convolutions are slow, nor on several devices. Changes numbers by rounding.",
+        stages=_TRAIN,
+        choices=("auto", "on", "off"),
+        is_identity=False,
+        added_later=True,
     )
     seed: int = setting(
         0, "Seed of initial weights, data order, views and attacks.", minimum=0, maximum=2**31 - 1

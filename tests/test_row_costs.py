@@ -10,6 +10,9 @@ from ascl_tf import config as cfg
 from ascl_tf.methods.factory import make_finetune_method, make_pretrain_method
 from tests.flagfiles import ROOT, ROWS, files_in, is_of_train, owner_of, parse, text_of
 
+# What the cost of a fine-tuning depends on.
+FINETUNE_SETTINGS = ("finetune", "finetune_loss", "finetune_num_steps", "finetune_augmentation")
+
 
 @functools.cache
 def _pretrain_units(config):
@@ -18,10 +21,8 @@ def _pretrain_units(config):
 
 
 @functools.cache
-def _finetune_units(finetune, loss, num_steps):
-    config = cfg.Config(
-        width=1, finetune=finetune, finetune_loss=loss, finetune_num_steps=num_steps
-    )
+def _finetune_units(**settings):
+    config = cfg.Config(width=1, **settings)
     method = make_finetune_method(config, num_classes=10, image_shape=(16, 16, 3))
     return method.forward_units()
 
@@ -30,7 +31,7 @@ def _units_and_epochs(config, stage):
     if stage == cfg.PRETRAIN:
         # Narrow, since the cost counts passes of the network, whatever its width.
         return _pretrain_units(config.replace(width=1, workdir="")), config.epochs
-    units = _finetune_units(config.finetune, config.finetune_loss, config.finetune_num_steps)
+    units = _finetune_units(**{name: getattr(config, name) for name in FINETUNE_SETTINGS})
     return units, config.num_finetune_epochs
 
 

@@ -21,6 +21,7 @@ class ImageDataset:
         class_names: one name per class, in the order of the ids.
         pseudo_labels: NumPy int32 [N, M], the clusters of each image in M clusterings; None
             where there are none.
+        features: NumPy float32 [N, F], those of a frozen encoder; None where there are none.
 
     Raises:
         ValueError: if an array, a label or the number of names does not fit the above.
@@ -32,6 +33,7 @@ class ImageDataset:
     num_classes: int
     class_names: tuple[str, ...]
     pseudo_labels: np.ndarray | None = None
+    features: np.ndarray | None = None
 
     def __post_init__(self):
         _check_images(self.images)
@@ -43,6 +45,8 @@ class ImageDataset:
             )
         if self.pseudo_labels is not None:
             _check_pseudo_labels(self.pseudo_labels, len(self.images))
+        if self.features is not None:
+            _check_features(self.features, len(self.images))
 
     def __len__(self):
         return len(self.images)
@@ -63,13 +67,15 @@ class ImageDataset:
         columns = {"images": self.images, "labels": self.labels}
         if self.pseudo_labels is not None:
             columns["pseudo_labels"] = self.pseudo_labels
+        if self.features is not None:
+            columns["features"] = self.features
         return columns
 
     @functools.cached_property
     def sha256(self):
         """Hexadecimal SHA-256 over shape, images and labels, in this order.
 
-        Without the pseudo-labels, which are a result of the images.
+        Without pseudo-labels and features, which are a result of the images.
         """
         digest = hashlib.sha256(repr(tuple(self.images.shape)).encode())
         digest.update(np.ascontiguousarray(self.images))
@@ -112,3 +118,11 @@ def _check_pseudo_labels(pseudo_labels, num_images):
         )
     if pseudo_labels.size and pseudo_labels.min() < 0:
         raise ValueError(f"`pseudo_labels` must be >= 0; received {pseudo_labels.min()}.")
+
+
+def _check_features(features, num_images):
+    if features.dtype.kind != "f" or features.ndim != 2 or len(features) != num_images:
+        raise ValueError(
+            f"`features` must be float with shape [{num_images}, F]; "
+            f"received {features.dtype} with shape {list(features.shape)}."
+        )

@@ -46,6 +46,8 @@ class Method(keras.Model):
         term_names: names of the terms that `forward` yields, in order.
         pseudo_label_setting: the setting that names the model whose features are clustered.
         pseudo_label_branch: batch-norm branch of those features, of a model trained here.
+        has_fixed_features: whether an image has the same features in every step, so that
+            `batch.features` may hold them.
     """
 
     has_classifier = True
@@ -54,6 +56,7 @@ class Method(keras.Model):
     term_names: tuple[str, ...] = ()
     pseudo_label_setting = "pseudo_label_encoder"
     pseudo_label_branch = ADVERSARIAL
+    has_fixed_features = False
 
     def __init__(
         self,
@@ -159,7 +162,7 @@ class Method(keras.Model):
         outputs, means, gradients = self._outputs_and_gradients(views, adversarial, variables)
         standard_logits = None
         if self.has_classifier:
-            standard_logits = self.logits(views["images"], branch=ADVERSARIAL, training=False)
+            standard_logits = self.standard_logits(views)
         decays = [self._decay_of(variable) for variable in variables]
         norms = apply_update(self.optimizer, gradients, variables, decays)
         self.after_update()
@@ -193,7 +196,7 @@ class Method(keras.Model):
         positions = first_position(tf.shape(images)[0]) + tf.range(tf.shape(images)[0])
         step = tf.cast(self.optimizer.iterations, tf.int32)
         seeds = StepSeeds(self.config.seed, step, positions)
-        return Batch(images, data["labels"], seeds, data.get("pseudo_labels"))
+        return Batch(images, data["labels"], seeds, data.get("pseudo_labels"), data.get("features"))
 
     @property
     def trained_branches(self):
@@ -230,6 +233,10 @@ class Method(keras.Model):
         """Returns projections [N, D] of unit norm."""
         features = self.encoder(images, branch=branch, training=training)
         return self.projection_head(features, branch=branch, training=training)
+
+    def standard_logits(self, views):
+        """Returns logits [B, C] of the natural images, for their accuracy: inference mode."""
+        return self.logits(views["images"], branch=ADVERSARIAL, training=False)
 
     def perturb(
         self, objective, images, *, num_steps, seed, constants=(), gathers=False, step_size=None

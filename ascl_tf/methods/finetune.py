@@ -8,8 +8,14 @@ Under faf with TRADES, `--finetune_natural_branch=clean` sends the natural image
 clean branch, in the attack's target too (DynACL's recipe for encoders with two branches;
 Luo et al. 2023, arXiv:2303.01289). Every adversarial image goes through the adversarial one.
 
+Behind a frozen encoder the gradient is that of the linear layer, and in the attack that of the
+images. The natural images' features are computed once per step, for target, loss and accuracy;
+once per run where nothing augments the images (`has_fixed_features`).
+
 Differs from DynACL's code: the attack starts at a uniform draw, not at the image itself.
 """
+
+import tensorflow as tf
 
 from ascl_tf.losses.classification import cross_entropy_loss
 from ascl_tf.methods.base import Method
@@ -49,6 +55,10 @@ class FineTune(Method):
         splits = self.trains_encoder and self.is_adversarial and self.outer_loss.needs_natural
         return self.config.finetune_natural_branch if splits else ADVERSARIAL
 
+    @property
+    def has_fixed_features(self):
+        return not self.trains_encoder and self.config.finetune_augmentation == "none"
+
     # What the config says of pre-training does not hold here.
 
     @property
@@ -68,19 +78,29 @@ class FineTune(Method):
         return False
 
     def forward_units(self):
-        num_passes, attack = 1, 0
-        if self.is_adversarial:
-            num_passes += self.outer_loss.needs_natural
-            attack = self.outer_loss.attack_units(self.config.finetune_num_steps)
-        # Behind a frozen encoder the way back is the linear head's alone.
-        return 1 + attack + num_passes * (3 if self.trains_encoder else 1)
+        num_steps, loss = self.config.finetune_num_steps, self.outer_loss
+        if not self.trains_encoder:
+            # The way back is the linear head's alone. Fixed features are not a step's cost.
+            natural = 0 if self.has_fixed_features else 1
+            return natural + (2 * num_steps + 1 if self.is_adversarial else 0)
+        if not self.is_adversarial:
+            return 1 + 3
+        return loss.forward_units(num_steps)
 
     def make_views(self, batch):
-        return {
+        views = {
             "images": make_weak_view(batch, self.config.finetune_augmentation),
             "labels": batch.labels,
             "seed_at": batch.seeds(Purpose.ATTACK_AT),
         }
+        if not self.trains_encoder:
+            known = batch.features
+            views["features"] = self._frozen(views["images"]) if known is None else known
+        return views
+
+    def _frozen(self, images):
+        """Features [B, F] of a frozen encoder: inference mode, its statistics are part of it."""
+        return self.encoder(images, branch=ADVERSARIAL, training=False)
 
     def make_adversarial(self, views):
         if not self.is_adversarial:
@@ -91,6 +111,7 @@ class FineTune(Method):
             views,
             num_steps=self.config.finetune_num_steps,
             natural_branch=self.natural_branch,
+            natural_logits=None if self.trains_encoder else self.standard_logits(views),
         )
         return {"images_at": images}
 
@@ -99,25 +120,44 @@ class FineTune(Method):
             self._adversarial(views, adversarial) if self.is_adversarial else self._standard(views)
         )
 
+    def standard_logits(self, views):
+        if self.trains_encoder:
+            return super().standard_logits(views)
+        return self.linear_head(views["features"])
+
     def _standard(self, views):
         labels = views["labels"]
-        # A frozen encoder stays in inference mode: its statistics are part of it.
-        logits = self.logits(views["images"], branch=ADVERSARIAL, training=self.trains_encoder)
+        if self.trains_encoder:
+            # Batch statistics; the adversarial branch's statistics move.
+            logits = self.logits(views["images"], branch=ADVERSARIAL, training=True)
+        else:
+            logits = self.standard_logits(views)
         return Outputs(
             {"standard_loss": Term(cross_entropy_loss(logits, labels), mask=labels >= 0)}
         )
 
     def _adversarial(self, views, adversarial):
         labels = views["labels"]
-        # Full: batch statistics, and those of the branches passed through move.
-        natural_logits, adversarial_logits = outer_loss_logits(
-            self,
-            self.outer_loss,
-            views,
-            adversarial,
-            training=self.trains_encoder,
-            natural_branch=self.natural_branch,
-        )
+        natural_logits, adversarial_logits = self._outer_logits(views, adversarial)
         per_example = self.outer_loss.per_example(natural_logits, adversarial_logits, labels)
         terms = {"adversarial_loss": Term(per_example, mask=labels >= 0)}
         return Outputs(terms, robust_logits=adversarial_logits)
+
+    def _outer_logits(self, views, adversarial):
+        """Returns (natural or None, adversarial) logits."""
+        if self.trains_encoder:
+            # Batch statistics, and those of the branches passed through move.
+            return outer_loss_logits(
+                self,
+                self.outer_loss,
+                views,
+                adversarial,
+                training=True,
+                natural_branch=self.natural_branch,
+            )
+        # The tape watches the linear head alone, so that no way back leads into the encoder.
+        perturbed = self._frozen(adversarial["images_at"])
+        if not self.outer_loss.needs_natural:
+            return None, self.linear_head(perturbed)
+        natural = tf.cast(views["features"], perturbed.dtype)  # Cached ones are float32.
+        return tf.split(self.linear_head(tf.concat([natural, perturbed], axis=0)), 2, axis=0)

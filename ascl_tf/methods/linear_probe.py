@@ -7,22 +7,28 @@ import tensorflow as tf
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
+from ascl_tf.losses.inputs import at_least_float32
+
 BATCH_SIZE = 250
 MAX_ITERATIONS = 200
 
 
 def compute_features(encoder, images, *, branch):
-    """Returns the features of un-augmented images in inference mode, [N, F].
+    """Returns the features of un-augmented images in inference mode, [N, F], at least float32.
 
     Args:
         encoder: built encoder.
         images: uint8 [N, H, W, 3].
         branch: batch-norm branch.
     """
-    compute = tf.function(
-        lambda batch: encoder(tf.cast(batch, tf.float32) / 255, training=False, branch=branch),
-        input_signature=[tf.TensorSpec([None, *images.shape[1:]], tf.uint8)],
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([None, *images.shape[1:]], tf.uint8)], autograph=False
     )
+    def compute(batch):
+        pixels = tf.cast(batch, tf.float32) / 255
+        return at_least_float32(encoder(pixels, training=False, branch=branch))
+
     starts = range(0, len(images), BATCH_SIZE)
     return np.concatenate([compute(images[i : i + BATCH_SIZE]).numpy() for i in starts])
 

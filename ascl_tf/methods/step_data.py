@@ -35,6 +35,7 @@ class Batch(NamedTuple):
     labels: tf.Tensor  # [B] int32, -1 = unlabelled
     seeds: "StepSeeds"
     pseudo_labels: tf.Tensor | None = None  # [B, number of clusterings] int32
+    features: tf.Tensor | None = None  # [B, F] float, where they are the same in every step
 
 
 class StepSeeds(NamedTuple):

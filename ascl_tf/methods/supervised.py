@@ -110,17 +110,23 @@ class Mart(AdversarialTraining):
 
 
 def perturb_for_outer_loss(
-    method, outer_loss, views, *, num_steps, natural_branch=ADVERSARIAL, perturb=None
+    method,
+    outer_loss,
+    views,
+    *,
+    num_steps,
+    natural_branch=ADVERSARIAL,
+    natural_logits=None,
+    perturb=None,
 ):
     """Returns adversarial images that raise the outer loss' attack objective.
 
     Inference mode, adversarial branch. The natural logits of a KL objective are those of
-    `natural_branch`; they are constant and computed once. `perturb` stands in for
+    `natural_branch`; they are constant and computed once, or given. `perturb` stands in for
     `method.perturb`.
     """
     images, labels = views["images"], views["labels"]
-    natural_logits = None
-    if outer_loss.attack_needs_natural:
+    if outer_loss.attack_needs_natural and natural_logits is None:
         natural_logits = method.logits(images, branch=natural_branch, training=False)
 
     def objective(x):

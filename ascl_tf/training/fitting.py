@@ -12,17 +12,18 @@ from ascl_tf import signals
 from ascl_tf.config import PRETRAIN
 from ascl_tf.data.pipeline import training_batches
 from ascl_tf.training import callbacks
+from ascl_tf.training.cached_features import with_fixed_features
 from ascl_tf.training.checkpoints import LAST, StageCheckpoints
 from ascl_tf.training.device_errors import in_one_line
 from ascl_tf.training.lars import Lars
 from ascl_tf.training.not_finite import ROLLBACK, Rollback
+from ascl_tf.training.xla import is_step_compiled
 
 
 def compile_method(method, config, schedule):
-    """Gives the method its optimizer."""
+    """Gives the method its optimizer, and says whether XLA compiles its step."""
     optimizer = make_optimizer(method, config, schedule)
-    # XLA makes convolutions on CPU 3 to 20 times slower, and "auto" would switch it on.
-    method.compile(optimizer=optimizer, jit_compile=False)
+    method.compile(optimizer=optimizer, jit_compile=is_step_compiled(config))
     optimizer.build(method.step_variables())
 
 
@@ -75,6 +76,9 @@ class StageFit:
         if checkpoints.has(LAST):
             checkpoints.restore(LAST)
             print(f"{self.stage}: continuing after step {checkpoints.step}", flush=True)
+        if checkpoints.step < self.epochs * self.steps_per_epoch:
+            # Behind the checkpoint, which holds the encoder whose features they are.
+            self.dataset = with_fixed_features(self.method, self.dataset)
         writer = tf.summary.create_file_writer(str(self.workdir.tensorboard(self.stage)))
         # An interrupted epoch is finished by itself, since Keras counts whole epochs only.
         if checkpoints.step % self.steps_per_epoch:

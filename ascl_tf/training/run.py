@@ -22,6 +22,7 @@ from ascl_tf.training import cost, pseudo_labels, report, run_data
 from ascl_tf.training.checkpoints import BEST, LAST, restore_parts
 from ascl_tf.training.feature_sources import start_from_initial_encoder
 from ascl_tf.training.fitting import StageFit, compile_method
+from ascl_tf.training.precision import layers_in, make_evaluated_classifier
 from ascl_tf.training.schedules import make_finetune_schedule, make_pretrain_schedule
 from ascl_tf.training.strategy import has_gpu, make_strategy
 from ascl_tf.training.workdir import recorded_config
@@ -90,7 +91,7 @@ def pretrain(config, workdir):
     steps = run_data.num_steps_per_epoch(train, config.global_batch_size)
     workdir.check_stage(cfg.PRETRAIN, config.identity(cfg.PRETRAIN))
     keras.utils.set_random_seed(config.seed)
-    with strategy.scope():
+    with strategy.scope(), layers_in(config.precision):
         method = make_pretrain_method(
             config,
             num_classes=train.num_classes,
@@ -115,7 +116,7 @@ def finetune(config, workdir):
     steps = run_data.num_steps_per_epoch(train, config.finetune_batch_size)
     workdir.check_stage(name, config.identity(cfg.FINETUNE))
     keras.utils.set_random_seed(config.seed)
-    with strategy.scope():
+    with strategy.scope(), layers_in(config.precision):
         method = make_finetune_method(
             config, num_classes=train.num_classes, image_shape=train.image_shape
         )
@@ -226,9 +227,11 @@ def _make_validation(config, method, validation):
     if validation is None or not method.has_classifier:
         return dict
     protocol = get_protocol(config.validation_protocol)
-    attacks = CompiledAttacks(method.classifier)
+    classifier, refresh = make_evaluated_classifier(config, method, validation)
+    attacks = CompiledAttacks(classifier)
 
     def measure():
+        refresh()
         record = evaluate_robustness(
             attacks,
             validation,

@@ -83,12 +83,16 @@ def test_step_with_both_branches_is_the_same_on_two_replicas():
 @pytest.mark.parametrize(
     "changes, units",
     [
-        # Accuracy 1; attack 2 a step and TRADES' constant logits; 3 there and back, 1 there.
-        ({"finetune": "lsf"}, 1 + 1),
+        # Accuracy 1; attack 2 a step and TRADES' constant logits; 3 there and back.
         ({"finetune": "fsf"}, 1 + 3),
-        ({"finetune": "laf"}, 1 + (2 * 2 + 1) + 2),
-        ({"finetune": "laf", "finetune_loss": "ce"}, 1 + 2 * 2 + 1),
         ({"finetune": "faf"}, 1 + (2 * 2 + 1) + 6),
+        ({"finetune": "faf", "finetune_loss": "ce"}, 1 + 2 * 2 + 3),
+        # Frozen: natural images once, attack 2 a step, perturbed ones there and not back.
+        ({"finetune": "lsf"}, 1),
+        ({"finetune": "laf"}, 1 + 2 * 2 + 1),
+        ({"finetune": "laf", "finetune_loss": "ce"}, 1 + 2 * 2 + 1),
+        ({"finetune": "lsf", "finetune_augmentation": "none"}, 0),
+        ({"finetune": "laf", "finetune_augmentation": "none"}, 2 * 2 + 1),
     ],
 )
 def test_cost_in_forward_passes(changes, units):

@@ -1,7 +1,5 @@
 """One compiled ASCL step, and each of its passes alone."""
 
-import contextlib
-
 import keras
 import numpy as np
 import tensorflow as tf
@@ -12,9 +10,9 @@ from ascl_tf.methods import ascl_attacks
 from ascl_tf.methods.factory import make_pretrain_method
 from ascl_tf.models import ADVERSARIAL, CLEAN
 from ascl_tf.training.fitting import compile_method
+from ascl_tf.training.precision import layers_in
 
 NUM_CLASSES, IMAGE_SIZE = 10, 32
-POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
 def make_config(arguments, **changes):
@@ -31,7 +29,7 @@ def make_config(arguments, **changes):
 def make_method(config, precision="float32"):
     """Returns ASCL on a ResNet, compiled, that computes in `precision`."""
     keras.utils.set_random_seed(0)
-    with _policy(POLICIES[precision]):
+    with layers_in(precision):
         shape = (IMAGE_SIZE, IMAGE_SIZE, 3)
         method = make_pretrain_method(config, num_classes=NUM_CLASSES, image_shape=shape)
     compile_method(method, config, config.learning_rate)
@@ -39,16 +37,6 @@ def make_method(config, precision="float32"):
     kernel = method.linear_head.dense.kernel
     kernel.assign(np.random.default_rng(0).normal(size=kernel.shape) * 0.1)
     return method
-
-
-@contextlib.contextmanager
-def _policy(name):
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 def make_data(batch_size):

@@ -13,9 +13,10 @@ import os
 
 import tensorflow as tf
 
+from ascl_tf.run_settings import PRECISIONS
 from tools.benchmarks import _ascl_step, _cost, common
 
-OURS = {precision: f"ascl_tf, {precision}" for precision in _ascl_step.POLICIES}
+OURS = {precision: f"ascl_tf, {precision}" for precision in PRECISIONS}
 UNCACHED, PARTS = "ascl_tf, anchors recomputed", "sum of the parts"
 PLAIN, DETACHED, FRUGAL = "PyTorch, plain", "PyTorch, anchors detached", "PyTorch, no waste"
 LAYOUTS = (" (channels last)", " (default layout)")
