@@ -1,0 +1,129 @@
+"""Writes the tables of docs/performance.md from the benchmarks' records in results/.
+
+python tools/performance_tables.py            rewrites the parts between the markers
+python tools/performance_tables.py --check    exits with 1 if they are out of date
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+# Python puts the folder of a program on its path, not the one it is called from.
+sys.path.insert(0, str(ROOT))
+
+from tools.reproduction.numbers import NOT_RUN  # noqa: E402
+from tools.results_table import with_table  # noqa: E402
+
+NOT_MEASURED = f"`{NOT_RUN}`: not measured yet."
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="only compare")
+    parser.add_argument("--page", type=pathlib.Path, default=ROOT / "docs" / "performance.md")
+    parser.add_argument("--results", type=pathlib.Path, default=ROOT / "results")
+    arguments = parser.parse_args(argv)
+    old = arguments.page.read_text(encoding="utf-8")
+    new = with_tables(old, arguments.results)
+    if arguments.check and new != old:
+        sys.exit(f"{arguments.page}: its tables are out of date; run {sys.argv[0]}")
+    if new != old:
+        arguments.page.write_text(new, encoding="utf-8")
+
+
+def with_tables(text, results):
+    """Returns the page with every table from its record; one without a record says so."""
+    for name, make in TABLES.items():
+        path = results / f"benchmark_{name.partition(' ')[0]}.json"
+        record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        table = NOT_MEASURED if record is None else make(record)
+        text = with_table(text, table, *markers(name))
+    return text
+
+
+def markers(name):
+    """Returns the lines between which a table stands."""
+    return f"<!-- {name}:begin (written by tools/performance_tables.py) -->", f"<!-- {name}:end -->"
+
+
+def make_ratios(record):
+    """Returns the ratios of a record, and what is to be reached."""
+    rows = [[r["ratio"], f"{r['value']:.2f}", _limit(r["to_reach"])] for r in record["ratios"]]
+    return _markdown(("ratio of medians", "measured", "at most"), rows)
+
+
+def make_shares(record):
+    """Returns what share of a matrix product's speed the steps reach."""
+    shares = record["shares_of_the_limit"].items()
+    rows = [
+        [name, f"{s['gflops']:.0f}", f"{s['limit_gflops']:.0f}", f"{s['share']:.2f}"]
+        for name, s in shares
+    ]
+    return _markdown(("step", "GFLOP/s", "of the matrix product", "share"), rows)
+
+
+def make_parts(record):
+    """Returns the passes of a step: how often, and what one takes."""
+    rows = [
+        [name, str(times), f"{1000 * statistics.median(record['seconds'][name]):.0f}"]
+        for name, times in record["parts"].items()
+    ]
+    return _markdown(("part of a step", "times", "one, ms"), rows)
+
+
+def make_growth(record):
+    """Returns the ratios and straight lines of the benchmark of scaling."""
+    limits, rows = record["to_reach"], []
+    if "replicas" in record:
+        measured = f"{record['replicas']['ratio']:.2f}"
+        rows.append(["two replicas over one", measured, _limit(limits["replicas"])])
+    for batch, ratio in record.get("memory", {}).get("ratios", {}).items():
+        what = f"peak memory over kept activations, batch {batch}"
+        rows.append([what, f"{ratio:.2f}", _limit(limits["memory"])])
+    lines = {"memory over the batch": record.get("memory")}
+    lines |= {f"time over {axis}": found for axis, found in record.get("time", {}).items()}
+    for what, found in lines.items():
+        if found:
+            deviation = f"{100 * found['line']['largest_deviation']:.1f} %"
+            allowed = f"{100 * limits['largest_deviation']:.0f} %"
+            rows.append([f"{what}: largest deviation from a line", deviation, allowed])
+    return _markdown(("what", "measured", "at most"), rows)
+
+
+def make_profile(record):
+    """Returns what share of a step's operations each family takes."""
+    rows = [[name, f"{100 * share:.1f} %"] for name, share in _profile_shares(record)]
+    return _markdown(("operations", "share of their time"), rows)
+
+
+def _profile_shares(record):
+    return sorted(record["shares"].items(), key=lambda item: (item[0] == "other", -item[1]))
+
+
+# Record, and what is shown of it where one record has several tables -> how.
+TABLES = {
+    "step": make_ratios,
+    "step shares": make_shares,
+    "step parts": make_parts,
+    "pgd": make_ratios,
+    "pgd_small": make_ratios,
+    "scaling": make_growth,
+    "profile": make_profile,
+    "profile_bfloat16": make_profile,
+}
+
+
+def _limit(value):
+    return "" if value is None else f"{value:g}"
+
+
+def _markdown(headings, rows):
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+if __name__ == "__main__":
+    main()
