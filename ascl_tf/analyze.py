@@ -29,6 +29,7 @@ with flag_defs.importing(), quiet_start():
     from ascl_tf.analysis.measurements import MEASURE
     from ascl_tf.evaluation.black_box import matrix_of
     from ascl_tf.evaluation.display import evaluation_progress
+    from ascl_tf.evaluation.memory import lack_in_one_line
     from ascl_tf.evaluation.named_models import named_paths
     from ascl_tf.evaluation.program_inputs import check_fit, load_images
     from ascl_tf.evaluation.protocols import get_protocol
@@ -198,8 +199,10 @@ def _from_models(config, console):
     dataset = load_images(config)
     for label, model in models.items():
         check_fit(model.logits_fn, dataset, f"--models={label}={paths[label]}")
+    height, width = dataset.images.shape[1:3]
+    memory = lack_in_one_line(config.evaluation_batch_size, f"of {height} x {width} pixels")
     try:
-        with evaluation_progress(console) as progress:
+        with evaluation_progress(console) as progress, memory:
             document, num_images = MEASURE[config.figure](config, models, dataset, progress)
     except RunError:
         raise

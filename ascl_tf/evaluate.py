@@ -30,6 +30,7 @@ with flag_defs.importing(), quiet_start():
     from ascl_tf.evaluation.black_box import transfer_matrix
     from ascl_tf.evaluation.display import evaluation_progress
     from ascl_tf.evaluation.measurements import measure
+    from ascl_tf.evaluation.memory import lack_in_one_line
     from ascl_tf.evaluation.model_ensemble import (
         describe_models,
         mean_probability_logits,
@@ -113,7 +114,7 @@ def _evaluate_model(config, console):
     attacks = CompiledAttacks(classifier)
     corruption_settings = config.corruption_settings()
     records = []
-    with evaluation_progress(console) as progress, _one_line(f"--model={config.model}", dataset):
+    with evaluation_progress(console) as progress, _one_line(config, "model", dataset):
         settings = _settings(config, progress) | {"model_sha256": description["model_sha256"]}
         protocols = config.protocols()
         if protocols:
@@ -140,7 +141,7 @@ def _evaluate_transfer(config, console):
         check_fit(model, dataset, named[label])
     seen = explain_seen(config, dataset)
     (protocol,) = config.protocols()
-    with evaluation_progress(console) as progress, _one_line("--targets", dataset):
+    with evaluation_progress(console) as progress, _one_line(config, "targets", dataset):
         records = transfer_matrix(
             models,
             dataset,
@@ -177,13 +178,16 @@ def _settings(config, progress):
 
 
 @contextlib.contextmanager
-def _one_line(named, dataset):
+def _one_line(config, flag, dataset):
     """Makes one line that names model and data of what a measurement refuses."""
+    height, width = dataset.images.shape[1:3]
     try:
-        yield
+        with lack_in_one_line(config.evaluation_batch_size, f"of {height} x {width} pixels"):
+            yield
     except RunError:
         raise
     except ValueError as error:
+        named = f"--model={config.model}" if flag == "model" else f"--{flag}"
         raise RunError(f"{named} on {dataset.name}: {error}") from error
 
 

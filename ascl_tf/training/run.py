@@ -11,8 +11,9 @@ from rich.console import Console
 
 from ascl_tf import config as cfg
 from ascl_tf.errors import ConfigError
-from ascl_tf.evaluation import evaluate_robustness, records
+from ascl_tf.evaluation import checks, evaluate_robustness, overlap, records
 from ascl_tf.evaluation.display import evaluation_progress, print_records
+from ascl_tf.evaluation.memory import lack_in_one_line
 from ascl_tf.evaluation.protocols import get_protocol
 from ascl_tf.evaluation.robustness import CompiledAttacks
 from ascl_tf.export import export_classifier
@@ -142,6 +143,9 @@ def evaluate(config, workdir, protocols):
         # The best epoch may be the last one: the same weights are measured once.
         new = known or _evaluate(config, classifier, test, protocols, f"{stage}, {checkpoint}")
         measured += [{**record, "stage": stage, "checkpoint": checkpoint} for record in new]
+    seen = run_data.explain_seen(config, test)
+    if seen is not None:
+        checks.add(measured, overlap.CHECK, seen)
     records.write_records(workdir.results(f"evaluate_{stage}"), measured)
     print_records(measured, Console())
 
@@ -230,6 +234,7 @@ def _make_validation(config, method, validation):
     classifier, refresh = make_evaluated_classifier(config, method, validation)
     attacks = CompiledAttacks(classifier)
 
+    @_in_one_line(config)
     def measure():
         refresh()
         record = evaluate_robustness(
@@ -245,7 +250,7 @@ def _make_validation(config, method, validation):
 
 
 def _evaluate(config, classifier, test, protocols, title):
-    with evaluation_progress(Console(), f"{title}: ") as progress:
+    with evaluation_progress(Console(), f"{title}: ") as progress, _in_one_line(config):
         return evaluate_robustness(
             classifier,
             test,
@@ -254,6 +259,10 @@ def _evaluate(config, classifier, test, protocols, title):
             seed=config.seed,
             progress=progress,
         )
+
+
+def _in_one_line(config):
+    return lack_in_one_line(config.evaluation_batch_size, f"at width {config.width}")
 
 
 def _announce(config, method, train, steps):

@@ -3,7 +3,8 @@
 from ascl_tf.config import SELF_SUPERVISED_METHODS
 from ascl_tf.data import datasets, splits
 from ascl_tf.data.pipeline import steps_per_epoch
-from ascl_tf.errors import RunError
+from ascl_tf.errors import ConfigError, RunError
+from ascl_tf.evaluation.overlap import explain_overlap
 
 # An encoder halves the image three times; below this nothing is left to pool over.
 MIN_IMAGE_SIZE = 8
@@ -58,6 +59,19 @@ def load_test_data(config):
             f"found {config.num_images}"
         )
     return dataset.take(slice(config.num_images or None))
+
+
+def explain_seen(config, test):
+    """Returns what is suspicious about test images: they are in the training split, too.
+
+    One line, empty if all is well; None where the training split is not at hand.
+    """
+    try:
+        train = with_unlabeled_images(config, _load(config, config.dataset, "train"))
+    except (ConfigError, RunError):
+        # It may be gone since the run has trained; what is measured needs none.
+        return None
+    return explain_overlap(test, train)
 
 
 def num_steps_per_epoch(dataset, global_batch_size):

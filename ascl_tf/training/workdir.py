@@ -25,7 +25,8 @@ class WorkDirectory:
     """The work directory at `path`. Nothing is made before the first stage begins."""
 
     def __init__(self, path):
-        self.path = pathlib.Path(path)
+        # Absolute: the process may change its own folder while a run lasts.
+        self.path = pathlib.Path(path).absolute()
         self._lock = RunLock(self.path)
         _check_no_pattern(self.path)
         existing = next(p for p in (self.path, *self.path.absolute().parents) if p.exists())

@@ -1,28 +1,81 @@
-"""Runs work where paths are long and foreign, without a home, and on a narrow terminal."""
+"""Runs work wherever they are: foreign paths and users, no home, a clock that goes back."""
+
+import itertools
+import json
+import os
+import pathlib
+import time
 
 import pytest
 
+from ascl_tf import train
 from ascl_tf.errors import ConfigError
-from ascl_tf.training import run
-from ascl_tf.training.workdir import WorkDirectory
+from ascl_tf.training import callbacks, run
+from ascl_tf.training.workdir import WorkDirectory, recorded_config
 
 
-def test_all_stages_in_a_long_path_without_a_home_on_forty_columns(
+def _seconds_in(value):
+    """Returns every number in a JSON value that is a time."""
+    if isinstance(value, dict):
+        own = [v for k, v in value.items() if k.endswith("seconds")]
+        return own + [s for v in value.values() for s in _seconds_in(v)]
+    return [s for item in value for s in _seconds_in(item)] if isinstance(value, list) else []
+
+
+def test_all_stages_in_a_long_path_without_a_home_on_forty_columns_while_the_clock_goes_back(
     tiny_world, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setenv("COLUMNS", "40")
+    # An hour back with every look at it.
+    hours = itertools.count()
+    monkeypatch.setattr(time, "time", lambda: 1.7e9 - 3600 * next(hours))
     folder = tmp_path
     for name in ("mit Leerzeichen", "größe", "モデル", "a'b\"c", *(200 * c for c in "xyzuvw")):
         folder /= name
     config = tiny_world.replace(method="standard", epochs=1, protocol="standard")
     run.run_stages(config, "all", WorkDirectory(folder))
-    assert (folder / "results" / "evaluate_pretrain.json").is_file()
     assert (folder / "export" / "pretrain" / "saved_model.pb").is_file()
     assert str(folder / "results") in capsys.readouterr().out
+    records = [json.loads(path.read_text()) for path in (folder / "results").iterdir()]
+    times = _seconds_in(records)
+    assert len(times) >= 2 and all(0 <= seconds < 600 for seconds in times)
+    (record,) = json.loads((folder / "results" / "evaluate_pretrain.json").read_text())["records"][
+        :1
+    ]
+    assert "seen_in_training" in record["checks_passed"]
     # What was left is found again.
     run.run_stages(config, "pretrain", WorkDirectory(folder))
     assert "continuing after step 4" in capsys.readouterr().out
+
+
+def test_changed_working_directory_changes_nothing(tiny_world, tmp_path, monkeypatch, capsys):
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    on_epoch_end = callbacks.Validate.on_epoch_end
+
+    def leave(self, epoch, logs=None):
+        os.chdir(tmp_path / "there")
+        on_epoch_end(self, epoch, logs)
+
+    config = tiny_world.replace(method="standard", epochs=1, protocol="standard")
+    workdir = WorkDirectory("run")
+    with monkeypatch.context() as context:
+        context.setattr(callbacks.Validate, "on_epoch_end", leave)
+        run.run_stages(config, "pretrain", workdir)
+    assert pathlib.Path.cwd().name == "there" and list(pathlib.Path.cwd().iterdir()) == []
+    run.run_stages(config, "evaluate", WorkDirectory("../here/run"))
+    names = {path.name for path in (tmp_path / "here" / "run").rglob("*")}
+    assert {"pretrain.json", "evaluate_pretrain.json"} <= names and "run.lock" not in names
+
+
+def test_recorded_folder_of_data_is_found_from_anywhere(tiny_world, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run, "run_stages", lambda config, stage, workdir: found.append(config))
+    found = []
+    train.main(["train", "--dataset=bundled", "--data_dir=sets", "--workdir=run"])
+    assert found[0].data_dir == str(tmp_path / "sets") and recorded_config("run") is None
 
 
 @pytest.mark.parametrize("name", ["run[1]", "a*b", "what?", "back\\slash"])

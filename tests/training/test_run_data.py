@@ -145,3 +145,37 @@ def test_steps_of_an_epoch_are_whole_batches():
     assert run_data.num_steps_per_epoch(dataset, 6) == 3
     with pytest.raises(RunError, match="--global_batch_size"):
         run_data.num_steps_per_epoch(dataset, 24)
+
+
+def _with_copies(monkeypatch, num_copies):
+    """Lets the test set begin with so many images of the training set."""
+    train, test = helpers.make_dataset(60), helpers.make_dataset(12, seed=1)
+    copies = train.images[:num_copies]
+    images = np.concatenate([copies, test.images[num_copies:]])
+    sets = {"train": train, "test": dataclasses.replace(test, images=images)}
+    monkeypatch.setattr(datasets, "load_dataset", lambda name, split, **settings: sets[split])
+
+
+def test_test_images_that_training_has_seen_are_counted(monkeypatch):
+    _with_copies(monkeypatch, 2)
+    line = run_data.explain_seen(CONFIG, run_data.load_test_data(CONFIG))
+    assert line.startswith("2 of 12 test images are also among the 60 training images of noise")
+    _with_copies(monkeypatch, 0)
+    assert run_data.explain_seen(CONFIG, run_data.load_test_data(CONFIG)) == ""
+
+
+def test_unlabelled_images_were_seen_too(monkeypatch):
+    _with_copies(monkeypatch, 2)
+    config = CONFIG.replace(unlabeled_dataset="noise")
+    line = run_data.explain_seen(config, run_data.load_test_data(config))
+    assert line.startswith("2 of 12 test images are also among the 120 training images")
+
+
+def test_without_a_training_split_nothing_is_said_of_it(loaded, monkeypatch):
+    test = run_data.load_test_data(CONFIG)
+
+    def gone(name, split, **settings):
+        raise RunError("--dataset=noise: expected a prepared data set; found none")
+
+    monkeypatch.setattr(datasets, "load_dataset", gone)
+    assert run_data.explain_seen(CONFIG, test) is None
