@@ -62,6 +62,9 @@ def test_parts_are_the_passes_of_the_step(method):
     assert sum(units[name] * times for name, (_, times) in parts.items()) == method.forward_units()
     gradient = parts["attack on two views"][0]()
     assert gradient.shape == (12, 8, 8, 3) and np.any(gradient.numpy() != 0)
+    assert set(step.ATTACKS_APART) <= set(parts)
+    fused = _ascl_step.make_fused_attack(method, data)()
+    assert fused.shape[0] == sum(parts[name][0]().shape[0] for name in step.ATTACKS_APART)
     gradients = parts["training passes"][0]()
     assert all(np.any(g.numpy() != 0) for g in gradients)
     assert len(gradients) == len(method.step_variables())
@@ -78,9 +81,11 @@ def test_precision_is_that_of_the_layers_and_of_nothing_else(monkeypatch):
 
 def test_parts_are_summed_and_the_faster_layout_counts():
     fast, slow = (step.PLAIN + layout for layout in reversed(step.LAYOUTS))
-    seconds = {"a": [1.0, 2.0], "b": [0.5, 0.25], fast: [4.0, 5.0], slow: [5.0, 7.0]}
-    found = step.derived(seconds, {"a": 3, "b": 4})
+    two, one = step.ATTACKS_APART
+    seconds = {two: [1.0, 2.0], one: [0.5, 0.25], fast: [4.0, 5.0], slow: [5.0, 7.0]}
+    found = step.derived(seconds, {two: 3, one: 4})
     assert found[step.PARTS] == [5.0, 7.0] and found[step.PLAIN] == [4.0, 5.0]
+    assert found[step.APART] == [1.5, 2.25]
     assert step.FRUGAL not in found and seconds.items() <= found.items()
 
 

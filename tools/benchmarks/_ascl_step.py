@@ -94,6 +94,13 @@ def make_parts(method, data):
     }
 
 
+def make_fused_attack(method, data):
+    """Returns a function: a step of both contrastive attacks, on their 3 images in one pass."""
+    images = tf.cast(data["images"], method.pixel_dtype) / 255
+    _, projections = _passes(method)
+    return _input_gradient(projections(), tf.concat([images] * 3, axis=0))
+
+
 def _passes(method):
     def logits(images):
         return method.logits(images, branch=ADVERSARIAL, training=False)

@@ -18,6 +18,9 @@ from tools.benchmarks import _ascl_step, _cost, common
 
 OURS = {precision: f"ascl_tf, {precision}" for precision in PRECISIONS}
 UNCACHED, PARTS = "ascl_tf, anchors recomputed", "sum of the parts"
+# A step of the two attacks on projections, whose branch and mode are the same.
+FUSED, APART = "contrastive attacks, one pass", "contrastive attacks, two passes"
+ATTACKS_APART = ("attack on two views", "attack on projections")
 PLAIN, DETACHED, FRUGAL = "PyTorch, plain", "PyTorch, anchors detached", "PyTorch, no waste"
 LAYOUTS = (" (channels last)", " (default layout)")
 # Name of a habit -> settings of `_torch_step.Habits`.
@@ -36,6 +39,7 @@ RATIOS = (
     (OURS["bfloat16"], FRUGAL, 0.68),
     (OURS["float32"], PARTS, 1.05),
     (OURS["float32"], UNCACHED, 0.93),
+    (FUSED, APART, None),
 )
 
 
@@ -76,8 +80,10 @@ def make_candidates(arguments):
     candidates = {OURS[k]: _ascl_step.compiled_step(m, data) for k, m in methods.items()}
     candidates[UNCACHED] = _ascl_step.compiled_step(uncached, data)
     # Of a method of its own, whose weights no other candidate moves.
-    parts = _ascl_step.make_parts(_ascl_step.make_method(config), data)
+    other = _ascl_step.make_method(config)
+    parts = _ascl_step.make_parts(other, data)
     candidates |= {name: function for name, (function, _) in parts.items()}
+    candidates[FUSED] = _ascl_step.make_fused_attack(other, data)
     candidates |= torch_candidates(methods["float32"], config, data)
     candidates |= {product(name): matrix_product(arguments, name) for name in OURS}
     return candidates, {name: times for name, (_, times) in parts.items()}
@@ -122,11 +128,12 @@ def matrix_product(arguments, precision):
 
 
 def derived(seconds, parts):
-    """Returns the seconds with the sum of the parts, and the faster layout under each habit."""
+    """Returns the seconds with the sums of parts, and the faster layout under each habit."""
     seconds = dict(seconds)
     rounds = zip(*(seconds[name] for name in parts), strict=True)
     weights = list(parts.values())
     seconds[PARTS] = [sum(w * s for w, s in zip(weights, r, strict=True)) for r in rounds]
+    seconds[APART] = [sum(r) for r in zip(*(seconds[n] for n in ATTACKS_APART), strict=True)]
     middle = common.medians(seconds)
     for habit in HABITS:
         layouts = [habit + layout for layout in LAYOUTS if habit + layout in seconds]
