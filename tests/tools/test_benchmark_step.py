@@ -63,7 +63,7 @@ def test_parts_are_the_passes_of_the_step(method):
     gradient = parts["attack on two views"][0]()
     assert gradient.shape == (12, 8, 8, 3) and np.any(gradient.numpy() != 0)
     assert set(step.ATTACKS_APART) <= set(parts)
-    fused = _ascl_step.make_fused_attack(method, data)()
+    fused = _ascl_step.make_fused_attack(method, helpers.make_data())()
     assert fused.shape[0] == sum(parts[name][0]().shape[0] for name in step.ATTACKS_APART)
     gradients = parts["training passes"][0]()
     assert all(np.any(g.numpy() != 0) for g in gradients)
