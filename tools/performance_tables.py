@@ -110,6 +110,7 @@ TABLES = {
     "step parts": make_parts,
     "pgd": make_ratios,
     "pgd_small": make_ratios,
+    "finetune": make_ratios,
     "scaling": make_growth,
     "profile": make_profile,
     "profile_bfloat16": make_profile,

@@ -76,6 +76,11 @@ def write_record(output, name, **content):
     return path
 
 
+def at_most(limit):
+    """Returns what is to be reached as text; nothing where it is None."""
+    return "" if limit is None else f"<= {limit}"
+
+
 def report_ratios(arguments, name, seconds, ratios):
     """Shows and records ratios of medians: name -> (numerator, denominator, at most)."""
     middle = medians(seconds)
@@ -83,7 +88,7 @@ def report_ratios(arguments, name, seconds, ratios):
         {"ratio": ratio, "value": middle[above] / middle[below], "to_reach": limit}
         for ratio, (above, below, limit) in ratios.items()
     ]
-    cells = [[row["ratio"], f"{row['value']:.3f}", f"<= {row['to_reach']}"] for row in rows]
+    cells = [[row["ratio"], f"{row['value']:.3f}", at_most(row["to_reach"])] for row in rows]
     cells += [[candidate, f"{median:.3f} s", ""] for candidate, median in middle.items()]
     title = f"{name}: width {arguments.width}, batch {arguments.batch_size}"
     show(f"{title}, medians of {arguments.repeats}", ("what", "median", "to reach"), cells)

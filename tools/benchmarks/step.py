@@ -151,7 +151,7 @@ def report(arguments, seconds, parts):
         if above in middle and below in middle
     ]
     limits = shares_of_the_limit(arguments, middle)
-    cells = [[r["ratio"], f"{r['value']:.3f}", _at_most(r["to_reach"])] for r in rows]
+    cells = [[r["ratio"], f"{r['value']:.3f}", common.at_most(r["to_reach"])] for r in rows]
     cells += [
         [
             f"{name}: {share['gflops']:.0f} of {share['limit_gflops']:.0f} GFLOP/s",
@@ -201,10 +201,6 @@ def torch_version():
     except ImportError:
         return {}
     return {"torch": torch.__version__}
-
-
-def _at_most(limit):
-    return "" if limit is None else f"<= {limit}"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,123 @@
+"""One step of linear fine-tuning against the same step without what a frozen encoder saves.
+
+    python tools/benchmark.py finetune [--width=16] [--batch_size=128] [--steps=10] [--xla]
+
+`plain` sends the natural images through the encoder wherever a step uses them: for the
+attack's target, the loss and the accuracy. `cached` has no augmentation, and their features
+from before the first step. With --xla steps compiled by XLA are timed too, which on a CPU takes
+long.
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ascl_tf.config import Config
+from ascl_tf.data import load_dataset
+from ascl_tf.methods.base import Method
+from ascl_tf.methods.factory import make_encoder
+from ascl_tf.methods.finetune import FineTune
+from ascl_tf.methods.supervised import outer_loss_logits, perturb_for_outer_loss
+from ascl_tf.models import LinearHead
+from ascl_tf.training.cached_features import with_fixed_features
+from ascl_tf.training.fitting import compile_method
+from ascl_tf.training.precision import layers_in
+from tools.benchmarks import common
+
+LAF, LSF, BFLOAT16, XLA = "laf", "lsf", "laf, bfloat16", "laf, XLA"
+PLAIN = {mode: f"{mode}, plain" for mode in (LAF, LSF)}
+CACHED = {mode: f"{mode}, cached" for mode in (LAF, LSF)}
+# (above, below, at most): a little more than the passes counted by `forward_units`.
+RATIOS = (
+    (LAF, PLAIN[LAF], 0.95),
+    (LSF, PLAIN[LSF], 0.55),
+    (CACHED[LAF], PLAIN[LAF], 0.90),
+    (CACHED[LSF], PLAIN[LSF], 0.05),
+    (BFLOAT16, LAF, 0.75),
+    (XLA, LAF, None),
+)
+
+
+def main(argv=None):
+    arguments = parse(argv)
+    seconds = common.interleaved(make_candidates(arguments), arguments.repeats)
+    ratios = {
+        f"{above} / {below}": (above, below, limit)
+        for above, below, limit in RATIOS
+        if above in seconds
+    }
+    common.report_ratios(arguments, "finetune", seconds, ratios)
+
+
+def parse(argv):
+    """Returns the arguments."""
+    parser = common.make_parser(__doc__, repeats=5)
+    common.add_model_arguments(parser)
+    parser.add_argument("--steps", type=int, default=10, help="attack steps of laf")
+    parser.add_argument("--xla", action="store_true", help="time a step compiled by XLA, too")
+    return parser.parse_args(argv)
+
+
+class PlainFineTune(FineTune):
+    """Linear fine-tuning whose natural images pass wherever they are used."""
+
+    def make_views(self, batch):
+        # Given, and never used.
+        return super().make_views(batch._replace(features=tf.zeros([0])))
+
+    def standard_logits(self, views):
+        return Method.standard_logits(self, views)
+
+    def make_adversarial(self, views):
+        if not self.is_adversarial:
+            return {}
+        num_steps = self.config.finetune_num_steps
+        images = perturb_for_outer_loss(self, self.outer_loss, views, num_steps=num_steps)
+        return {"images_at": images}
+
+    def _outer_logits(self, views, adversarial):
+        return outer_loss_logits(self, self.outer_loss, views, adversarial, training=False)
+
+
+def make_candidates(arguments):
+    """Returns the steps to time, by name."""
+    # All are made before one is called: setting a seed drops what TensorFlow has prepared.
+    candidates = {}
+    for mode in (LAF, LSF):
+        candidates[PLAIN[mode]] = make_step(arguments, PlainFineTune, finetune=mode)
+        candidates[mode] = make_step(arguments, finetune=mode)
+        candidates[CACHED[mode]] = make_step(arguments, finetune=mode, finetune_augmentation="none")
+    candidates[BFLOAT16] = make_step(arguments, finetune=LAF, precision="bfloat16")
+    if arguments.xla:
+        candidates[XLA] = make_step(arguments, finetune=LAF, jit="on")
+    return candidates
+
+
+def make_step(arguments, kind=FineTune, **settings):
+    """Returns a function of no argument that makes one step on bundled images."""
+    config = Config(
+        width=arguments.width,
+        finetune_global_batch_size=arguments.batch_size,
+        finetune_num_steps=arguments.steps,
+        **settings,
+    )
+    dataset = load_dataset("bundled", "train").take(slice(arguments.batch_size))
+    method = make_method(kind, config, dataset)
+    dataset = with_fixed_features(method, dataset)
+    data = {name: tf.constant(column) for name, column in dataset.columns.items()}
+    step = tf.function(method.train_step, autograph=False, jit_compile=method.jit_compile)
+    return lambda: step(data)
+
+
+def make_method(kind, config, dataset):
+    """Returns a compiled fine-tuning whose linear layer is not zero."""
+    keras.utils.set_random_seed(0)
+    with layers_in(config.precision):
+        head = LinearHead(dataset.num_classes, name="linear_head")
+        method = kind(encoder=make_encoder(config), linear_head=head, config=config)
+        method.build((None, *dataset.image_shape))
+    # Small enough for a hundred steps on one batch to stay finite.
+    compile_method(method, config, 1e-4)
+    kernel = head.dense.kernel
+    kernel.assign(np.random.default_rng(0).normal(size=kernel.shape) * 0.1)
+    return method
