@@ -1,7 +1,9 @@
-"""A run that is killed in training, in writing a checkpoint and in evaluation loses nothing."""
+"""What is killed loses nothing: runs and reproductions; and how that is counted and shown."""
 
+import ast
 import json
 import pathlib
+import random
 import subprocess
 import sys
 
@@ -11,6 +13,8 @@ import tensorflow as tf
 
 from ascl_tf.training.checksums import write_checksums
 from tools import chaos
+from tools.endurance import document, injected
+from tools.endurance.reproduction_kills import ReproductionKills
 from tools.endurance.snapshot import differences, take_snapshot
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -26,7 +30,7 @@ def test_three_kills_change_nothing(tmp_path):
     folder = tmp_path / "läufe von heute"
     done = _chaos(
         *("--kills=3", "--method=simclr", "--phases=training,checkpoint,evaluation"),
-        f"--folder={folder}",
+        *("--parts=runs", f"--folder={folder}"),
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 kills in 1 runs" in done.stdout
@@ -35,10 +39,99 @@ def test_three_kills_change_nothing(tmp_path):
     assert log.count("has left its run.lock; taking over") == 3
 
 
-def test_unknown_phase_is_refused(capsys):
+def test_reproduction_that_is_killed_ends_as_the_undisturbed_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("FAKE_CALLS", str(tmp_path / "calls.txt"))
+    fake = str(ROOT / "tests" / "tools" / "fake_reproduction.py")
+    command = (sys.executable, fake, "--preset=cpu", "--artifact=table8")
+    kills = ReproductionKills(tmp_path, random.Random(0), command)
+    kills.kill(3)
+    assert kills.kills.total() == 3 and kills.faults == []
+    found = (tmp_path / "undisturbed" / "results" / "cpu" / "table8" / "records.json").read_text()
+    assert len(json.loads(found)["records"]) > 10
+
+
+@pytest.mark.parametrize("flag", ["--phases=training,lunch", "--parts=training,lunch"])
+def test_unknown_phase_or_part_is_refused(flag, capsys):
     with pytest.raises(SystemExit) as exit_info:
-        chaos.parse(["--phases=training,lunch"])
+        chaos.parse([flag])
     assert exit_info.value.code == 2 and "found 'training,lunch'" in capsys.readouterr().err
+
+
+def test_kills_are_shared_out():
+    assert chaos.kills_of_parts(100, chaos.PARTS) == {"runs": 90, "reproductions": 10}
+    assert chaos.kills_of_parts(7, ("runs", "faults")) == {"runs": 7}
+    assert chaos.kills_of_parts(7, ("faults",)) == {}
+
+
+def test_every_fault_names_tests_that_there_are():
+    for test in [test for fault in injected.FAULTS for test in fault.tests] + [injected.BAD_INPUTS]:
+        file, _, function = test.partition("::")
+        tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+        assert function in {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}, test
+
+
+def _write_report(path, *cases):
+    lines = []
+    for test, outcome in cases:
+        module, _, name = test.partition("::")
+        module = module.removesuffix(".py").replace("/", ".")
+        inner = f"<{outcome}/>" if outcome else ""
+        lines.append(f'<testcase classname="{module}" name="{name}">{inner}</testcase>')
+    path.write_text(f"<testsuites><testsuite>{''.join(lines)}</testsuite></testsuites>")
+
+
+def test_outcomes_of_tests_are_counted_by_fault_and_group(tmp_path):
+    first = injected.FAULTS[0].tests[0]
+    _write_report(
+        tmp_path / "report.xml",
+        (f"{first}[flipped]", ""),
+        (f"{first}[emptied]", "failure"),
+        (f"{first}[elsewhere]", "skipped"),
+        (f"{injected.BAD_INPUTS}[flags-0]", ""),
+        (f"{injected.BAD_INPUTS}[flags-1]", ""),
+        (f"{injected.BAD_INPUTS}[data_directories-0]", "error"),
+    )
+    faults, bad_inputs = injected.read(tmp_path / "report.xml")
+    assert (faults[0]["cases"], faults[0]["passed"], faults[1]["cases"]) == (2, 1, 0)
+    counted = [(row["name"], row["passed"], row["cases"]) for row in bad_inputs]
+    assert counted == [("flags", 2, 2), ("data directories", 0, 1)]
+    # A fault that no test has injected is as bad as one that a test has not survived.
+    troubles = chaos.troubles_of({}, (faults, bad_inputs))
+    assert len(troubles) == len(faults) + 1
+    assert troubles[-1] == "data directories: 0 of 1 tests passed"
+
+
+def test_page_shows_the_record():
+    text = document.PAGE.read_text(encoding="utf-8")
+    assert document.with_tables(text, document.read_record()) == text
+
+
+def test_tables_hold_what_the_record_says(tmp_path):
+    runs = {"kills": 3, "places": {"export": 1, "training": 2}, "ended": 2, "alike": 1}
+    fault = {"name": "a", "gives": "b", "cases": 4, "passed": 3, "tests": ["t.py"]}
+    record = {
+        "command": "python tools/chaos.py --kills=3",
+        "wall_seconds": 90,
+        "versions": dict.fromkeys(("tensorflow", "keras", "python"), "1"),
+        "kills": {"runs": runs},
+        "faults": [fault],
+        "bad_inputs": [{"name": "flags", "gives": "c", "cases": 2, "passed": 2}],
+    }
+    page, path = tmp_path / "page.md", tmp_path / "record.json"
+    page.write_text(f"before\n{document.BEGIN}\nold\n{document.END}\nafter\n")
+    document.write_record(record, path, page)
+    text = page.read_text()
+    assert document.with_tables(text, document.read_record(path)) == text
+    assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
+    for line in (
+        "| a tiny run of all stages | 3 | training 2, export 1 | 1 of 2 |",
+        "| `tools/reproduce.py` (Table 7, smoke) | -- | -- | -- |",
+        "| a | 4 | 3 of 4: b | `t.py` |",
+        "| flags | 2 | c |",
+        "| together | 4 |  |  |",
+        "Found by `python tools/chaos.py --kills=3` in 2 minutes, with TensorFlow 1, Keras 1, ",
+    ):
+        assert line in text
 
 
 @pytest.fixture

@@ -90,3 +90,17 @@ def test_step_without_its_output_is_not_done(tmp_path):
     with pytest.raises(FileNotFoundError, match="expected results.json"):
         store.mark_done(node, 1.0)
     assert not store.is_done(node)
+
+
+def test_what_a_kill_leaves_in_making_a_lock_or_in_writing_a_file_goes(tmp_path):
+    store, node = Store(tmp_path), _node()
+    half_made = tmp_path / f".{node.name}.lock.77.tmp"
+    of_another = tmp_path / ".pretrain-0.lock.77.tmp"
+    half_written = store.folder(node) / ".done.json.77.tmp"
+    store.folder(node).mkdir()
+    for path in (half_made, of_another, half_written):
+        path.write_text("half")
+    lock = store.lock(node)
+    store.prepare(node)
+    assert [path.exists() for path in (half_made, of_another, half_written)] == [False, True, False]
+    lock.release()

@@ -4,6 +4,12 @@ import itertools
 import json
 import os
 import pathlib
+import pty
+import shutil
+import subprocess
+import sys
+import tempfile
+import termios
 import time
 
 import pytest
@@ -13,13 +19,17 @@ from ascl_tf.errors import ConfigError
 from ascl_tf.training import callbacks, run
 from ascl_tf.training.workdir import WorkDirectory, recorded_config
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
-def _seconds_in(value):
-    """Returns every number in a JSON value that is a time."""
+
+def _seconds_in(value, is_time=False):
+    """Returns every number in a JSON value that is a time, by its name."""
     if isinstance(value, dict):
-        own = [v for k, v in value.items() if k.endswith("seconds")]
-        return own + [s for v in value.values() for s in _seconds_in(v)]
-    return [s for item in value for s in _seconds_in(item)] if isinstance(value, list) else []
+        items = [(v, is_time or k.endswith("seconds")) for k, v in value.items()]
+        return [s for item in items for s in _seconds_in(*item)]
+    if isinstance(value, list):
+        return [s for item in value for s in _seconds_in(item, is_time)]
+    return [value] if is_time else []
 
 
 def test_all_stages_in_a_long_path_without_a_home_on_forty_columns_while_the_clock_goes_back(
@@ -76,6 +86,60 @@ def test_recorded_folder_of_data_is_found_from_anywhere(tiny_world, tmp_path, mo
     found = []
     train.main(["train", "--dataset=bundled", "--data_dir=sets", "--workdir=run"])
     assert found[0].data_dir == str(tmp_path / "sets") and recorded_config("run") is None
+
+
+@pytest.fixture
+def package():
+    """A read-only copy of the package beside a folder `run` that everyone may write into."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="für alle "))
+    folder.chmod(0o755)
+    shutil.copytree(ROOT / "ascl_tf", folder / "ascl_tf")
+    for name in ("tests", "tests/training", "tests/methods"):
+        (folder / name).mkdir()
+    for name in ("training/odd_user", "training/worlds", "methods/helpers"):
+        shutil.copy(ROOT / "tests" / f"{name}.py", folder / "tests" / f"{name}.py")
+    paths = [path for path in folder.rglob("*")]
+    for path in paths:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    (folder / "run").mkdir()
+    (folder / "run").chmod(0o777)
+    yield folder
+    for path in paths:
+        path.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+def _read_terminal(descriptor):
+    """Returns what was written to a terminal until its last writer has gone."""
+    parts = []
+    try:
+        while part := os.read(descriptor, 4096):
+            parts.append(part)
+    except OSError:  # Linux says so when nobody writes any more.
+        pass
+    return b"".join(parts).decode("utf-8", "replace")
+
+
+def test_user_without_rights_or_home_runs_a_read_only_package(package):
+    reading, writing = pty.openpty()
+    termios.tcsetwinsize(writing, (24, 40))
+    kept = {k: v for k, v in os.environ.items() if k in ("PATH", "CUDA_VISIBLE_DEVICES")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.training.odd_user", str(package / "run")],
+        env={**kept, "PYTHONPATH": str(package), "TERM": "xterm"},
+        cwd=package / "run",
+        stdin=subprocess.DEVNULL,
+        stdout=writing,
+        stderr=writing,
+    )
+    os.close(writing)
+    said = _read_terminal(reading)
+    os.close(reading)
+    status = process.wait(timeout=120)
+    assert status == 0, said
+    left = {path.name for path in (package / "run").rglob("*")}
+    assert {"pretrain.json", "evaluate_pretrain.json", "saved_model.pb"} <= left
+    assert "Traceback" not in said and "exported model" in said
 
 
 @pytest.mark.parametrize("name", ["run[1]", "a*b", "what?", "back\\slash"])

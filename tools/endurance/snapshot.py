@@ -21,10 +21,12 @@ def take_snapshot(workdir):
     """
     workdir = pathlib.Path(workdir)
     found = {"files": sorted({_untimed_name(p, workdir) for p in workdir.rglob("*")})}
-    for name in ("config.json", "flags.txt"):
-        found[name] = (workdir / name).read_text(encoding="utf-8")
+    for path in (
+        path for path in (workdir / "config.json", workdir / "flags.txt") if path.exists()
+    ):
+        found[path.name] = path.read_text(encoding="utf-8")
     for path in sorted((workdir / "results").glob("*.json")):
-        found[f"results/{path.name}"] = _untimed(json.loads(path.read_text(encoding="utf-8")))
+        found[f"results/{path.name}"] = read_untimed(path)
     for index in sorted(workdir.rglob("*.index")):
         prefix = index.with_suffix("")
         name = prefix.relative_to(workdir).as_posix()
@@ -32,6 +34,11 @@ def take_snapshot(workdir):
         # Keras exports variables in an order that changes with every process.
         found[name] = sorted(tensors.values()) if name.startswith("export/") else tensors
     return found
+
+
+def read_untimed(path):
+    """Returns what a JSON file holds, times and the commit of the checkout left out."""
+    return _untimed(json.loads(path.read_text(encoding="utf-8")))
 
 
 def differences(one, other):

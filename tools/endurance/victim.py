@@ -5,22 +5,29 @@ a run then takes no seconds.
 """
 
 import contextlib
+import dataclasses
 import functools
 import os
 import pathlib
 import signal
+import sys
 import time
 import traceback
 import types
 
 from ascl_tf.config import ALL
-from ascl_tf.training import callbacks, checkpoints, fitting, report, run
+from ascl_tf.evaluation import evaluate_robustness
+from ascl_tf.evaluation.ensembles import EnsembleOptions
+from ascl_tf.evaluation.protocols import get_protocol
+from ascl_tf.evaluation.records import write_records
+from ascl_tf.training import callbacks, checkpoints, fitting, report, run, run_data
 from ascl_tf.training.workdir import WorkDirectory
 from tests.training.worlds import make_tiny_world
 
 TRAINING, CHECKPOINT, VALIDATION = "training", "checkpoint", "validation"
 RECORD, EVALUATION, EXPORT = "record", "evaluation", "export"
-PHASES = (TRAINING, CHECKPOINT, VALIDATION, RECORD, EVALUATION, EXPORT)
+AUTOATTACK = "autoattack"
+PHASES = (TRAINING, CHECKPOINT, VALIDATION, RECORD, EVALUATION, EXPORT, AUTOATTACK)
 BEGIN, END = "+", "-"
 
 
@@ -30,18 +37,19 @@ class Victim:
     Args:
         method: of pre-training.
         workdir: work directory; a run that was killed there continues.
+        is_attacked: whether AutoAttack follows the stages.
 
     Attributes:
         phases: (name, seconds) of every phase that has ended, in order.
     """
 
-    def __init__(self, method, workdir):
+    def __init__(self, method, workdir, *, is_attacked=True):
         self.phases, self._open = [], {}
         reading, writing = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
             os.close(reading)
-            _be_the_victim(method, pathlib.Path(workdir), writing)
+            _be_the_victim(method, pathlib.Path(workdir), is_attacked, writing)
         os.close(writing)
         self._marks = os.fdopen(reading, encoding="utf-8")
 
@@ -85,7 +93,7 @@ class Victim:
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
-def _be_the_victim(method, workdir, marks):
+def _be_the_victim(method, workdir, is_attacked, marks):
     """Runs all stages, and ends the process."""
     status = 1
     try:
@@ -93,12 +101,33 @@ def _be_the_victim(method, workdir, marks):
         config = make_tiny_world(types.SimpleNamespace(setattr=setattr))
         mark_phases(functools.partial(_write_mark, marks))
         settings = {"finetune": "lsf", "protocol": "standard,fgsm", "checkpoint_every": 3}
-        run.run_stages(config.replace(method=method, **settings), ALL, WorkDirectory(workdir))
+        config, workdir = config.replace(method=method, **settings), WorkDirectory(workdir)
+        run.run_stages(config, ALL, workdir)
+        if is_attacked:
+            measure_autoattack(config, workdir)
         status = 0
     except BaseException:
         traceback.print_exc()
     finally:
         os._exit(status)
+
+
+def measure_autoattack(config, workdir):
+    """Does what `ascl_tf.evaluate --protocol=autoattack_fast --resume` does, on the last weights.
+
+    Not on the exported model: Keras writes it anew with other bytes, and a state is of one file.
+    """
+    test = run_data.load_test_data(config)
+    classifier = run.load_classifier(config, workdir, test, checkpoints.LAST)
+    # At the usual radius nothing that this tiny network gets right would be lost.
+    protocol = dataclasses.replace(get_protocol("autoattack_fast"), epsilon="64/255")
+    output = workdir.results(AUTOATTACK)
+    options = EnsembleOptions(state_path=str(output), resume=True)
+    records = evaluate_robustness(
+        classifier, test, protocol, batch_size=2, seed=config.seed, ensemble_options=options
+    )
+    write_records(output, records)
+    options.forget([protocol])
 
 
 def _write_output_to(log):
@@ -119,6 +148,7 @@ def mark_phases(mark):
     _enclose(report, "write_training_record", RECORD, mark)
     _enclose(run, "evaluate", EVALUATION, mark)
     _enclose(run, "export", EXPORT, mark)
+    _enclose(sys.modules[__name__], "measure_autoattack", AUTOATTACK, mark)
     _mark_training(mark)
 
 

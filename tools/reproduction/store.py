@@ -14,7 +14,7 @@ import pathlib
 import shutil
 import time
 
-from ascl_tf.files import write_text
+from ascl_tf.files import remove_leftovers, write_text
 from ascl_tf.locks import Lock
 
 DONE = "done.json"
@@ -62,6 +62,7 @@ class Store:
         """Makes a step's folder and the links in it."""
         folder = self.folder(node)
         folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(folder)
         (folder / DONE).unlink(missing_ok=True)
         for name, place in node.links.items():
             link, target = folder / name, self.find(place.node, place.pattern)
@@ -96,7 +97,12 @@ class Store:
         """Returns the step's `Lock`, held; None while another process holds it."""
         self.path.mkdir(parents=True, exist_ok=True)
         lock = Lock(self.path.absolute() / f"{node.name}.lock")
-        return lock if lock.acquire() else None
+        if not lock.acquire():
+            return None
+        # What a process has left that was killed while it made the lock; nobody else makes it now.
+        for path in self.path.glob(f".{node.name}.lock.*.tmp"):
+            path.unlink(missing_ok=True)
+        return lock
 
     def _read_done(self, node):
         try:
