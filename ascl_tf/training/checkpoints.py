@@ -29,6 +29,19 @@ LAST, BEST = "last", "best"
 NUM_KEPT = {LAST: 2, BEST: 1}
 
 
+_HISTORY = (
+    "epochs",
+    "best_robust_accuracy",
+    "best_epoch",
+    "train_seconds",
+    "rollbacks",
+    "warnings",
+    "coreset",
+    "epoch_seconds",
+    "clock_seconds",
+)
+
+
 class History(tf.train.experimental.PythonState):
     """What a stage has reported so far; saved inside the checkpoint, so never ahead of it."""
 
@@ -39,6 +52,10 @@ class History(tf.train.experimental.PythonState):
         self.best_epoch = 0
         self.train_seconds = 0.0
         self.rollbacks = []  # One dict per step that was undone, see `--on_nan`.
+        self.warnings = []  # One dict per occurrence, see run_warnings.py.
+        self.coreset = {}  # What was chosen last, see coreset.py.
+        self.epoch_seconds = []  # Training alone, one dict per finished epoch: TrainingClock.
+        self.clock_seconds = {}  # The same of the epoch that is under way.
 
     def serialize(self):
         return json.dumps(self.to_json())
@@ -53,8 +70,7 @@ class History(tf.train.experimental.PythonState):
 
     def to_json(self):
         """Returns the history as plain values."""
-        names = ("epochs", "best_robust_accuracy", "best_epoch", "train_seconds", "rollbacks")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in _HISTORY}
 
 
 class StageCheckpoints:

@@ -14,9 +14,12 @@ from ascl_tf.data.pipeline import training_batches
 from ascl_tf.training import callbacks
 from ascl_tf.training.cached_features import with_fixed_features
 from ascl_tf.training.checkpoints import LAST, StageCheckpoints
+from ascl_tf.training.coreset import Coreset
 from ascl_tf.training.device_errors import in_one_line
 from ascl_tf.training.lars import Lars
 from ascl_tf.training.not_finite import ROLLBACK, Rollback
+from ascl_tf.training.training_clock import TrainingClock
+from ascl_tf.training.watches import make_watches
 from ascl_tf.training.xla import is_step_compiled
 
 
@@ -70,6 +73,9 @@ class StageFit:
     steps_per_epoch: int
     measure: Callable[[], dict[str, float]]
 
+    _coreset = None
+    _watches = ()
+
     def run(self):
         """Trains to the end; returns the stage's checkpoints, the method in its last state."""
         checkpoints = StageCheckpoints(self.workdir.checkpoints(self.stage), self.method)
@@ -80,13 +86,27 @@ class StageFit:
             # Behind the checkpoint, which holds the encoder whose features they are.
             self.dataset = with_fixed_features(self.method, self.dataset)
         writer = tf.summary.create_file_writer(str(self.workdir.tensorboard(self.stage)))
-        # An interrupted epoch is finished by itself, since Keras counts whole epochs only.
-        if checkpoints.step % self.steps_per_epoch:
-            self._fit(checkpoints, writer, end_epoch=checkpoints.step // self.steps_per_epoch + 1)
+        self._clock = TrainingClock(checkpoints.history)
+        if self.stage == PRETRAIN and self.config.coreset_fraction < 1:
+            self._coreset = Coreset(self.method, self.dataset, checkpoints.history, self._clock)
         if checkpoints.step < self.epochs * self.steps_per_epoch:
-            self._fit(checkpoints, writer, end_epoch=self.epochs)
+            self._watches = make_watches(
+                self.method, self.dataset, checkpoints, writer, self._clock
+            )
+        while checkpoints.step < self.epochs * self.steps_per_epoch:
+            self._fit(checkpoints, writer, end_epoch=self._end_epoch(checkpoints.step))
         writer.close()
         return checkpoints
+
+    def _end_epoch(self, step):
+        """Returns the epoch, from 0, before which the fit from `step` on ends."""
+        epoch, steps_done = divmod(step, self.steps_per_epoch)
+        if steps_done:
+            # An interrupted epoch is finished by itself, since Keras counts whole epochs only.
+            return epoch + 1
+        if self._coreset is None:
+            return self.epochs
+        return min(self.epochs, self._coreset.next_change(epoch))
 
     def _fit(self, checkpoints, writer, *, end_epoch):
         epoch, steps_done = divmod(checkpoints.step, self.steps_per_epoch)
@@ -95,6 +115,7 @@ class StageFit:
             global_batch_size=self.global_batch_size,
             seed=self.config.seed,
             start_step=checkpoints.step,
+            rows=self._coreset.rows(epoch) if self._coreset else None,
         )
         with signals.deferred(), self._errors_in_one_line():
             self.method.fit(
@@ -126,6 +147,8 @@ class StageFit:
         return [
             callbacks.ContinueEpoch(saved),
             callbacks.StopOnNonFinite(checkpoints, config.checkpoint_every, on_bad),
+            self._clock,
+            *self._watches,
             scalars,
             callbacks.TensorBoardPictures(writer, self.dataset, self.epochs),
             callbacks.Validate(

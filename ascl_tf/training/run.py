@@ -21,6 +21,7 @@ from ascl_tf.files import one_line_for_full_disks
 from ascl_tf.methods.factory import make_finetune_method, make_pretrain_method
 from ascl_tf.training import cost, pseudo_labels, report, run_data
 from ascl_tf.training.checkpoints import BEST, LAST, restore_parts
+from ascl_tf.training.coreset import check_single_device
 from ascl_tf.training.feature_sources import start_from_initial_encoder
 from ascl_tf.training.fitting import StageFit, compile_method
 from ascl_tf.training.precision import layers_in, make_evaluated_classifier
@@ -89,6 +90,7 @@ def pretrain(config, workdir):
     strategy = make_strategy(config.num_replicas, global_batch_size=config.global_batch_size)
     train, validation = run_data.load_training_data(config)
     train = run_data.with_unlabeled_images(config, train)
+    check_single_device(config, strategy)
     steps = run_data.num_steps_per_epoch(train, config.global_batch_size)
     workdir.check_stage(cfg.PRETRAIN, config.identity(cfg.PRETRAIN))
     keras.utils.set_random_seed(config.seed)

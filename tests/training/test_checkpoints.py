@@ -56,6 +56,10 @@ def test_restored_state_is_the_saved_one_bit_for_bit(trained, saved):
         "best_robust_accuracy": 12.5,
         "best_epoch": 1,
         "rollbacks": [],
+        "warnings": [],
+        "coreset": {},
+        "epoch_seconds": [],
+        "clock_seconds": {},
     }
 
 

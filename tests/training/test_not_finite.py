@@ -42,8 +42,7 @@ def _break(monkeypatch, steps, variable=lambda method: method.encoder.conv.kerne
 def _run(config, path):
     run.run_stages(config, cfg.PRETRAIN, WorkDirectory(path))
     record = json.loads((path / "results" / "pretrain.json").read_text())
-    record.pop("train_seconds")
-    return record
+    return {name: value for name, value in record.items() if not name.endswith("seconds")}
 
 
 def _final_state(config, path):

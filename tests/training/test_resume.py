@@ -39,8 +39,8 @@ def _checkpoint(path, stage, name="last"):
 
 
 def _untimed(document):
-    assert document.pop("train_seconds") > 0
-    return document
+    assert document["train_seconds"] > 0
+    return {name: value for name, value in document.items() if not name.endswith("seconds")}
 
 
 def _record(path, stage):
