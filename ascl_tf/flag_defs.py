@@ -139,6 +139,8 @@ def _command(argv: Sequence[str]) -> str:
     """Returns a command line as it can be typed again."""
     path = pathlib.PurePath(argv[0])
     program = ["python", "-m", f"ascl_tf.{path.stem}"] if path.suffix == ".py" else [str(path)]
+    if path.parent.name == "tools":
+        program = ["python", f"tools/{path.name}"]
     return shlex.join([*program, *argv[1:]])
 
 

@@ -20,7 +20,7 @@ from rich.console import Console
 # Python puts the folder of a program on its path, not the one it is called from.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from ascl_tf import flag_defs  # noqa: E402
+from ascl_tf import flag_defs, signals  # noqa: E402
 from ascl_tf.errors import ConfigError, RunError  # noqa: E402
 from ascl_tf.files import write_text  # noqa: E402
 from tools.reproduction import grids, report, tables  # noqa: E402
@@ -36,7 +36,6 @@ from tools.reproduction.store import Store  # noqa: E402
 
 ALL = "all"
 RUNS = "runs/reproduce"
-INTERRUPTED_STATUS = 130
 
 
 class _Parser(argparse.ArgumentParser):
@@ -46,7 +45,8 @@ class _Parser(argparse.ArgumentParser):
 
 def run(argv=None):
     """Runs the program; a mistake is one line."""
-    flag_defs.run_program(main, sys.argv if argv is None else argv)
+    with signals.listening():
+        flag_defs.run_program(main, sys.argv if argv is None else argv)
 
 
 def main(argv, launcher=None):
@@ -64,16 +64,16 @@ def main(argv, launcher=None):
     settings = Settings(
         store, launcher or _make_launcher(preset), arguments.jobs, _machine_flags(arguments)
     )
-    states, is_stopped = {}, False
+    states, stopped_by = {}, None
     with _make_display(plans, nodes, store, arguments.jobs) as display:
         try:
             states = run_steps(nodes, settings, display)
-        except Interrupted:
-            states, is_stopped = display.states, True
+        except Interrupted as stop:
+            states, stopped_by = display.states, stop.number
     _write_results(plans, states, graph, store, arguments)
-    if is_stopped:
+    if stopped_by is not None:
         print(f"stopped; to go on: {shlex.join(['python', 'tools/reproduce.py', *argv[1:]])}")
-        sys.exit(INTERRUPTED_STATUS)
+        sys.exit(128 + stopped_by)
     _exit_on_failure(states, arguments)
 
 

@@ -263,7 +263,7 @@ def test_stopped_run_goes_on_where_it_was(number, tmp_path):
     if number == signal.SIGKILL:
         _end_holders(lock)
     else:
-        assert process.returncode == 130
+        assert process.returncode == 128 + number
         assert (
             "stopped; to go on: python tools/reproduce.py --runs=" in output
             and "Traceback" not in output

@@ -93,13 +93,21 @@ def test_signal_outside_of_training_ends_at_once_and_handlers_go_back():
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_signal_while_libraries_are_imported_is_one_line(capsys, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["/a/evaluate.py", "--model=a b"])
+@pytest.mark.parametrize(
+    ("program", "command"),
+    [
+        ("/a/evaluate.py", "python -m ascl_tf.evaluate"),
+        ("/a/bin/ascl-evaluate", "/a/bin/ascl-evaluate"),
+        ("/a/tools/reproduce.py", "python tools/reproduce.py"),
+    ],
+)
+def test_signal_while_libraries_are_imported_is_one_line(program, command, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [program, "--model=a b"])
     with pytest.raises(SystemExit) as exit_info, flag_defs.importing():
         os.kill(os.getpid(), signal.SIGTERM)
         raise AssertionError("the signal was waited for")
     assert exit_info.value.code == 143
-    line = "stopped by SIGTERM; to go on: python -m ascl_tf.evaluate '--model=a b'\n"
+    line = f"stopped by SIGTERM; to go on: {command} '--model=a b'\n"
     assert capsys.readouterr().err == line
 
 

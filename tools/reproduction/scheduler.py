@@ -6,6 +6,7 @@ import signal
 import time
 from typing import NamedTuple
 
+from ascl_tf.signals import Stopped
 from tools.reproduction.launch import shown
 from tools.reproduction.nodes import command_line
 from tools.reproduction.store import last_lines, wait_a_little
@@ -39,7 +40,15 @@ class Settings(NamedTuple):
 
 
 class Interrupted(Exception):
-    """Ctrl-C or a signal to end: what ran has been ended."""
+    """Ctrl-C or a signal to end: what ran has been ended.
+
+    Args:
+        number: the signal's.
+    """
+
+    def __init__(self, number):
+        super().__init__(signal.Signals(number).name)
+        self.number = number
 
 
 def run_steps(nodes, settings, display):
@@ -72,9 +81,9 @@ class _Run:
             while self._advance() or self.futures:
                 self._collect()
                 self.display.tick()
-        except KeyboardInterrupt:
+        except Stopped as stop:
             self.settings.launcher.stop()
-            raise Interrupted from None
+            raise Interrupted(stop.number) from None
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
@@ -159,4 +168,4 @@ class _Run:
 
 
 def _raise_interrupt(number, frame):
-    raise KeyboardInterrupt
+    raise Stopped(number)
