@@ -7,6 +7,8 @@ ASCL, Table 8). Fine-tuning, evaluation and export use the adversarial branch.
 
 import keras
 
+from ascl_tf.models.fused_batch_norm import FusedBatchNormalization
+
 CLEAN = "clean"
 ADVERSARIAL = "adversarial"
 BRANCHES = (CLEAN, ADVERSARIAL)
@@ -73,6 +75,6 @@ class DualBatchNormalization(keras.layers.Layer):
 
 def _make_batch_norm(name, dtype):
     # `synchronized` makes batch statistics those of the global batch.
-    return keras.layers.BatchNormalization(
+    return FusedBatchNormalization(
         momentum=MOMENTUM, epsilon=EPSILON, synchronized=True, name=name, dtype=dtype
     )

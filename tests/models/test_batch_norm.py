@@ -139,6 +139,33 @@ def test_mixed_policies_keep_float32_statistics(dtype):
     np.testing.assert_allclose(moving_mean, 0.1 * INPUTS.mean(AXES), rtol=1e-2)
 
 
+def _training_pass(layer, inputs, weights):
+    """Outputs, gradients by inputs, scale and offset, and the moving statistics afterwards."""
+    part = layer.branch_layer("clean")
+    inputs = tf.cast(inputs, layer.compute_dtype)
+    watched = [inputs, part.gamma.value, part.beta.value]
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(watched)
+        outputs = layer(inputs, training=True, branch="clean")
+        total = tf.reduce_sum(tf.cast(outputs, tf.float64) * weights)
+    found = [outputs, *tape.gradient(total, watched), part.moving_mean, part.moving_variance]
+    return [np.float64(value) for value in found]
+
+
+def test_bfloat16_activations_have_float32_statistics_and_the_gradients_of_float64():
+    # What bfloat16 holds exactly, so that all that differs is rounded inside.
+    inputs = np.float64(tf.cast(INPUTS, tf.bfloat16))
+    weights = np.float64(tf.cast(np.random.default_rng(1).normal(size=INPUTS.shape), tf.bfloat16))
+    layers = [_layer(dtype="mixed_bfloat16"), _layer()]
+    for layer in layers:
+        randomize(layer)
+    found, expected = [_training_pass(layer, inputs, weights) for layer in layers]
+    for got, want in zip(found[-2:], expected[-2:], strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-5)
+    for got, want in zip(found[:-2], expected[:-2], strict=True):
+        np.testing.assert_allclose(got, want, rtol=0.02, atol=0.02 * np.abs(want).max())
+
+
 def test_unknown_branch_is_named():
     with pytest.raises(
         ValueError,
