@@ -72,8 +72,8 @@ def setting(
     """
     bounds = {"above": above, "minimum": minimum, "maximum": maximum}
     metadata = {"help": help, "stages": stages, "choices": choices, "bounds": bounds}
-    metadata |= {"is_identity": is_identity, "added_later": added_later}
-    return dataclasses.field(default=default, metadata=metadata)
+    identity = {"is_identity": is_identity, "added_later": added_later}
+    return dataclasses.field(default=default, metadata={**metadata, **identity})
 
 
 def value_from_json(field: "dataclasses.Field[Any]", value: Any, source: str) -> Any:

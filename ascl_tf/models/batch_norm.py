@@ -6,6 +6,7 @@ ASCL, Table 8). Fine-tuning, evaluation and export use the adversarial branch.
 """
 
 import keras
+import tensorflow as tf
 
 from ascl_tf.models.fused_batch_norm import FusedBatchNormalization
 
@@ -65,6 +66,13 @@ class DualBatchNormalization(keras.layers.Layer):
         if branch not in sets:
             raise ValueError(f"`branch` must be one of {tuple(sets)}; received {branch!r}.")
         return self.branches[sets[branch]]
+
+    def scale_and_offset(self, branch):
+        """Returns what inference multiplies each channel by, and then adds: [C] and [C]."""
+        layer = self.branch_layer(branch)
+        variance, mean = layer.moving_variance.value, layer.moving_mean.value
+        scale = layer.gamma.value * tf.math.rsqrt(variance + layer.epsilon)
+        return scale, layer.beta.value - mean * scale
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -7,6 +7,7 @@ convolution of stride 1 without max-pooling, as everywhere in this field.
 import keras
 
 from ascl_tf.models.batch_norm import ADVERSARIAL, DualBatchNormalization
+from ascl_tf.models.folding import conv_batch_norm
 
 BLOCKS_PER_STAGE = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 
@@ -43,16 +44,13 @@ class BasicBlock(keras.layers.Layer):
         self.bn2.build(output_shape)
 
     def call(self, inputs, training=False, branch=ADVERSARIAL):
-        x = self.conv1(inputs)
-        x = keras.ops.relu(self.bn1(x, training=training, branch=branch))
-        x = self.conv2(x)
-        x = self.bn2(x, training=training, branch=branch)
+        mode = {"training": training, "branch": branch}
+        x = keras.ops.relu(conv_batch_norm(self.conv1, self.bn1, inputs, **mode))
+        x = conv_batch_norm(self.conv2, self.bn2, x, **mode)
         shortcut = inputs
         if self.shortcut_conv is not None:
-            # A 1x1 convolution with stride 2 sees every second pixel. They are taken first: its
-            # filter gradient in oneDNN (TensorFlow 2.21) writes out of bounds for odd batches.
-            shortcut = self.shortcut_conv(inputs[:, :: self.strides, :: self.strides])
-            shortcut = self.shortcut_bn(shortcut, training=training, branch=branch)
+            shortcut = _every(self.strides, inputs)
+            shortcut = conv_batch_norm(self.shortcut_conv, self.shortcut_bn, shortcut, **mode)
         return keras.ops.relu(x + shortcut)
 
     def compute_output_shape(self, input_shape):
@@ -113,8 +111,8 @@ class ResNet(keras.Model):
             shape = block.compute_output_shape(shape)
 
     def call(self, images, training=False, branch=ADVERSARIAL):
-        x = self.stem_conv(images)
-        x = keras.ops.relu(self.stem_bn(x, training=training, branch=branch))
+        x = conv_batch_norm(self.stem_conv, self.stem_bn, images, training=training, branch=branch)
+        x = keras.ops.relu(x)
         for block in self.blocks:
             x = block(x, training=training, branch=branch)
         return keras.ops.mean(x, axis=(1, 2))
@@ -146,8 +144,21 @@ class PaddedConv2D(keras.layers.Conv2D):
     def compute_output_shape(self, input_shape):
         return super().compute_output_shape(_padded_by_one(input_shape))
 
-    def call(self, inputs):
-        return super().call(keras.ops.pad(inputs, ((0, 0), (1, 1), (1, 1), (0, 0))))
+    def convolution_op(self, inputs, kernel):
+        return super().convolution_op(
+            keras.ops.pad(inputs, ((0, 0), (1, 1), (1, 1), (0, 0))), kernel
+        )
+
+
+def _every(strides, inputs):
+    """Returns every second pixel for strides of 2: what a 1x1 convolution with them would see.
+
+    They are taken first, since its filter gradient in oneDNN (TensorFlow 2.21) writes out of
+    bounds for odd batches; by a mean over one pixel, since slices are slow, forward and back.
+    """
+    if strides == 1:
+        return inputs
+    return keras.ops.average_pool(inputs, 1, strides=strides, padding="valid")
 
 
 def _padded_by_one(input_shape):
