@@ -103,6 +103,26 @@ def _profile_shares(record):
     return sorted(record["shares"].items(), key=lambda item: (item[0] == "other", -item[1]))
 
 
+def make_frontier(record):
+    """Returns the accuracies over training time, and their ratios to AT's at equal time."""
+    reference = next((m for m in record["models"] if m["label"] == "at"), None)
+    rows = []
+    for model in record["models"]:
+        ratio = record["ratios"][model["label"]]
+        ratios = [f"{ratio[name]:.2f}" for name in ("robust", "standard")] if ratio else ["--"] * 2
+        best = max(zip(model["robust_accuracies"], model["standard_accuracies"], strict=True))
+        epoch = _epoch_seconds(model) / _epoch_seconds(reference) if reference else None
+        cost = NOT_RUN if epoch is None else f"{epoch:.2f}"
+        counts = [str(model["epochs"][-1]), f"{model['seconds'][-1] / 60:.0f}"]
+        rows.append([model["label"], *ratios, *(f"{value:.1f}" for value in best), cost, *counts])
+    headings = ("row", "RA over AT's", "SA over AT's", "RA, best epoch", "SA, same epoch")
+    return _markdown((*headings, "epoch over AT's", "epochs", "minutes"), rows)
+
+
+def _epoch_seconds(model):
+    return model["seconds"][-1] / model["epochs"][-1]
+
+
 # Record, and what is shown of it where one record has several tables -> how.
 TABLES = {
     "step": make_ratios,
@@ -114,6 +134,7 @@ TABLES = {
     "scaling": make_growth,
     "profile": make_profile,
     "profile_bfloat16": make_profile,
+    "frontier": make_frontier,
 }
 
 

@@ -75,3 +75,19 @@ def test_check_fails_where_the_page_is_out_of_date(page):
         _run(page, "--check")
     _run(page)
     _run(page, "--check")
+
+
+def test_frontier_gives_each_rows_best_epoch_and_its_ratio_at_equal_time(page):
+    at = {
+        "label": "at",
+        "epochs": [1, 2],
+        "seconds": [60.0, 120.0],
+        "robust_accuracies": [20.0, 15.0],
+        "standard_accuracies": [40.0, 50.0],
+    }
+    fast = at | {"label": "fast", "seconds": [15.0, 30.0]}
+    ratios = {"at": None, "fast": {"robust": 1.25, "standard": 0.996}}
+    _write(page.parent, "frontier", models=[at, fast], ratios=ratios)
+    text = _run(page)
+    assert "| at | -- | -- | 20.0 | 40.0 | 1.00 | 2 | 2 |" in text
+    assert "| fast | 1.25 | 1.00 | 20.0 | 40.0 | 0.25 | 2 | 0 |" in text
