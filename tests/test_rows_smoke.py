@@ -39,6 +39,7 @@ METHOD_ROWS = (
     "beyond/mart",
     "beyond/dynacl",
     "beyond/dynacl_pp",
+    pytest.param("fast/ascl", marks=pytest.mark.slow),
 )
 PROTOCOL = "--protocol=standard,fgsm"
 # The recipes' rates for LARS and large batches would leave a network of two channels dead.

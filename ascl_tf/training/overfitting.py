@@ -42,6 +42,7 @@ class OverfittingWatch(Watch):
     """
 
     warning, metric = "catastrophic_overfitting", "probe/pgd_accuracy"
+    every = 200  # A look costs as much as two steps of the fast recipe.
 
     def __init__(self, method, dataset, checkpoints, writer, clock):
         super().__init__(checkpoints, writer)

@@ -8,13 +8,12 @@ time.
 import keras
 import tensorflow as tf
 
-EVERY = 50
-
 
 class Watch(keras.callbacks.Callback):
-    """Looks at a metric after every 50th step and after each epoch.
+    """Looks at a metric after every `every` steps and after each epoch.
 
-    Stands before what saves. A subclass names the warning and the metric, and calls `judge`.
+    Stands before what saves. A subclass names the warning, the metric and how often it looks, and
+    calls `judge`.
 
     Args:
         checkpoints: `StageCheckpoints`.
@@ -22,6 +21,7 @@ class Watch(keras.callbacks.Callback):
     """
 
     warning = metric = ""
+    every = 50
 
     def __init__(self, checkpoints, writer):
         super().__init__()
@@ -29,7 +29,7 @@ class Watch(keras.callbacks.Callback):
 
     def is_due(self, batch, step):
         """Returns whether to look at the metric after this batch, the run's step `step`."""
-        return step % EVERY == 0 or batch + 1 == self.params["steps"]
+        return step % self.every == 0 or batch + 1 == self.params["steps"]
 
     def judge(self, value, *, is_bad, is_good, text):
         """Opens or closes an occurrence; returns whether one was opened.

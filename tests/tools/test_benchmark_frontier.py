@@ -55,13 +55,14 @@ def test_rows_cost_what_their_levers_leave(units):
     assert units == {
         "at": 24,
         "at+cosine": 24,
-        "at+fgsm_rs": 6,
         "ascl": 71,
         "ascl+shared": 56,
         "ascl+fgsm_rs": 53,
         "ascl+both": 38,
         "ascl+rcs": 71,
         "fast": 12,
+        "fast-cl": 12,
+        "fast_at": 6,
     }
 
 

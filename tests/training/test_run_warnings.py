@@ -111,19 +111,19 @@ def test_lost_robustness_warns_and_the_guard_switches(tmp_path, capsys, guard):
     world = _World(FAST.replace(fgsm_guard=guard), tmp_path)
     values = [(40.0, 36.0), (35.0, 21.0), (70.0, 10.0), (72.0, 0.0), (50.0, 40.0)]
     watch = _overfitting(world, values)
-    for step in (50, 100):
+    for step in (200, 300, 400):
         _look(watch, world, step)
     assert world.history.warnings == [] and not _uses_pgd(world.method)
-    for step in (150, 200, 250):
+    for step in (600, 800, 1000):
         _look(watch, world, step)
     (found,) = world.history.warnings
     assert (found["metric"], found["value"]) == ("probe/pgd_accuracy", 10.0)
-    assert (found["step"], found["until"]) == (150, 250)
+    assert (found["step"], found["until"]) == (600, 1000)
     assert _uses_pgd(world.method) == found.get("switched", False) == (guard == "pgd")
     out = capsys.readouterr().out
     assert out.count("catastrophic overfitting: probe/pgd_accuracy is 10.0") == 1
     assert ("PGD takes over" in out) == (guard == "pgd")
-    assert world.texts("probe/pgd")["probe/pgd_accuracy"] == [50, 100, 150, 200, 250]
+    assert world.texts("probe/pgd")["probe/pgd_accuracy"] == [200, 400, 600, 800, 1000]
 
 
 def _uses_pgd(method):

@@ -22,16 +22,18 @@ CPU_PRESET = "flags/base/cpu.flags"
 REFERENCE = "at"
 SHARED, ONE_STEP = "--shared_perturbation=ascl", "--at_attack=fgsm_rs"
 CORESET = ("--coreset_fraction=0.2", "--coreset_every=2", "--coreset_warmup_epochs={warmup}")
+COSINE = ("--schedule=cosine", "--warmup_epochs=2")
 ROWS = {
     "at": ("table1/at", ()),
-    "at+cosine": ("table1/at", ("--schedule=cosine", "--warmup_epochs=2")),
-    "at+fgsm_rs": ("table1/at", (ONE_STEP,)),
+    "at+cosine": ("table1/at", COSINE),
     "ascl": ("table1/ascl", ()),
     "ascl+shared": ("table1/ascl", (SHARED,)),
     "ascl+fgsm_rs": ("table1/ascl", (ONE_STEP,)),
     "ascl+both": ("table1/ascl", (SHARED, ONE_STEP)),
     "ascl+rcs": ("table1/ascl", CORESET),
     "fast": ("fast/ascl", ()),
+    "fast-cl": ("fast/ascl", ("--lambda_1=0",)),
+    "fast_at": ("table1/at", (*COSINE, ONE_STEP)),
 }
 DEFAULT_ROWS = "at,ascl,ascl+shared,ascl+fgsm_rs,ascl+both,ascl+rcs,fast"
 
@@ -71,6 +73,7 @@ def parse(argv):
     parser.add_argument("--runs", type=pathlib.Path, default=ROOT / "runs" / "frontier")
     parser.add_argument("--num_train_images", type=int, default=11120, help="a tenth is held out")
     parser.add_argument("--width", type=int, default=16, help="width of the ResNet-18")
+    parser.add_argument("--validate_every", type=int, default=1, help="epochs")
     parser.add_argument("--clock", choices=("cpu", "wall"), default="cpu", help="wall: on a GPU")
     parser.add_argument("--smoke", action="store_true", help="two steps each, to test the tool")
     arguments = parser.parse_args(argv)
@@ -115,6 +118,7 @@ def plan(arguments):
             f"--num_train_images={arguments.num_train_images}",
             f"--width={arguments.width}",
             f"--epochs={epochs}",
+            f"--validate_every={arguments.validate_every}",
             "--stage=pretrain",
         ]
         runs.append(Run(name, (*flags, *(["--smoke"] * arguments.smoke)), epochs, units))
