@@ -1,16 +1,16 @@
-"""Batch norm that reads and writes bfloat16 once, and computes in float32."""
+"""Batch norm whose training pass reads and writes the activations once."""
 
 import keras
 import tensorflow as tf
 
 
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """Keras' batch norm, by TensorFlow's one operation where bfloat16 activations are trained.
+    """Keras' batch norm, by TensorFlow's one operation where a single CPU trains images.
 
-    Keras' own would copy them to float32, there and back.
-    Statistics, parameters and the arithmetic are float32 in both, moving variances those of the
-    biased variance. Several replicas, whose statistics are common, GPUs, and rows of features
-    have Keras' own.
+    Keras' own goes over the activations once for each mean, difference and product, and in
+    bfloat16 through float32 copies of them. Statistics, parameters and the arithmetic are float32
+    in both, moving variances those of the biased variance; results differ by rounding. Several
+    replicas, whose statistics are common, GPUs, float64 and rows of features have Keras' own.
     """
 
     def call(self, inputs, training=None, mask=None):
@@ -42,4 +42,5 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 def _is_fused(inputs):
     is_alone = tf.distribute.get_strategy().num_replicas_in_sync == 1
     has_gpu = bool(tf.config.list_physical_devices("GPU"))
-    return inputs.dtype == tf.bfloat16 and len(inputs.shape) == 4 and is_alone and not has_gpu
+    is_image = inputs.dtype in (tf.bfloat16, tf.float32) and len(inputs.shape) == 4
+    return is_image and is_alone and not has_gpu

@@ -166,6 +166,16 @@ def test_bfloat16_activations_have_float32_statistics_and_the_gradients_of_float
         np.testing.assert_allclose(got, want, rtol=0.02, atol=0.02 * np.abs(want).max())
 
 
+def test_float32_activations_have_the_statistics_and_gradients_of_float64():
+    weights = np.random.default_rng(1).normal(size=INPUTS.shape)
+    layers = [_layer(dtype="float32"), _layer()]
+    for layer in layers:
+        randomize(layer)
+    found, expected = [_training_pass(layer, INPUTS, weights) for layer in layers]
+    for got, want in zip(found, expected, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5 * np.abs(want).max())
+
+
 def test_unknown_branch_is_named():
     with pytest.raises(
         ValueError,
