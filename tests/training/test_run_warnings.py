@@ -1,6 +1,7 @@
 """Collapse and catastrophic overfitting: one warning per occurrence, kept with the checkpoints."""
 
 import dataclasses
+import json
 import types
 
 import numpy as np
@@ -9,12 +10,13 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ascl_tf.config import Fraction
-from ascl_tf.training import overfitting
+from ascl_tf.training import callbacks, overfitting, run
 from ascl_tf.training.checkpoints import History
 from ascl_tf.training.collapse import CollapseWatch, can_collapse
 from ascl_tf.training.overfitting import OverfittingWatch, is_trained_in_one_step
 from ascl_tf.training.training_clock import TrainingClock
 from ascl_tf.training.watches import make_watches
+from ascl_tf.training.workdir import WorkDirectory
 from tests.methods import helpers
 
 AT = helpers.TINY.replace(method="at")
@@ -196,3 +198,40 @@ def test_methods_get_the_watches_that_concern_them(tmp_path):
     assert [type(watch) for watch in watches] == [CollapseWatch, OverfittingWatch]
     assert make_watches(helpers.make_method(AT), *settings) == []
     assert can_collapse(helpers.make_method(helpers.TINY.replace(method="simclr")))
+
+
+class _Stopped(Exception):
+    """In place of a kill."""
+
+
+def _run(config, path):
+    run.run_stages(config, "pretrain", WorkDirectory(path))
+    record = json.loads((path / "results" / "pretrain.json").read_text())
+    settings = record.pop("settings")
+    assert settings["at_attack"] == "fgsm_rs"
+    return {k: v for k, v in record.items() if not k.endswith("seconds")}
+
+
+@pytest.mark.slow
+def test_guarded_run_stopped_after_the_switch_continues_bit_for_bit(
+    tiny_world, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(overfitting, "make_probe", lambda *_: lambda: (80.0, 0.0))
+    config = tiny_world.replace(
+        method="at", at_attack="fgsm_rs", num_steps_at=3, checkpoint_every=3
+    )
+    undisturbed = _run(config, tmp_path / "undisturbed")
+    (found,) = undisturbed["warnings"]
+    assert (found["step"], found["switched"]) == (4, True)
+
+    def stop(self, batch, logs=None):
+        if self.checkpoints.step == 7:
+            raise _Stopped
+
+    with monkeypatch.context() as patch, pytest.raises(_Stopped):
+        patch.setattr(callbacks.StopOnNonFinite, "on_train_batch_end", stop)
+        _run(config, tmp_path / "stopped")
+    assert _run(config, tmp_path / "stopped") == undisturbed
+    unguarded = _run(config.replace(fgsm_guard="warn"), tmp_path / "unguarded")
+    first, second = (record["epochs"] for record in (undisturbed, unguarded))
+    assert first[0] == second[0] and first[1]["train/loss"] != second[1]["train/loss"]
