@@ -9,7 +9,14 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from ascl_tf.attacks import logit_losses, norms, step_control
-from ascl_tf.attacks.arguments import as_batch, check_choice, check_positive
+from ascl_tf.attacks.arguments import (
+    as_batch,
+    check_choice,
+    check_counts,
+    check_integer,
+    check_positive,
+    check_seed,
+)
 from ascl_tf.attacks.rounds import fooling_images, round_seeds
 
 # The losses, and how many classes each needs to be defined.
@@ -59,9 +66,9 @@ def apgd(
     """
     images, labels, num_classes = as_batch(logits_fn, images, labels)
     check_settings(loss=loss, norm=norm, num_classes=num_classes, num_targets=num_targets)
-    check_positive(
-        epsilon=epsilon, num_steps=num_steps, num_restarts=num_restarts, eot_iter=eot_iter
-    )
+    check_positive(epsilon=epsilon)
+    check_counts(num_steps=num_steps, num_restarts=num_restarts, eot_iter=eot_iter)
+    check_seed(seed, images)
     clean_logits = logits_fn(images)
 
     def one_round(number):
@@ -92,11 +99,8 @@ def check_settings(*, loss, norm, num_classes, num_targets):
         raise ValueError(
             f"`loss={loss}` needs logits of at least {needed} classes; received {num_classes}."
         )
-    if loss == "targeted_dlr" and not 1 <= num_targets < num_classes:
-        raise ValueError(
-            f"`num_targets` must be from 1 to {num_classes - 1}, the number of other classes; "
-            f"received {num_targets}."
-        )
+    if loss == "targeted_dlr":
+        check_integer("num_targets", num_targets, 1, num_classes - 1)
 
 
 class ApgdResult(NamedTuple):

@@ -1,5 +1,6 @@
 """What every attack on a classifier checks before it begins."""
 
+import math
 import numbers
 
 import numpy as np
@@ -78,10 +79,38 @@ def check_logits(logits, images):
 
 
 def check_positive(**settings):
-    """Raises ValueError unless each setting is a number > 0."""
+    """Raises ValueError unless each setting is a finite number > 0."""
     for name, value in settings.items():
         if not isinstance(value, numbers.Real) or isinstance(value, bool) or not value > 0:
             raise ValueError(f"`{name}` must be > 0; received {value}.")
+        if value == math.inf:
+            raise ValueError(f"`{name}` must be finite; received {value}.")
+
+
+def check_integer(name, value, least, most=None):
+    """Raises ValueError unless `value` is an integer in that range."""
+    is_integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not is_integer or value < least or (most is not None and value > most):
+        wanted = f">= {least}" if most is None else f"from {least} to {most}"
+        raise ValueError(f"`{name}` must be an integer {wanted}; received {value!r}.")
+
+
+def check_counts(**settings):
+    """Raises ValueError unless each setting is an integer >= 1 that an int32 can hold."""
+    for name, value in settings.items():
+        check_integer(name, value, 1, 2**31 - 1)
+
+
+def check_seed(seed, images):
+    """Raises ValueError unless `seed` is int32 [2], or [B, 2] with one pair per image."""
+    try:
+        shape = tf.convert_to_tensor(seed, tf.int32).shape
+    except (TypeError, ValueError):
+        shape = tf.TensorShape(None)
+    # Whatever number of images a graph may see.
+    expected = (tf.TensorShape([2]), tf.TensorShape([images.shape[0], 2]))
+    if shape.rank is None or not any(shape.is_compatible_with(form) for form in expected):
+        raise ValueError(f"`seed` must be int32 [2], or [B, 2] of B images; received {seed!r}.")
 
 
 def check_choice(name, value, choices):

@@ -98,9 +98,9 @@ class AutoAttack:
     ):
         arguments.check_positive(epsilon=epsilon)
         arguments.check_choice("norm", norm, norms.NORMS)
-        _check_integer("num_classes", num_classes, 2)
-        _check_integer("batch_size", batch_size, 1)
-        _check_integer("seed", seed, -(2**31), 2**31 - 1)
+        arguments.check_integer("num_classes", num_classes, 2)
+        arguments.check_integer("batch_size", batch_size, 1)
+        arguments.check_integer("seed", seed, -(2**31), 2**31 - 1)
         self._attacks, self._left_out = plan(
             version, attacks=attacks, settings=settings, num_classes=num_classes
         )
@@ -275,10 +275,3 @@ def _warn(found):
 
 def _as_arrays(images, labels):
     return np.asarray(images), np.asarray(labels)
-
-
-def _check_integer(name, value, least, most=None):
-    is_integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not is_integer or value < least or (most is not None and value > most):
-        wanted = f">= {least}" if most is None else f"from {least} to {most}"
-        raise ValueError(f"`{name}` must be an integer {wanted}; received {value!r}.")

@@ -10,7 +10,14 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from ascl_tf.attacks import logit_losses, norms, rows
-from ascl_tf.attacks.arguments import as_batch, check_choice, check_positive
+from ascl_tf.attacks.arguments import (
+    as_batch,
+    check_choice,
+    check_counts,
+    check_integer,
+    check_positive,
+    check_seed,
+)
 from ascl_tf.attacks.hyperplane import step_onto_hyperplane
 from ascl_tf.attacks.rounds import fooling_images, round_seeds
 
@@ -62,9 +69,12 @@ def fab_t(
     """
     images, labels, num_classes = as_batch(logits_fn, images, labels)
     check_settings(num_classes=num_classes, num_targets=num_targets, norm=norm)
-    check_positive(epsilon=epsilon, num_steps=num_steps, num_restarts=num_restarts)
+    check_positive(epsilon=epsilon)
+    check_counts(num_steps=num_steps, num_restarts=num_restarts)
     if num_restarts > 1 and seed is None:
         raise ValueError("`num_restarts` > 1 needs a `seed` (int32 [2] or [B, 2]); received None.")
+    if seed is not None:
+        check_seed(seed, images)
     clean_logits = logits_fn(images)
 
     def one_round(number):
@@ -87,11 +97,7 @@ def fab_t(
 def check_settings(*, num_classes, num_targets, norm):
     """Raises ValueError unless there are that many other classes, and such a norm."""
     check_choice("norm", norm, norms.NORMS)
-    if not 1 <= num_targets < num_classes:
-        raise ValueError(
-            f"`num_targets` must be from 1 to {num_classes - 1}, the number of other classes; "
-            f"received {num_targets}."
-        )
+    check_integer("num_targets", num_targets, 1, num_classes - 1)
 
 
 def fab_start(images, restart, epsilon, norm, seeds):

@@ -12,7 +12,13 @@ import tensorflow as tf
 
 from ascl_tf import randomness
 from ascl_tf.attacks import logit_losses, norms, rows
-from ascl_tf.attacks.arguments import as_batch, check_choice, check_positive
+from ascl_tf.attacks.arguments import (
+    as_batch,
+    check_choice,
+    check_counts,
+    check_positive,
+    check_seed,
+)
 from ascl_tf.attacks.rounds import fooling_images, round_seeds
 from ascl_tf.attacks.square_proposals import make_proposals
 
@@ -49,7 +55,9 @@ def square(
     """
     images, labels, _ = as_batch(logits_fn, images, labels)
     check_choice("norm", norm, norms.NORMS)
-    check_positive(epsilon=epsilon, num_queries=num_queries, num_restarts=num_restarts)
+    check_positive(epsilon=epsilon)
+    check_counts(num_queries=num_queries, num_restarts=num_restarts)
+    check_seed(seed, images)
     search = SquareSearch(
         logits_fn, images.shape, epsilon=epsilon, norm=norm, num_queries=num_queries
     )

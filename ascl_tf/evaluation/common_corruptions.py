@@ -13,6 +13,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
+from ascl_tf.attacks.arguments import check_integer
 from ascl_tf.attacks.model_checks import MODEL_CHECKS
 from ascl_tf.data.corruptions import BENCHMARK_CORRUPTIONS, CORRUPTIONS, SEVERITIES
 from ascl_tf.data.corruptions.frost_textures import PROCEDURAL
@@ -266,8 +267,7 @@ def _check_arguments(data, corruptions, severities, batch_size):
                 f"`{name}` must be one or more of {', '.join(map(str, known))}, each once; "
                 f"received {', '.join(map(str, chosen)) or 'none'}."
             )
-    if batch_size < 1:
-        raise ValueError(f"`batch_size` must be >= 1; received {batch_size}.")
+    check_integer("batch_size", batch_size, 1)
 
 
 def _check_classes(logits_fn, data):

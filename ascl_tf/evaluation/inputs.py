@@ -84,7 +84,8 @@ def _validate_float_images(images):
 def _checked_count(num_images, available):
     if num_images is None:
         return available
-    if not 1 <= num_images <= available:
+    is_integer = isinstance(num_images, (int, np.integer)) and not isinstance(num_images, bool)
+    if not is_integer or not 1 <= num_images <= available:
         raise ValueError(
             f"`num_images` must be from 1 to the {available} images of the data set; "
             f"received {num_images}."

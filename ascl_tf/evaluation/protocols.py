@@ -45,10 +45,10 @@ class Protocol:
     def __post_init__(self):
         for field in ("epsilon", "step_size"):
             object.__setattr__(self, field, _as_pixel_units(field, getattr(self, field)))
-        if self.num_steps < 0:
-            raise ValueError(f"`num_steps` must be >= 0; received {self.num_steps}.")
-        if self.num_restarts < 1:
-            raise ValueError(f"`num_restarts` must be >= 1; received {self.num_restarts}.")
+        for field, least in (("num_steps", 0), ("num_restarts", 1)):
+            value = getattr(self, field)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ValueError(f"`{field}` must be an integer >= {least}; received {value!r}.")
         object.__setattr__(self, "options", types.MappingProxyType(dict(self.options)))
 
     def settings(self):

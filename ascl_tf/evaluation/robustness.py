@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from ascl_tf import randomness
+from ascl_tf.attacks.arguments import check_integer
 from ascl_tf.attacks.autoattack_versions import VERSIONS
 from ascl_tf.evaluation import checks, records
 from ascl_tf.evaluation.attack_kinds import ATTACKS
@@ -119,8 +120,7 @@ def evaluate_robustness(
     """
     chosen = _as_protocols(protocols)
     data = as_evaluation_data(dataset, num_images=num_images)
-    if batch_size < 1:
-        raise ValueError(f"`batch_size` must be >= 1; received {batch_size}.")
+    check_integer("batch_size", batch_size, 1)
     attacks = as_compiled(logits_fn)
     _check_classes(attacks.logits_fn, data, num_classes)
     if model_sha256 is None and hasattr(attacks.classifier, "get_weights"):

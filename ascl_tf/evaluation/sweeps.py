@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from ascl_tf.attacks import linf_pgd
+from ascl_tf.attacks.arguments import check_integer
 from ascl_tf.evaluation import checks, measuring
 from ascl_tf.evaluation.protocols import get_protocol
 from ascl_tf.evaluation.recheck import measure, recheck
@@ -59,8 +60,7 @@ def sweep_steps(
         ValueError: if an argument is not as above.
         RunError: as `evaluate_robustness`.
     """
-    if num_steps < 1:
-        raise ValueError(f"`num_steps` must be >= 1; received {num_steps}.")
+    check_integer("num_steps", num_steps, 1)
     longest = _protocol(SWEEP_STEPS, epsilon, step_size, num_steps)
     clean = measuring.clean_pass(
         logits_fn,
@@ -117,8 +117,7 @@ def sweep_epsilons(
         ValueError: if an argument is not as above.
         RunError: as `evaluate_robustness`.
     """
-    if num_steps < 1:
-        raise ValueError(f"`num_steps` must be >= 1; received {num_steps}.")
+    check_integer("num_steps", num_steps, 1)
     protocols = [_protocol(SWEEP_EPSILON, epsilon, step_size, num_steps) for epsilon in epsilons]
     radii = {float(protocol.epsilon) for protocol in protocols}
     if not protocols or len(radii) < len(protocols):

@@ -220,10 +220,10 @@ def test_dead_gradients_leave_the_image():
     ("changes", "message"),
     [
         ({"epsilon": -1}, r"`epsilon` must be > 0; received -1"),
-        ({"num_steps": 0}, r"`num_steps` must be > 0"),
+        ({"num_steps": 0}, r"`num_steps` must be an integer from 1 to .*; received 0"),
         ({"norm": "l1"}, r"`norm` must be one of linf, l2; received 'l1'"),
-        ({"num_targets": 5}, r"`num_targets` must be from 1 to 4.*received 5"),
-        ({"num_targets": 0}, r"`num_targets` must be from 1 to 4.*received 0"),
+        ({"num_targets": 5}, r"`num_targets` must be an integer from 1 to 4.*received 5"),
+        ({"num_targets": 0}, r"`num_targets` must be an integer from 1 to 4.*received 0"),
         ({"num_restarts": 2}, r"`num_restarts` > 1 needs a `seed`.*received None"),
     ],
 )

@@ -222,8 +222,8 @@ def test_seed_decides_and_a_graph_gives_the_same():
     ("changes", "message"),
     [
         ({"epsilon": 0.0}, r"`epsilon` must be > 0; received 0\.0"),
-        ({"num_queries": 0}, r"`num_queries` must be > 0"),
-        ({"num_restarts": 0}, r"`num_restarts` must be > 0"),
+        ({"num_queries": 0}, r"`num_queries` must be an integer from 1 to .*; received 0"),
+        ({"num_restarts": 0}, r"`num_restarts` must be an integer from 1 to .*; received 0"),
         ({"norm": "l1"}, r"`norm` must be one of linf, l2; received 'l1'"),
     ],
 )

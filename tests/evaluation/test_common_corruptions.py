@@ -217,7 +217,7 @@ def test_too_small_a_tfds_set_is_refused(tmp_path):
         ({"corruptions": []}, r"`corruptions` must be .*received none"),
         ({"severities": [1, 6]}, r"`severities` must be one or more of 1, 2.*received 1, 6"),
         ({"severities": [2, 2]}, r"each once; received 2, 2"),
-        ({"batch_size": 0}, r"`batch_size` must be >= 1; received 0"),
+        ({"batch_size": 0}, r"`batch_size` must be an integer >= 1; received 0"),
         ({"dataset": (IMAGES / 255, LABELS)}, r"`dataset` must hold uint8 images; .*float64"),
         ({"dataset": (IMAGES, LABELS + 1)}, r"`labels` must be below the 2 classes.*received 2"),
     ],

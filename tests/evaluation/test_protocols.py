@@ -72,8 +72,8 @@ def test_name_without_resemblance_gets_no_hint():
         ({"epsilon": "-1/255"}, r"`epsilon` must be in \[0, 1\].*received -1/255"),
         ({"step_size": "2/1"}, r"`step_size` must be in \[0, 1\].*received 2/1"),
         ({"step_size": "two"}, r"`step_size`: .*fraction such as 8/255.*'two'"),
-        ({"num_steps": -1}, r"`num_steps` must be >= 0; received -1"),
-        ({"num_restarts": 0}, r"`num_restarts` must be >= 1; received 0"),
+        ({"num_steps": -1}, r"`num_steps` must be an integer >= 0; received -1"),
+        ({"num_restarts": 0}, r"`num_restarts` must be an integer >= 1; received 0"),
     ],
 )
 def test_setting_out_of_range_names_itself(change, message):

@@ -280,7 +280,7 @@ IMAGES, LABELS = np.full((2, 2, 2, 3), 0.5), np.array([0, 1])
         ({"num_images": 3}, r"`num_images` must be from 1 to the 2 images.*received 3"),
         ({"num_images": 0}, r"`num_images` must be from 1 to .*received 0"),
         ({"num_classes": 10}, r"`logits_fn` must return 10 logits per image; received 2"),
-        ({"batch_size": 0}, r"`batch_size` must be >= 1; received 0"),
+        ({"batch_size": 0}, r"`batch_size` must be an integer >= 1; received 0"),
         ({"protocols": []}, r"`protocols` must name at least one"),
         ({"protocols": "pgd21"}, r"`protocol` must be one of .*received 'pgd21'"),
         ({"protocols": Protocol(name="x", kind="y")}, r"`kind` of protocol 'x' must be one of"),

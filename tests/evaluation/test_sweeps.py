@@ -303,10 +303,10 @@ def test_logits_that_are_not_finite_under_attack_are_refused():
 @pytest.mark.parametrize(
     ("sweep", "change", "message"),
     [
-        (sweep_steps, {"num_steps": 0}, r"`num_steps` must be >= 1; received 0"),
+        (sweep_steps, {"num_steps": 0}, r"`num_steps` must be an integer >= 1; received 0"),
         (sweep_steps, {"epsilon": "8"}, r"`epsilon` must be in \[0, 1\] pixel units.*received 8"),
-        (sweep_steps, {"batch_size": 0}, r"`batch_size` must be >= 1; received 0"),
-        (sweep_epsilons, {"num_steps": 0}, r"`num_steps` must be >= 1; received 0"),
+        (sweep_steps, {"batch_size": 0}, r"`batch_size` must be an integer >= 1; received 0"),
+        (sweep_epsilons, {"num_steps": 0}, r"`num_steps` must be an integer >= 1; received 0"),
         (sweep_epsilons, {"epsilons": ()}, r"`epsilons` must be one or more.*received none"),
         (
             sweep_epsilons,

@@ -140,10 +140,22 @@ FAULTS = (
         ),
     ),
     Fault(
-        "model or numbers that would deceive: a model for each check",
+        "model or numbers that would deceive: one for each check; test images seen in training",
         "named and explained, on screen and in the record",
         (
-            *_tests("evaluation/test_checks", "broken_model_is_named_and_explained"),
+            *_tests(
+                "evaluation/test_checks",
+                "broken_model_is_named_and_explained",
+                "numbers_that_contradict_each_other_are_found",
+                "epsilon_in_another_unit_is_found",
+                "perturbation_out_of_the_ball_is_found",
+                "square_that_does_better_than_gradients_is_found",
+            ),
+            *_tests(
+                "evaluation/test_black_box",
+                "model_that_others_fool_more_often_than_itself_is_reported",
+            ),
+            *_tests("training/test_run_data", "test_images_that_training_has_seen_are_counted"),
             *_tests(
                 "evaluation/test_masked_gradients",
                 "quantised_input_keeps_pgds_number_high_and_squares_low",
