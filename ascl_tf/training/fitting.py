@@ -91,7 +91,7 @@ class StageFit:
             self._coreset = Coreset(self.method, self.dataset, checkpoints.history, self._clock)
         if checkpoints.step < self.epochs * self.steps_per_epoch:
             self._watches = make_watches(
-                self.method, self.dataset, checkpoints, writer, self._clock
+                self.method, self.dataset, checkpoints, writer, self._clock, self._agree
             )
         while checkpoints.step < self.epochs * self.steps_per_epoch:
             self._fit(checkpoints, writer, end_epoch=self._end_epoch(checkpoints.step))
@@ -127,6 +127,9 @@ class StageFit:
                 shuffle=False,  # The batches come in the order of (seed, epoch).
                 verbose=1 if sys.stdout.isatty() else 2,
             )
+
+    def _agree(self, function):
+        return function()
 
     def _errors_in_one_line(self):
         is_own = self.stage != PRETRAIN and self.config.finetune_global_batch_size

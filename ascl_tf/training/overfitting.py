@@ -39,14 +39,15 @@ class OverfittingWatch(Watch):
         checkpoints: `StageCheckpoints`.
         writer: TensorBoard's.
         clock: `TrainingClock`; the probe is a cost of the recipe.
+        agree: see `make_watches`.
     """
 
     warning, metric = "catastrophic_overfitting", "probe/pgd_accuracy"
     every = 200  # A look costs as much as two steps of the fast recipe.
 
-    def __init__(self, method, dataset, checkpoints, writer, clock):
+    def __init__(self, method, dataset, checkpoints, writer, clock, agree):
         super().__init__(checkpoints, writer)
-        self._clock = clock
+        self._clock, self._agree = clock, agree
         self._measure = make_probe(method, dataset)
         self._guards = method.config.fgsm_guard == "pgd" and _is_fast(method)
 
@@ -58,7 +59,7 @@ class OverfittingWatch(Watch):
         if not self.is_due(batch, self.checkpoints.step):
             return
         with self._clock.counting():
-            one_step, pgd = self._measure()
+            one_step, pgd = self._agree(self._measure)
         with self.writer.as_default(self.checkpoints.step):
             tf.summary.scalar("probe/one_step_accuracy", one_step)
             tf.summary.scalar("probe/pgd_accuracy", pgd)

@@ -104,6 +104,7 @@ def _overfitting(world, values):
     watch = OverfittingWatch.__new__(OverfittingWatch)
     super(OverfittingWatch, watch).__init__(world.checkpoints, world.writer)
     watch._clock, watch._measure = TrainingClock(world.history), lambda: values.pop(0)
+    watch._agree = lambda function: function()
     watch._guards = world.method.config.fgsm_guard == "pgd"
     return world.ready(watch)
 
@@ -193,7 +194,7 @@ def test_only_what_learns_from_one_long_step_is_probed(changes, finetune, expect
 def test_methods_get_the_watches_that_concern_them(tmp_path):
     world = _World(helpers.TINY.replace(at_attack="fgsm_rs"), tmp_path)
     clock = TrainingClock(world.history)
-    settings = (helpers.make_dataset(), world.checkpoints, world.writer, clock)
+    settings = (helpers.make_dataset(), world.checkpoints, world.writer, clock, None)
     watches = make_watches(world.method, *settings)
     assert [type(watch) for watch in watches] == [CollapseWatch, OverfittingWatch]
     assert make_watches(helpers.make_method(AT), *settings) == []
