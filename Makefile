@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: install quickstart quickstart-untrained reproduce-smoke test test-slow chaos lint format clean
+.PHONY: install quickstart quickstart-untrained reproduce-smoke test test-slow chaos audit lint format clean
 
 # The stamp depends on setup.py alone: the package is installed in editable mode.
 $(VENV)/installed: setup.py tools/make_venv.sh
@@ -46,6 +46,12 @@ test-slow: $(VENV)/installed-test
 # A hundred kills in every phase, faults and bad input; what each gave, in docs/reliability.md.
 chaos: $(VENV)/installed-test
 	$(BIN)/python tools/chaos.py --kills=100 --write
+
+# Asks PyPI for published vulnerabilities of what is installed; fails where it cannot tell.
+audit: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[audit]'
+	$(BIN)/python -m pip freeze --exclude-editable > $(VENV)/audited.txt
+	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement=$(VENV)/audited.txt
 
 lint: $(VENV)/installed-lint
 	$(BIN)/ruff check ascl_tf tests tools setup.py

@@ -128,6 +128,16 @@ FAULTS = (
         ),
     ),
     Fault(
+        "collapse of the projections; catastrophic overfitting of an attack of one step",
+        "a warning that names the metric, on screen, in TensorBoard and the record; the guard",
+        _tests(
+            "training/test_run_warnings",
+            "collapsed_projection_head_is_warned_of_once_per_occurrence",
+            "lost_robustness_warns_and_the_guard_switches",
+            "guarded_run_stopped_after_the_switch_continues_bit_for_bit",
+        ),
+    ),
+    Fault(
         "clock that goes back, other working directory, long and foreign paths, no home, 40 "
         "columns, a user without rights, read-only package",
         "all stages run; paths that TensorFlow takes for patterns are refused",
