@@ -1,9 +1,11 @@
-"""What `TF_CONFIG` says of a cluster: the programs run in one process, and say so.
+"""What `TF_CONFIG` says of a cluster: how many workers there are, and which one this is.
 
-Clouds and schedulers set this variable. TensorFlow's strategies of one process do not
-read it, so that several workers would each do all of the work, in one work directory.
+Clouds and schedulers set this variable. Training runs on several workers, see
+`training/strategy.py`; every other program and stage runs in one process, and says so. No
+TensorFlow here.
 """
 
+import dataclasses
 import json
 import os
 from collections.abc import Mapping
@@ -16,6 +18,45 @@ VARIABLE = "TF_CONFIG"
 _WORKERS = ("chief", "master", "worker")
 
 
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """Several processes that train together.
+
+    Attributes:
+        num_workers: how many there are, two or more.
+        index: which one this is; 0 is the chief, the only one that writes.
+        chief_address: host:port of the chief.
+    """
+
+    num_workers: int
+    index: int
+    chief_address: str
+
+
+def read_cluster(environment: Mapping[str, str] | None = None) -> Cluster | None:
+    """Returns the cluster that `TF_CONFIG` names; None for one of a single process, or none.
+
+    Args:
+        environment: variables by name; None for those of this process.
+
+    Raises:
+        ConfigError: if its text is no cluster.
+    """
+    cluster, task = _read(environment)
+    if _count_workers(cluster) < 2:
+        return None
+    _check_several_workers(cluster)
+    if task.get("type") not in _WORKERS:
+        raise ConfigError(
+            f"{VARIABLE}: expected `type` of `task` to be one that trains, chief or worker; "
+            f"found {task.get('type')!r}"
+        )
+    # Strategies count the chief first.
+    first = len(cluster.get("chief", ())) if task["type"] == "worker" else 0
+    chief_address = (cluster.get("chief") or cluster["worker"])[0]
+    return Cluster(_count_workers(cluster), first + task.get("index", 0), chief_address)
+
+
 def check_single_process(environment: Mapping[str, str] | None = None) -> None:
     """Makes sure that `TF_CONFIG`, where it is set, describes no more than this process.
 
@@ -25,17 +66,40 @@ def check_single_process(environment: Mapping[str, str] | None = None) -> None:
     Raises:
         ConfigError: if its text is no cluster, or one of several workers.
     """
-    text = (os.environ if environment is None else environment).get(VARIABLE, "")
-    if not text.strip():
-        return
-    document = _as_object(text)
-    cluster = _checked_cluster(document.get("cluster", {}))
-    _check_task(document.get("task", {}), cluster)
-    num_workers = sum(len(cluster.get(job, ())) for job in _WORKERS)
+    num_workers = _count_workers(_read(environment)[0])
     if num_workers > 1:
         raise ConfigError(
-            f"{VARIABLE}: expected one worker, since a run is one process with all devices of "
-            f"one machine (--num_replicas); found {num_workers}"
+            f"{VARIABLE}: expected one worker, since only the training stages of ascl_tf.train "
+            f"run on several; found {num_workers}"
+        )
+
+
+def _read(environment: Mapping[str, str] | None) -> tuple[dict[str, list[str]], dict[str, Any]]:
+    """Returns the checked (cluster, task) of `TF_CONFIG`; both are empty where it is not set."""
+    text = (os.environ if environment is None else environment).get(VARIABLE, "")
+    if not text.strip():
+        return {}, {}
+    document = _as_object(text)
+    cluster, task = _checked_cluster(document.get("cluster", {})), document.get("task", {})
+    _check_task(task, cluster)
+    return cluster, task
+
+
+def _count_workers(cluster: dict[str, list[str]]) -> int:
+    return sum(len(cluster.get(job, ())) for job in _WORKERS)
+
+
+def _check_several_workers(cluster: dict[str, list[str]]) -> None:
+    """Raises ConfigError for what TensorFlow refuses, or would wait for without end."""
+    if "master" in cluster or len(cluster.get("chief", ())) > 1:
+        raise ConfigError(
+            f"{VARIABLE}: expected at most one chief, and workers, in a `cluster` of several; "
+            f"found {', '.join(f'{len(cluster[job])} {job}' for job in cluster)}"
+        )
+    addresses = [address for job in _WORKERS for address in cluster.get(job, ())]
+    if len(set(addresses)) < len(addresses):
+        raise ConfigError(
+            f"{VARIABLE}: expected each address once in `cluster`; found {', '.join(addresses)}"
         )
 
 

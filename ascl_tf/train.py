@@ -1,5 +1,6 @@
 """Trains, fine-tunes, evaluates and exports: python -m ascl_tf.train --stage=pretrain."""
 
+import contextlib
 import os
 import sys
 
@@ -7,12 +8,13 @@ from absl import flags
 
 from ascl_tf import config as cfg
 from ascl_tf import signals
-from ascl_tf.cluster import check_single_process
+from ascl_tf.cluster import read_cluster
 from ascl_tf.errors import ConfigError
 from ascl_tf.flag_defs import define_flags, define_program_flags, parse, run_program, wants_help
 from ascl_tf.quiet_start import quiet_start
 
 DEFAULT_WORKDIRS = "runs"
+TRAINING_STAGES = (cfg.PRETRAIN, cfg.FINETUNE)
 
 
 def run(argv=None):
@@ -31,7 +33,14 @@ def main(argv):
     explicit = parse(values, argv)
     if wants_help(values, __doc__):
         return
-    check_single_process()
+    cluster = read_cluster()
+    if cluster is not None:
+        _check_stage(values.stage, cluster)
+    with _only_chief_prints(cluster):
+        _run(values.stage, explicit)
+
+
+def _run(stage, explicit):
     for name in ("stage", "debug", "help"):
         explicit.pop(name, None)
     if explicit.get("data_dir"):
@@ -41,17 +50,43 @@ def main(argv):
         # TensorFlow takes seconds to import; a mistaken flag should not wait for it.
         config_from(cfg.Config(), explicit)
     with quiet_start():
+        from ascl_tf.training.cluster_workdir import open_work_directory
         from ascl_tf.training.run import check_protocols, run_stages
         from ascl_tf.training.run_data import resolve_dataset_name
-        from ascl_tf.training.workdir import WorkDirectory, recorded_config
+        from ascl_tf.training.workdir import recorded_config
 
     recorded = recorded_config(explicit["workdir"]) if "workdir" in explicit else None
     config = resolve_dataset_name(config_from(recorded or cfg.Config(), explicit))
     check_protocols(config)
-    workdir = WorkDirectory(config.workdir or default_workdir(config))
+    workdir = open_work_directory(config.workdir or default_workdir(config))
     if "workdir" not in explicit:
         config = config_from(recorded_config(workdir.path) or config, explicit)
-    run_stages(config, values.stage, workdir)
+    run_stages(config, stage, workdir)
+
+
+def _check_stage(stage, cluster):
+    """Raises ConfigError for stages that one process runs."""
+    if stage not in TRAINING_STAGES:
+        raise ConfigError(
+            f"--stage: expected {' or '.join(TRAINING_STAGES)} on the {cluster.num_workers} "
+            f"workers that TF_CONFIG names, the others run in one process without it; "
+            f"found {stage}"
+        )
+
+
+@contextlib.contextmanager
+def _only_chief_prints(cluster):
+    """Lets the chief of a cluster print alone; errors go to stderr from everywhere."""
+    if cluster is None:
+        yield
+        return
+    # What TensorFlow's libraries say of a lost worker is said again in one line.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with contextlib.ExitStack() as stack:
+        if cluster.index > 0:
+            nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
+            stack.enter_context(contextlib.redirect_stdout(nowhere))
+        yield
 
 
 def config_from(base, explicit):

@@ -146,22 +146,25 @@ class SaveLast(keras.callbacks.Callback):
 
     Stands behind `Validate` in the list of callbacks, so that the history that it saves
     is whole.
+
+    Args:
+        stop: what knows of signals: the module `signals`, or a `SharedStop`.
     """
 
-    def __init__(self, checkpoints, every):
+    def __init__(self, checkpoints, every, stop=signals):
         super().__init__()
-        self.checkpoints, self.every = checkpoints, every
+        self.checkpoints, self.every, self.stop = checkpoints, every, stop
 
     def on_train_batch_end(self, batch, logs=None):
         if batch + 1 == self.params["steps"]:
             return  # on_epoch_end saves, and stops, when the epoch has been validated.
-        if self.checkpoints.step % self.every == 0 or signals.is_requested():
+        if self.checkpoints.step % self.every == 0 or self.stop.is_requested():
             self.checkpoints.save(LAST)
-        signals.stop_if_requested()
+        self.stop.stop_if_requested()
 
     def on_epoch_end(self, epoch, logs=None):
         self.checkpoints.save(LAST)
-        signals.stop_if_requested()
+        self.stop.stop_if_requested()
 
 
 def image_grid(images, columns=NUM_PICTURES):

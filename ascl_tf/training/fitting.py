@@ -78,14 +78,14 @@ class StageFit:
 
     def run(self):
         """Trains to the end; returns the stage's checkpoints, the method in its last state."""
-        checkpoints = StageCheckpoints(self.workdir.checkpoints(self.stage), self.method)
+        checkpoints = self._make_checkpoints()
         if checkpoints.has(LAST):
             checkpoints.restore(LAST)
             print(f"{self.stage}: continuing after step {checkpoints.step}", flush=True)
         if checkpoints.step < self.epochs * self.steps_per_epoch:
             # Behind the checkpoint, which holds the encoder whose features they are.
             self.dataset = with_fixed_features(self.method, self.dataset)
-        writer = tf.summary.create_file_writer(str(self.workdir.tensorboard(self.stage)))
+        writer = self._make_writer()
         self._clock = TrainingClock(checkpoints.history)
         if self.stage == PRETRAIN and self.config.coreset_fraction < 1:
             self._coreset = Coreset(self.method, self.dataset, checkpoints.history, self._clock)
@@ -118,15 +118,28 @@ class StageFit:
             rows=self._coreset.rows(epoch) if self._coreset else None,
         )
         with signals.deferred(), self._errors_in_one_line():
-            self.method.fit(
+            self._drive(
                 batches,
                 initial_epoch=epoch,
                 epochs=end_epoch,
                 steps_per_epoch=self.steps_per_epoch - steps_done,
                 callbacks=self._callbacks(checkpoints, writer, is_partial=steps_done > 0),
-                shuffle=False,  # The batches come in the order of (seed, epoch).
                 verbose=1 if sys.stdout.isatty() else 2,
             )
+
+    # What is otherwise in a cluster, see cluster_fit.py.
+
+    _stop = signals
+
+    def _make_checkpoints(self):
+        return StageCheckpoints(self.workdir.checkpoints(self.stage), self.method)
+
+    def _make_writer(self):
+        return tf.summary.create_file_writer(str(self.workdir.tensorboard(self.stage)))
+
+    def _drive(self, batches, **settings):
+        # The batches come in the order of (seed, epoch).
+        self.method.fit(batches, shuffle=False, **settings)
 
     def _agree(self, function):
         return function()
@@ -157,5 +170,5 @@ class StageFit:
             callbacks.Validate(
                 self.measure, checkpoints, writer, config.validate_every, self.epochs
             ),
-            callbacks.SaveLast(checkpoints, config.checkpoint_every),
+            callbacks.SaveLast(checkpoints, config.checkpoint_every, self._stop),
         ]

@@ -50,6 +50,20 @@ def open_source(config, method, dataset):
     )
 
 
+def of_chief(workers, *arguments):
+    """Returns `with_pseudo_labels(*arguments)`, made by the chief for all workers of a cluster.
+
+    The other workers' methods stay as they are: `fit` begins with the chief's state.
+    """
+    if workers.num_workers == 1:
+        return with_pseudo_labels(*arguments)
+    *_, dataset, source = arguments
+    if source is None:
+        return dataset
+    rows = workers.from_chief(lambda: with_pseudo_labels(*arguments).pseudo_labels.tolist())
+    return dataclasses.replace(dataset, pseudo_labels=np.array(rows, np.int32))
+
+
 def with_pseudo_labels(config, workdir, method, dataset, source):
     """Returns the data set with the pseudo-labels that the method asks for.
 

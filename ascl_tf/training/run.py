@@ -21,13 +21,15 @@ from ascl_tf.files import one_line_for_full_disks
 from ascl_tf.methods.factory import make_finetune_method, make_pretrain_method
 from ascl_tf.training import cost, pseudo_labels, report, run_data
 from ascl_tf.training.checkpoints import BEST, LAST, restore_parts
+from ascl_tf.training.cluster_fit import make_stage_fit
 from ascl_tf.training.coreset import check_single_device
 from ascl_tf.training.feature_sources import start_from_initial_encoder
-from ascl_tf.training.fitting import StageFit, compile_method
+from ascl_tf.training.fitting import compile_method
 from ascl_tf.training.precision import layers_in, make_evaluated_classifier
 from ascl_tf.training.schedules import make_finetune_schedule, make_pretrain_schedule
 from ascl_tf.training.strategy import has_gpu, make_strategy
 from ascl_tf.training.workdir import recorded_config
+from ascl_tf.training.workers import Workers, lost_worker_in_one_line
 
 QUICKSTART = "flags/quickstart.flags"
 LONG_RUN_SECONDS = 1800
@@ -39,7 +41,7 @@ def run_stages(config, stage, workdir):
     if not is_finetuned(config) and stage == cfg.ALL:
         wanted = tuple(name for name in wanted if name != cfg.FINETUNE)
     protocols = check_protocols(config)
-    with workdir.held(), one_line_for_full_disks():
+    with workdir.held(), one_line_for_full_disks(), lost_worker_in_one_line():
         for name in wanted:
             _run_stage(name, config, workdir, protocols)
     report.print_summary(workdir, classifier_stage(config))
@@ -105,7 +107,7 @@ def pretrain(config, workdir):
     start_from_initial_encoder(config, method)
     source = pseudo_labels.open_source(config, method, train)
     workdir.begin_stage(cfg.PRETRAIN, config.identity(cfg.PRETRAIN), config)
-    train = pseudo_labels.with_pseudo_labels(config, workdir, method, train, source)
+    train = pseudo_labels.of_chief(Workers(strategy), config, workdir, method, train, source)
     _announce(config, method, train, steps)
     _fit(config, workdir, cfg.PRETRAIN, method, train, validation, steps)
 
@@ -203,7 +205,7 @@ def _fit(config, workdir, stage, method, train, validation, steps):
     is_pretraining = stage == cfg.PRETRAIN
     epochs = config.epochs if is_pretraining else config.num_finetune_epochs
     global_batch_size = config.global_batch_size if is_pretraining else config.finetune_batch_size
-    fit = StageFit(
+    fit = make_stage_fit(
         method=method,
         dataset=train,
         config=config,
@@ -225,7 +227,10 @@ def _fit(config, workdir, stage, method, train, validation, steps):
         "versions": records.environment_versions(),
         **history.to_json(),
     }
-    report.write_training_record(workdir.results(stage), document)
+    # The others wait for it: a worker that has ended would be a lost one.
+    Workers(method.distribute_strategy).from_chief(
+        lambda: report.write_training_record(workdir.results(stage), document)
+    )
 
 
 def _make_validation(config, method, validation):

@@ -1,20 +1,31 @@
-"""On which devices a run trains."""
+"""On which devices a run trains: those of this machine, or of every worker of a cluster."""
 
 import tensorflow as tf
 
+from ascl_tf.cluster import read_cluster
 from ascl_tf.errors import ConfigError
+from ascl_tf.training.rendezvous import meet
+
+START_TIMEOUT = 600  # seconds until all workers of a cluster must be there
 
 
 def make_strategy(num_replicas=0, *, global_batch_size=None):
     """Returns a strategy over `num_replicas` devices; 0: all GPUs, or all CPUs where none is.
 
     One CPU gets TensorFlow's default strategy, several devices or a GPU a
-    `MirroredStrategy`; the code that runs in it is the same. With `global_batch_size` that
-    is checked first: a strategy that was made is not forgotten by its process.
+    `MirroredStrategy`; the code that runs in it is the same. Where `TF_CONFIG` names several
+    workers it is a `MultiWorkerMirroredStrategy` over all GPUs of all of them, or one CPU of
+    each. With `global_batch_size` that is checked first: a strategy that was made is not
+    forgotten by its process.
 
     Raises:
-        ConfigError: for more replicas than devices, or a batch that they do not divide.
+        ConfigError: for more replicas than devices, in a cluster another number than those of
+            all workers, or a batch that they do not divide.
+        RunError: if the workers of a cluster do not find each other in time.
     """
+    cluster = read_cluster()
+    if cluster is not None:
+        return _make_cluster_strategy(cluster, num_replicas, global_batch_size)
     devices = [d.name for d in tf.config.list_logical_devices("GPU")]
     has_gpu = bool(devices)
     devices = devices or [d.name for d in tf.config.list_logical_devices("CPU")]
@@ -29,6 +40,28 @@ def make_strategy(num_replicas=0, *, global_batch_size=None):
     if len(devices) == 1 and not has_gpu:
         return tf.distribute.get_strategy()
     return tf.distribute.MirroredStrategy(devices)
+
+
+def _make_cluster_strategy(cluster, num_replicas, global_batch_size):
+    """Returns the strategy over all workers; nothing may have run on a device before."""
+    # To ask for logical devices would start the runtime, too early for its collectives.
+    num_local = max(1, len(tf.config.list_physical_devices("GPU")))
+    num_all = num_local * cluster.num_workers
+    if num_replicas not in (0, num_all):
+        raise ConfigError(
+            f"--num_replicas: expected 0, or the {num_all} devices of the {cluster.num_workers} "
+            f"workers (CUDA_VISIBLE_DEVICES limits them); found {num_replicas}"
+        )
+    if global_batch_size is not None:
+        check_batch_size(global_batch_size, num_all)
+    print(f"cluster: waiting for {cluster.num_workers} workers, {num_all} devices", flush=True)
+    meet(cluster, num_devices=num_local, timeout=START_TIMEOUT)
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+def is_over_workers(strategy):
+    """Returns whether a strategy spans several processes."""
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
 def check_batch_size(global_batch_size, num_replicas):

@@ -1,0 +1,183 @@
+"""The training of one stage on the workers of a cluster.
+
+Keras' `fit` does not run under a `MultiWorkerMirroredStrategy`: it fails while it builds the
+model from values of single replicas, and again while it averages the logs. The loop here
+drives the same `train_step` with the same callbacks. Each worker runs all of it; only the
+chief writes and prints.
+"""
+
+import signal
+
+import keras
+import tensorflow as tf
+
+from ascl_tf import signals
+from ascl_tf.training import callbacks
+from ascl_tf.training.cluster_checkpoints import ClusterCheckpoints
+from ascl_tf.training.fitting import StageFit
+from ascl_tf.training.workers import Workers
+
+
+def make_stage_fit(**settings):
+    """Returns the `StageFit` of these settings, for one process or for a cluster's workers."""
+    workers = Workers(settings["method"].distribute_strategy)
+    if workers.num_workers == 1:
+        return StageFit(**settings)
+    return ClusterFit(workers=workers, **settings)
+
+
+class ClusterFit(StageFit):
+    """As `StageFit`, for a method that was made in the scope of a cluster's strategy.
+
+    Args:
+        workers: `Workers`; all others as for `StageFit`.
+    """
+
+    def __init__(self, *, workers, **settings):
+        super().__init__(**settings)
+        self._workers, self._stop = workers, SharedStop()
+        measure = self.measure
+        # Validated once: a best epoch that is another one elsewhere would be a deadlock.
+        self.measure = lambda: workers.from_chief(measure)
+
+    def _make_checkpoints(self):
+        self._workers.check_same(
+            settings=self.config.identity(self.stage.partition("_")[0]),
+            images=self.dataset.sha256,
+        )
+        folder = self.workdir.checkpoints(self.stage)
+        checkpoints = ClusterCheckpoints(folder, self.method, self._workers)
+        checkpoints.take_state_of_chief()
+        return checkpoints
+
+    def _make_writer(self):
+        if self._workers.is_chief:
+            return super()._make_writer()
+        return tf.summary.create_noop_writer()
+
+    def _drive(self, batches, **settings):
+        drive(self.method, batches, stop=self._stop, **settings)
+
+    def _agree(self, function):
+        return self._workers.from_chief(function)
+
+    def _callbacks(self, checkpoints, writer, *, is_partial):
+        found = super()._callbacks(checkpoints, writer, is_partial=is_partial)
+        if self._workers.is_chief:
+            return found
+        return [c for c in found if not isinstance(c, callbacks.TensorBoardPictures)]
+
+
+class SharedStop:
+    """A signal to any worker, known to all of them after the same step."""
+
+    def __init__(self):
+        self._is_requested = False
+
+    def is_requested(self):
+        """Whether some worker was asked to stop."""
+        return self._is_requested
+
+    def request(self):
+        """Notes that some worker was asked to stop."""
+        self._is_requested = True
+
+    def stop_if_requested(self):
+        """Raises `Stopped` if some worker was asked to stop."""
+        if self._is_requested:
+            signals.stop_if_requested()
+            raise signals.Stopped(signal.SIGTERM)
+
+
+def drive(
+    method,
+    batches,
+    *,
+    initial_epoch,
+    epochs,
+    steps_per_epoch,
+    callbacks,
+    verbose,
+    stop,
+):
+    """Trains as `method.fit` does, on all replicas of the strategy that it was made for.
+
+    Args:
+        method: built and compiled `Method`.
+        batches: endless `tf.data.Dataset` of global batches, the same on every worker.
+        initial_epoch, epochs: the first epoch, and the one before which to end.
+        steps_per_epoch: steps of each of them.
+        callbacks: list of Keras callbacks.
+        verbose: 0, 1 or 2, as for `fit`.
+        stop: `SharedStop`.
+    """
+    strategy = method.distribute_strategy
+    following = iter(strategy.distribute_datasets_from_function(part_of_worker(batches)))
+    step = make_step(strategy, method)
+    listening = keras.callbacks.CallbackList(
+        callbacks,
+        add_progbar=verbose != 0,
+        verbose=verbose,
+        epochs=epochs,
+        steps=steps_per_epoch,
+        model=method,
+    )
+    listening.on_train_begin()
+    for epoch in range(initial_epoch, epochs):
+        method.reset_metrics()
+        listening.on_epoch_begin(epoch)
+        for number in range(steps_per_epoch):
+            listening.on_train_batch_begin(number)
+            logs, is_stop_requested = step(next(following), signals.is_requested())
+            if is_stop_requested:
+                stop.request()
+            listening.on_train_batch_end(number, logs)
+        listening.on_epoch_end(epoch, method.get_metrics_result())
+    listening.on_train_end()
+
+
+def make_step(strategy, method):
+    """Returns a function of a distributed batch and of whether this worker was asked to stop.
+
+    It makes one step, and returns the mean of the replicas' logs, and whether any was asked.
+    """
+
+    def of_replica(batch, is_stop_requested):
+        logs = method.train_step(batch)
+        values = [tf.cast(value, tf.float64) for value in logs.values()]
+        # One vector is one exchange.
+        return tf.stack([tf.cast(is_stop_requested, tf.float64), *values])
+
+    @tf.function(autograph=False)
+    def of_all(batch, is_stop_requested):
+        values = strategy.run(of_replica, args=(batch, is_stop_requested))
+        return strategy.reduce("MEAN", values, axis=None)
+
+    def step(batch, is_stop_requested):
+        stop, *values = of_all(batch, tf.constant(is_stop_requested)).numpy()
+        names = [metric.name for metric in method.metrics]
+        return dict(zip(names, values, strict=True)), stop > 0
+
+    return step
+
+
+def part_of_worker(batches):
+    """Returns a function of an `InputContext`: the data set of a worker's own batches.
+
+    Replica r of R gets rows r * B / R to (r + 1) * B / R - 1 of each global batch, and a
+    worker's replicas follow each other.
+    """
+
+    def make(context):
+        num_replicas = context.num_replicas_in_sync
+        num_local = num_replicas // context.num_input_pipelines
+        first = context.input_pipeline_id * num_local
+
+        def own_parts(column):
+            size = column.shape[0] // num_replicas
+            parts = tf.reshape(column, [num_replicas, size, *column.shape[1:]])
+            return parts[first : first + num_local]
+
+        return batches.map(lambda batch: tf.nest.map_structure(own_parts, batch)).unbatch()
+
+    return make
