@@ -50,7 +50,7 @@ setup(
         # Its photographs of frost, read as data: it is never imported.
         "frost": ["imagecorruptions>=1.1.2,<1.2"],
         # What benchmarks compare with: the official AutoAttack, as PyPI has it, and other
-        # libraries' PGD. torchattacks, which pins a requests of 2020, is measured where it is there.
+        # libraries' PGD. torchattacks, which pins a requests of 2020, is measured where present.
         "bench": [
             "torch>=2.6,<3",
             "pyautoattack>=0.2,<0.3",
