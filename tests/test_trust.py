@@ -92,13 +92,14 @@ def test_test_images_that_training_never_saw_pass(world):
 
 
 def test_records_name_neither_machine_nor_user(world, monkeypatch):
-    sentinels = {"the-host-name", "the-user-name"}
+    sentinels = {"the-host-name", "the-user-name", "the-secret-token"}
     for module, name in ((socket, "gethostname"), (socket, "getfqdn"), (platform, "node")):
         monkeypatch.setattr(module, name, lambda *_: "the-host-name")
     monkeypatch.setattr(getpass, "getuser", lambda: "the-user-name")
     for name in ("USER", "LOGNAME", "USERNAME"):
         monkeypatch.setenv(name, "the-user-name")
     monkeypatch.setenv("HOSTNAME", "the-host-name")
+    monkeypatch.setenv("API_TOKEN", "the-secret-token")
     text = json.dumps([*_single(world, protocol="standard,fgsm"), *_transfer(world)])
     hidden = {*sentinels, world.name, str(pathlib.Path.home()), str(pathlib.Path.cwd())}
     assert [name for name in hidden if name in text] == []

@@ -37,6 +37,7 @@ def test_all_stages_in_a_long_path_without_a_home_on_forty_columns_while_the_clo
 ):
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("API_TOKEN", "the-secret-token")
     # An hour back with every look at it.
     hours = itertools.count()
     monkeypatch.setattr(time, "time", lambda: 1.7e9 - 3600 * next(hours))
@@ -54,6 +55,8 @@ def test_all_stages_in_a_long_path_without_a_home_on_forty_columns_while_the_clo
         :1
     ]
     assert "seen_in_training" in record["checks_passed"]
+    texts = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+    assert not any(b"the-secret-token" in text for text in texts)
     # What was left is found again.
     run.run_stages(config, "pretrain", WorkDirectory(folder))
     assert "continuing after step 4" in capsys.readouterr().out
