@@ -6,8 +6,8 @@ passes where PGD-10 costs 20.
 
 A network can learn to withstand this one step alone (catastrophic overfitting). What is on the
 lookout for that is training/overfitting.py; it calls `switch_to_pgd`, and from the next step on
-the attack is PGD with `num_steps_at` steps, which undoes the damage within few steps (seen by
-Li et al. 2020, arXiv:2006.03089, who then go back to one step; here PGD stays).
+the attack is PGD with `num_steps_at` steps, from which the network recovers (Li et al. 2020,
+arXiv:2006.03089, who go back to one step after a few batches; here PGD stays).
 """
 
 import tensorflow as tf
