@@ -4,33 +4,30 @@ import json
 import math
 
 import numpy as np
-import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ascl_tf import config as cfg
 from ascl_tf import flag_defs
-from ascl_tf.attacks import AutoAttack, apgd, fab_t, linf_pgd, square
+from ascl_tf.attacks import AutoAttack, linf_pgd
 from ascl_tf.cluster import check_single_process
 from ascl_tf.data.image_dataset import ImageDataset
 from ascl_tf.data.splits import class_balanced_subset, mask_labels, validation_split
 from ascl_tf.errors import ConfigError, RunError
-from ascl_tf.evaluation.black_box import transfer_matrix
 from ascl_tf.evaluation.inputs import as_evaluation_data
 from ascl_tf.evaluation.model_ensemble import member_paths
 from ascl_tf.evaluation.named_models import named_paths
 from ascl_tf.evaluation.overlap import count_seen
 from ascl_tf.evaluation.program_settings import EvaluateConfig
 from ascl_tf.evaluation.protocols import Protocol
-from ascl_tf.evaluation.sweeps import sweep_epsilons, sweep_steps
 from ascl_tf.losses.inputs import check_beta, check_temperature
 from ascl_tf.settings import Fraction
 
 CHECK = settings(max_examples=60, derandomize=True, deadline=None, database=None)
 _NAMES = sorted(cfg.Config.__dataclass_fields__)
-_TEXT = st.text(max_size=8) | st.sampled_from(["8/255", "1e999", "-1", "0", "nan", "1/0", "true"])
-_NUMBERS = st.floats() | st.integers() | st.sampled_from([0, 1, -1, 8, 8 / 255, math.nan])
+TEXT = st.text(max_size=8) | st.sampled_from(["8/255", "1e999", "-1", "0", "nan", "1/0", "true"])
+NUMBERS = st.floats() | st.integers() | st.sampled_from([0, 1, -1, 8, 8 / 255, math.nan])
 
 
 def _names_flag(error):
@@ -39,7 +36,7 @@ def _names_flag(error):
 
 
 @CHECK
-@given(name=st.sampled_from(_NAMES), text=_TEXT)
+@given(name=st.sampled_from(_NAMES), text=TEXT)
 def test_any_text_behind_a_flag_is_a_value_or_a_config_error(name, text):
     values = flag_defs.define_flags(*cfg.SECTIONS)
     try:
@@ -52,9 +49,7 @@ def test_any_text_behind_a_flag_is_a_value_or_a_config_error(name, text):
 
 
 @CHECK
-@given(
-    arguments=st.lists(_TEXT | st.sampled_from(["--", "-", "--epochs", "--no", "="]), max_size=4)
-)
+@given(arguments=st.lists(TEXT | st.sampled_from(["--", "-", "--epochs", "--no", "="]), max_size=4))
 def test_any_command_line_is_parsed_or_a_config_error(arguments):
     values = flag_defs.define_flags(*cfg.SECTIONS)
     try:
@@ -64,7 +59,7 @@ def test_any_command_line_is_parsed_or_a_config_error(arguments):
 
 
 @CHECK
-@given(text=_TEXT | st.from_regex(r"[0-9.eE+-]{1,6}(/[0-9.eE+-]{1,6})?", fullmatch=True))
+@given(text=TEXT | st.from_regex(r"[0-9.eE+-]{1,6}(/[0-9.eE+-]{1,6})?", fullmatch=True))
 def test_a_fraction_is_finite_and_keeps_its_text(text):
     try:
         fraction = Fraction(text)
@@ -76,7 +71,7 @@ def test_a_fraction_is_finite_and_keeps_its_text(text):
 
 
 @CHECK
-@given(names=st.dictionaries(st.sampled_from(["protocol", "sources", "targets", "model"]), _TEXT))
+@given(names=st.dictionaries(st.sampled_from(["protocol", "sources", "targets", "model"]), TEXT))
 def test_any_names_of_models_and_protocols_make_a_config_or_a_config_error(names):
     try:
         EvaluateConfig(**names)
@@ -97,7 +92,7 @@ def test_named_paths_are_pairs_or_a_config_error(text):
 
 
 @CHECK
-@given(text=_TEXT | st.recursive(_TEXT, lambda x: st.lists(x) | st.dictionaries(_TEXT, x)))
+@given(text=TEXT | st.recursive(TEXT, lambda x: st.lists(x) | st.dictionaries(TEXT, x)))
 def test_any_cluster_is_one_process_or_a_config_error(text):
     text = text if isinstance(text, str) else json.dumps({"cluster": text, "task": text})
     try:
@@ -107,9 +102,7 @@ def test_any_cluster_is_one_process_or_a_config_error(text):
 
 
 @CHECK
-@given(
-    epsilon=_NUMBERS | _TEXT, step_size=_NUMBERS, num_steps=st.integers(), restarts=st.integers()
-)
+@given(epsilon=NUMBERS | TEXT, step_size=NUMBERS, num_steps=st.integers(), restarts=st.integers())
 def test_protocol_is_in_range_or_refused_by_name(epsilon, step_size, num_steps, restarts):
     try:
         protocol = Protocol(
@@ -197,7 +190,7 @@ def test_cuts_keep_every_class_or_say_that_they_cannot(share, count, seed):
 
 
 @CHECK
-@given(value=_NUMBERS | st.text(max_size=3) | st.none())
+@given(value=NUMBERS | st.text(max_size=3) | st.none())
 def test_temperature_and_beta_are_finite_numbers_or_refused(value):
     for check, is_valid in ((check_temperature, lambda v: v > 0), (check_beta, lambda v: v >= 0)):
         try:
@@ -208,16 +201,16 @@ def test_temperature_and_beta_are_finite_numbers_or_refused(value):
             assert math.isfinite(value) and is_valid(value)
 
 
-_IMAGES = tf.constant(0.5, shape=(2, 2, 2, 3))
+IMAGES = tf.constant(0.5, shape=(2, 2, 2, 3))
 
 
 @settings(CHECK, max_examples=30)
-@given(epsilon=_NUMBERS, step_size=_NUMBERS, num_steps=st.integers(-2, 2))
+@given(epsilon=NUMBERS, step_size=NUMBERS, num_steps=st.integers(-2, 2))
 def test_pgd_stays_in_ball_and_box_or_names_what_is_wrong(epsilon, step_size, num_steps):
     try:
         attacked = linf_pgd(
             lambda images: tf.reduce_sum(images, axis=[1, 2, 3]),
-            _IMAGES,
+            IMAGES,
             epsilon=epsilon,
             step_size=step_size,
             num_steps=num_steps,
@@ -225,15 +218,15 @@ def test_pgd_stays_in_ball_and_box_or_names_what_is_wrong(epsilon, step_size, nu
     except ValueError as error:
         assert str(error).split("`")[1] in ("epsilon", "step_size", "num_steps")
     else:
-        moved = np.abs(attacked - _IMAGES).max()
+        moved = np.abs(attacked - IMAGES).max()
         assert moved <= epsilon + 1e-6 and np.all((attacked >= 0) & (attacked <= 1))
 
 
 @CHECK
 @given(
-    epsilon=_NUMBERS,
-    num_classes=_NUMBERS,
-    batch_size=_NUMBERS,
+    epsilon=NUMBERS,
+    num_classes=NUMBERS,
+    batch_size=NUMBERS,
     version=st.sampled_from(["standard", "fast", "", "custom"]),
     norm=st.sampled_from(["linf", "l2", "l1", ""]),
 )
@@ -251,129 +244,3 @@ def test_autoattack_is_made_or_names_what_is_wrong(epsilon, num_classes, batch_s
         assert str(error).startswith("`")
     else:
         assert 0 < epsilon < math.inf and num_classes >= 2 and batch_size >= 1
-
-
-def _four_logits(images):
-    """Logits of four classes, linear in the pixels."""
-    weights = tf.reshape(tf.range(48.0) % 7 - 3, [12, 4])
-    return tf.reshape(images, [-1, 12]) @ weights
-
-
-# Most are valid, so that many examples get past every check.
-_SMALL_COUNTS = (
-    st.just(1)
-    | st.just(2)
-    | st.sampled_from([1, 2, 0, -1, 2.5, True, math.nan, math.inf, "1", None])
-)
-_COUNTS = _SMALL_COUNTS | st.just(10**30)
-_CHOICES = st.sampled_from(["linf", "l2", "ce", "dlr", "targeted_dlr", "", None, 3])
-_SEEDS = st.sampled_from([[0, 1], [[0, 1], [2, 3]], None, 0, [0], [[0, 1]], "a", 0.5, [0, 10**30]])
-# Most arguments are as they should be, so that each check is met alone.
-_VALID = {
-    apgd: {"epsilon": 0.1, "num_steps": 1, "num_restarts": 1, "seed": [0, 1], "norm": "linf"}
-    | {"eot_iter": 1, "loss": "ce", "num_targets": 1},
-    fab_t: {"epsilon": 0.1, "num_steps": 1, "num_restarts": 1, "seed": [0, 1], "norm": "linf"}
-    | {"num_targets": 1},
-    square: {"epsilon": 0.1, "num_queries": 1, "num_restarts": 1, "seed": [0, 1], "norm": "linf"},
-}
-_ARGUMENTS = st.fixed_dictionaries(
-    {},
-    optional={
-        "epsilon": _NUMBERS | _TEXT,
-        **dict.fromkeys(("norm", "loss"), _CHOICES),
-        "seed": _SEEDS,
-        **dict.fromkeys(
-            ("num_steps", "num_restarts", "num_targets", "num_queries", "eot_iter"), _COUNTS
-        ),
-    },
-)
-
-
-@settings(CHECK, max_examples=40)
-@given(attack=st.sampled_from(list(_VALID)), changes=_ARGUMENTS)
-def test_attacks_of_the_ensemble_stay_in_ball_and_box_or_name_what_is_wrong(attack, changes):
-    valid = _VALID[attack]
-    arguments = valid | {name: value for name, value in changes.items() if name in valid}
-    try:
-        attacked = attack(_four_logits, _IMAGES, tf.constant([0, 1]), **arguments)
-    except ValueError as error:
-        assert str(error).split("`")[1].partition("=")[0] in {*valid, "num_restarts"}
-    else:
-        moved = np.abs(attacked - _IMAGES).max()
-        assert moved <= arguments["epsilon"] + 1e-6 and np.all((attacked >= 0) & (attacked <= 1))
-
-
-@pytest.fixture(scope="module")
-def _eagerly():
-    """Traces nothing: most examples would have a graph of their own."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
-_PAIR = (np.full((2, 2, 2, 3), 0.5, np.float32), np.array([0, 1]))
-_RADII = st.sampled_from(["1/255", 0.1]) | _NUMBERS | st.sampled_from(["8/255", "0", "x", None])
-
-
-@pytest.mark.usefixtures("_eagerly")
-@CHECK
-@given(
-    num_steps=_SMALL_COUNTS,
-    step_size=_RADII,
-    epsilons=st.lists(_RADII, max_size=2),
-    batch_size=_COUNTS,
-    num_images=_COUNTS,
-)
-def test_sweeps_give_a_record_for_each_point_or_name_what_is_wrong(
-    num_steps, step_size, epsilons, batch_size, num_images
-):
-    common = {"step_size": step_size, "batch_size": batch_size, "num_images": num_images}
-    curves = {
-        sweep_steps: {"epsilon": epsilons[0] if epsilons else "8/255"},
-        sweep_epsilons: {"epsilons": epsilons},
-    }
-    for sweep, more in curves.items():
-        try:
-            records = sweep(_four_logits, _PAIR, num_steps=num_steps, **common, **more)
-        except ValueError as error:
-            named = str(error).split("`")[1]
-            assert named in {"num_steps", "epsilon", "epsilons", "step_size"} | set(common)
-        else:
-            expected = num_steps + 1 if sweep is sweep_steps else len(epsilons)
-            assert len(records) == expected
-            assert all(0 <= record["robust_accuracy"] <= 100 for record in records)
-
-
-_LABELS = st.none() | st.just(["a", "b"]) | st.lists(st.sampled_from(["a", "b", "c"]), max_size=3)
-
-
-@pytest.mark.usefixtures("_eagerly")
-@CHECK
-@given(
-    protocol=st.just("fgsm") | st.sampled_from(["standard", "autoattack", "pgd21", None, 3]),
-    sources=_LABELS,
-    targets=_LABELS,
-    batch_size=_COUNTS,
-)
-def test_transfer_gives_every_pair_or_names_what_is_wrong(protocol, sources, targets, batch_size):
-    models = {"a": _four_logits, "b": _four_logits}
-    try:
-        records = transfer_matrix(
-            models,
-            _PAIR,
-            protocol=protocol,
-            sources=sources,
-            targets=targets,
-            batch_size=batch_size,
-        )
-    except ValueError as error:
-        assert str(error).split("`")[1] in (
-            "protocol",
-            "sources",
-            "targets",
-            "batch_size",
-            "models",
-        )
-    else:
-        found = {(record["source"], record["target"]) for record in records}
-        assert found == {(s, t) for s in sources or models for t in targets or models if s != t}
