@@ -24,6 +24,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 BYTES_OF_FLOAT32 = 4
 # Weights, momenta, gradients, their sum over replicas, and the weights before the update.
 COPIES_OF_WEIGHTS = 5
+# L_ASCL's similarities, their logarithms, and the gradients of both.
+COPIES_OF_SIMILARITIES = 4
 # A gather with gradient asks for the sizes first, forward and backward: 2 and 3.
 COLLECTIVES_OF_GATHER = 5
 # Batch norm over all replicas: sum, sum of squares and count; two gradients.
@@ -212,6 +214,7 @@ def row(cost, num_gpus, arguments):
     step = compute + exchange
     alone = compute_seconds(cost, batch, 1)
     memory = cost.fixed_bytes + cost.bytes_per_image * batch / num_gpus
+    memory += similarity_bytes(batch, num_gpus)
     return (
         num_gpus,
         batch,
@@ -225,6 +228,11 @@ def row(cost, num_gpus, arguments):
         alone / step,
         memory / 2**30,
     )
+
+
+def similarity_bytes(batch, num_gpus):
+    """Returns the memory of a GPU's clean views against three views of the global batch."""
+    return COPIES_OF_SIMILARITIES * BYTES_OF_FLOAT32 * (2 * batch // num_gpus) * 3 * batch
 
 
 def compute_seconds(cost, batch, num_gpus):
