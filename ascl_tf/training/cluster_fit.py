@@ -41,10 +41,9 @@ class ClusterFit(StageFit):
         self.measure = lambda: workers.from_chief(measure)
 
     def _make_checkpoints(self):
-        self._workers.check_same(
-            settings=self.config.identity(self.stage.partition("_")[0]),
-            images=self.dataset.sha256,
-        )
+        settings = self.config.identity(self.stage.partition("_")[0])
+        found = {f"--{name}": value for name, value in settings.items()}
+        self._workers.check_same({**found, "training images": self.dataset.sha256})
         folder = self.workdir.checkpoints(self.stage)
         checkpoints = ClusterCheckpoints(folder, self.method, self._workers)
         checkpoints.take_state_of_chief()

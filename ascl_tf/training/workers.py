@@ -72,7 +72,7 @@ class Workers:
             for part in parts:
                 part.assign(value.reshape(shape))
 
-    def check_same(self, **found):
+    def check_same(self, found):
         """Makes sure that what each worker has found for itself is the same everywhere.
 
         Args:
@@ -81,11 +81,12 @@ class Workers:
         Raises:
             RunError: on each worker that differs from the chief.
         """
-        for name, expected in self.from_chief(lambda: found).items():
-            if found[name] != expected:
+        chief = self.from_chief(lambda: found)
+        for name in sorted(set(chief) | set(found)):
+            if found.get(name) != chief.get(name):
                 raise RunError(
-                    f"worker {self.index}: expected the chief's {name}, {expected}; "
-                    f"found {found[name]}"
+                    f"worker {self.index}: expected the chief's {name}, {chief.get(name)}; "
+                    f"found {found.get(name)}"
                 )
 
     def _content_of_chief(self, content):
