@@ -44,6 +44,13 @@ def listening():
             signal.signal(number, handler)
 
 
+def listen_again():
+    """Puts the handlers back in place that a library has replaced behind Python's back."""
+    if threading.current_thread() is threading.main_thread():
+        for number in NUMBERS:
+            signal.signal(number, signal.getsignal(number))
+
+
 @contextlib.contextmanager
 def deferred():
     """Lets a first signal wait for `stop_if_requested`; at the latest it stops at the end."""

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from ascl_tf import signals
 from ascl_tf.cluster import read_cluster
 from ascl_tf.errors import ConfigError
 from ascl_tf.training.rendezvous import meet
@@ -56,7 +57,9 @@ def _make_cluster_strategy(cluster, num_replicas, global_batch_size):
         check_batch_size(global_batch_size, num_all)
     print(f"cluster: waiting for {cluster.num_workers} workers, {num_all} devices", flush=True)
     meet(cluster, num_devices=num_local, timeout=START_TIMEOUT)
-    return tf.distribute.MultiWorkerMirroredStrategy()
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    signals.listen_again()  # TensorFlow takes SIGTERM for a notice of its own.
+    return strategy
 
 
 def is_over_workers(strategy):
