@@ -8,7 +8,18 @@ import pytest
 
 from ascl_tf import config as cfg
 from ascl_tf.methods.factory import make_finetune_method, make_pretrain_method
+from ascl_tf.models import resnet
 from tests.flagfiles import ROOT, ROWS, files_in, is_of_train, owner_of, parse, text_of
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _shallow_networks():
+    """The cost counts passes of the network, whatever its depth."""
+    with pytest.MonkeyPatch.context() as patch:
+        for depth in resnet.BLOCKS_PER_STAGE:
+            patch.setitem(resnet.BLOCKS_PER_STAGE, depth, (0, 0, 0, 1))
+        yield
+
 
 # What the cost of a fine-tuning depends on.
 FINETUNE_SETTINGS = ("finetune", "finetune_loss", "finetune_num_steps", "finetune_augmentation")

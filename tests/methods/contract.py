@@ -11,6 +11,7 @@ import inspect
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from ascl_tf.data.pipeline import training_batches
@@ -21,19 +22,27 @@ from tests.methods import helpers
 LABELS = np.where(np.arange(24) == 4, -1, np.arange(24) % helpers.NUM_CLASSES)
 
 
-def moved_variables(config, *, in_fit=True, finetune=False, dataset=None):
-    """Returns (every path, the paths that one step moved), without the model's name.
+# Eagerly in the default run: two replicas take ten times as long to trace as to run a step.
+eagerly_and_in_graph = pytest.mark.parametrize(
+    "in_graph", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["eager", "graph"]
+)
 
-    Through `fit`, as in training; or eagerly, which is faster by what tracing takes.
-    """
+
+def moved_variables(config, *, finetune=False, dataset=None):
+    """Returns (every path, the paths that one eager step moved), without the model's name."""
+    dataset = helpers.make_dataset() if dataset is None else dataset
     method = helpers.compile_tiny(helpers.make_method(config, finetune=finetune))
     before = helpers.values(method)
-    if in_fit:
-        helpers.fit(method, helpers.make_dataset() if dataset is None else dataset)
-    else:
-        method.train_step(helpers.make_data())
+    method.train_step(_first_batch(dataset, config))
     moved = helpers.changed(before, helpers.values(method))
     return {short(path) for path in before}, {short(path) for path in moved}
+
+
+def _first_batch(dataset, config):
+    batches = training_batches(
+        dataset, global_batch_size=config.global_batch_size, seed=config.seed
+    )
+    return next(iter(batches))
 
 
 def short(path):
@@ -103,7 +112,8 @@ def trained_method(config, *, num_steps=4, dataset=None):
     Six images a step leave statistics under which whole layers may be dead.
     """
     method = helpers.compile_tiny(helpers.make_method(config))
-    helpers.fit(method, helpers.make_dataset() if dataset is None else dataset, num_steps)
+    dataset = helpers.make_dataset() if dataset is None else dataset
+    helpers.fit(method, dataset, num_steps, eagerly=True)
     helpers.fit_statistics(method)
     return method
 
@@ -134,13 +144,13 @@ def _mean_of(objective, images):
     return float(np.mean(objective(tf.constant(images))))
 
 
-def replica_difference(config, *, finetune=False, dataset=None):
+def replica_difference(config, *, finetune=False, dataset=None, in_graph=False):
     """Returns (difference of the loss, largest difference of a gradient), one replica against two.
 
     After one step in float64, where attacks cannot differ by the sign of a rounding error:
-    on one replica eagerly, on two through `fit`. The rate is 1 and there is neither momentum
-    nor decay, so that variables differ as gradients do; moving statistics are compared along
-    with them.
+    on one replica eagerly, on two through `fit`, eagerly too or `in_graph`. The rate is 1 and
+    there is neither momentum nor decay, so that variables differ as gradients do; moving
+    statistics are compared along with them.
     """
     config = config.replace(
         optimizer="sgd", learning_rate=1.0, momentum=0.0, nesterov=False, weight_decay=0.0
@@ -149,7 +159,7 @@ def replica_difference(config, *, finetune=False, dataset=None):
     with _float64_policy():
         start = [v.numpy() for v in helpers.state(helpers.make_method(config, finetune=finetune))]
         one, one_loss = _step_on_one(start, config, finetune, dataset)
-        two, two_loss = _step_on_two(start, config, finetune, dataset)
+        two, two_loss = _step_on_two(start, config, finetune, dataset, in_graph)
     differences = [np.abs(a - b).max() for a, b in zip(one, two, strict=True)]
     assert any(np.any(a != b) for a, b in zip(one, start, strict=True))
     return abs(one_loss - two_loss), max(differences)
@@ -158,18 +168,15 @@ def replica_difference(config, *, finetune=False, dataset=None):
 def _step_on_one(start, config, finetune, dataset):
     method = helpers.make_method(config, finetune=finetune, weights=start)
     helpers.compile_tiny(method)
-    batches = training_batches(
-        dataset, global_batch_size=config.global_batch_size, seed=config.seed
-    )
-    logs = method.train_step(next(iter(batches)))
+    logs = method.train_step(_first_batch(dataset, config))
     return [v.numpy() for v in helpers.state(method)], float(logs["loss"])
 
 
-def _step_on_two(start, config, finetune, dataset):
+def _step_on_two(start, config, finetune, dataset, in_graph):
     with two_replicas().scope():
         method = helpers.make_method(config, finetune=finetune, weights=start)
         helpers.compile_tiny(method)
-    logs = helpers.fit(method, dataset)
+    logs = helpers.fit(method, dataset, eagerly=not in_graph)
     return [v.numpy() for v in helpers.state(method)], logs["loss"]
 
 

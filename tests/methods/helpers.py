@@ -157,8 +157,12 @@ def compile_tiny(method, **changes):
     return method
 
 
-def fit(method, dataset, num_steps=1, **settings):
-    """Trains through Keras' `fit`; returns the logs of the epoch."""
+def fit(method, dataset, num_steps=1, *, eagerly=False, **settings):
+    """Trains through Keras' `fit`; returns the logs of the epoch.
+
+    Eagerly where the graph is not what is tested: tracing a step takes longer than ten of them.
+    """
+    method.run_eagerly = eagerly
     batches = training_batches(
         dataset, global_batch_size=method.config.global_batch_size, seed=method.config.seed
     )

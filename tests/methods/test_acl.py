@@ -65,7 +65,7 @@ def test_labels_change_nothing():
     assert losses[0] == losses[1] > 0
 
 
-def test_dual_stream_trains_both_branches_of_encoder_and_head_in_fit():
+def test_dual_stream_trains_both_branches_of_encoder_and_head():
     everything, moved = contract.moved_variables(ACL)
     for part in ("encoder", "projection_head"):
         norms = contract.of_part(everything, part)
@@ -75,7 +75,7 @@ def test_dual_stream_trains_both_branches_of_encoder_and_head_in_fit():
 
 
 def test_a2a_leaves_the_clean_branch_alone():
-    everything, moved = contract.moved_variables(_config("a2a"), in_fit=False)
+    everything, moved = contract.moved_variables(_config("a2a"))
     assert moved == everything - contract.of_branch(everything, CLEAN)
 
 
@@ -83,7 +83,7 @@ def test_a2a_leaves_the_clean_branch_alone():
 @pytest.mark.parametrize("batch_norm", ["separate", "shared"])
 def test_other_modes_move_everything(mode, batch_norm):
     config = _config(mode, batch_norm=batch_norm)
-    everything, moved = contract.moved_variables(config, in_fit=False)
+    everything, moved = contract.moved_variables(config)
     assert moved == everything
     assert bool(contract.of_branch(everything, CLEAN)) == (batch_norm == "separate")
 
@@ -131,8 +131,9 @@ def test_both_views_are_perturbed_together():
 
 
 @pytest.mark.parametrize("mode", [pytest.param("a2s", marks=pytest.mark.slow), "ds"])
-def test_replicas_agree(mode):
-    loss, gradient = contract.replica_difference(_config(mode))
+@contract.eagerly_and_in_graph
+def test_replicas_agree(mode, in_graph):
+    loss, gradient = contract.replica_difference(_config(mode), in_graph=in_graph)
     assert loss < 1e-9 and gradient < 1e-9
 
 

@@ -108,7 +108,7 @@ def test_step_moves_all_but_the_third_set_of_the_projection_head():
 
 
 def test_without_pseudo_labels_neither_heads_nor_third_set_are_there_to_move():
-    everything, moved = contract.moved_variables(WITHOUT_LABELS, in_fit=False)
+    everything, moved = contract.moved_variables(WITHOUT_LABELS)
     assert not contract.of_part(everything, "pseudo_label_heads")
     assert moved == everything - contract.of_branch(everything, ADVERSARIAL_CE)
 
@@ -127,7 +127,7 @@ def test_shared_norm_of_the_projection_head_is_moved_as_a_whole():
 @pytest.mark.parametrize("finetune", [False, True])
 def test_methods_without_pseudo_labels_leave_the_third_set_alone(finetune):
     config = helpers.TINY.replace(method="at", batch_norm="triple", finetune="faf")
-    everything, moved = contract.moved_variables(config, in_fit=False, finetune=finetune)
+    everything, moved = contract.moved_variables(config, finetune=finetune)
     idle = contract.of_branch(everything, ADVERSARIAL_CE) | contract.of_branch(everything, CLEAN)
     assert len(idle) == 8 and moved == everything - idle
 
@@ -244,8 +244,9 @@ def test_two_attacks_are_the_one_on_the_summed_loss():
     np.testing.assert_allclose(adversarial["images_ce"], x_ce, atol=1e-6)
 
 
-def test_two_replicas_equal_one():
-    loss, gradient = contract.replica_difference(CONFIG, dataset=_dataset())
+@contract.eagerly_and_in_graph
+def test_two_replicas_equal_one(in_graph):
+    loss, gradient = contract.replica_difference(CONFIG, dataset=_dataset(), in_graph=in_graph)
     assert loss < 1e-9 and gradient < 1e-9
 
 

@@ -55,16 +55,18 @@ def test_after_the_switch_the_attack_is_pgd_bit_for_bit_in_a_compiled_step():
 
 
 def test_fast_training_moves_what_slow_training_does():
-    everything, moved = contract.moved_variables(FAST, in_fit=False)
+    everything, moved = contract.moved_variables(FAST)
     assert moved == everything
     at = FAST.replace(method="at")
-    everything, moved = contract.moved_variables(at, in_fit=False)
+    everything, moved = contract.moved_variables(at)
     assert moved == everything - contract.of_branch(everything, "clean")
 
 
 @pytest.mark.slow  # tests/methods/test_replicas.py tries the same step with PGD.
 def test_replicas_agree_on_the_fast_attack():
-    loss, gradient = contract.replica_difference(FAST.replace(shared_perturbation="ascl"))
+    loss, gradient = contract.replica_difference(
+        FAST.replace(shared_perturbation="ascl"), in_graph=True
+    )
     assert loss < 1e-9 and gradient < 1e-9
 
 

@@ -31,7 +31,7 @@ def test_frozen_encoder_stays_bit_for_bit_over_three_steps(loss):
     config = helpers.TINY.replace(finetune="laf", finetune_loss=loss)
     method = helpers.compile_tiny(helpers.make_method(config, finetune=True))
     before = [w.numpy().tobytes() for w in method.encoder.weights]
-    helpers.fit(method, helpers.make_dataset(), num_steps=3)
+    helpers.fit(method, helpers.make_dataset(), num_steps=3, eagerly=True)
     assert [w.numpy().tobytes() for w in method.encoder.weights] == before
 
 
@@ -41,30 +41,26 @@ def test_ascl_with_every_term_moves_every_variable():
 
 
 def test_ascl_without_supervised_term_leaves_the_clean_branch_alone():
-    everything, moved = moved_variables(helpers.TINY.replace(lambda_2=0.0), in_fit=False)
+    everything, moved = moved_variables(helpers.TINY.replace(lambda_2=0.0))
     assert len(of_branch(everything, "clean")) == 8
     assert moved == everything - of_branch(everything, "clean")
 
 
 @pytest.mark.parametrize("cl_mode", ["a2s", "ds"])
 def test_contrastive_term_with_clean_views_trains_the_clean_branch(cl_mode):
-    everything, moved = moved_variables(
-        helpers.TINY.replace(lambda_2=0.0, cl_mode=cl_mode), in_fit=False
-    )
+    everything, moved = moved_variables(helpers.TINY.replace(lambda_2=0.0, cl_mode=cl_mode))
     assert moved == everything
 
 
 def test_ascl_without_contrastive_terms_leaves_projection_head_and_clean_branch_alone():
-    everything, moved = moved_variables(
-        helpers.TINY.replace(lambda_1=0.0, lambda_2=0.0), in_fit=False
-    )
+    everything, moved = moved_variables(helpers.TINY.replace(lambda_1=0.0, lambda_2=0.0))
     assert moved == everything - of_branch(everything, "clean") - of_part(
         everything, "projection_head"
     )
 
 
 def test_shared_batch_norm_is_one_set_that_every_pass_moves():
-    everything, moved = moved_variables(helpers.TINY.replace(batch_norm="shared"), in_fit=False)
+    everything, moved = moved_variables(helpers.TINY.replace(batch_norm="shared"))
     assert not any("/clean/" in path or "/adversarial/" in path for path in everything)
     assert moved == everything
 

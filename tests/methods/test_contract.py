@@ -10,7 +10,7 @@ AT = helpers.TINY.replace(method="at")
 
 
 def test_moved_variables_are_those_of_the_used_branch():
-    everything, moved = contract.moved_variables(AT, in_fit=False)
+    everything, moved = contract.moved_variables(AT)
     assert len(contract.of_branch(everything, "clean")) == 4
     assert moved == everything - contract.of_branch(everything, "clean")
     assert contract.of_part(moved, "linear_head") == {
@@ -54,6 +54,7 @@ def test_gain_refuses_what_leaves_ball_or_box(adversarial):
         contract.attack_gain(_brightness, NATURAL, adversarial, epsilon=0.15)
 
 
-def test_replicas_of_a_supervised_method_agree():
-    loss, gradient = contract.replica_difference(AT)
+@pytest.mark.parametrize("in_graph", [False, True])
+def test_replicas_of_a_supervised_method_agree(in_graph):
+    loss, gradient = contract.replica_difference(AT, in_graph=in_graph)
     assert loss < 1e-9 and gradient < 1e-9

@@ -140,7 +140,7 @@ def test_statistics_of_the_averages_are_those_of_the_second_view():
     np.testing.assert_allclose(statistics.moving_mean, 0.9 * before + 0.1 * outputs, atol=1e-5)
 
 
-def test_step_in_fit_moves_both_networks():
+def test_step_moves_both_networks():
     everything, moved = contract.moved_variables(DYNACL)
     assert moved == everything
     parts = {path.partition("/")[0] for path in everything}
@@ -148,7 +148,7 @@ def test_step_in_fit_moves_both_networks():
 
 
 def test_without_momentum_there_is_one_encoder_and_acl_remains():
-    everything, moved = contract.moved_variables(ONE_ENCODER, in_fit=False)
+    everything, moved = contract.moved_variables(ONE_ENCODER)
     assert {path.partition("/")[0] for path in everything} == {"encoder", "projection_head"}
     assert moved == everything
     logs = [
@@ -182,7 +182,7 @@ def test_attack_raises_its_loss_more_than_random_perturbations():
 # Long to trace; DynACL++ takes the same step on replicas.
 @pytest.mark.slow
 def test_replicas_agree():
-    loss, gradient = contract.replica_difference(DYNACL)
+    loss, gradient = contract.replica_difference(DYNACL, in_graph=True)
     assert loss < 1e-9 and gradient < 1e-9
 
 

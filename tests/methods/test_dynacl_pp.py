@@ -82,8 +82,9 @@ def test_attack_raises_the_divergence_more_than_random_perturbations():
     assert contract.attack_gain(divergence, views["images"], adversarial, epsilon=8 / 255) > 0
 
 
-def test_replicas_agree():
-    loss, gradient = contract.replica_difference(DYNACL_PP, dataset=_dataset())
+@contract.eagerly_and_in_graph
+def test_replicas_agree(in_graph):
+    loss, gradient = contract.replica_difference(DYNACL_PP, dataset=_dataset(), in_graph=in_graph)
     assert loss < 1e-9 and gradient < 1e-9
 
 

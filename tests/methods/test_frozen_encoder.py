@@ -95,7 +95,7 @@ def test_no_way_back_leads_into_the_encoder_outside_the_attack(config):
 
 def _fitted(config, dataset):
     method = _method(config)
-    logs = helpers.fit(method, dataset(method), NUM_STEPS)
+    logs = helpers.fit(method, dataset(method), NUM_STEPS, eagerly=True)
     return _head(method), logs
 
 

@@ -5,7 +5,6 @@ import contextlib
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from tests.common import two_replicas
 from tests.methods import helpers
@@ -23,21 +22,22 @@ def float64_policy():
     keras.config.set_dtype_policy("float32")
 
 
-def _train(strategy, weights, config, *, finetune, num_steps):
+def _train(strategy, weights, config, *, finetune, num_steps, eagerly):
     """Returns the state, the momenta and the logs after `num_steps` on the strategy."""
     with strategy.scope() if strategy else contextlib.nullcontext():
         method = helpers.make_method(config, finetune=finetune, weights=weights)
         helpers.compile_tiny(method)
-    logs = helpers.fit(method, helpers.make_dataset(labels=LABELS), num_steps=num_steps)
+    dataset = helpers.make_dataset(labels=LABELS)
+    logs = helpers.fit(method, dataset, num_steps=num_steps, eagerly=eagerly)
     momenta = {v.path: v.numpy() for v in method.optimizer.variables}
     return {**helpers.values(method), **momenta}, logs
 
 
-def _check_one_and_two(config, *, tolerance, num_steps, finetune=False):
+def _check_one_and_two(config, *, tolerance, num_steps, finetune=False, in_graph=False):
     start = [v.numpy() for v in helpers.state(helpers.make_method(config, finetune=finetune))]
     settings = {"finetune": finetune, "num_steps": num_steps}
-    one, one_logs = _train(None, start, config, **settings)
-    two, two_logs = _train(two_replicas(), start, config, **settings)
+    one, one_logs = _train(None, start, config, eagerly=True, **settings)
+    two, two_logs = _train(two_replicas(), start, config, eagerly=not in_graph, **settings)
     for (name, a), b in zip(one.items(), two.values(), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=tolerance, err_msg=name)
     return one_logs, two_logs
@@ -57,8 +57,8 @@ def test_one_step_of_ascl_with_its_attacks_in_float32():
     _check_logs(*logs, rel=1e-4)
 
 
-def test_three_steps_of_ascl_in_float64(float64_policy):
-    logs = _check_one_and_two(helpers.TINY, tolerance=1e-9, num_steps=3)
+def test_three_steps_of_ascl_in_a_graph_of_float64(float64_policy):
+    logs = _check_one_and_two(helpers.TINY, tolerance=1e-9, num_steps=3, in_graph=True)
     _check_logs(*logs, rel=1e-6)
 
 
@@ -82,8 +82,7 @@ def test_views_and_starts_belong_to_positions_in_the_global_batch():
     parts = strategy.experimental_distribute_values_from_function(part)
     with strategy.scope():
         method = helpers.compile_tiny(helpers.make_method(weights=_weights(method)))
-    views = tf.function(lambda d: strategy.run(lambda x: helpers.views_of(method, x), args=(d,)))
-    views = views(parts)
+    views = strategy.run(lambda x: helpers.views_of(method, x), args=(parts,))
     for name in ("images", "stacked_views", "seed_at", "seed_cl", "seed_ascl"):
         num_views = 2 if name in ("stacked_views", "seed_cl") else 1
         halves = [np.split(p, num_views) for p in strategy.experimental_local_results(views[name])]

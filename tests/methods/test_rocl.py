@@ -128,10 +128,7 @@ def test_attack_sees_no_label_and_only_the_second_view():
 
 @pytest.mark.parametrize("batch_norm", ["separate", "shared"])
 def test_step_moves_the_one_set_of_statistics_that_is_used(batch_norm):
-    in_fit = batch_norm == "separate"
-    everything, moved = contract.moved_variables(
-        CONFIG.replace(batch_norm=batch_norm), in_fit=in_fit
-    )
+    everything, moved = contract.moved_variables(CONFIG.replace(batch_norm=batch_norm))
     assert moved == everything - contract.of_branch(everything, "clean")
     assert {path.split("/")[0] for path in everything} == set(ENCODER_AND_HEAD)
 
@@ -147,8 +144,9 @@ def test_attack_runs_in_inference_mode_and_the_step_in_one_pass_of_batch_mode():
     assert passes == [(part, "adversarial", True) for part in ENCODER_AND_HEAD]
 
 
-def test_one_and_two_replicas_agree():
-    loss, gradient = contract.replica_difference(CONFIG)
+@contract.eagerly_and_in_graph
+def test_one_and_two_replicas_agree(in_graph):
+    loss, gradient = contract.replica_difference(CONFIG, in_graph=in_graph)
     assert loss < 1e-9 and gradient < 1e-9
 
 

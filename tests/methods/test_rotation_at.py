@@ -102,7 +102,7 @@ def test_attack_moves_no_variable():
 # Long to trace; supervised methods on replicas are in test_contract.py.
 @pytest.mark.slow
 def test_one_and_two_replicas_agree():
-    loss, gradient = contract.replica_difference(CONFIG)
+    loss, gradient = contract.replica_difference(CONFIG, in_graph=True)
     assert loss < 1e-9 and gradient < 1e-9
 
 

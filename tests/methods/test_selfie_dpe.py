@@ -178,7 +178,7 @@ def test_encoders_begin_with_weights_of_their_own():
 
 def test_step_moves_all_but_the_clean_branch():
     # Eagerly: the comparison of replicas goes through `fit`, and that is slow to trace.
-    everything, moved = contract.moved_variables(CONFIG, in_fit=False)
+    everything, moved = contract.moved_variables(CONFIG)
     heads = {"patch_queries", "rotation_head", "jigsaw_head"}
     assert {path.split("/")[0] for path in everything} == heads | set(ENCODERS)
     assert moved == everything - contract.of_branch(everything, "clean")
@@ -200,5 +200,5 @@ def test_attack_moves_no_variable():
 # Long to trace; Selfie on replicas is in test_selfie.py.
 @pytest.mark.slow
 def test_one_and_two_replicas_agree():
-    loss, gradient = contract.replica_difference(CONFIG)
+    loss, gradient = contract.replica_difference(CONFIG, in_graph=True)
     assert loss < 1e-9 and gradient < 1e-7  # The log-determinant's ridge magnifies rounding.

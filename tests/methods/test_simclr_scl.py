@@ -59,7 +59,7 @@ def test_step_moves_all_but_the_clean_branch(config):
 
 @BOTH
 def test_one_set_of_statistics_moves_as_a_whole(config):
-    everything, moved = contract.moved_variables(config.replace(batch_norm="shared"), in_fit=False)
+    everything, moved = contract.moved_variables(config.replace(batch_norm="shared"))
     assert moved == everything
 
 
@@ -71,8 +71,9 @@ def test_both_views_go_through_the_adversarial_branch_in_batch_mode(config):
 
 
 @BOTH
-def test_one_and_two_replicas_agree(config):
-    loss, gradient = contract.replica_difference(config)
+@contract.eagerly_and_in_graph
+def test_one_and_two_replicas_agree(config, in_graph):
+    loss, gradient = contract.replica_difference(config, in_graph=in_graph)
     assert loss < 1e-9 and gradient < 1e-9
 
 

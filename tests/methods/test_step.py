@@ -35,7 +35,7 @@ def _one_step(config, strategy=None):
         helpers.compile_tiny(method)
     variables, slopes = _known_gradient(method)
     old = [v.numpy() for v in variables]
-    logs = helpers.fit(method, helpers.make_dataset())
+    logs = helpers.fit(method, helpers.make_dataset(), eagerly=True)
     return old, [v.numpy() for v in variables], slopes, [v.name for v in variables], logs
 
 
@@ -124,8 +124,9 @@ def test_augmentation_none_gives_the_images_themselves():
 
 
 @pytest.mark.parametrize("name", ["at", "ascl"])
-def test_three_batches_trace_the_step_once(name):
+def test_three_batches_trace_the_step_once_and_move_what_it_trains(name):
     method = helpers.compile_tiny(helpers.make_method(helpers.TINY.replace(method=name)))
+    before, trained = helpers.values(method), {v.path for v in method.step_variables()}
     traces, forward = [], method.forward
 
     def counting(views, adversarial):
@@ -136,6 +137,7 @@ def test_three_batches_trace_the_step_once(name):
     helpers.fit(method, helpers.make_dataset(), num_steps=3)
     assert int(method.optimizer.iterations.numpy()) == 3
     assert len(traces) == 1
+    assert helpers.changed(before, helpers.values(method)) >= trained
 
 
 def test_accuracies_count_labelled_rows_in_percent():

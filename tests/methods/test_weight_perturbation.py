@@ -55,7 +55,7 @@ def test_step_on_a_quadratic_loss_has_the_closed_form(strategy):
         method = helpers.compile_tiny(helpers.make_method(CONFIG, weights=start))
     variables, curvatures = _quadratic(method)
     before = [v.numpy() for v in variables]
-    helpers.fit(method, helpers.make_dataset())
+    helpers.fit(method, helpers.make_dataset(), eagerly=True)
     for variable, w, c in zip(variables, before, curvatures, strict=True):
         # Along c w the kernel is w (1 + gamma) where the gradient is taken; the decay pulls at w.
         share = 1 + GAMMA if w.ndim > 1 else 1
@@ -142,8 +142,10 @@ def test_step_equals_that_of_a_copy_with_moved_weights(name):
         np.testing.assert_allclose(have, want, rtol=0, atol=2e-5, err_msg=path)
 
 
-def test_step_on_two_replicas_equals_that_on_one():
-    assert max(contract.replica_difference(CONFIG.replace(method="trades"))) < 1e-9
+@contract.eagerly_and_in_graph
+def test_step_on_two_replicas_equals_that_on_one(in_graph):
+    config = CONFIG.replace(method="trades")
+    assert max(contract.replica_difference(config, in_graph=in_graph)) < 1e-9
 
 
 def test_worse_weights_raise_the_loss_more_than_random_ones():
@@ -184,7 +186,7 @@ def test_weights_are_perturbed_from_the_epoch_after_the_warm_up():
 
 
 def test_step_moves_the_same_variables_as_without():
-    plain = contract.moved_variables(CONFIG.replace(awp_gamma=0.0), in_fit=False)
+    plain = contract.moved_variables(CONFIG.replace(awp_gamma=0.0))
     assert contract.moved_variables(CONFIG) == plain
 
 

@@ -117,7 +117,7 @@ def test_step_decays_once_and_adapts_by_the_gradient_of_the_global_batch(decays,
     slopes = _slopes(method)
     variables = method.step_variables()
     before = [v.numpy() for v in variables]
-    helpers.fit(method, helpers.make_dataset())
+    helpers.fit(method, helpers.make_dataset(), eagerly=True)
     for variable, w, slope in zip(variables, before, slopes, strict=True):
         adapts = decays == "all" or w.ndim > 1
         (expected,) = _oracle(w, [slope], adapts=adapts)
@@ -136,7 +136,7 @@ def float64_policy():
 def _trained(strategy, start):
     with strategy.scope() if strategy else contextlib.nullcontext():
         method = helpers.compile_tiny(helpers.make_method(CONFIG, weights=start))
-    helpers.fit(method, helpers.make_dataset(labels=LABELS), num_steps=3)
+    helpers.fit(method, helpers.make_dataset(labels=LABELS), num_steps=3, eagerly=True)
     return [v.numpy() for v in helpers.state(method) + method.optimizer.variables]
 
 
