@@ -31,7 +31,11 @@ def run_workers(config, folder, workdirs, *, event="none", dtype="float64"):
     for index, workdir in enumerate(workdirs):
         command = _command(config.replace(num_replicas=0), folder, workdir, dtype, event)
         workers.append(_start(command, _environment(folder, ports, index)))
-    return [_ended(worker) for worker in workers]
+    try:
+        return [_ended(worker) for worker in workers]
+    finally:
+        for worker in workers:  # One that waits for another would outlive a failed test.
+            worker.kill()
 
 
 def run_replicas(config, folder, workdir, *, num_replicas):
