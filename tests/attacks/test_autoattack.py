@@ -80,7 +80,10 @@ def test_attacks_stand_in_order_and_never_raise_the_accuracy(linear):
     assert result.version == "custom" and result.warnings == {}
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 100])
+@pytest.mark.parametrize(
+    "batch_size",
+    [pytest.param(1, marks=pytest.mark.slow), 7, pytest.param(100, marks=pytest.mark.slow)],
+)
 def test_batch_size_changes_nothing(linear, batch_size):
     classifier, images, labels, want = linear
     got = _attack(classifier, batch_size=batch_size)(images, labels)
@@ -232,12 +235,18 @@ def test_keras_model_runs_in_inference_mode():
     assert result.warnings == {} and result.standard_accuracy == 100
 
 
-def test_saved_model_signature(tmp_path):
+@pytest.fixture(scope="module")
+def smooth():
+    """A Keras network, images and labels, and the result of the quick ensemble."""
     network = smooth_network()
     images, labels = images_and_labels(network)
+    return network, images, labels, _attack(network)(images, labels)
+
+
+def test_saved_model_signature(smooth, tmp_path):
+    network, images, labels, want = smooth
     network.export(str(tmp_path / "model"), verbose=False)
     loaded = tf.saved_model.load(str(tmp_path / "model"))
-    want = _attack(network)(images, labels)
     got = _attack(loaded.signatures["serving_default"])(images, labels)
     for name in want.robust:
         np.testing.assert_array_equal(got.robust[name], want.robust[name])
@@ -258,10 +267,8 @@ def test_keras_2_model():
     assert result.warnings == {} and result.standard_accuracy == 100
 
 
-def test_compiled_function():
-    network = smooth_network()
-    images, labels = images_and_labels(network)
-    want = _attack(network)(images, labels)
+def test_compiled_function(smooth):
+    network, images, labels, want = smooth
     got = _attack(tf.function(lambda x: network(x, training=False)))(images, labels)
     np.testing.assert_array_equal(got.robust["square"], want.robust["square"])
 

@@ -63,6 +63,17 @@ def test_restored_state_is_the_saved_one_bit_for_bit(trained, saved):
     }
 
 
+def test_step_after_a_restored_one_is_that_of_a_run_without_a_stop(saved):
+    data = [helpers.make_data(seed=seed) for seed in range(2)]
+    undisturbed = helpers.compile_tiny(helpers.make_method())
+    continued = _fresh()
+    StageCheckpoints(saved, continued).restore(LAST)
+    for method, steps in ((undisturbed, data), (continued, data[1:])):
+        for batch in steps:
+            method.train_step(batch)
+    assert _everything(continued) == _everything(undisturbed)
+
+
 def test_state_covers_both_branches_momentum_and_metrics(trained):
     paths = [v.path for v in [*helpers.state(trained), *_slots(trained)]]
     for part in ("clean/moving_mean", "adversarial/moving_variance", "momentum", "iteration"):

@@ -106,7 +106,7 @@ def undisturbed():
 @pytest.mark.parametrize(
     "stop, checkpoint_every",
     [
-        (_in_mid_epoch, 1),
+        pytest.param(_in_mid_epoch, 1, marks=pytest.mark.slow),
         (_in_mid_epoch, 3),  # Step 7 is made twice.
         (_before_the_first_checkpoint, 1),
         (_between_epochs, 100),
@@ -123,6 +123,7 @@ def test_stopped_stage_continues_bit_for_bit(
     _check_same(path, undisturbed["at"], cfg.PRETRAIN)
 
 
+@pytest.mark.slow  # test_checkpoints.py makes the step after a restored checkpoint of ASCL.
 def test_stopped_ascl_continues_bit_for_bit(tiny_world, tmp_path):
     config = tiny_world.replace(checkpoint_every=3)
     undisturbed = _run(config, tmp_path / "undisturbed")
