@@ -55,5 +55,6 @@ class RunLock:
         self._is_held = True
         if self._lock.taken_over_from:
             print(f"notice: {self._lock.taken_over_from} has left its {FILE}; taking over")
-        for folder in (self._folder, self._folder / "results"):
+        checkpoints = self._folder.glob("checkpoints/*/*/")
+        for folder in (self._folder, self._folder / "results", *checkpoints):
             remove_leftovers(folder)

@@ -48,12 +48,16 @@ def test_second_run_is_refused_and_told_who_is_first(other, tmp_path):
 def test_lock_of_a_killed_run_is_taken_over_and_its_leftovers_go(other, tmp_path, capsys):
     other.kill()
     other.wait()
+    best = tmp_path / "checkpoints" / "pretrain" / "best"
+    best.mkdir(parents=True)
+    (best / f".checkpoint.{other.pid}.tmp").write_text("half")
     for name in (f".config.json.{other.pid}.tmp", ".mine.tmp", "config.json"):
         (tmp_path / name).write_text("half")
     with RunLock(tmp_path).held():
         said = capsys.readouterr().out
         assert f"notice: process {other.pid} on host" in said and "taking over" in said
-    assert {path.name for path in tmp_path.iterdir()} == {".mine.tmp", "config.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {".mine.tmp", "config.json", "checkpoints"}
+    assert not any(best.iterdir())
 
 
 def test_lock_of_a_living_process_of_another_host_is_respected(tmp_path):

@@ -37,10 +37,12 @@ class ReproductionKills:
         self.kills = collections.Counter()
         self.num_runs, self.faults = 0, []
         began = time.monotonic()
-        if self._start("undisturbed").wait() != 0:
+        # Beside runs, one of which is called so too.
+        undisturbed = "undisturbed_reproduction"
+        if self._start(undisturbed).wait() != 0:
             raise RuntimeError(f"the undisturbed reproduction failed, see {folder}")
         self._seconds = time.monotonic() - began
-        self._expected = snapshot(folder / "undisturbed")
+        self._expected = snapshot(folder / undisturbed)
 
     def kill(self, count):
         """Kills reproductions until so many kills were made."""
