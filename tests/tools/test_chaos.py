@@ -46,7 +46,8 @@ def test_reproduction_that_is_killed_ends_as_the_undisturbed_one(tmp_path, monke
     kills = ReproductionKills(tmp_path, random.Random(0), command)
     kills.kill(3)
     assert kills.kills.total() == 3 and kills.faults == []
-    found = (tmp_path / "undisturbed_reproduction" / "results" / "cpu" / "table8" / "records.json").read_text()
+    table8 = tmp_path / "undisturbed_reproduction" / "results" / "cpu" / "table8"
+    found = (table8 / "records.json").read_text()
     assert len(json.loads(found)["records"]) > 10
 
 
