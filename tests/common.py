@@ -6,6 +6,8 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
+from ascl_tf.data import datasets
+
 SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -23,3 +25,8 @@ def two_replicas():
     first one's keys, and TensorFlow aborts on the shapes that it finds there.
     """
     return tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
+
+
+def read_each_data_set_once(patch):
+    """Makes training and evaluation share what `load_dataset` reads; `patch` is a MonkeyPatch."""
+    patch.setattr(datasets, "load_dataset", functools.cache(datasets.load_dataset))

@@ -21,7 +21,7 @@ from ascl_tf.evaluation.records import read_records
 from ascl_tf.models import ADVERSARIAL, resnet
 from ascl_tf.training import run, run_data
 from ascl_tf.training.workdir import WorkDirectory, recorded_config
-from tests.common import random_images
+from tests.common import random_images, read_each_data_set_once
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 STAGE = "finetune_laf"
@@ -34,10 +34,11 @@ def _train(workdir, *flags):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _one_block_a_stage():
+def _smaller_world():
     """Half of ResNet-18's blocks: two of a stage take twice the time and are the same code."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(resnet.BLOCKS_PER_STAGE, 18, (1, 1, 1, 1))
+        read_each_data_set_once(patch)
         yield
 
 

@@ -18,6 +18,7 @@ from ascl_tf import config as cfg
 from ascl_tf import evaluate, train
 from ascl_tf.evaluation.records import read_records
 from ascl_tf.models import resnet
+from tests.common import read_each_data_set_once
 from tests.flagfiles import ROOT, config_of, files_in, text_of
 
 # In this order: some start from what another has left.
@@ -64,6 +65,7 @@ def folder(tmp_path_factory):
     (path / "flags").symlink_to(ROOT / "flags")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(resnet.BLOCKS_PER_STAGE, 18, (0, 0, 0, 1))
+        read_each_data_set_once(patch)
         yield path
 
 
