@@ -43,7 +43,7 @@ setup(
         "matplotlib>=3.9,<4",
     ],
     extras_require={
-        "test": ["pytest>=8.2,<10", "pytest-xdist>=3.6,<4", "hypothesis>=6.100,<7"],
+        "test": ["pytest>=8.2,<10", "pytest-xdist>=3.8,<4", "hypothesis>=6.100,<7"],
         "audit": ["pip-audit>=2.7,<3"],
         "lint": ["ruff>=0.11,<0.18", "mypy>=1.13,<3"],
         "torch": ["torch>=2.6,<3"],

@@ -24,6 +24,11 @@ def _blurred_view(images, seed):
 
 
 VIEWS = [weak_view, strong_view, pytest.param(_blurred_view, marks=needs_addons)]
+# The blur is the same code in either place, and long to trace.
+VIEWS_WITHOUT_BLUR = [
+    *VIEWS[:2],
+    pytest.param(_blurred_view, marks=[needs_addons, pytest.mark.slow]),
+]
 
 
 def _pairs(num_images, first=7):
@@ -53,7 +58,7 @@ def test_precision_of_images_does_not_change_the_view(view):
     np.testing.assert_allclose(single, double, rtol=0, atol=2e-5)
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", VIEWS_WITHOUT_BLUR)
 def test_float64_images_never_pass_through_float32(view):
     spec = tf.TensorSpec([4, 20, 20, 3], tf.float64)
     graph = tf.function(view).get_concrete_function(spec, tf.TensorSpec([4, 2], tf.int32)).graph
@@ -98,7 +103,7 @@ def test_graph_without_autograph_equals_eager(view, dtype, tolerance):
     np.testing.assert_allclose(graph(images, seeds), view(images, seeds), rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", VIEWS_WITHOUT_BLUR)
 def test_two_replicas_give_the_views_of_one_device_bit_for_bit(view):
     images, seeds = random_images(6, size=20), _pairs(6)
     strategy = two_replicas()
