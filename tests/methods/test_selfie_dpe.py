@@ -78,7 +78,9 @@ def test_attack_beats_random_perturbations():
 
     adversarial = method.make_adversarial(views)["views_pretext"]
     natural = views["stacked_views"]
-    assert contract.attack_gain(objective, natural, adversarial, epsilon=8 / 255) > 0
+    # Few random ones: the oracle is slow.
+    gain = contract.attack_gain(objective, natural, adversarial, epsilon=8 / 255, num_random=6)
+    assert gain > 0
 
 
 def _attacked_determinant(weight):
