@@ -138,10 +138,19 @@ class StageCheckpoints:
             if fault is None:
                 if faults:
                     print(f"notice: {faults[0]}; going back to {path.name}, which is", flush=True)
+                else:
+                    self._finish_saves()
                 return
             self._refused.add(path)
             faults.append(f"{path}: expected a whole checkpoint of this network; found {fault}")
         raise RunError(faults[0] if faults else _none_found(self.folder / name))
+
+    def _finish_saves(self):
+        """Does what a kill has kept a save from: no other may follow in a stage at its end."""
+        for name, num_kept in NUM_KEPT.items():
+            whole = list_prefixes(self.folder / name)
+            if whole:
+                _keep(whole[:num_kept])
 
     def _load(self, path):
         try:
@@ -157,9 +166,7 @@ class StageCheckpoints:
         self._checkpoint.write(str(prefix))
         write_checksums(prefix)
         self._refused.discard(prefix)
-        kept = [prefix, *(p for p in others if step_of(p) < step_of(prefix))][:num_kept]
-        tell_tensorflow(kept)
-        _remove_all_but(prefix.parent, kept)
+        _keep([prefix, *(p for p in others if step_of(p) < step_of(prefix))][:num_kept])
 
     def _explain_failed_save(self, name, error):
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
@@ -221,6 +228,12 @@ def _check_counts(path, parts):
         num_saved = sum(key.startswith(f"{name}/variables/") for key in keys)
         if num_saved != len(part.weights):
             raise ValueError(f"{num_saved} variables of {name}, not {len(part.weights)}")
+
+
+def _keep(prefixes):
+    """Leaves these checkpoints of a folder, the newest first, and nothing else."""
+    tell_tensorflow(prefixes)
+    _remove_all_but(prefixes[0].parent, prefixes)
 
 
 def _remove_all_but(folder, kept):

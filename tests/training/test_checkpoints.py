@@ -94,6 +94,19 @@ def test_two_last_and_one_best_are_kept(trained, tmp_path):
     assert kept == {LAST: ["ckpt-6.index", "ckpt-7.index"], BEST: ["ckpt-7.index"]}
 
 
+def test_save_that_a_kill_cut_short_is_finished_by_the_next_restore(trained, saved):
+    StageCheckpoints(saved, trained).save(BEST)
+    best = saved / BEST
+    expected = {path.name: path.read_bytes() for path in best.iterdir()}
+    for name in [name for name in expected if name.startswith("ckpt-1.")]:
+        older = name.replace("ckpt-1", "ckpt-0")
+        (best / older).write_bytes(expected[name].replace(b"ckpt-1.", b"ckpt-0."))
+    (best / "ckpt-7.index").write_bytes(b"half")
+    (best / "checkpoint").write_text('model_checkpoint_path: "ckpt-0"\n')
+    StageCheckpoints(saved, _fresh()).restore(LAST)
+    assert {path.name: path.read_bytes() for path in best.iterdir()} == expected
+
+
 def test_absent_checkpoint_is_named(trained, tmp_path):
     checkpoints = StageCheckpoints(tmp_path, trained)
     assert not checkpoints.has(LAST)
