@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from tools.reproduction.numbers import NOT_RUN  # noqa: E402
-from tools.results_table import with_table  # noqa: E402
+from tools.results_table import bring_up_to_date, with_table  # noqa: E402
 
 NOT_MEASURED = f"`{NOT_RUN}`: not measured yet."
 
@@ -26,12 +26,9 @@ def main(argv=None):
     parser.add_argument("--page", type=pathlib.Path, default=ROOT / "docs" / "performance.md")
     parser.add_argument("--results", type=pathlib.Path, default=ROOT / "results")
     arguments = parser.parse_args(argv)
-    old = arguments.page.read_text(encoding="utf-8")
-    new = with_tables(old, arguments.results)
-    if arguments.check and new != old:
-        sys.exit(f"{arguments.page}: its tables are out of date; run {sys.argv[0]}")
-    if new != old:
-        arguments.page.write_text(new, encoding="utf-8")
+    bring_up_to_date(
+        arguments.page, lambda text: with_tables(text, arguments.results), check=arguments.check
+    )
 
 
 def with_tables(text, results):

@@ -61,12 +61,19 @@ def main(argv=None):
     parser.add_argument("--readme", type=pathlib.Path, default=ROOT / "README.md")
     parser.add_argument("--results", type=pathlib.Path, default=ROOT / "results")
     arguments = parser.parse_args(argv)
-    old = arguments.readme.read_text(encoding="utf-8")
-    new = with_tables(old, arguments.results)
-    if arguments.check and new != old:
-        sys.exit(f"{arguments.readme}: its tables are out of date; run {sys.argv[0]}")
+    bring_up_to_date(
+        arguments.readme, lambda text: with_tables(text, arguments.results), check=arguments.check
+    )
+
+
+def bring_up_to_date(page, renew, *, check):
+    """Rewrites a page by `renew`, text -> text; with `check`, exits if that would change it."""
+    old = page.read_text(encoding="utf-8")
+    new = renew(old)
+    if check and new != old:
+        sys.exit(f"{page}: its tables are out of date; run {sys.argv[0]}")
     if new != old:
-        arguments.readme.write_text(new, encoding="utf-8")
+        page.write_text(new, encoding="utf-8")
 
 
 def make_table(results):
