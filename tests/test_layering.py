@@ -16,7 +16,17 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = "ascl_tf"
 
 # A room is a file or a folder directly in the package.
-GROUND = {"cluster", "errors", "files", "locks", "settings", "config", "randomness", "signals"}
+GROUND = {
+    "cluster",
+    "config",
+    "errors",
+    "files",
+    "locks",
+    "loops",
+    "randomness",
+    "settings",
+    "signals",
+}
 SECTIONS = {"method_settings", "run_settings"}
 TOOLKITS = {"data", "models", "losses", "attacks"}
 WORKSHOPS = {"evaluation", "analysis", "export"}
@@ -26,6 +36,7 @@ ALLOWED = {
     "errors": set(),
     "files": {"errors"},
     "locks": {"errors", "files"},
+    "loops": set(),
     "settings": {"errors"},
     **{sections: {"settings"} for sections in SECTIONS},
     "config": {"errors", "settings", *SECTIONS},

@@ -25,6 +25,7 @@ from ascl_tf.analysis.inversion_choices import (
     noise_of_same_norm,
 )
 from ascl_tf.attacks import norms
+from ascl_tf.loops import while_loop
 
 # Draws of noise that the rise of a component is compared with.
 NUM_NOISE_DRAWS = 5
@@ -206,9 +207,7 @@ def _ascend(values_of, images, num_steps, step_size):
         return step + 1, tf.clip_by_value(moved, 0.0, 1.0), best, best_values
 
     start = (tf.constant(0), images, images, values_of(images))
-    _, last, best, best_values = tf.while_loop(
-        lambda step, *_: step < num_steps, body, start, parallel_iterations=1
-    )
+    _, last, best, best_values = while_loop(lambda step, *_: step < num_steps, body, start)
     return _better(values_of(last), last, best_values, best)
 
 

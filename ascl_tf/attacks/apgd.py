@@ -18,6 +18,7 @@ from ascl_tf.attacks.arguments import (
     check_seed,
 )
 from ascl_tf.attacks.rounds import fooling_images, round_seeds
+from ascl_tf.loops import while_loop
 
 # The losses, and how many classes each needs to be defined.
 CLASSES_NEEDED = {"ce": 2, "dlr": 3, "targeted_dlr": 4}
@@ -156,11 +157,10 @@ def apgd_run(
 
     first = state.control.best_loss
     losses = tf.TensorArray(tf.float32, num_steps + 1, element_shape=first.shape)
-    _, control, losses = tf.while_loop(
+    _, control, losses = while_loop(
         lambda i, *_: i < num_steps,
         body,
         (tf.constant(0), state.control, losses.write(0, first)),
-        parallel_iterations=1,
     )
     return ApgdResult(
         tf.stop_gradient(control.adversarial_images),
@@ -209,11 +209,10 @@ class ApgdSearch:
         Both are ints or int32 scalars.
         """
         step = self.make_step(state)
-        _, control = tf.while_loop(
+        _, control = while_loop(
             lambda i, _: i < last_step,
             lambda i, control: (i + 1, step(i, control)),
             (tf.convert_to_tensor(first_step), state.control),
-            parallel_iterations=1,
         )
         return state._replace(control=control)
 

@@ -20,6 +20,7 @@ from ascl_tf.attacks.arguments import (
 )
 from ascl_tf.attacks.hyperplane import step_onto_hyperplane
 from ascl_tf.attacks.rounds import fooling_images, round_seeds
+from ascl_tf.loops import while_loop
 
 # The paper's constants: overshoot eta, largest pull to the image alpha_max, and how
 # much of a successful perturbation is kept (beta).
@@ -209,11 +210,10 @@ class FabSearch:
             points = rows.choose(fooled, images + _KEPT * (points - images), points)
             return i + 1, points, best, best_distance
 
-        _, points, best, best_distance = tf.while_loop(
+        _, points, best, best_distance = while_loop(
             lambda i, *_: i < last_step,
             body,
             (tf.convert_to_tensor(first_step), *state[3:]),
-            parallel_iterations=1,
         )
         return state._replace(points=points, best_images=best, best_distance=best_distance)
 

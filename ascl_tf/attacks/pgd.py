@@ -14,6 +14,7 @@ import numbers
 import tensorflow as tf
 
 from ascl_tf.attacks import constraints
+from ascl_tf.loops import while_loop
 
 
 def linf_pgd(
@@ -106,15 +107,11 @@ def linf_pgd(
 
 
 def _loop(step, num_steps, x, *constants):
-    """Applies `step` num_steps times, as one `tf.while_loop`.
-
-    Not a `tf.range` loop: Keras calls `train_step` with AutoGraph switched off.
-    """
-    return tf.while_loop(
+    """Applies `step` num_steps times, as one `tf.while_loop`."""
+    return while_loop(
         lambda i, _: i < num_steps,
         lambda i, x: (i + 1, step(x, *constants)),
         (tf.constant(0), x),
-        parallel_iterations=1,
     )[1]
 
 
@@ -125,11 +122,10 @@ def _observing_loop(step, num_steps, dtype, x, *constants):
         x, observation = step(x, *constants)
         return i + 1, x, observations.write(i, observation)
 
-    _, x, observations = tf.while_loop(
+    _, x, observations = while_loop(
         lambda i, *_: i < num_steps,
         body,
         (tf.constant(0), x, tf.TensorArray(dtype, num_steps)),
-        parallel_iterations=1,
     )
     return x, observations.stack()
 

@@ -21,6 +21,7 @@ from ascl_tf.attacks.arguments import (
 )
 from ascl_tf.attacks.rounds import fooling_images, round_seeds
 from ascl_tf.attacks.square_proposals import make_proposals
+from ascl_tf.loops import while_loop
 
 
 def square(
@@ -128,10 +129,9 @@ class SquareSearch:
             best_images = rows.choose(improved, points, best_images)
             return query + 1, best_images, tf.where(improved, margin, best_margin)
 
-        _, best_images, best_margin = tf.while_loop(
+        _, best_images, best_margin = while_loop(
             lambda query, _, margin: (query < last_query) & tf.reduce_any(margin > 0),
             body,
             (tf.convert_to_tensor(first_query), state.best_images, state.best_margin),
-            parallel_iterations=1,
         )
         return state._replace(best_images=best_images, best_margin=best_margin)
