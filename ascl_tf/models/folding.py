@@ -32,6 +32,6 @@ def conv_batch_norm(conv, norm, inputs, *, training, branch):
         kernel = tf.cast(conv.kernel, scale.dtype) * scale
         return tf.cast(kernel, inputs.dtype), tf.cast(offset, inputs.dtype)
 
-    # In an attack the same for all steps: 3 % of its time (tools/benchmark.py pgd).
+    # In an attack the same for all steps.
     kernel, offset = once_per_loop((conv, norm, branch, inputs.dtype), folded)
     return tf.nn.bias_add(conv.convolution_op(inputs, kernel), offset)
