@@ -21,7 +21,9 @@ def while_loop(condition, body, variables):
 
     Not a `tf.range` loop: Keras calls `train_step` with AutoGraph switched off.
     """
-    with _loop_in(tf.compat.v1.get_default_graph()):
+    # Eagerly there is no graph around the body, and a compiled model within it has its own.
+    loop = None if tf.executing_eagerly() else _Loop(tf.compat.v1.get_default_graph())
+    with _tracing(loop):
         return tf.while_loop(condition, body, variables, parallel_iterations=1)
 
 
@@ -52,9 +54,9 @@ class _Loop:
 
 
 @contextlib.contextmanager
-def _loop_in(graph):
+def _tracing(loop):
     outer = getattr(_LOCAL, "loop", None)
-    _LOCAL.loop = _Loop(graph)
+    _LOCAL.loop = loop
     try:
         yield
     finally:

@@ -70,6 +70,15 @@ def test_function_called_in_a_loop_keeps_nothing_of_it():
     np.testing.assert_allclose(inner(), np.exp(-0.25), rtol=1e-6)
 
 
+def test_compiled_function_in_an_eager_loop_follows_its_variable():
+    counted = _Counted()
+    inner = tf.function(counted.once)
+    for value in (0.5, -0.25):
+        counted.variable.assign(value)
+        np.testing.assert_allclose(_power(inner, 1.0), np.exp(NUM_STEPS * value), rtol=1e-6)
+    assert counted.count == 1  # traced once
+
+
 def test_branch_within_a_loop_computes_its_own():
     counted = _Counted()
 
