@@ -26,11 +26,14 @@ def test_unknown_benchmark_is_one_line_and_status_2(argv, capsys):
     assert "expected the name of a benchmark (autoattack" in line and line.count("\n") == 1
 
 
-def test_candidates_take_turns_after_an_untimed_round():
+def test_candidates_take_turns_after_an_untimed_round(monkeypatch):
     calls = []
+    monkeypatch.setattr(common.time, "sleep", lambda seconds: calls.append(f"{seconds} s"))
     functions = {name: lambda name=name: calls.append(name) for name in "ab"}
     seconds = common.interleaved(functions, 2)
-    assert calls == ["a", "b"] * 3
+    rounds = [calls[i : i + 4] for i in (0, 4, 8)]
+    forwards, backwards = ["0.5 s", "a", "0.5 s", "b"], ["0.5 s", "b", "0.5 s", "a"]
+    assert rounds == [backwards, forwards, backwards]
     assert {name: len(rounds) for name, rounds in seconds.items()} == {"a": 2, "b": 2}
 
 

@@ -15,6 +15,9 @@ from ascl_tf.evaluation.records import environment_versions
 from ascl_tf.files import write_text
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+# Seconds between two candidates: the threads of one (OpenMP's wait in a busy loop for up to 0.2 s)
+# are asleep before the next is timed.
+PAUSE = 0.5
 
 
 def make_parser(docstring, *, repeats):
@@ -36,12 +39,17 @@ def timed(function):
 
 
 def interleaved(candidates, repeats):
-    """Returns the seconds of each round by name: all in turn, after one untimed round."""
+    """Returns the seconds of each round by name: all in turn, after one untimed round.
+
+    Every other round runs backwards, so that no candidate always follows the same one.
+    """
     seconds = {name: [] for name in candidates}
-    for is_timed in [False] + [True] * repeats:
-        for name, function in candidates.items():
-            spent, _ = timed(function)
-            if is_timed:
+    names = list(candidates)
+    for round_number in range(repeats + 1):
+        for name in names if round_number % 2 else reversed(names):
+            time.sleep(PAUSE)
+            spent, _ = timed(candidates[name])
+            if round_number > 0:
                 seconds[name].append(spent)
     return seconds
 
