@@ -87,13 +87,15 @@ def test_every_row_gets_the_epochs_of_equal_cost_or_those_asked_for(world):
 def test_flags_make_the_levers_runs_of_the_program(world):
     from tools.row_flags import ROOT, row_config
 
-    arguments = frontier.parse([*world.arguments, "--width=4", "--num_train_images=500"])
+    arguments = frontier.parse(
+        [*world.arguments, "--width=4", "--num_train_images=500", "--precision=bfloat16"]
+    )
     for run in frontier.plan(arguments):
         row, _ = frontier.ROWS[run.name]
         assert run.flags[0] == f"--flagfile=flags/{row}/pretrain.flags"
         config = row_config(row, *run.flags[1:-1])
         assert (config.width, config.num_train_images, config.epochs) == (4, 500, run.epochs)
-        assert config.global_batch_size == 128
+        assert (config.global_batch_size, config.precision) == (128, "bfloat16")
         assert (config.coreset_fraction < 1) == (run.name == "ascl+rcs")
         assert (config.at_attack == "fgsm_rs") == (
             "fgsm_rs" in run.name or run.name in ("fast", "ascl+both")
@@ -117,7 +119,7 @@ def test_table_and_record_compare_at_equal_time(world, capsys):
     for suffix in ("png", "svg"):
         assert (world.out / f"benchmark_frontier.{suffix}").stat().st_size > 5000
     workdirs = [flag for command in world.commands for flag in command if "workdir" in flag]
-    assert [flag.rpartition("/")[2] for flag in workdirs] == ["at_3", "fast_4"]
+    assert [flag.rpartition("/")[2] for flag in workdirs] == ["at_3_float32", "fast_4_float32"]
 
 
 def test_ratio_needs_an_epoch_of_both():

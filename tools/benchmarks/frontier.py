@@ -1,7 +1,7 @@
 """Accuracy over training time: AT, ASCL, and its cheaper ways, at the cpu preset.
 
     python tools/benchmark.py frontier --data_dir=<TFDS folder> [--rows=at,ascl,fast]
-        [--at_epochs=18] [--epochs=ascl:6,fast:30] [--clock=cpu]
+        [--at_epochs=18] [--epochs=ascl:6,fast:30] [--clock=cpu] [--precision=bfloat16]
 
 Each row is one run of `python -m ascl_tf.train --stage=pretrain` in --runs, which goes on where
 it was stopped, and is validated after each epoch with the classifier that is trained along.
@@ -45,10 +45,11 @@ class Run(NamedTuple):
     flags: tuple[str, ...]
     epochs: int
     units: int  # forward passes per image and step
+    precision: str
 
     def workdir(self, runs):
-        """Returns its folder below `runs`; another length is another run."""
-        return runs / f"{self.name.replace('+', '_')}_{self.epochs}"
+        """Returns its folder below `runs`; another length or precision is another run."""
+        return runs / f"{self.name.replace('+', '_')}_{self.epochs}_{self.precision}"
 
 
 def main(argv=None):
@@ -62,6 +63,7 @@ def main(argv=None):
 
 def parse(argv):
     """Returns the arguments, their lists parsed."""
+    from ascl_tf.run_settings import PRECISIONS
     from tools.benchmarks import common
 
     parser = common.make_parser(__doc__, repeats=1)
@@ -73,6 +75,7 @@ def parse(argv):
     parser.add_argument("--runs", type=pathlib.Path, default=ROOT / "runs" / "frontier")
     parser.add_argument("--num_train_images", type=int, default=11120, help="a tenth is held out")
     parser.add_argument("--width", type=int, default=16, help="width of the ResNet-18")
+    parser.add_argument("--precision", choices=PRECISIONS, default="float32", help="of all rows")
     parser.add_argument("--validate_every", type=int, default=1, help="epochs")
     parser.add_argument("--clock", choices=("cpu", "wall"), default="cpu", help="wall: on a GPU")
     parser.add_argument("--smoke", action="store_true", help="two steps each, to test the tool")
@@ -119,9 +122,11 @@ def plan(arguments):
             f"--width={arguments.width}",
             f"--epochs={epochs}",
             f"--validate_every={arguments.validate_every}",
+            f"--precision={arguments.precision}",
             "--stage=pretrain",
         ]
-        runs.append(Run(name, (*flags, *(["--smoke"] * arguments.smoke)), epochs, units))
+        flags = (*flags, *(["--smoke"] * arguments.smoke))
+        runs.append(Run(name, flags, epochs, units, arguments.precision))
     return runs
 
 
@@ -215,9 +220,11 @@ def report(arguments, models):
     ratios = {m["label"]: compare(m, reference) if reference else None for m in models}
     headings = ("row", "RA over AT's", "SA over AT's", "epoch over AT's", "RA", "SA", "minutes")
     cells = [_cells(model, ratios[model["label"]], reference) for model in models]
-    title = f"frontier: width {arguments.width}, {arguments.clock} time of training alone"
+    title = f"frontier: width {arguments.width}, {arguments.precision}"
+    title += f", {arguments.clock} time of training alone"
     common.show(f"{title}; ratios at equal time", headings, cells)
-    content = {"figure": "frontier", "clock": arguments.clock, "width": arguments.width}
+    content = {"figure": "frontier"}
+    content |= {name: getattr(arguments, name) for name in ("clock", "width", "precision")}
     path = common.write_record(
         arguments.output, "frontier", models=models, ratios=ratios, **content
     )
