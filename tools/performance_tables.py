@@ -54,12 +54,12 @@ def make_ratios(record):
 
 def make_shares(record):
     """Returns what share of a matrix product's speed the steps reach."""
-    shares = record["shares_of_the_limit"].items()
+    shares = record.get("shares_of_the_limit", {}).items()
     rows = [
         [name, f"{s['gflops']:.0f}", f"{s['limit_gflops']:.0f}", f"{s['share']:.2f}"]
         for name, s in shares
     ]
-    return _markdown(("step", "GFLOP/s", "of the matrix product", "share"), rows)
+    return _markdown(("what", "GFLOP/s", "of the matrix product", "share"), rows)
 
 
 def make_parts(record):
@@ -80,6 +80,9 @@ def make_growth(record):
     for batch, ratio in record.get("memory", {}).get("ratios", {}).items():
         what = f"peak memory over kept activations, batch {batch}"
         rows.append([what, f"{ratio:.2f}", _limit(limits["memory"])])
+    if "memory" in record:
+        further = f"{_of_each_further_image(record['memory']):.2f}"
+        rows.append(["memory of each further image over its kept activations", further, ""])
     lines = {"memory over the batch": record.get("memory")}
     lines |= {f"time over {axis}": found for axis, found in record.get("time", {}).items()}
     for what, found in lines.items():
@@ -88,6 +91,11 @@ def make_growth(record):
             allowed = f"{100 * limits['largest_deviation']:.0f} %"
             rows.append([f"{what}: largest deviation from a line", deviation, allowed])
     return _markdown(("what", "measured", "at most"), rows)
+
+
+def _of_each_further_image(memory):
+    batch, kept = next(iter(memory["kept_bytes"].items()))
+    return memory["line"]["slope"] / (kept / int(batch))
 
 
 def make_profile(record):
@@ -126,8 +134,11 @@ TABLES = {
     "step shares": make_shares,
     "step parts": make_parts,
     "pgd": make_ratios,
+    "pgd shares": make_shares,
     "pgd_small": make_ratios,
+    "pgd_small shares": make_shares,
     "finetune": make_ratios,
+    "finetune shares": make_shares,
     "scaling": make_growth,
     "profile": make_profile,
     "profile_bfloat16": make_profile,

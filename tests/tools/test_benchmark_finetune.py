@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ascl_tf.methods.finetune import FineTune
 from tests.methods import contract, helpers
-from tools.benchmarks import common, finetune
+from tools.benchmarks import _cost, _limit, common, finetune
 
 
 def _method(kind, monkeypatch, **settings):
@@ -36,12 +36,27 @@ def test_record_holds_the_ratios_of_what_was_timed(tmp_path, monkeypatch, capsys
     names = [finetune.LAF, finetune.LSF, finetune.BFLOAT16]
     names += [*finetune.PLAIN.values(), *finetune.CACHED.values()]
     steps = {name: lambda: tf.constant(0) for name in names}
-    monkeypatch.setattr(finetune, "make_candidates", lambda _: steps)
+    operations = dict.fromkeys(names, 7e9)
+    products = {_limit.product(p): lambda: tf.constant(0) for p in ("float32", "bfloat16")}
+    monkeypatch.setattr(finetune, "make_candidates", lambda _: (steps | products, operations))
     finetune.main([f"--output={tmp_path}", "--repeats=3"])
     record = json.loads((tmp_path / "benchmark_finetune.json").read_text())
     assert len(record["ratios"]) == len(finetune.RATIOS) - 1
-    assert set(record["seconds"]) == set(names)
+    assert set(record["seconds"]) == {*names, *products}
+    assert set(record["shares_of_the_limit"]) == {finetune.LAF, finetune.LSF, finetune.BFLOAT16}
+    for name, share in record["shares_of_the_limit"].items():
+        reached = 7 / np.median(record["seconds"][name])
+        assert share["gflops"] == pytest.approx(reached)
     assert "<= 0.95" in capsys.readouterr().out
+
+
+def test_operations_are_those_of_the_passes_of_a_step(monkeypatch):
+    monkeypatch.setattr(finetune, "make_encoder", helpers.make_tiny_encoder)
+    monkeypatch.setattr(_cost, "forward_operations", lambda encoder, size: size)
+    arguments = types.SimpleNamespace(width=1, batch_size=2, steps=10)
+    for settings, passes in (({}, 22), ({"finetune_augmentation": "none"}, 21)):
+        _, operations = finetune.make_step(arguments, finetune="laf", **settings)
+        assert operations == passes * 32 * 2
 
 
 def test_ratio_without_a_limit_shows_none(tmp_path, capsys):

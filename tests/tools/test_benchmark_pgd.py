@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tools.benchmarks import _pgd_peers, pgd
+from tools.benchmarks import _autoattack_candidates, _pgd_peers, pgd
 
 RNG = np.random.default_rng(0)
 WEIGHTS = 0.2 * RNG.normal(size=(48, 2)).astype(np.float32)
@@ -84,6 +84,7 @@ def test_package_with_two_layouts_counts_once_with_the_faster():
         "a (fast layout)": [3.0, 4.0],
         "b": [2.0, 2.0],
         "c": [5.0, 6.0],
+        pgd.PRODUCT: [0.1, 0.1],
     }
     found = pgd.derived(seconds)
     assert found[pgd.FASTEST] == [2.0, 2.0] and found[pgd.MEDIAN] == [3.0, 4.0]
@@ -93,19 +94,28 @@ def test_package_with_two_layouts_counts_once_with_the_faster():
 
 def test_record_holds_ratios_and_what_each_attack_leaves(task, tmp_path, capsys):
     arguments = types.SimpleNamespace(
-        subject=None, width=2, batch_size=6, repeats=1, output=tmp_path
+        subject=None, width=2, batch_size=6, matrix_size=1000, repeats=1, output=tmp_path
     )
     candidates = {pgd.OURS: lambda: task.images, "a": lambda: task.images.numpy()}
-    seconds = {pgd.OURS: [1.0], pgd.BARE: [2.0], "a": [4.0]}
-    path = pgd.report(arguments, task, seconds, candidates, {"foolbox": "No module"})
+    seconds = {pgd.OURS: [1.0], pgd.BARE: [2.0], "a": [4.0], pgd.PRODUCT: [0.5]}
+    path = pgd.report(arguments, task, 3e9, seconds, candidates, {"foolbox": "No module"})
     record = json.loads(path.read_text())
     assert [(row["value"], row["to_reach"]) for row in record["ratios"]] == [
         (0.5, 1.03),
         (0.25, 1.02),
     ]
     assert record["robust_accuracies"] == {pgd.OURS: 100.0, "a": 100.0}
+    shares = {"gflops": 3.0, "limit_gflops": 4.0, "share": 0.75}
+    assert record["shares_of_the_limit"] == {pgd.OURS: shares}
     assert record["missing"] == ["foolbox"] and path.name == "benchmark_pgd.json"
     assert "left out: foolbox (ascl-tf[bench]; found: No module)" in capsys.readouterr().out
+
+
+def test_operations_of_the_small_network_by_hand():
+    shapes = {"conv1": (3, 3, 3, 4), "conv2": (3, 3, 4, 5), "conv3": (3, 3, 5, 6)}
+    weights = {f"{layer}/kernel": np.zeros(shape) for layer, shape in shapes.items()}
+    by_hand = 2 * 9 * (6 * 6 * 3 * 4 + 3 * 3 * 4 * 5 + 2 * 2 * 5 * 6)
+    assert _autoattack_candidates.forward_operations(weights, size=6) == by_hand
 
 
 def test_missing_subject_is_one_line(tmp_path):

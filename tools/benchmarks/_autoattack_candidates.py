@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from ascl_tf.attacks import AutoAttack
+from tools.benchmarks import _cost
 
 EPSILON = 8 / 255
 # Of both: the official default.
@@ -47,6 +48,20 @@ class OurCandidate:
             hidden = tf.nn.relu(outputs + self._weights[f"{layer}/bias"])
         pooled = tf.reduce_mean(hidden, axis=[1, 2])
         return pooled @ self._weights["dense/kernel"] + self._weights["dense/bias"]
+
+
+def forward_operations(weights, size=32):
+    """Returns the operations of one forward pass of one image, convolutions alone.
+
+    Args:
+        size: height and width of the image in pixels.
+    """
+    total = 0
+    for layer, stride in _LAYERS:
+        size = -(-size // stride)
+        kernel_size, _, channels, filters = weights[f"{layer}/kernel"].shape
+        total += _cost.Convolution(size, kernel_size, channels, filters).operations
+    return total
 
 
 class OfficialCandidate:

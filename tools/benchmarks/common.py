@@ -13,6 +13,7 @@ from rich.table import Table
 
 from ascl_tf.evaluation.records import environment_versions
 from ascl_tf.files import write_text
+from tools.benchmarks import _limit
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Seconds between two candidates: the threads of one (OpenMP's wait in a busy loop for up to 0.2 s)
@@ -89,14 +90,18 @@ def at_most(limit):
     return "" if limit is None else f"<= {limit}"
 
 
-def report_ratios(arguments, name, seconds, ratios):
-    """Shows and records ratios of medians: name -> (numerator, denominator, at most)."""
+def report_ratios(arguments, name, seconds, ratios, shares=None):
+    """Shows and records ratios of medians: name -> (numerator, denominator, at most).
+
+    shares: what shares of the limit candidates reach, as `_limit.share` gives them, by name.
+    """
     middle = medians(seconds)
     rows = [
         {"ratio": ratio, "value": middle[above] / middle[below], "to_reach": limit}
         for ratio, (above, below, limit) in ratios.items()
     ]
     cells = [[row["ratio"], f"{row['value']:.3f}", at_most(row["to_reach"])] for row in rows]
+    cells += _limit.cells(shares or {})
     cells += [[candidate, f"{median:.3f} s", ""] for candidate, median in middle.items()]
     title = f"{name}: width {arguments.width}, batch {arguments.batch_size}"
     show(f"{title}, medians of {arguments.repeats}", ("what", "median", "to reach"), cells)
@@ -106,6 +111,7 @@ def report_ratios(arguments, name, seconds, ratios):
         width=arguments.width,
         batch_size=arguments.batch_size,
         ratios=rows,
+        **({"shares_of_the_limit": shares} if shares else {}),
         seconds=seconds,
     )
 

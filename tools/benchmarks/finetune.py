@@ -19,10 +19,11 @@ from ascl_tf.methods.factory import make_encoder
 from ascl_tf.methods.finetune import FineTune
 from ascl_tf.methods.supervised import outer_loss_logits, perturb_for_outer_loss
 from ascl_tf.models import LinearHead
+from ascl_tf.run_settings import PRECISIONS
 from ascl_tf.training.cached_features import with_fixed_features
 from ascl_tf.training.fitting import compile_method
 from ascl_tf.training.precision import layers_in
-from tools.benchmarks import common
+from tools.benchmarks import _cost, _limit, common
 
 LAF, LSF, BFLOAT16, XLA = "laf", "lsf", "laf, bfloat16", "laf, XLA"
 PLAIN = {mode: f"{mode}, plain" for mode in (LAF, LSF)}
@@ -40,13 +41,15 @@ RATIOS = (
 
 def main(argv=None):
     arguments = parse(argv)
-    seconds = common.interleaved(make_candidates(arguments), arguments.repeats)
+    candidates, operations = make_candidates(arguments)
+    seconds = common.interleaved(candidates, arguments.repeats)
     ratios = {
         f"{above} / {below}": (above, below, limit)
         for above, below, limit in RATIOS
         if above in seconds
     }
-    common.report_ratios(arguments, "finetune", seconds, ratios)
+    shares = shares_of_the_limit(arguments, common.medians(seconds), operations)
+    common.report_ratios(arguments, "finetune", seconds, ratios, shares)
 
 
 def parse(argv):
@@ -55,6 +58,7 @@ def parse(argv):
     common.add_model_arguments(parser)
     parser.add_argument("--steps", type=int, default=10, help="attack steps of laf")
     parser.add_argument("--xla", action="store_true", help="time a step compiled by XLA, too")
+    _limit.add_argument(parser)
     return parser.parse_args(argv)
 
 
@@ -80,21 +84,24 @@ class PlainFineTune(FineTune):
 
 
 def make_candidates(arguments):
-    """Returns the steps to time, by name."""
-    # All are made before one is called: setting a seed drops what TensorFlow has prepared.
-    candidates = {}
+    """Returns the functions to time by name, and the operations of those that are steps."""
+    settings = {}
     for mode in (LAF, LSF):
-        candidates[PLAIN[mode]] = make_step(arguments, PlainFineTune, finetune=mode)
-        candidates[mode] = make_step(arguments, finetune=mode)
-        candidates[CACHED[mode]] = make_step(arguments, finetune=mode, finetune_augmentation="none")
-    candidates[BFLOAT16] = make_step(arguments, finetune=LAF, precision="bfloat16")
+        settings[PLAIN[mode]] = {"kind": PlainFineTune, "finetune": mode}
+        settings[mode] = {"finetune": mode}
+        settings[CACHED[mode]] = {"finetune": mode, "finetune_augmentation": "none"}
+    settings[BFLOAT16] = {"finetune": LAF, "precision": "bfloat16"}
     if arguments.xla:
-        candidates[XLA] = make_step(arguments, finetune=LAF, jit="on")
-    return candidates
+        settings[XLA] = {"finetune": LAF, "jit": "on"}
+    # All are made before one is called: setting a seed drops what TensorFlow has prepared.
+    steps = {name: make_step(arguments, **changes) for name, changes in settings.items()}
+    candidates = {name: step for name, (step, _) in steps.items()}
+    candidates |= {_limit.product(p): _limit.matrix_product(arguments, p) for p in PRECISIONS}
+    return candidates, {name: operations for name, (_, operations) in steps.items()}
 
 
 def make_step(arguments, kind=FineTune, **settings):
-    """Returns a function of no argument that makes one step on bundled images."""
+    """Returns a function that makes one step on bundled images, and the step's operations."""
     config = Config(
         width=arguments.width,
         finetune_global_batch_size=arguments.batch_size,
@@ -103,10 +110,20 @@ def make_step(arguments, kind=FineTune, **settings):
     )
     dataset = load_dataset("bundled", "train").take(slice(arguments.batch_size))
     method = make_method(kind, config, dataset)
+    forward = _cost.forward_operations(method.encoder, dataset.image_shape[0])
     dataset = with_fixed_features(method, dataset)
     data = {name: tf.constant(column) for name, column in dataset.columns.items()}
     step = tf.function(method.train_step, autograph=False, jit_compile=method.jit_compile)
-    return lambda: step(data)
+    return lambda: step(data), forward * method.forward_units() * arguments.batch_size
+
+
+def shares_of_the_limit(arguments, middle, operations):
+    """Returns candidate -> its share of a matrix product's speed, by `middle` seconds."""
+    precisions = {LAF: "float32", LSF: "float32", BFLOAT16: "bfloat16"}
+    return {
+        name: _limit.share(arguments, middle, name, operations[name], precision)
+        for name, precision in precisions.items()
+    }
 
 
 def make_method(kind, config, dataset):

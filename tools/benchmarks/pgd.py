@@ -19,12 +19,13 @@ import tensorflow as tf
 from ascl_tf.attacks import linf_pgd
 from ascl_tf.data import load_dataset
 from ascl_tf.losses import cross_entropy_loss
-from tools.benchmarks import _pgd_peers, common
+from tools.benchmarks import _cost, _limit, _pgd_peers, common
 
 NUM_STEPS = 20
 EPSILON, STEP_SIZE = 8 / 255, 2 / 255
 NUM_CLASSES = 10
 OURS, BARE = "linf_pgd", "bare passes"
+PRODUCT = _limit.product("float32")
 FASTEST, MEDIAN = "fastest package", "median of the packages"
 
 
@@ -32,20 +33,25 @@ def main(argv=None):
     parser = common.make_parser(__doc__, repeats=7)
     common.add_model_arguments(parser)
     parser.add_argument("--subject", type=pathlib.Path, help="weights of the small network")
+    _limit.add_argument(parser)
     arguments = parser.parse_args(argv)
-    task = make_task(arguments)
+    task, operations = make_task(arguments)
     peers, missing = _pgd_peers.make_peers(task)
-    candidates = make_candidates(task) | peers
+    attacks = make_candidates(task) | peers
+    candidates = attacks | {PRODUCT: _limit.matrix_product(arguments, "float32")}
     seconds = common.interleaved(candidates, arguments.repeats)
-    report(arguments, task, seconds, candidates, missing)
+    report(arguments, task, operations, seconds, attacks, missing)
 
 
 def make_task(arguments):
-    """Returns the `Task` of all candidates."""
+    """Returns the `Task` of all candidates, and the operations of its convolutions.
+
+    Those are of one attack: NUM_STEPS passes forward and as many back to the images.
+    """
     dataset = load_dataset("bundled", "train").take(slice(arguments.batch_size))
     make = _resnet if arguments.subject is None else _small_network
-    logits_fn, torch_network = make(arguments)
-    return _pgd_peers.Task(
+    logits_fn, torch_network, forward = make(arguments)
+    task = _pgd_peers.Task(
         logits_fn=logits_fn,
         torch_network=torch_network,
         images=tf.constant(dataset.images.astype(np.float32) / 255),
@@ -55,9 +61,11 @@ def make_task(arguments):
         step_size=STEP_SIZE,
         num_steps=NUM_STEPS,
     )
+    return task, 2 * NUM_STEPS * len(dataset.labels) * forward
 
 
 def _resnet(arguments):
+    """Returns its logits, a function that gives it in PyTorch, and the operations of a pass."""
     from tools.benchmarks import _ascl_step
 
     method = _ascl_step.make_method(_ascl_step.make_config(arguments))
@@ -67,10 +75,11 @@ def _resnet(arguments):
 
         return _torch_network.Classifier(_torch_network.network_from(method)).eval()
 
-    return method, torch_network
+    return method, torch_network, _cost.forward_operations(method.encoder, _ascl_step.IMAGE_SIZE)
 
 
 def _small_network(arguments):
+    """As `_resnet`, of the network whose weights a file holds."""
     from tools.benchmarks import _autoattack_candidates
 
     try:
@@ -84,7 +93,8 @@ def _small_network(arguments):
 
         return _autoattack_candidates._torch_network(torch, weights).eval()
 
-    return _autoattack_candidates.OurCandidate(weights)._logits, torch_network
+    forward = _autoattack_candidates.forward_operations(weights)
+    return _autoattack_candidates.OurCandidate(weights)._logits, torch_network, forward
 
 
 def make_candidates(task):
@@ -120,8 +130,8 @@ def make_candidates(task):
     return {OURS: lambda: attack(task.images), BARE: lambda: bare_passes(task.images)}
 
 
-def report(arguments, task, seconds, candidates, missing):
-    """Prints ratios, times and what each attack leaves, and writes the record."""
+def report(arguments, task, operations, seconds, attacks, missing):
+    """Prints ratios, shares, times and what each attack leaves, and writes the record."""
     for package, reason in missing.items():
         print(f"left out: {package} (ascl-tf[bench]; found: {reason})")
     seconds = derived(seconds)
@@ -131,8 +141,10 @@ def report(arguments, task, seconds, candidates, missing):
         for below, limit in limits(arguments).items()
         if below in middle
     ]
-    accuracies = robust_accuracies(task, candidates)
+    shares = {OURS: _limit.share(arguments, middle, OURS, operations)}
+    accuracies = robust_accuracies(task, attacks)
     cells = [[row["ratio"], f"{row['value']:.3f}", f"<= {row['to_reach']}", ""] for row in rows]
+    cells += [[*cell, ""] for cell in _limit.cells(shares)]
     for name, median in middle.items():
         accuracy = f"{accuracies[name]:.1f} %" if name in accuracies else ""
         cells.append([name, f"{median:.3f} s", "", accuracy])
@@ -145,6 +157,7 @@ def report(arguments, task, seconds, candidates, missing):
         subject=subject,
         batch_size=arguments.batch_size,
         ratios=rows,
+        shares_of_the_limit=shares,
         seconds=seconds,
         robust_accuracies=accuracies,
         missing=sorted(missing),
@@ -171,7 +184,7 @@ def derived(seconds):
     A package that was timed in two memory layouts counts once, with the faster one.
     """
     middle = common.medians(seconds)
-    names = [name for name in seconds if name not in (OURS, BARE)]
+    names = [name for name in seconds if name not in (OURS, BARE, PRODUCT)]
     best = {}
     for name in sorted(names, key=middle.get):
         best.setdefault(name.partition(" (")[0], name)
@@ -182,10 +195,10 @@ def derived(seconds):
     return seconds | {FASTEST: seconds[fastest], MEDIAN: [statistics.median(r) for r in rounds]}
 
 
-def robust_accuracies(task, candidates):
+def robust_accuracies(task, attacks):
     """Returns the accuracy in percent that each attack leaves, by name."""
     found = {}
-    for name, attack in candidates.items():
+    for name, attack in attacks.items():
         if name != BARE:
             predicted = tf.argmax(task.logits_fn(tf.convert_to_tensor(attack())), axis=1)
             is_right = predicted.numpy() == task.labels.numpy()

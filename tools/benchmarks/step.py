@@ -11,10 +11,8 @@ a matrix product.
 
 import os
 
-import tensorflow as tf
-
 from ascl_tf.run_settings import PRECISIONS
-from tools.benchmarks import _ascl_step, _cost, common
+from tools.benchmarks import _ascl_step, _cost, _limit, common
 
 OURS = {precision: f"ascl_tf, {precision}" for precision in PRECISIONS}
 UNCACHED, PARTS = "ascl_tf, anchors recomputed", "sum of the parts"
@@ -55,9 +53,7 @@ def parse(argv):
     parser = common.make_parser(__doc__, repeats=5)
     common.add_model_arguments(parser)
     parser.add_argument("--steps", default="10,5,5", help="attack steps of AT, CL and ASCL")
-    parser.add_argument(
-        "--matrix_size", type=int, default=4096, help="rows of the matrices of the limit"
-    )
+    _limit.add_argument(parser)
     arguments = parser.parse_args(argv)
     try:
         numbers = [int(number) for number in arguments.steps.split(",")]
@@ -85,7 +81,7 @@ def make_candidates(arguments):
     candidates |= {name: function for name, (function, _) in parts.items()}
     candidates[FUSED] = _ascl_step.make_fused_attack(other, data)
     candidates |= torch_candidates(methods["float32"], config, data)
-    candidates |= {product(name): matrix_product(arguments, name) for name in OURS}
+    candidates |= {_limit.product(name): _limit.matrix_product(arguments, name) for name in OURS}
     return candidates, {name: times for name, (_, times) in parts.items()}
 
 
@@ -115,18 +111,6 @@ def num_threads():
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
-def product(precision):
-    """Returns the name of a precision's matrix product."""
-    return f"matrix product, {precision}"
-
-
-def matrix_product(arguments, precision):
-    """Returns a function that multiplies two square matrices."""
-    matrix = tf.random.stateless_normal([arguments.matrix_size] * 2, [0, 0], dtype=precision)
-    multiply = tf.function(lambda: tf.matmul(matrix, matrix))
-    return multiply
-
-
 def derived(seconds, parts):
     """Returns the seconds with the sums of parts, and the faster layout under each habit."""
     seconds = dict(seconds)
@@ -152,14 +136,7 @@ def report(arguments, seconds, parts):
     ]
     limits = shares_of_the_limit(arguments, middle)
     cells = [[r["ratio"], f"{r['value']:.3f}", common.at_most(r["to_reach"])] for r in rows]
-    cells += [
-        [
-            f"{name}: {share['gflops']:.0f} of {share['limit_gflops']:.0f} GFLOP/s",
-            f"{share['share']:.2f}",
-            "",
-        ]
-        for name, share in limits.items()
-    ]
+    cells += _limit.cells(limits)
     for name, median in middle.items():
         times = f"{parts[name]} x " if name in parts else ""
         cells.append([name, f"{times}{median:.3f} s", ""])
@@ -185,13 +162,10 @@ def shares_of_the_limit(arguments, middle):
     method = _ascl_step.make_method(_ascl_step.make_config(arguments, **arguments.settings))
     forward = _cost.forward_operations(method.encoder, _ascl_step.IMAGE_SIZE)
     operations = forward * method.forward_units() * arguments.batch_size
-    of_product = 2 * arguments.matrix_size**3
-    found = {}
-    for precision, name in OURS.items():
-        reached = operations / middle[name] / 1e9
-        limit = of_product / middle[product(precision)] / 1e9
-        found[name] = {"gflops": reached, "limit_gflops": limit, "share": reached / limit}
-    return found
+    return {
+        name: _limit.share(arguments, middle, name, operations, precision)
+        for precision, name in OURS.items()
+    }
 
 
 def torch_version():
