@@ -77,7 +77,8 @@ def make_growth(record):
     if "replicas" in record:
         measured = f"{record['replicas']['ratio']:.2f}"
         rows.append(["two replicas over one", measured, _limit(limits["replicas"])])
-    for batch, ratio in record.get("memory", {}).get("ratios", {}).items():
+    ratios_of_memory = record.get("memory", {}).get("ratios", {})
+    for batch, ratio in sorted(ratios_of_memory.items(), key=lambda item: int(item[0])):
         what = f"peak memory over kept activations, batch {batch}"
         rows.append([what, f"{ratio:.2f}", _limit(limits["memory"])])
     if "memory" in record:

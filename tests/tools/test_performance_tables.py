@@ -63,10 +63,11 @@ def test_one_record_fills_the_tables_of_its_benchmark(page):
 def test_growth_shows_the_parts_that_were_measured(page):
     limits = {"replicas": 1.25, "memory": 1.5, "largest_deviation": 0.1}
     line = {"slope": 6.0, "largest_deviation": 0.034}
-    memory = {"ratios": {"128": 1.3}, "kept_bytes": {"128": 512}, "line": line}
+    memory = {"ratios": {"128": 1.3, "32": 2.0}, "kept_bytes": {"128": 512}, "line": line}
     _write(page.parent, "scaling", to_reach=limits, memory=memory)
     text = _run(page)
     assert "| peak memory over kept activations, batch 128 | 1.30 | 1.5 |" in text
+    assert text.index("batch 32 ") < text.index("batch 128 ")
     assert "| memory of each further image over its kept activations | 1.50 |  |" in text
     assert "| memory over the batch: largest deviation from a line | 3.4 % | 10 % |" in text
     assert "replicas" not in text
