@@ -4,15 +4,23 @@ import time
 
 import tensorflow as tf
 
+BATCH_SIZES = (32, 160)
+
 
 def seconds_per_epoch(method, config, image_shape, num_images):
-    """Returns an estimate from timing the classifier on a few images (best of three).
+    """Returns an estimate from timing the classifier on few images and on more (best of three).
 
-    Eagerly: a graph would be nearer to the truth, and take longer to trace than to time.
+    Eagerly, since a graph would take longer to trace than to time. What each operation takes
+    beside its work, which a graph does not have, is in both times, and not in their difference.
     """
-    images = tf.zeros([32, *image_shape])
-    seconds = min(_seconds(method, images) for _ in range(3))
-    return seconds / images.shape[0] * method.forward_units() * num_images
+    few, more = (
+        min(_seconds(method, tf.zeros([size, *image_shape])) for _ in range(3))
+        for size in BATCH_SIZES
+    )
+    per_image = (more - few) / (BATCH_SIZES[1] - BATCH_SIZES[0])
+    if per_image <= 0:  # On a machine that was disturbed.
+        per_image = more / BATCH_SIZES[1]
+    return per_image * method.forward_units() * num_images
 
 
 def describe_duration(seconds):

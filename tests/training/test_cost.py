@@ -40,10 +40,20 @@ def test_units_of_the_other_methods(changes, units):
     assert _units(ASCL.replace(**changes)) == units
 
 
-def test_estimate_grows_with_the_number_of_images():
+@pytest.mark.parametrize(
+    "constant, per_image, expected",
+    [(0.05, 0.001, 0.001), (0.5, -0.001, (0.5 - 0.001 * 160) / 160)],
+)
+def test_estimate_is_what_a_further_image_takes(monkeypatch, constant, per_image, expected):
     method = helpers.make_method(helpers.TINY.replace(method="standard"))
-    seconds = cost.seconds_per_epoch(method, method.config, helpers.IMAGE_SHAPE, 10**9)
-    assert seconds > 1.0
+    monkeypatch.setattr(cost, "_seconds", lambda _, images: constant + per_image * len(images))
+    seconds = cost.seconds_per_epoch(method, method.config, helpers.IMAGE_SHAPE, 1000)
+    assert seconds == pytest.approx(expected * method.forward_units() * 1000)
+
+
+def test_estimate_times_the_classifier():
+    method = helpers.make_method(helpers.TINY.replace(method="standard"))
+    assert cost.seconds_per_epoch(method, method.config, helpers.IMAGE_SHAPE, 10**9) > 1.0
 
 
 @pytest.mark.parametrize(
