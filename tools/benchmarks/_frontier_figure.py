@@ -31,7 +31,7 @@ def draw_frontier(document, stem):
         axes[-1].set_xlabel(f"{document['clock']} time of training alone (minutes)")
         first = document["models"][0]
         figure.suptitle(
-            f"Accuracy over training time: width {document['width']}, {document['precision']}, "
+            f"Accuracy over training time\nwidth {document['width']}, {document['precision']}, "
             f"{first['num_images']:,} images of {first['data_set']}"
         )
         handles, labels = axes[0].get_legend_handles_labels()
