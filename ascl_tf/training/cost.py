@@ -7,7 +7,7 @@ import tensorflow as tf
 BATCH_SIZES = (32, 160)
 
 
-def seconds_per_epoch(method, config, image_shape, num_images):
+def seconds_per_epoch(method, image_shape, num_images):
     """Returns an estimate from timing the classifier on few images and on more (best of three).
 
     Eagerly, since a graph would take longer to trace than to time. What each operation takes

@@ -277,7 +277,7 @@ def _announce(config, method, train, steps):
     if has_gpu():
         return
     num_images = steps * config.global_batch_size
-    seconds = cost.seconds_per_epoch(method, config, train.image_shape, num_images)
+    seconds = cost.seconds_per_epoch(method, train.image_shape, num_images)
     print(
         f"notice: no GPU; one epoch of {num_images} images will take about "
         f"{cost.describe_duration(seconds)}, and {config.epochs} were asked for",

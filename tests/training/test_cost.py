@@ -47,13 +47,13 @@ def test_units_of_the_other_methods(changes, units):
 def test_estimate_is_what_a_further_image_takes(monkeypatch, constant, per_image, expected):
     method = helpers.make_method(helpers.TINY.replace(method="standard"))
     monkeypatch.setattr(cost, "_seconds", lambda _, images: constant + per_image * len(images))
-    seconds = cost.seconds_per_epoch(method, method.config, helpers.IMAGE_SHAPE, 1000)
+    seconds = cost.seconds_per_epoch(method, helpers.IMAGE_SHAPE, 1000)
     assert seconds == pytest.approx(expected * method.forward_units() * 1000)
 
 
 def test_estimate_times_the_classifier():
     method = helpers.make_method(helpers.TINY.replace(method="standard"))
-    assert cost.seconds_per_epoch(method, method.config, helpers.IMAGE_SHAPE, 10**9) > 1.0
+    assert cost.seconds_per_epoch(method, helpers.IMAGE_SHAPE, 10**9) > 1.0
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from ascl_tf.files import write_text
 from tools.benchmarks import _limit
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# Seconds between two candidates: the threads of one (OpenMP's wait in a busy loop for up to 0.2 s)
+# Seconds between two candidates: threads of one that wait in a busy loop at first, as OpenMP's do,
 # are asleep before the next is timed.
 PAUSE = 0.5
 
@@ -111,7 +111,7 @@ def report_ratios(arguments, name, seconds, ratios, shares=None):
         width=arguments.width,
         batch_size=arguments.batch_size,
         ratios=rows,
-        **({"shares_of_the_limit": shares} if shares else {}),
+        shares_of_the_limit=shares or {},
         seconds=seconds,
     )
 

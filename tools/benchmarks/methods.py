@@ -13,7 +13,6 @@ import os
 import pathlib
 import statistics
 import sys
-import time
 
 from rich.console import Console
 from rich.table import Table
@@ -48,20 +47,14 @@ def main(argv=None):
 
 def measure_seconds(rows, arguments):
     """Returns the seconds of every timed round, by row; AT is always among them."""
+    from tools.benchmarks import common
+
     rows = list(dict.fromkeys([REFERENCE, *rows]))
     # All are made before one is called: setting a seed drops the functions that TensorFlow has
     # prepared.
     steps = {row: make_step(row, arguments) for row in rows}
-    for row, step in steps.items():
-        print(f"tracing {row}", flush=True)
-        step()
-    seconds = {row: [] for row in rows}
-    for _ in range(arguments.repeats):
-        for row, step in steps.items():
-            began = time.perf_counter()
-            step()
-            seconds[row].append(time.perf_counter() - began)
-    return seconds
+    print(f"tracing, then timing: {', '.join(steps)}", flush=True)
+    return common.interleaved(steps, arguments.repeats)
 
 
 def measure_memory(rows, arguments):
