@@ -5,9 +5,11 @@ convolution of stride 1 without max-pooling, as everywhere in this field.
 """
 
 import keras
+import tensorflow as tf
 
 from ascl_tf.models.batch_norm import ADVERSARIAL, DualBatchNormalization
 from ascl_tf.models.folding import conv_batch_norm
+from ascl_tf.models.recomputing import recomputing
 
 BLOCKS_PER_STAGE = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 
@@ -45,13 +47,21 @@ class BasicBlock(keras.layers.Layer):
 
     def call(self, inputs, training=False, branch=ADVERSARIAL):
         mode = {"training": training, "branch": branch}
-        x = keras.ops.relu(conv_batch_norm(self.conv1, self.bn1, inputs, **mode))
-        x = conv_batch_norm(self.conv2, self.bn2, x, **mode)
+        x = self._residual(inputs, **mode)
         shortcut = inputs
         if self.shortcut_conv is not None:
             shortcut = _every(self.strides, inputs)
             shortcut = conv_batch_norm(self.shortcut_conv, self.shortcut_bn, shortcut, **mode)
         return keras.ops.relu(x + shortcut)
+
+    def _residual(self, inputs, *, training, branch):
+        if training:
+            x = self.bn1.branch_layer(branch).relu_conv(self.conv1(inputs), self.conv2)
+            return self.bn2(x, training=True, branch=branch)
+        x = conv_batch_norm(self.conv1, self.bn1, inputs, training=False, branch=branch)
+        return conv_batch_norm(
+            self.conv2, self.bn2, keras.ops.relu(x), training=False, branch=branch
+        )
 
     def compute_output_shape(self, input_shape):
         batch, height, width, _ = input_shape
@@ -132,10 +142,10 @@ def resnet18(width=64, batch_norm="separate"):
 
 @keras.saving.register_keras_serializable("ascl_tf")
 class PaddedConv2D(keras.layers.Conv2D):
-    """3x3 convolution that pads 1 on both sides, as PyTorch does.
+    """3x3 convolution without bias that pads 1 on both sides, as PyTorch does.
 
     TensorFlow's "same" pads only below and right at stride 2, so that published
-    PyTorch weights would give other features.
+    PyTorch weights would give other features. The padded input is not kept for the gradient.
     """
 
     def build(self, input_shape):
@@ -143,6 +153,13 @@ class PaddedConv2D(keras.layers.Conv2D):
 
     def compute_output_shape(self, input_shape):
         return super().compute_output_shape(_padded_by_one(input_shape))
+
+    def call(self, inputs):
+        def apply(inputs, kernel):
+            return (self.convolution_op(inputs, kernel),)
+
+        (outputs,) = recomputing(apply)(inputs, tf.cast(self.kernel, inputs.dtype))
+        return outputs
 
     def convolution_op(self, inputs, kernel):
         return super().convolution_op(
