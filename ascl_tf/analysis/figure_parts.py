@@ -44,8 +44,13 @@ STYLE = {
 
 
 def style_of(index):
-    """Returns colour and marker of the curve at `index`."""
-    return {"color": COLORS[index % len(COLORS)], "marker": MARKERS[index % len(MARKERS)]}
+    """Returns colour and marker of the curve at `index`.
+
+    A ninth has the colour of the first, and a hollow marker of another shape.
+    """
+    turn, place = divmod(index, len(COLORS))
+    style = {"color": COLORS[place], "marker": MARKERS[(place + turn) % len(MARKERS)]}
+    return style | ({"markerfacecolor": "white"} if turn % 2 else {})
 
 
 def caption(document, text):
