@@ -29,12 +29,20 @@ def test_unknown_benchmark_is_one_line_and_status_2(argv, capsys):
 def test_candidates_take_turns_after_an_untimed_round(monkeypatch):
     calls = []
     monkeypatch.setattr(common.time, "sleep", lambda seconds: calls.append(f"{seconds} s"))
-    functions = {name: lambda name=name: calls.append(name) for name in "ab"}
-    seconds = common.interleaved(functions, 2)
+    monkeypatch.setattr(common, "timed", lambda name: (calls.append(name) or len(calls), None))
+    seconds = common.interleaved({"a": "a", "b": "b"}, 2)
     rounds = [calls[i : i + 4] for i in (0, 4, 8)]
     forwards, backwards = ["0.5 s", "a", "0.5 s", "b"], ["0.5 s", "b", "0.5 s", "a"]
     assert rounds == [backwards, forwards, backwards]
-    assert {name: len(rounds) for name, rounds in seconds.items()} == {"a": 2, "b": 2}
+    assert seconds == {"a": [6, 12], "b": [8, 10]}
+
+
+def test_of_a_short_call_the_second_counts(monkeypatch):
+    monkeypatch.setattr(common.time, "sleep", lambda _: None)
+    spans = iter([0.9, 0.3, 2.0, 0.8, 0.2])
+    monkeypatch.setattr(common, "timed", lambda _: (next(spans), None))
+    assert common.interleaved({"a": None}, 2) == {"a": [2.0, 0.2]}
+    assert not list(spans)
 
 
 def test_ratios_are_those_of_medians(tmp_path, capsys):
