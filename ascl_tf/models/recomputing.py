@@ -10,6 +10,9 @@ def recomputing(function):
     is that of the first, none goes through the others. It must not assign variables, which would
     happen twice. `tf.recompute_grad`, which `keras.remat` calls, holds the second call back by a
     sum with each argument, which copies all of them.
+
+    The gradients of all arguments are there together: that of an image goes on when that of the
+    weights is done. TensorFlow would put off the latter, and hold what they need all the while.
     """
 
     @tf.custom_gradient
@@ -19,7 +22,7 @@ def recomputing(function):
             with tf.control_dependencies([upstream]), tf.GradientTape() as tape:
                 tape.watch(arguments)
                 outputs, *_ = function(*arguments)
-            return tape.gradient(outputs, arguments, output_gradients=upstream)
+            return tf.tuple(tape.gradient(outputs, arguments, output_gradients=upstream))
 
         return function(*arguments), gradient
 

@@ -166,3 +166,28 @@ def test_compiled_gradient_normalizes_anew_and_convolves_once():
     names = _operations_of_gradient(lambda: norm.relu_conv(images, conv), conv.kernel.value)
     assert sum("FusedBatchNorm" in name and "Grad" not in name for name in names) == 2
     assert names.count("Conv2D") == 1
+
+
+def _before(operation):
+    """All operations of a graph that run before one."""
+    found, waiting = set(), [operation]
+    while waiting:
+        last = waiting.pop()
+        earlier = {tensor.op for tensor in last.inputs} | set(last.control_inputs)
+        waiting += earlier - found
+        found |= earlier
+    return found
+
+
+def test_gradient_goes_on_when_that_of_the_weights_is_done():
+    norm, conv = _norm(), _conv(padding="same")
+
+    @tf.function(autograph=False)
+    def run(images):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(images)
+            total = tf.reduce_sum(norm.relu_conv(images, conv) ** 2)
+        return tape.gradient(total, images)
+
+    (output,) = run.get_concrete_function(tf.TensorSpec((6, 5, 5, 3))).graph.outputs
+    assert "Conv2DBackpropFilter" in {operation.type for operation in _before(output.op)}
