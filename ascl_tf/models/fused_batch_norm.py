@@ -26,8 +26,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         """Returns conv(relu(norm(inputs))) of a training pass, [B, h, w, c].
 
         By the one operation, what `conv` sees is not kept for the gradient but made anew from
-        `inputs`: nearly a quarter of a ResNet's activations, for one batch norm more in the
-        backward pass.
+        `inputs`: one of the four activations that a residual block keeps, for one batch norm more
+        in the backward pass.
 
         Args:
             inputs: [B, H, W, C] in the compute dtype of `conv`.
