@@ -224,6 +224,14 @@ class TrainingConfig:
     lars_trust: float = setting(
         0.001, "Trust coefficient of LARS.", stages=_PRE, above=0.0, maximum=1.0
     )
+    lars_rate: str = setting(
+        "inside",
+        "Where LARS has the learning rate: inside its velocity (SimCLR, ACL, DynACL), or outside, "
+        "as --optimizer=sgd and PyTorch's SGD (RoCL).",
+        stages=_PRE,
+        choices=("inside", "outside"),
+        added_later=True,
+    )
     weight_decay: float = setting(
         2e-4,
         "Coupled weight decay of pre-training, added to the gradient.",

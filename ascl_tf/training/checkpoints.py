@@ -3,7 +3,8 @@
 `last` is written while training, `best` by robust accuracy on validation. Each has its
 checksums beside it, and is loaded only if they hold. The step is the optimizer's own count;
 data order, views and attacks are functions of (seed, step), so nothing else is needed to
-continue bit for bit.
+continue bit for bit. The optimizer's state lies under a name that says whether its velocities
+hold the learning rate (`Sgd`), so that the one is never read as the other.
 """
 
 import contextlib
@@ -87,7 +88,7 @@ class StageCheckpoints:
         self._timed_until = time.monotonic()
         self._checkpoint = tf.train.Checkpoint(
             **{name: trackable(part.weights) for name, part in method.parts.items()},
-            optimizer=trackable(method.optimizer.variables),
+            optimizer=_trackable_optimizer(method.optimizer),
             scalars=trackable([v for m in method.scalars.values() for v in m.variables]),
             history=self.history,
         )
@@ -130,7 +131,7 @@ class StageCheckpoints:
         """Loads the newest state saved as `name` that is whole; every variable must be in it.
 
         Raises:
-            RunError: if there is none.
+            RunError: if there is none, or it is of an optimizer of the other convention.
         """
         faults = []
         for path in list_prefixes(self.folder / name):
@@ -154,7 +155,10 @@ class StageCheckpoints:
 
     def _load(self, path):
         try:
+            _check_convention(path, self.method.optimizer)
             _restore_all(self._checkpoint, str(path))
+        except RunError:
+            raise  # No older checkpoint of the stage would help.
         except _READ_ERRORS as error:
             return str(error).splitlines()[0]
         return None
@@ -186,6 +190,28 @@ def trackable(variables):
     keeps in a list or a dict, and would save the rest without a word.
     """
     return tf.train.Checkpoint(variables=[variable.value for variable in variables])
+
+
+# Under which name an optimizer's state is saved, by where its learning rate stands.
+_STATE_NAMES = {True: "variables", False: "rate_outside"}
+
+
+def _trackable_optimizer(optimizer):
+    state = [variable.value for variable in optimizer.variables]
+    return tf.train.Checkpoint(**{_STATE_NAMES[optimizer.rate_inside]: state})
+
+
+def _check_convention(path, optimizer):
+    """Raises RunError if the optimizer of a checkpoint has its learning rate elsewhere."""
+    keys = tf.train.load_checkpoint(str(path)).get_variable_to_shape_map()
+    other = _STATE_NAMES[not optimizer.rate_inside]
+    if any(key.startswith(f"optimizer/{other}/") for key in keys):
+        wanted, found = ("with", "without") if optimizer.rate_inside else ("without", "with")
+        raise RunError(
+            f"{path}: expected momentum {wanted} the learning rate in it; found momentum {found} "
+            "it, of another version or optimizer: repeat the stage in another --workdir (a "
+            "finished one still serves --stage=finetune, evaluate and export)"
+        )
 
 
 def restore_parts(folder, name, **parts):

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from ascl_tf import signals
@@ -18,6 +17,7 @@ from ascl_tf.training.coreset import Coreset
 from ascl_tf.training.device_errors import in_one_line
 from ascl_tf.training.lars import Lars
 from ascl_tf.training.not_finite import ROLLBACK, Rollback
+from ascl_tf.training.sgd import Sgd
 from ascl_tf.training.training_clock import TrainingClock
 from ascl_tf.training.watches import make_watches
 from ascl_tf.training.xla import is_step_compiled
@@ -38,9 +38,10 @@ def make_optimizer(method, config, schedule):
     """
     settings = {"momentum": config.momentum, "nesterov": method.nesterov}
     if method.optimizer_name == "sgd":
-        return keras.optimizers.SGD(schedule, **settings)
+        return Sgd(schedule, **settings)
     return Lars(
         schedule,
+        rate_inside=config.lars_rate == "inside",
         trust=config.lars_trust,
         decay=method.weight_decay,
         adapts_vectors=config.weight_decay_on == "all",

@@ -3,26 +3,34 @@
 import keras
 import tensorflow as tf
 
+from ascl_tf.training.sgd import Sgd
+
 
 @keras.saving.register_keras_serializable("ascl_tf")
-class Lars(keras.optimizers.SGD):
+class Lars(Sgd):
     """Layer-wise adaptive rate scaling (You et al. 2017, arXiv:1708.03888, alg. 1).
 
         t = trust * ||w|| / (||g|| + decay * ||w||)
         v <- momentum * v + rate * t * (g + decay * w)
         w <- w - v                                         (Nesterov: w - momentum * v - last term)
 
+    The rate stands inside the velocity, as in the paper and in SimCLR's, ACL's and DynACL's
+    code. With `rate_inside=False` it stands outside, as where torchlars wraps `torch.optim.SGD`
+    (RoCL):
+
+        v <- momentum * v + t * (g + decay * w)
+        w <- w - rate * v                                  (Nesterov: see `Sgd`)
+
     g is summed over replicas before. t is 1 where ||w|| or ||g|| is 0: a fresh offset would
     never move. Variables of rank 1 or less (offsets, biases) take part as in plain SGD, t = 1
     and no decay, unless `adapts_vectors`: torchlars (RoCL's) and ACL's optimizer adapt them
-    too, SimCLR's leaves them out.
-
-    Differs from SimCLR's code: there t is trust * ||w|| / ||g + decay * w||.
+    too, SimCLR's leaves them out. SimCLR's t is another: docs/differences.md.
 
     Args:
         learning_rate: number or schedule.
         momentum: number in [0, 1].
         nesterov: bool.
+        rate_inside: bool, whether the velocity holds the learning rate.
         trust: trust coefficient, > 0.
         decay: coupled weight decay, >= 0.
         adapts_vectors: bool.
@@ -32,9 +40,16 @@ class Lars(keras.optimizers.SGD):
     decays_weights = True
 
     def __init__(
-        self, learning_rate=0.1, *, trust=0.001, decay=0.0, adapts_vectors=False, **settings
+        self,
+        learning_rate=0.1,
+        *,
+        rate_inside=True,
+        trust=0.001,
+        decay=0.0,
+        adapts_vectors=False,
+        **settings,
     ):
-        super().__init__(learning_rate, **settings)
+        super().__init__(learning_rate, rate_inside=rate_inside, **settings)
         self.trust, self.decay, self.adapts_vectors = trust, decay, adapts_vectors
 
     def update_step(self, gradient, variable, learning_rate):

@@ -1,10 +1,21 @@
 """Checkpoints hold the whole state, keep what they promise, and say what is wrong with a file."""
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from ascl_tf.errors import RunError
-from ascl_tf.training.checkpoints import BEST, LAST, StageCheckpoints, restore_parts
+from ascl_tf.training.checkpoints import (
+    BEST,
+    LAST,
+    History,
+    StageCheckpoints,
+    restore_parts,
+    trackable,
+)
+from ascl_tf.training.checksums import write_checksums
+from ascl_tf.training.schedules import StepwiseSchedule
 from tests.methods import helpers
 
 
@@ -76,9 +87,9 @@ def test_step_after_a_restored_one_is_that_of_a_run_without_a_stop(saved):
 
 def test_state_covers_both_branches_momentum_and_metrics(trained):
     paths = [v.path for v in [*helpers.state(trained), *_slots(trained)]]
-    for part in ("clean/moving_mean", "adversarial/moving_variance", "momentum", "iteration"):
+    for part in ("clean/moving_mean", "adversarial/moving_variance", "velocity", "iteration"):
         assert any(part in path for path in paths), part
-    assert any(np.any(v.numpy()) for v in _slots(trained) if "momentum" in v.path)
+    assert any(np.any(v.numpy()) for v in _slots(trained) if "velocity" in v.path)
     assert any(v.numpy() for metric in trained.metrics for v in metric.variables)
 
 
@@ -147,6 +158,75 @@ def _check_one_line(restore):
     with pytest.raises(RunError, match="expected a whole checkpoint of this network; found") as e:
         restore()
     assert "ckpt-1" in str(e.value) and len(str(e.value).splitlines()) == 1
+
+
+RATE_INSIDE = helpers.TINY.replace(method="standard", optimizer="lars")
+RATE_OUTSIDE = RATE_INSIDE.replace(lars_rate="outside")
+
+
+def _save_as_before(method, path):
+    """Writes a checkpoint as it was while Keras' own SGD was the optimizer."""
+    variables = method.step_variables()
+    optimizer = keras.optimizers.SGD(StepwiseSchedule(0.1), momentum=0.9)
+    optimizer.build(variables)
+    optimizer.apply_gradients([(tf.ones_like(v.value), v) for v in variables])
+    parts = {name: trackable(part.weights) for name, part in method.parts.items()}
+    scalars = trackable([v for m in method.scalars.values() for v in m.variables])
+    checkpoint = tf.train.Checkpoint(
+        **parts, optimizer=trackable(optimizer.variables), scalars=scalars, history=History()
+    )
+    checkpoint.save_counter.assign(0)
+    (path / LAST).mkdir()
+    checkpoint.write(str(path / LAST / "ckpt-1"))
+    write_checksums(path / LAST / "ckpt-1")
+
+
+def test_checkpoint_with_the_rate_inside_momentum_is_refused_in_one_line(tmp_path):
+    _save_as_before(helpers.compile_tiny(helpers.make_method()), tmp_path)
+    method = _fresh()
+    before = _everything(method)
+    with pytest.raises(RunError) as error:
+        StageCheckpoints(tmp_path, method).restore(LAST)
+    assert str(error.value) == (
+        f"{tmp_path / LAST / 'ckpt-1'}: expected momentum without the learning rate in it; found "
+        "momentum with it, of another version or optimizer: repeat the stage in another "
+        "--workdir (a finished one still serves --stage=finetune, evaluate and export)"
+    )
+    assert _everything(method) == before
+    assert (tmp_path / LAST / "ckpt-1.index").exists()
+
+
+def test_encoder_of_such_a_checkpoint_still_serves_fine_tuning(tmp_path):
+    source = helpers.compile_tiny(helpers.make_method())
+    _save_as_before(source, tmp_path)
+    method = _fresh()
+    restore_parts(tmp_path, LAST, encoder=method.encoder)
+    for have, want in zip(method.encoder.weights, source.encoder.weights, strict=True):
+        np.testing.assert_array_equal(have.numpy(), want.numpy())
+
+
+def test_lars_with_the_rate_inside_reads_what_it_wrote_before(tmp_path):
+    config = RATE_INSIDE.replace(momentum=0.9)
+    _save_as_before(helpers.compile_tiny(helpers.make_method(config)), tmp_path)
+    method = _fresh(config)
+    StageCheckpoints(tmp_path, method).restore(LAST)
+    slots = [v.numpy() for v in _slots(method) if "momentum" in v.path]
+    assert slots and all(np.all(slot == np.float32(-0.1)) for slot in slots)
+
+
+@pytest.mark.parametrize("saved", [RATE_INSIDE, RATE_OUTSIDE], ids=["inside", "outside"])
+@pytest.mark.parametrize("read", [RATE_INSIDE, RATE_OUTSIDE], ids=["inside", "outside"])
+def test_velocity_is_read_in_its_own_convention_only(tmp_path, saved, read):
+    source = helpers.compile_tiny(helpers.make_method(saved))
+    source.train_step(helpers.make_data())
+    StageCheckpoints(tmp_path, source).save(LAST)
+    method = _fresh(read)
+    if saved == read:
+        StageCheckpoints(tmp_path, method).restore(LAST)
+        assert _everything(method) == _everything(source)
+        return
+    with pytest.raises(RunError, match="expected momentum with(out)? the learning rate in it"):
+        StageCheckpoints(tmp_path, method).restore(LAST)
 
 
 def _data_file(folder):

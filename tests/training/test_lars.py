@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from ascl_tf.methods.step_data import Outputs, Term
 from ascl_tf.training.lars import Lars
+from ascl_tf.training.sgd import Sgd
 from tests.common import two_replicas
 from tests.methods import helpers
 from tests.methods.contract import LABELS
@@ -29,26 +30,28 @@ def _norm(array):
     return np.sqrt(sum(float(x) ** 2 for x in np.ravel(array)))
 
 
-def _oracle(start, gradients, *, nesterov=False, adapts=True, decay=DECAY):
-    """Returns the weights after each of the gradients."""
+def _oracle(start, gradients, *, nesterov=False, adapts=True, decay=DECAY, rates=None):
+    """Returns the weights after each of the gradients; `rates`: outside the velocity."""
     w, v, path = np.float64(start), np.zeros_like(start, np.float64), []
-    for g in np.float64(gradients):
+    for step, g in enumerate(np.float64(gradients)):
         trust = 1.0
         if adapts:
             if _norm(w) > 0 and _norm(g) > 0:
                 trust = TRUST * _norm(w) / (_norm(g) + decay * _norm(w))
             g = g + decay * w
-        v = MOMENTUM * v + RATE * trust * g
-        w = w - (MOMENTUM * v + RATE * trust * g if nesterov else v)
+        inside, outside = (RATE, 1.0) if rates is None else (1.0, rates[step])
+        v = MOMENTUM * v + inside * trust * g
+        w = w - outside * (MOMENTUM * v + inside * trust * g if nesterov else v)
         path.append(w)
     return path
 
 
-def _path(start, gradients, **settings):
+def _path(start, gradients, rates=(RATE,) * 4, **settings):
     variable = keras.Variable(start, dtype="float64")
     optimizer = Lars(RATE, momentum=MOMENTUM, trust=TRUST, decay=DECAY, **settings)
     path = []
-    for gradient in gradients:
+    for rate, gradient in zip(rates, gradients, strict=True):
+        optimizer.learning_rate = rate
         optimizer.apply([tf.constant(gradient)], [variable])
         path.append(variable.numpy())
     return path
@@ -65,6 +68,32 @@ def test_kernels_follow_the_formula_over_four_steps(shape, nesterov):
     start, gradients = _drawn(*shape)
     have = _path(start, gradients, nesterov=nesterov)
     np.testing.assert_allclose(have, _oracle(start, gradients, nesterov=nesterov), rtol=1e-12)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_rate_outside_the_velocity_changes_at_once(nesterov):
+    start, gradients = _drawn(3, 4)
+    rates = (0.5, 0.5, 0.0625, 0.25)
+    have = _path(start, gradients, rates, nesterov=nesterov, rate_inside=False)
+    expected = _oracle(start, gradients, nesterov=nesterov, rates=rates)
+    np.testing.assert_allclose(have, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_rate_outside_is_pytorchs_sgd_on_adapted_gradients(nesterov):
+    torch = pytest.importorskip("torch", reason="the package torch is not installed")
+    start, gradients = _drawn(3, 4)
+    weights = torch.tensor(start, requires_grad=True)
+    optimizer = torch.optim.SGD([weights], lr=RATE, momentum=MOMENTUM, nesterov=nesterov)
+    rates, expected = (0.5, 0.5, 0.0625, 0.25), []
+    for rate, gradient in zip(rates, gradients, strict=True):
+        optimizer.param_groups[0]["lr"] = rate
+        w, g = weights.detach(), torch.tensor(gradient)
+        weights.grad = TRUST * w.norm() / (g.norm() + DECAY * w.norm()) * (g + DECAY * w)
+        optimizer.step()
+        expected.append(weights.detach().numpy().copy())
+    have = _path(start, gradients, rates, nesterov=nesterov, rate_inside=False)
+    np.testing.assert_allclose(have, expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("adapts", [False, True])
@@ -87,7 +116,15 @@ def test_weights_or_gradient_of_zero_take_the_plain_rate(is_zero):
 
 
 def test_optimizer_survives_serialisation():
-    optimizer = Lars(0.3, trust=0.2, decay=0.1, adapts_vectors=True, momentum=0.5, nesterov=True)
+    optimizer = Lars(
+        0.3,
+        rate_inside=False,
+        trust=0.2,
+        decay=0.1,
+        adapts_vectors=True,
+        momentum=0.5,
+        nesterov=True,
+    )
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(optimizer))
     assert isinstance(copy, Lars) and copy.get_config() == optimizer.get_config()
 
@@ -149,8 +186,14 @@ def test_three_steps_on_two_replicas_equal_those_on_one(float64_policy):
 def test_fine_tuning_keeps_plain_momentum():
     config = CONFIG.replace(nesterov=True)
     optimizer = helpers.compile_tiny(helpers.make_method(config, finetune=True)).optimizer
-    assert type(optimizer) is keras.optimizers.SGD
+    assert type(optimizer) is Sgd
     assert not optimizer.nesterov and optimizer.momentum == MOMENTUM
+
+
+def test_flag_says_where_lars_has_the_rate():
+    for place, is_inside in (("inside", True), ("outside", False)):
+        method = helpers.compile_tiny(helpers.make_method(CONFIG.replace(lars_rate=place)))
+        assert method.optimizer.rate_inside is is_inside
 
 
 def test_nesterov_reaches_the_optimizer_of_pretraining():
