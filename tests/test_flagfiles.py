@@ -285,4 +285,4 @@ def test_the_papers_settings_are_all_written_out():
     sections = (cfg.ObjectiveConfig, AsclConfig)
     objective = {field.name for section in sections for field in dataclasses.fields(section)}
     # Another run's encoder is no setting of a paper; LARS is not its optimizer.
-    assert needed | objective <= written | {"pretrained", "encoder_part", "lars_trust"}
+    assert needed | objective <= written | {"pretrained", "encoder_part", "lars_trust", "lars_rate"}
