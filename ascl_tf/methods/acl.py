@@ -12,10 +12,7 @@ found together. Unperturbed views go through the branch `clean` of encoder and h
 perturbed ones through `adversarial`, so that ds keeps two sets of statistics; under
 `--batch_norm=shared` both are one set.
 
-Differs from the authors' code: a2a and a2s, which the code no longer holds, follow the
-paper, and in a2s the unperturbed view goes through the branch `clean` in the attack too.
-Images are not normalised by mean and deviation. Strong views are resized bilinearly (there:
-bicubically). The first dense layer of the projection head has no offset.
+Differs from the authors' code: docs/differences.md.
 """
 
 import tensorflow as tf

@@ -14,18 +14,7 @@ x + d_cl goes through the branch `adversarial`, x + d_ce through `adversarial_ce
 own under batch_norm=triple), the three views without perturbation through `clean`. With
 advcl_ce_weight=0 there are neither pseudo-labels nor heads.
 
-Differs from the authors' code:
-- L_CL has no factor t / 0.07, 7.14 at t=0.5. Their numbers on that scale are, under SGD with
-  coupled decay, advcl_ce_weight 0.2 / 7.142857 = 0.028, learning rate 0.5 * 7.142857 = 3.571429
-  and weight decay 1e-4 / 7.142857 = 1.4e-05.
-- Pseudo-labels come from a model given by path, such as a SimCLR encoder trained here; theirs
-  from a network trained on ImageNet.
-- Attacks run in inference mode; theirs in training mode, which moves the statistics of all
-  three sets in each attack step. The clean projections are computed once per attack.
-- The three clean views are one pass with common batch statistics; theirs are three passes.
-- x + d_ce does not pass through the projection head; there it moves the head's statistics.
-- Pseudo-label heads start at zero, and there is no prediction head, which has no loss there.
-- Warm-up rises from 0 and the cosine ends at 0; theirs go from 0.01 and to lr / 1000.
+Differs from the authors' code: docs/differences.md.
 """
 
 import tensorflow as tf

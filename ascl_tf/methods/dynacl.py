@@ -17,9 +17,7 @@ dynacl_momentum=0 there is one encoder for both views, as in ACL.
 
 Luo et al. 2023, arXiv:2303.01289; the averages as in their code, PKU-ML/DYNACL.
 
-Differs from the authors' code: all that acl.py names; the averages move after the update, there
-before it; the weights change together with the strength, as the paper has it, there one epoch
-earlier.
+Differs from the authors' code: docs/differences.md.
 """
 
 import tensorflow as tf

@@ -12,11 +12,7 @@ initial encoder had it. The head is the part `pseudo_label_head`; fine-tuning st
 encoder alone, with a new head for the true labels, which are not used here. The initial
 encoder should come from a method that trains both branches (acl, dynacl).
 
-Differs from the authors' code: the probe of 2 is a logistic regression on un-augmented images,
-done once before training (linear_probe.py), with a decay as strong as their early stop; there it
-is ten epochs of SGD on weak views. TRADES starts its attack uniformly in the ball, there at the
-image itself, where the gradient of the KL is zero. TRADES' two passes are one with common batch
-statistics, there they are two. Images are not normalised by mean and deviation.
+Differs from the authors' code: docs/differences.md.
 """
 
 from ascl_tf.errors import RunError

@@ -12,7 +12,7 @@ Behind a frozen encoder the gradient is that of the linear layer, and in the att
 images. The natural images' features are computed once per step, for target, loss and accuracy;
 once per run where nothing augments the images (`has_fixed_features`).
 
-Differs from DynACL's code: the attack starts at a uniform draw, not at the image itself.
+Differs from the fine-tuning of ACL's, DynACL's and RoCL's authors: docs/differences.md.
 """
 
 import tensorflow as tf

@@ -9,11 +9,8 @@ Kim et al. 2020, arXiv:2006.07589. Each NTX is the mean over its anchors. All im
 through the branch `adversarial`: the method has one set of statistics. RoCL with robust
 linear evaluation (rLE) is this pre-training, then `--finetune=laf --finetune_loss=ce`.
 
-Differs from the authors' code: one pass over all three views, from which both terms are
-taken (there: a second pass of v1 + d and v2 for the second term); the attack meets the
-views of the global batch (there: of its own GPU); no 1e-8 in norms and logarithms. Views are
-cropped first (there: last). Differs from the paper, as the authors' code does: the sum over
-the two positives stands outside the logarithm.
+Differs from the authors' code: docs/differences.md. Differs from the paper, as their code
+does: the sum over the two positives stands outside the logarithm.
 """
 
 import tensorflow as tf

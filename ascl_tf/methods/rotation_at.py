@@ -9,13 +9,7 @@ Mazeika, Kadavath, Song: Using self-supervised learning can improve model robust
 uncertainty, NeurIPS 2019, arXiv:1906.12340, section 3.1. Images without a label take part
 in the second term only. All passes use the adversarial branch.
 
-Differs from the authors' code (hendrycks/ss-ood):
-
-* It is the paper's formula, one perturbation per image that is turned with it. Their code
-  perturbs an image and its four turns as five images, each for its own loss.
-* The unturned image goes through the network once, not twice: 4 N images, not 5 N.
-* The attack runs in inference mode; theirs in training mode, which moves statistics.
-* ResNet-18 for a Wide ResNet 40-2.
+Differs from the authors' code: docs/differences.md.
 """
 
 import tensorflow as tf

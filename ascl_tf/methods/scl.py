@@ -7,7 +7,7 @@ class, mean over the anchors with a label; Khosla et al. 2020, arXiv:2004.11362.
 classifier: the linear layer is trained by fine-tuning. All images go through the branch
 `adversarial`, the one that fine-tuning and evaluation use.
 
-Differs from the authors' code: without its factor t/0.07. Images without a label take no part.
+Images without a label take no part. Differs from the authors' code: docs/differences.md.
 """
 
 import tensorflow as tf

@@ -13,19 +13,7 @@ in Chen et al.: Adversarial robustness: from self-supervised pre-training to fin
 2020, arXiv:2003.12862. No labels are used. All passes use the adversarial branch; natural
 and perturbed images are two passes, each with batch statistics of its own.
 
-Differs from the authors' code (VITA-Group/Adv-SS-Pretraining):
-
-* The patch network is the whole ResNet-18, so that fine-tuning has no untrained stage; theirs
-  is a ResNet-50v2 up to its third stage, the fourth being trained in fine-tuning only.
-* Cross-entropy on q.h / sqrt(F); theirs feeds softmax(q.h) into a cross-entropy that takes
-  a softmax again.
-* Mean over the hidden places; theirs is their sum.
-* Each image hides patches of its own; theirs the same ones in the whole batch.
-* The attention network has their layers (`num_attention_layers`), but the features' width (512
-  for 1,024), and no dropout.
-* The attack runs in inference mode; theirs in training mode, which moves statistics.
-* Images are cropped with padding 4 and mirrored (`weak_augmentation`); theirs with padding 2,
-  unmirrored. No input normalisation.
+Differs from the authors' code: docs/differences.md.
 """
 
 import math

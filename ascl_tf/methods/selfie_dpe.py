@@ -20,13 +20,7 @@ Each encoder is fine-tuned by itself (`--encoder_part`), and at test their mean 
 decides (`python -m ascl_tf.evaluate --model=A,B,C`). No labels are used. All passes use the
 adversarial branch.
 
-Differs from the authors' code (VITA-Group/Adv-SS-Pretraining, ensemble_pretrain.py): all that
-selfie.py names but the augmentation, which is theirs here; further
-
-* Three whole ResNet-18s; theirs share the first three stages of a ResNet-50v2, and only
-  rotation and jigsaw have a fourth, one each.
-* Turns are drawn image by image; theirs are balanced in the batch.
-* The permutations of the jigsaw depend on `seed` alone; theirs are drawn and stored by run.
+Differs from the authors' code: docs/differences.md.
 """
 
 import keras

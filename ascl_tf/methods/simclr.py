@@ -7,9 +7,7 @@ v1 and v2 are strong views, NTX is NT-Xent (eq. 4), a mean over the 2N views:
 Chen et al. 2020, arXiv:2002.05709. All images go through the branch `adversarial`, the one
 that fine-tuning and evaluation use.
 
-Differs from the authors' code: the loss is the mean over all anchors, half of theirs, which
-adds the means of the two views; crops are resized bilinearly (there: bicubically); the batch
-norm behind the projection head's last layer, where there is one, keeps its offset.
+Differs from the authors' code: docs/differences.md.
 """
 
 from ascl_tf.losses.contrastive import nt_xent_loss

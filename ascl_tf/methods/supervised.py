@@ -4,10 +4,7 @@ No separate fine-tuning: the linear head that is trained along is the classifier
 Baselines of Table 1. All passes use the adversarial branch, the one that evaluation
 and export use.
 
-Differs from the authors' code: attacks start uniformly in the ball (TRADES and MART there:
-at the image plus 0.001 times a normal draw) and run in inference mode (AT there: in training
-mode); natural and adversarial images of TRADES and MART share a pass and its batch
-statistics; ResNet-18 for wide networks.
+Differs from the authors' code: docs/differences.md.
 """
 
 import tensorflow as tf

@@ -8,8 +8,7 @@ the same adversarial images. Nothing is assigned on the way, so there is nothing
 the passes read w + d in place of the variables. Moving statistics are updated by the second
 pass alone.
 
-Differs from the authors' code: the decay pulls at w, theirs at w + d; the mean gradient over
-the replicas gives d, where a wrapped model of theirs would have one d per device.
+Differs from the authors' code: docs/differences.md.
 """
 
 import keras
