@@ -11,8 +11,10 @@ the CE terms; either loss depends on one of the two perturbations only, so that 
 as here, are the one attack on the sum.
 
 x + d_cl goes through the branch `adversarial`, x + d_ce through `adversarial_ce` (a set of its
-own under batch_norm=triple), the three views without perturbation through `clean`. With
-advcl_ce_weight=0 there are neither pseudo-labels nor heads.
+own under batch_norm=triple), the three views without perturbation through `clean`. Each of the
+five images is a pass with batch statistics of its own, in the order x + d_cl, x + d_ce, v1, v2,
+h(x), in which moving statistics move too. With advcl_ce_weight=0 there are neither pseudo-labels
+nor heads.
 
 Differs from the authors' code: docs/differences.md.
 """
@@ -101,22 +103,28 @@ class AdvCl(Method):
         return adversarial
 
     def forward(self, views, adversarial):
-        # Clean branch, batch statistics; the clean branch's statistics move.
-        clean = self.projections(_clean_views(views), branch=CLEAN, training=True)
         # Adversarial branch, batch statistics; the adversarial branch's statistics move.
         perturbed = self.projections(adversarial["images_cl"], branch=ADVERSARIAL, training=True)
-        terms = {"cl_loss": Term(self._contrast(perturbed, clean))}
-        if self.has_pseudo_labels:
-            # Branch adversarial_ce, batch statistics; that branch's statistics move.
-            ce_loss = self._clustering(
-                adversarial["images_ce"], views["pseudo_labels"], training=True
-            )
-            terms["ce_loss"] = Term(ce_loss, weight=self.config.advcl_ce_weight)
-        return Outputs(terms, projections=perturbed)
+        ce_term = self._ce_term(views, adversarial)
+        # Clean branch, batch statistics of each view alone: h(x) has mean zero, v1 and v2 have
+        # not; the clean branch's statistics move three times.
+        clean = [self.projections(v, branch=CLEAN, training=True) for v in _clean_views(views)]
+        terms = {"cl_loss": Term(self._contrast(perturbed, tf.concat(clean, axis=0)))}
+        return Outputs({**terms, **ce_term}, projections=perturbed)
+
+    def _ce_term(self, views, adversarial):
+        """The term of the pseudo-labels, in a dict that is empty without them."""
+        if not self.has_pseudo_labels:
+            return {}
+        # Branch adversarial_ce, batch statistics; that branch's statistics move.
+        ce_loss = self._clustering(adversarial["images_ce"], views["pseudo_labels"], training=True)
+        return {"ce_loss": Term(ce_loss, weight=self.config.advcl_ce_weight)}
 
     def _perturb_for_contrast(self, views):
         """Returns x + d_cl, [B, H, W, 3]."""
-        clean = self.projections(_clean_views(views), branch=CLEAN, training=False)
+        # Inference mode: what is in a pass does not matter.
+        images = tf.concat(_clean_views(views), axis=0)  # [3B, H, W, 3], view-major
+        clean = self.projections(images, branch=CLEAN, training=False)
 
         def objective(images, clean):
             perturbed = self.projections(images, branch=ADVERSARIAL, training=False)
@@ -154,5 +162,5 @@ class AdvCl(Method):
 
 
 def _clean_views(views):
-    """Both strong views and the high-frequency view, [3B, H, W, 3], view-major."""
-    return tf.concat([views["stacked_views"], views["high_frequency"]], axis=0)
+    """Both strong views and the high-frequency view, three tensors [B, H, W, 3]."""
+    return [*tf.split(views["stacked_views"], 2, axis=0), views["high_frequency"]]

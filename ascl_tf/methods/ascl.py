@@ -7,6 +7,9 @@ views. v1 and v2 without perturbation go through the branch `clean`; every pertu
 image, and the natural x of TRADES and MART, through `adversarial`. A term of
 weight 0 is not computed, nor is its attack. Rows labelled -1 take part in L_CL only.
 
+Passes of a step, in the order in which statistics move, each with batch statistics of its own:
+v1 and v2 together, the natural x of TRADES and MART, all perturbed images together.
+
 `--ascl_loss` puts eq. 8, which the paper rejects, in place of eq. 9: the third term is then
 L_ASCL(v1 + d_ascl1, v2 + d_ascl2), perturbed views against one another, with the perturbed
 (adversarial_pair) or the unperturbed (adversarial_pair_clean) views in the denominator.
@@ -131,9 +134,10 @@ class Ascl(Method):
 
     def forward(self, views, adversarial):
         clean = self._clean_projections(views)
-        logits, projections = self._adversarial_pass(views, adversarial)
+        natural_logits = self._natural_logits(views)
+        adversarial_logits, projections = self._adversarial_pass(adversarial)
         labels = views["labels"]
-        at_loss = self.outer_loss.per_example(logits.get("images"), logits["images_at"], labels)
+        at_loss = self.outer_loss.per_example(natural_logits, adversarial_logits, labels)
         terms = {"at_loss": Term(at_loss, mask=labels >= 0)}
         if self.has_cl:
             perturbed = projections["views_cl" if self.attacks_cl else "images_at"]
@@ -141,7 +145,7 @@ class Ascl(Method):
             terms["cl_loss"] = Term(cl_loss, weight=self.config.lambda_1)
         if self.has_ascl:
             terms["ascl_loss"] = self._ascl_term(clean, projections, labels)
-        return Outputs(terms, logits["images_at"], next(iter(projections.values()), None))
+        return Outputs(terms, adversarial_logits, next(iter(projections.values()), None))
 
     def _clean_projections(self, views):
         """Projections [2B, D] of the strong views, where a term uses them."""
@@ -150,15 +154,19 @@ class Ascl(Method):
         # Clean branch, batch statistics; the clean branch's statistics move.
         return self.projections(views["stacked_views"], branch=CLEAN, training=True)
 
-    def _adversarial_pass(self, views, adversarial):
-        """Logits and projections, as dicts, of all images of the adversarial branch at once."""
-        inputs = dict(adversarial)
-        if self.outer_loss.needs_natural:
-            inputs["images"] = views["images"]
+    def _natural_logits(self, views):
+        """Logits [B, C] of the natural images, where the outer loss needs them."""
+        if not self.outer_loss.needs_natural:
+            return None
+        # Adversarial branch, statistics of this batch alone; the branch's statistics move.
+        return self.logits(views["images"], branch=ADVERSARIAL, training=True)
+
+    def _adversarial_pass(self, adversarial):
+        """Logits [B, C] of x + d_at, and projections as a dict, of all perturbed images at once."""
         # Adversarial branch, batch statistics; the adversarial branch's statistics move.
-        features = self._encode(inputs)
-        logits = {k: self.linear_head(features[k]) for k in ("images", "images_at") if k in inputs}
-        projected = [k for k in ("views_cl", "images_ascl", "views_ascl") if k in inputs]
+        features = self._encode(adversarial)
+        logits = self.linear_head(features["images_at"])
+        projected = [k for k in ("views_cl", "images_ascl", "views_ascl") if k in adversarial]
         projected += ["images_at"] if self.shares_perturbation else []
         if not projected:
             return logits, {}

@@ -3,7 +3,7 @@
     uint8 images, labels
       -> make_views          augmentation; random numbers keyed by (seed, step, position)
       -> make_adversarial    attacks, in inference mode: no statistic moves
-      -> forward             one pass per batch-norm branch, per-row losses   (on the tape)
+      -> forward             passes in a fixed order, per-row losses          (on the tape)
       -> weighted sum        the only division by a batch size
       -> gradients, update
 

@@ -4,7 +4,8 @@
        images in the branch `clean` of the encoder of `--initial_encoder`: pseudo-labels
     2. linear probing: a head on that encoder's features in the branch `adversarial`
     3. TRADES of encoder and head on the pseudo-labels y (`trades_beta`, `num_steps_at`):
-       mean of CE(f(x), y) + beta * KL(f(x) || f(x + d)), d raises the KL
+       mean of CE(f(x), y) + beta * KL(f(x) || f(x + d)), d raises the KL; a pass of x, then
+       one of x + d, each with batch statistics of its own
 
 Luo et al. 2023, arXiv:2303.01289; PKU-ML/DYNACL, assign_label.py, LPAFT.py. x is the weak view
 of an image. All passes of 3 use the branch `adversarial`; the branch `clean` stays as the

@@ -4,10 +4,11 @@ No separate fine-tuning: the linear head that is trained along is the classifier
 Baselines of Table 1. All passes use the adversarial branch, the one that evaluation
 and export use.
 
+Natural and adversarial images of TRADES and MART are two passes, each with batch statistics
+of its own, the natural ones first: a moving statistic m goes to 0.9 (0.9 m + 0.1 n) + 0.1 a.
+
 Differs from the authors' code: docs/differences.md.
 """
-
-import tensorflow as tf
 
 from ascl_tf.data.views import weak_view
 from ascl_tf.losses.classification import cross_entropy_loss
@@ -137,16 +138,14 @@ def perturb_for_outer_loss(
 def outer_loss_logits(
     method, outer_loss, views, adversarial, *, training, natural_branch=ADVERSARIAL
 ):
-    """Returns (natural or None, adversarial) logits, of one pass per branch.
+    """Returns (natural or None, adversarial) logits [B, C], each of a pass of its own.
 
-    Images of the same branch share their batch statistics.
+    The natural images, where the loss needs them, pass first, then the adversarial ones. In
+    training mode neither pass sees the other's batch statistics, whatever the branch, and moving
+    statistics move in that order: the order of MART's, ACL's and DynACL's code.
     """
-    perturbed = adversarial["images_at"]
-    if not outer_loss.needs_natural:
-        return None, method.logits(perturbed, branch=ADVERSARIAL, training=training)
-    if natural_branch != ADVERSARIAL:
+    natural_logits = None
+    if outer_loss.needs_natural:
         natural_logits = method.logits(views["images"], branch=natural_branch, training=training)
-        return natural_logits, method.logits(perturbed, branch=ADVERSARIAL, training=training)
-    both = tf.concat([views["images"], perturbed], axis=0)  # [2B, H, W, 3]
-    logits = method.logits(both, branch=ADVERSARIAL, training=training)
-    return tf.split(logits, 2, axis=0)
+    perturbed = adversarial["images_at"]
+    return natural_logits, method.logits(perturbed, branch=ADVERSARIAL, training=training)

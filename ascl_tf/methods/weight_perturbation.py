@@ -5,8 +5,8 @@
 
 Wu et al. 2020, arXiv:2004.05884, alg. 1 with one step. L is the method's whole objective on
 the same adversarial images. Nothing is assigned on the way, so there is nothing to put back:
-the passes read w + d in place of the variables. Moving statistics are updated by the second
-pass alone.
+the passes read w + d in place of the variables. Moving statistics are updated by the passes at
+w + d alone, in the method's order.
 
 Differs from the authors' code: docs/differences.md.
 """

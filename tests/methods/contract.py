@@ -156,7 +156,7 @@ def replica_difference(config, *, finetune=False, dataset=None, in_graph=False):
         optimizer="sgd", learning_rate=1.0, momentum=0.0, nesterov=False, weight_decay=0.0
     )
     dataset = helpers.make_dataset(labels=LABELS) if dataset is None else dataset
-    with _float64_policy():
+    with float64_policy():
         start = [v.numpy() for v in helpers.state(helpers.make_method(config, finetune=finetune))]
         one, one_loss = _step_on_one(start, config, finetune, dataset)
         two, two_loss = _step_on_two(start, config, finetune, dataset, in_graph)
@@ -181,7 +181,7 @@ def _step_on_two(start, config, finetune, dataset, in_graph):
 
 
 @contextlib.contextmanager
-def _float64_policy():
+def float64_policy():
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
     try:

@@ -55,9 +55,9 @@ def _contrast(four_views, temperature):
     return losses
 
 
-def _clean_views(views):
-    strong = np.split(views["stacked_views"].numpy(), 2)
-    return np.concatenate([*strong, views["high_frequency"].numpy()])
+def _clean_projections(method, views, training):
+    images = [*np.split(views["stacked_views"].numpy(), 2), views["high_frequency"].numpy()]
+    return [_projections(method, view, CLEAN, training) for view in images]
 
 
 def _clustering(method, images, pseudo_labels, training):
@@ -71,7 +71,7 @@ def _clustering(method, images, pseudo_labels, training):
 
 def _objective(method, views, adversarial):
     perturbed = _projections(method, adversarial["images_cl"], ADVERSARIAL, True)
-    clean = np.split(_projections(method, _clean_views(views), CLEAN, True), 3)
+    clean = _clean_projections(method, views, True)
     cl_loss = np.mean(_contrast([perturbed, *clean], method.config.temperature))
     images, pseudo_labels = adversarial["images_ce"], _data()["pseudo_labels"]
     return cl_loss, np.mean(_clustering(method, images, pseudo_labels, True))
@@ -191,7 +191,7 @@ EPSILON = float(CONFIG.epsilon)
 
 def test_contrastive_attack_beats_random_perturbations(trained):
     method, views, adversarial = trained
-    clean = np.split(_projections(method, _clean_views(views), CLEAN, False), 3)
+    clean = _clean_projections(method, views, False)
 
     def objective(images):
         perturbed = _projections(method, images, ADVERSARIAL, False)

@@ -16,16 +16,15 @@ CONFIG = helpers.TINY.replace(num_steps_at=1, num_steps_cl=1, num_steps_ascl=1)
 
 
 def _passes(method, views, adversarial):
-    """Returns logits and projections of the training passes, one pass per branch."""
+    """Returns clean projections, (natural, adversarial) logits and projections of the step."""
     clean = method.projections(views["stacked_views"], branch=CLEAN, training=True)
-    used = {"images_at": adversarial["images_at"], **adversarial}
-    if method.config.outer_loss != "at":
-        used["images"] = views["images"]
-    sizes = [len(images) for images in used.values()]
-    features = method.encoder(tf.concat(list(used.values()), 0), branch=ADVERSARIAL, training=True)
-    features = dict(zip(used, tf.split(features, sizes), strict=True))
-    logits = {k: method.linear_head(f).numpy() for k, f in features.items()}
-    projected = [k for k in ("views_cl", "images_ascl") if k in used]
+    natural = method.logits(views["images"], branch=ADVERSARIAL, training=True)
+    sizes = [len(images) for images in adversarial.values()]
+    rows = tf.concat(list(adversarial.values()), 0)
+    features = method.encoder(rows, branch=ADVERSARIAL, training=True)
+    features = dict(zip(adversarial, tf.split(features, sizes), strict=True))
+    logits = natural.numpy(), method.linear_head(features["images_at"]).numpy()
+    projected = [k for k in ("views_cl", "images_ascl") if k in adversarial]
     rows = tf.concat([features[k] for k in projected], 0)
     rows = method.projection_head(rows, branch=ADVERSARIAL, training=True)
     sizes = [len(features[k]) for k in projected]
@@ -36,9 +35,10 @@ def _passes(method, views, adversarial):
 def _expected(method, data):
     """Returns the terms of the first step on `data` and their weighted sum."""
     views = helpers.views_of(method, data)
-    clean, logits, projections = _passes(method, views, method.make_adversarial(views))
+    clean, (natural, adversarial), projections = _passes(
+        method, views, method.make_adversarial(views)
+    )
     config, labels = method.config, data["labels"].numpy()
-    natural, adversarial = logits.get("images"), logits["images_at"]
     outer = {
         "at": lambda: oracles.cross_entropy(adversarial, labels),
         "trades": lambda: oracles.trades(natural, adversarial, labels, config.trades_beta),

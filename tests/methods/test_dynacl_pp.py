@@ -40,9 +40,9 @@ def test_objective_is_trades_on_the_pseudo_labels():
     method, data = _method(), _data()
     with contract.unmoved(method):
         views = helpers.views_of(method, data)
-        images = tf.concat([views["images"], method.make_adversarial(views)["images_at"]], 0)
-        logits = method.logits(images, branch=ADVERSARIAL, training=True).numpy()
-    expected = np.mean(oracles.trades(logits[:6], logits[6:], PSEUDO_LABELS, 4.0))
+        both = [views["images"], method.make_adversarial(views)["images_at"]]
+        logits = [method.logits(x, branch=ADVERSARIAL, training=True).numpy() for x in both]
+    expected = np.mean(oracles.trades(*logits, PSEUDO_LABELS, 4.0))
     logs = method.train_step(data)
     assert set(logs) == {"loss", "at_loss", "gradient_norm", "update_norm"}
     assert float(logs["loss"]) == pytest.approx(expected, rel=2e-5)

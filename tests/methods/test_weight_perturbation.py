@@ -196,7 +196,8 @@ def test_fine_tuning_perturbs_no_weights():
     assert not method.perturbs_weights
     passes = contract.record_passes(method)
     method.train_step(helpers.make_data())
-    assert passes.count(("encoder", "adversarial", True)) == 1
+    # TRADES' two, of natural and of adversarial images.
+    assert passes.count(("encoder", "adversarial", True)) == 2
 
 
 def test_variable_that_the_loss_does_not_reach_is_named():

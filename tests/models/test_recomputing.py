@@ -107,6 +107,38 @@ def test_relu_conv_has_the_gradients_of_float64(dtype, tolerance, compiled):
         np.testing.assert_allclose(got, want, atol=tolerance * scale)
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_two_passes_keep_their_statistics_apart_in_the_gradient(compiled):
+    norm, conv = _norm(), _conv(padding="same")
+    batches = [tf.constant(images, tf.float32) for images in (IMAGES, 3.0 - 0.5 * IMAGES**2)]
+    watched = [norm.gamma.value, norm.beta.value, conv.kernel.value]
+
+    def run(batches):
+        """Gradients of a product, which needs what both passes computed."""
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(watched)
+            first, second = [norm.relu_conv(images, conv) for images in batches]
+            total = tf.reduce_sum(first * second)
+        return tape.gradient(total, watched)
+
+    before = norm.moving_mean.numpy()
+    found = _maybe_compiled(run, compiled)(batches)
+    gamma, beta, kernel = [tf.constant(v.numpy(), tf.float64) for v in watched]
+    with tf.GradientTape() as tape:
+        tape.watch([gamma, beta, kernel])
+        outputs = []
+        for images in batches:
+            x = np.float64(images)
+            x = normalize(x, x.mean((0, 1, 2)), x.var((0, 1, 2)), gamma, beta)
+            outputs.append(tf.nn.conv2d(tf.nn.relu(x), kernel, strides=1, padding="SAME"))
+        total = tf.reduce_sum(outputs[0] * outputs[1])
+    for got, want in zip(found, tape.gradient(total, [gamma, beta, kernel]), strict=True):
+        np.testing.assert_allclose(got, want, rtol=0, atol=1e-5 * np.abs(want).max())
+    first, second = [np.mean(images, axis=(0, 1, 2)) for images in batches]
+    moved = 0.9 * (0.9 * before + 0.1 * first) + 0.1 * second
+    np.testing.assert_allclose(norm.moving_mean, moved, rtol=1e-5)
+
+
 def test_relu_conv_of_two_replicas_has_common_statistics():
     conv, norm = _conv(dtype="float64"), _norm("float64")
     want = norm.relu_conv(tf.constant(IMAGES), conv)
