@@ -12,12 +12,14 @@ from absl import flags
 from ascl_tf import config as cfg
 from ascl_tf import flag_defs, train
 from ascl_tf.config import Config
+from tools.rows import program_of
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 ALL_FILES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "flags").rglob("*"))
-FLAGFILES = [path for path in ALL_FILES if (ROOT / path).is_file()]
+FLAGFILES = [path for path in ALL_FILES if path.endswith(".flags")]
 BASE = [path for path in FLAGFILES if path.startswith("flags/base/")]
 RUNS = [path for path in FLAGFILES if path not in BASE]
+# The folders of rows that train something of their own.
 ROWS = sorted({str(pathlib.PurePath(p).parent) for p in RUNS if p.count("/") > 2})
 
 
@@ -52,20 +54,9 @@ def groups_in(path):
     return re.findall(r"^--?flagfile=(.*)$", text_of(path), re.MULTILINE)
 
 
-def program_of(path):
-    """Returns the program that a header's command calls: train or evaluate."""
-    return re.search(r"python -m ascl_tf\.(\w+)", text_of(path))[1]
-
-
 def is_of_train(path):
     """Whether a flagfile is one of ascl_tf.train's."""
     return path in BASE or program_of(path) == "train"
-
-
-def owner_of(path):
-    """Returns the file whose run this file's is: another row's, or its own."""
-    nested = groups_in(path)
-    return nested[0] if nested and nested[0] not in BASE else path
 
 
 def files_in(folder, stage=""):

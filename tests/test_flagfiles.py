@@ -16,6 +16,7 @@ from ascl_tf.config import Config
 from ascl_tf.evaluation.protocols import get_protocol
 from ascl_tf.method_settings import AsclConfig
 from tests.flagfiles import (
+    ALL_FILES,
     BASE,
     FLAGFILES,
     ROOT,
@@ -26,10 +27,17 @@ from tests.flagfiles import (
     flag_lines,
     groups_in,
     is_of_train,
-    owner_of,
     parse,
     text_of,
     train_files_in,
+)
+from tools.rows import (
+    commands,
+    evaluation_files,
+    find_rows,
+    finetune_file,
+    load_row,
+    pretrain_file,
 )
 
 FOLDERS = [*ROWS, "flags"]
@@ -45,8 +53,50 @@ def _in_the_repository_root(monkeypatch):
 
 
 def test_there_are_flagfiles():
-    assert "flags/quickstart.flags" in RUNS and BASE and len(ROWS) > 70
-    assert all(path.endswith(".flags") for path in FLAGFILES)
+    assert "flags/quickstart.flags" in RUNS and BASE
+    others = {path for path in ALL_FILES if (ROOT / path).is_file()} - set(FLAGFILES)
+    assert others == {"flags/rows.toml"}
+
+
+def test_row_folders_are_the_rows_that_train_something():
+    owning = {f"flags/{name}" for name, row in find_rows().items() if row.units}
+    assert owning == set(ROWS)
+
+
+def test_rows_that_are_another_rows_run_resolve_to_its_owner():
+    for name, row in find_rows().items():
+        named = [row.run, row.pretrain, *row.heads]
+        assert all(find_rows()[other].units for other in named if other), name
+        if row.run:
+            assert load_row(name)._replace(row=row) == load_row(row.run)._replace(row=row)
+            assert commands(name) == commands(row.run)
+
+
+def test_rows_stand_in_the_papers_order():
+    places = [row.place for row in find_rows().values()]
+    assert len(set(places)) == len(places)
+    kinds = [place.split(" ")[0] for place in places]
+    assert [kind for kind, _ in itertools.groupby(kinds)][:2] == ["Table", "Figure"]
+    numbered = [place for place in places if place.startswith(("Table", "Figure"))]
+    order = [(-ord(p[0]), *map(int, re.findall(r"\d+", p))) for p in numbered]
+    assert order == sorted(order)
+
+
+def test_commands_of_a_row_are_its_stages():
+    found = [" ".join(command[2:]) for command in commands("table4/ascl")]
+    assert found == [
+        "ascl_tf.train --flagfile=flags/table1/ascl/pretrain.flags",
+        "ascl_tf.train --flagfile=flags/table1/ascl/finetune.flags",
+        "ascl_tf.train --flagfile=flags/table1/ascl/evaluate.flags",
+        "ascl_tf.train --flagfile=flags/table7/lsf/finetune.flags",
+        "ascl_tf.train --flagfile=flags/table7/lsf/evaluate.flags",
+    ]
+    exported = [command for command in commands("table1/selfie_dpe") if command[-1][8:] == "export"]
+    assert [command[-2][15:] for command in exported] == [
+        "encoder",
+        "encoder_rotation",
+        "encoder_jigsaw",
+    ]
 
 
 @pytest.mark.parametrize("folder", [*FOLDERS, "flags/base"])
@@ -69,14 +119,8 @@ def test_files_of_the_evaluation_program_parse_too():
 
 
 @pytest.mark.parametrize("path", FLAGFILES)
-def test_nested_files_are_groups_or_the_run_that_a_row_shares(path):
-    nested, owner = groups_in(path), owner_of(path)
-    if owner != path:
-        assert flag_lines(path) == [f"--flagfile={owner}"], "a shared run changes nothing"
-        assert owner in RUNS and owner_of(owner) == owner, "the file of the row that owns the run"
-        stages = [pathlib.PurePath(p).stem.split("_")[0] for p in (path, owner)]
-        assert stages[0] == stages[1]
-        return
+def test_nested_files_are_groups(path):
+    nested = groups_in(path)
     assert set(nested) <= set(BASE)
     # Two levels of groups at most, so that a row can be understood.
     deepest = [target for group in nested for target in groups_in(group)]
@@ -95,7 +139,7 @@ def test_holds_comments_and_flags_only(folder):
     for path in files_in(folder):
         for line in text_of(path).splitlines():
             assert not line or line.startswith("# ") or re.fullmatch(r"--[a-z_0-9]+(=\S.*)?", line)
-        assert re.match(r"# \w", text_of(path)) and "undefok" not in text_of(path)
+        assert "undefok" not in text_of(path)
 
 
 @pytest.mark.parametrize("path", FLAGFILES)
@@ -110,60 +154,38 @@ def test_settles_nothing_of_a_machine(path):
     if path in BASE:
         assert not config.workdir
     elif path.count("/") > 2:
-        owner = pathlib.PurePath(owner_of(path)).parent
-        assert config.workdir == f"runs/{owner.relative_to('flags')}"
-
-
-@pytest.mark.parametrize("path", RUNS)
-def test_header_gives_its_command(path):
-    header = text_of(path).split("\n--")[0]
-    assert all(line.startswith("# ") for line in header.splitlines() if line)
-    commands = re.findall(r"python -m ascl_tf\.(\w+) (.*)", header)
-    assert commands, "expected a line `# Run:  python -m ascl_tf...`"
-    for program, arguments in commands:
-        assert (ROOT / "ascl_tf" / f"{program}.py").is_file()
-        assert f"--flagfile={path}" in arguments.split()
+        assert config.workdir == f"runs/{pathlib.PurePath(path).parent.relative_to('flags')}"
 
 
 @pytest.mark.parametrize("folder", ROWS)
-def test_row_folder_holds_its_stages_and_says_what_it_is(folder):
-    titles, papers = set(), set()
+def test_row_folder_holds_its_stages(folder):
     for path in files_in(folder):
         stage = pathlib.PurePath(path).stem.split("_")[0]
-        first, second, *rest = text_of(path).splitlines()
-        title, _, named = first.partition(", stage: ")
-        assert named == stage and re.fullmatch(r'# .+, (row|model) \d+: ".+"', title)
-        paper, _, ours = second.partition("   Ours: ")
-        assert paper.startswith("# Paper: ") and ours
-        assert any(line.startswith("# Cost: ") for line in rest)
         assert not is_of_train(path) or parse(f"--flagfile={path}")[1] == stage
-        titles.add(title)
-        papers.add(paper)
-    assert len(titles) == len(papers) == 1
     stages = {pathlib.PurePath(path).stem.split("_")[0] for path in files_in(folder)}
     configs = [config_of(path) for path in train_files_in(folder)]
     is_one_shot = all(config.is_one_shot and not config.pretrained for config in configs)
-    assert stages == {cfg.PRETRAIN, cfg.EVALUATE} | (set() if is_one_shot else {cfg.FINETUNE})
+    expected = {cfg.EVALUATE} | (set() if is_one_shot else {cfg.FINETUNE})
+    row = find_rows()[folder.removeprefix("flags/")]
+    assert stages == expected | (set() if row.pretrain else {cfg.PRETRAIN})
 
 
-@pytest.mark.parametrize("folder", ROWS)
-def test_stages_of_a_row_describe_one_run(folder):
-    (pretrain,) = files_in(folder, cfg.PRETRAIN)
-    expected = config_of(pretrain).identity(cfg.PRETRAIN)
-    for path in train_files_in(folder):
-        config = config_of(path)
-        if owner_of(path) != path and config.workdir != config_of(pretrain).workdir:
-            continue  # Checked where it is owned.
+@pytest.mark.parametrize("row", find_rows())
+def test_stages_of_a_row_describe_one_run(row):
+    pretrain = config_of(pretrain_file(row))
+    expected = pretrain.identity(cfg.PRETRAIN)
+    for evaluation in evaluation_files(row):
+        if not (finetune := finetune_file(evaluation)):
+            continue
+        config = config_of(finetune)
         start = config.pretrained or config.workdir
-        assert start == config_of(pretrain).workdir, "fine-tuning starts from the row's encoder"
+        assert start == pretrain.workdir, "fine-tuning starts from the row's encoder"
         found = config.identity(cfg.PRETRAIN)
         differing = {name for name in expected if found[name] != expected[name]}
         # What only the attack of fine-tuning needs may differ where the work directory does.
         assert differing <= (DATA | {"step_size"} if config.pretrained else set())
-    for finetune in train_files_in(folder, cfg.FINETUNE):
-        evaluate = finetune.replace("finetune", "evaluate", 1)
-        if is_of_train(evaluate):
-            configs = [config_of(path) for path in (finetune, evaluate)]
+        if is_of_train(evaluation):
+            configs = [config_of(path) for path in (finetune, evaluation)]
             assert configs[0].identity(cfg.FINETUNE) == configs[1].identity(cfg.FINETUNE)
             assert configs[0].workdir == configs[1].workdir
 
@@ -223,7 +245,7 @@ PRETRAIN_DIFFERENCES = [
 
 @pytest.mark.parametrize(("row", "other", "fields"), PRETRAIN_DIFFERENCES)
 def test_rows_differ_in_pre_training_where_the_table_says(row, other, fields):
-    paths = [f"flags/{name}/pretrain.flags" for name in (row, other)]
+    paths = [pretrain_file(name) for name in (row, other)]
     assert _differing(paths, cfg.PRETRAIN) == fields
 
 
@@ -242,7 +264,7 @@ FINETUNE_DIFFERENCES = [
 
 @pytest.mark.parametrize(("row", "other", "fields"), FINETUNE_DIFFERENCES)
 def test_rows_differ_in_fine_tuning_where_the_table_says(row, other, fields):
-    paths = [f"flags/{name}/finetune.flags" for name in (row, other)]
+    paths = [finetune_file(evaluation_files(name)[0]) for name in (row, other)]
     assert _differing(paths, cfg.FINETUNE) - {"pretrained"} == fields
 
 

@@ -1,6 +1,6 @@
-"""One row of every method, from its flagfiles' own commands, shrunk by --smoke.
+"""One row of every method, by the commands that tools/rows.py prints, shrunk by --smoke.
 
-All in one process. The commands are the ones in the headers; they run in a folder that has
+All in one process. They run in a folder that has
 nothing but a link to flags/, so that paths such as runs/table1/ascl lie there. The network has
 one block in place of eight: rows differ in what is done with it, and tracing takes the time.
 test_end_to_end.py has one of every kind.
@@ -9,8 +9,6 @@ test_end_to_end.py has one of every kind.
 import json
 import math
 import pathlib
-import re
-import shlex
 
 import pytest
 
@@ -19,7 +17,8 @@ from ascl_tf import evaluate, train
 from ascl_tf.evaluation.records import read_records
 from ascl_tf.models import resnet
 from tests.common import read_each_data_set_once
-from tests.flagfiles import ROOT, config_of, files_in, text_of
+from tests.flagfiles import ROOT, config_of, files_in
+from tools.rows import commands, find_rows, pretrain_file
 
 # In this order: some start from what another has left.
 METHOD_ROWS = (
@@ -69,19 +68,12 @@ def folder(tmp_path_factory):
         yield path
 
 
-def _commands(path):
-    """Returns (program, arguments) of each command in a flagfile's header."""
-    found = re.findall(r"^# Run:  python -m ascl_tf\.(\w+) (.*)$", text_of(path), re.MULTILINE)
-    return [(program, shlex.split(arguments)) for program, arguments in found]
-
-
-def _run(path):
-    for program, arguments in _commands(path):
-        if program == "train":
-            train.main(["train", *arguments, *SMALL])
-        else:
-            small = ["--dataset=bundled", "--image_size=16", "--num_images=20"]
-            evaluate.main(["evaluate", *arguments, *small, PROTOCOL])
+def _run(program, *arguments):
+    if program == "ascl_tf.train":
+        train.main(["train", *arguments, *SMALL])
+    else:
+        small = ["--dataset=bundled", "--image_size=16", "--num_images=20"]
+        evaluate.main(["evaluate", *arguments, *small, PROTOCOL])
 
 
 def _check_training_record(file):
@@ -92,14 +84,20 @@ def _check_training_record(file):
     assert epoch["step"] == 2
 
 
-def _run_stages(row, *stages):
-    for stage in stages:
-        # One fine-tuning of a row that has several: they differ in settings only.
-        for path in files_in(f"flags/{row}", stage)[:1]:
-            _run(path)
-    (pretrain,) = files_in(f"flags/{row}", cfg.PRETRAIN)
-    workdir = pathlib.Path(config_of(pretrain).workdir)
+def _run_row(row, *, whole):
+    """Runs the pre-training of a row, and all else of its first classifier where it is `whole`."""
+    for _, _, program, flagfile, *more in _first_classifier(commands(row)) if whole else ():
+        _run(program, flagfile, *more)
+    if not whole:
+        _run("ascl_tf.train", f"--flagfile={pretrain_file(row)}")
+    workdir = pathlib.Path(config_of(pretrain_file(row)).workdir)
     _check_training_record(workdir / "results" / "pretrain.json")
+
+
+def _first_classifier(commands):
+    """Returns the commands to the first evaluation: others differ in settings only."""
+    ends = ["/evaluate" in command[3] for command in commands]
+    return commands[: ends.index(True) + 1]
 
 
 def _check_later_stages(row):
@@ -115,10 +113,8 @@ def _check_later_stages(row):
 @pytest.mark.parametrize("row", METHOD_ROWS)
 def test_row_runs_from_its_flagfiles(row, folder, monkeypatch):
     monkeypatch.chdir(folder)
-    if row in LATER_AS_IN:
-        _run_stages(row, cfg.PRETRAIN)
-    else:
-        _run_stages(row, cfg.PRETRAIN, cfg.FINETUNE, cfg.EVALUATE)
+    _run_row(row, whole=row not in LATER_AS_IN)
+    if row not in LATER_AS_IN:
         _check_later_stages(row)
 
 
@@ -126,7 +122,7 @@ def test_row_runs_from_its_flagfiles(row, folder, monkeypatch):
 @pytest.mark.parametrize("row", LATER_AS_IN)
 def test_row_runs_to_its_end(row, folder, monkeypatch):
     monkeypatch.chdir(folder)
-    _run_stages(row, cfg.PRETRAIN, cfg.FINETUNE, cfg.EVALUATE)
+    _run_row(row, whole=True)
     _check_later_stages(row)
 
 
@@ -147,7 +143,6 @@ def _later_settings(row, stage):
 def test_one_row_of_every_method_runs(monkeypatch):
     monkeypatch.chdir(ROOT)
     rows = [getattr(row, "values", (row,))[0] for row in METHOD_ROWS]
-    methods = {config_of(f"flags/{row}/pretrain.flags").method for row in rows}
+    methods = {config_of(pretrain_file(row)).method for row in rows}
     assert methods == set(cfg.METHODS)
-    table = {path.name for path in (ROOT / "flags" / "table1").iterdir()}
-    assert table == {row.removeprefix("table1/") for row in rows if row.startswith("table1/")}
+    assert {row for row in find_rows() if row.startswith("table1/")} <= set(rows)

@@ -25,10 +25,10 @@ from rich.table import Table
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from tools.measured_process import run_measured  # noqa: E402
-from tools.row_flags import (  # noqa: E402
+from tools.rows import (  # noqa: E402
     ONE_EPOCH,
     ROOT,
-    find_rows,
+    named_rows,
     pretrain_file,
     rows_before,
 )
@@ -62,7 +62,7 @@ def main(argv=None):
 
 def _rows(arguments, parser):
     try:
-        return find_rows([name for name in arguments.rows.split(",") if name])
+        return named_rows([name for name in arguments.rows.split(",") if name])
     except ValueError as error:
         parser.error(str(error))
 
@@ -92,7 +92,7 @@ def train_row(row, arguments):
     workdir = arguments.runs / row
     # What is measured is a whole epoch in one process, never the rest of one.
     shutil.rmtree(workdir, ignore_errors=True)
-    flags = row_flags(row, arguments)
+    flags = epoch_flags(row, arguments)
     places = [f"--workdir={workdir}"]
     places += [f"--{name}={arguments.runs / at}" for name, at in rows_before(row).items()]
     places += [f"--data_dir={arguments.data_dir}"] if arguments.data_dir else []
@@ -119,7 +119,7 @@ def train_row(row, arguments):
     }
 
 
-def row_flags(row, arguments):
+def epoch_flags(row, arguments):
     """Returns the flags of a row's epoch but for the folders."""
     flags = [f"--flagfile={pretrain_file(row)}", f"--flagfile={ONE_EPOCH}", *OVERRIDES]
     flags += OWN_OVERRIDES.get(row, ())

@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT))
 
 from tools.reproduction.artifacts import ARTIFACTS, folders_of  # noqa: E402
 from tools.reproduction.presets import PRESETS  # noqa: E402
-from tools.row_flags import METHOD_ROWS  # noqa: E402
+from tools.rows import METHOD_ROWS  # noqa: E402
 
 BEGIN = "<!-- results:begin (written by tools/results_table.py) -->"
 END = "<!-- results:end -->"

@@ -85,7 +85,7 @@ def test_every_row_gets_the_epochs_of_equal_cost_or_those_asked_for(world):
 
 
 def test_flags_make_the_levers_runs_of_the_program(world):
-    from tools.row_flags import ROOT, row_config
+    from tools.rows import ROOT, row_config
 
     arguments = frontier.parse(
         [*world.arguments, "--width=4", "--num_train_images=500", "--precision=bfloat16"]

@@ -9,7 +9,7 @@ import pytest
 from ascl_tf import train
 from ascl_tf.methods import factory
 from tests.methods import helpers
-from tools import one_epoch, row_flags
+from tools import one_epoch, rows
 from tools.measured_process import run_measured
 
 
@@ -38,22 +38,22 @@ def test_memory_is_that_of_the_command_not_of_its_parent():
 
 
 def test_rows_are_found_by_name_and_by_folder():
-    assert row_flags.find_rows(["acl", "table8/acl_same"]) == ["table1/acl", "table8/acl_same"]
-    assert row_flags.find_rows([]) == list(row_flags.METHOD_ROWS)
-    with pytest.raises(ValueError, match=r"--rows: expected a folder .*; found 'nonsense'"):
-        row_flags.find_rows(["nonsense"])
+    assert rows.named_rows(["acl", "table8/acl_same"]) == ["table1/acl", "table8/acl_same"]
+    assert rows.named_rows([]) == list(rows.METHOD_ROWS)
+    with pytest.raises(ValueError, match=r"--rows: expected a row .*; found 'nonsense'"):
+        rows.named_rows(["nonsense"])
 
 
 def test_row_knows_the_run_that_it_starts_from():
-    assert row_flags.rows_before("table1/advcl") == {"pseudo_label_encoder": "table1/simclr"}
-    assert row_flags.rows_before("beyond/dynacl_pp") == {"initial_encoder": "beyond/dynacl"}
-    assert row_flags.rows_before("table1/acl") == {}
+    assert rows.rows_before("table1/advcl") == {"pseudo_label_encoder": "table1/simclr"}
+    assert rows.rows_before("beyond/dynacl_pp") == {"initial_encoder": "beyond/dynacl"}
+    assert rows.rows_before("table1/acl") == {}
 
 
 def test_rows_are_one_of_every_method():
-    configs = [row_flags.row_config(row) for row in row_flags.METHOD_ROWS]
+    configs = [rows.row_config(row) for row in rows.METHOD_ROWS]
     methods = [config.method for config in configs if not config.awp_gamma]
-    assert sorted(methods) == sorted(row_flags.cfg.METHODS)
+    assert sorted(methods) == sorted(rows.cfg.METHODS)
 
 
 @pytest.fixture

@@ -13,8 +13,7 @@ import time
 import pytest
 
 from tests.tools.fake_steps import FakeLauncher
-from tools import reproduce
-from tools.reproduction import rows
+from tools import reproduce, rows
 from tools.reproduction.artifacts import ARTIFACTS, make_plan
 from tools.reproduction.graph import Graph
 from tools.reproduction.nodes import in_order

@@ -5,7 +5,7 @@ from absl import flags
 
 from ascl_tf import config as cfg
 from ascl_tf import flag_defs, train
-from tools.reproduction import rows
+from tools import rows
 from tools.reproduction.artifacts import ARTIFACTS, folders_of, make_plan
 from tools.reproduction.graph import ANALYZE, EVALUATE, TRAIN, Graph
 from tools.reproduction.nodes import command_line, in_order

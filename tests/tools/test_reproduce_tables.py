@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from tests.tools.fake_steps import FakeLauncher, accuracy
-from tools import reproduce, results_table, rows_table
-from tools.reproduction import grids, model_tables, numbers, report, rows, tables
+from tools import reproduce, results_table, rows, rows_table
+from tools.reproduction import grids, model_tables, numbers, report, tables
 from tools.reproduction.artifacts import ARTIFACTS, folders_of
 from tools.reproduction.graph import Graph
 from tools.reproduction.presets import CPU, PRESETS
@@ -61,7 +61,7 @@ def test_papers_numbers_of_every_table_are_read():
         ("figure1/ascl", "laf", {}),
     ],
 )
-def test_papers_numbers_are_those_of_the_header(folder, head, expected):
+def test_papers_numbers_are_those_of_the_head(folder, head, expected):
     assert numbers.paper_numbers(rows.find_rows()[folder].paper, head) == expected
 
 
@@ -94,7 +94,7 @@ def test_table_shows_paper_mean_deviation_difference_and_seeds(results):
     assert line["RA-PGD-20, ours"] == " / ".join(texts)
     assert line["RA-PGD-20, difference"] == " / ".join(differences)
     assert line["SA, ours"] == "90.00 ± 0.00"
-    assert (line["seeds"], line["flagfiles"]) == ("3", "flags/table5/full")
+    assert (line["seeds"], line["settings"]) == ("3", "table5/full")
     text = (results / "table5" / "table.md").read_text()
     assert "python tools/reproduce.py --artifact=table5 --preset=cpu --seeds=0,1,2" in text
     assert "SA 10000, RA-PGD-20 10000, RA-AA 1000" in text

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import types
 
-from tools.row_flags import ROOT
+from tools.rows import ROOT
 
 
 class Child:

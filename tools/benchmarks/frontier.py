@@ -16,7 +16,7 @@ import subprocess
 import sys
 from typing import NamedTuple
 
-from tools.row_flags import ROOT, pretrain_file, row_config
+from tools.rows import ROOT, pretrain_file, row_config
 
 CPU_PRESET = "flags/base/cpu.flags"
 REFERENCE = "at"

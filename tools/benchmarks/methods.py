@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tools.measured_process import run_measured
-from tools.row_flags import ONE_EPOCH, ROOT, find_rows, row_config
+from tools.rows import ONE_EPOCH, ROOT, named_rows, row_config
 
 REFERENCE = "table1/at"
 NUM_CLASSES, IMAGE_SHAPE = 10, (32, 32, 3)
@@ -39,7 +39,7 @@ def main(argv=None):
             step()
         return
     try:
-        rows = find_rows([name for name in arguments.rows.split(",") if name])
+        rows = named_rows([name for name in arguments.rows.split(",") if name])
     except ValueError as error:
         parser.error(str(error))
     report(arguments, measure_seconds(rows, arguments), measure_memory(rows, arguments))

@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from tools.reproduction import costs, rows
+from tools import rows
+from tools.reproduction import costs
 from tools.reproduction.graph import ANALYZE, EVALUATE, RECORDS, Measured, as_flags
 from tools.reproduction.nodes import Node, Place
 

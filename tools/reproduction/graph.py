@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 from ascl_tf import config as cfg
-from tools.reproduction import costs, rows
+from tools import rows
+from tools.reproduction import costs
 from tools.reproduction.nodes import Node, Place
 
 TRAIN, EVALUATE, ANALYZE = "ascl_tf.train", "ascl_tf.evaluate", "ascl_tf.analyze"
@@ -214,14 +215,8 @@ class Graph:
             head._replace(parts=tuple(part.replace(**changes) for part in head.parts))
             for head in like.heads
         )
-        return like._replace(
-            folder=extra.folder,
-            title=extra.title,
-            place=f"Beside {like.place}",
-            paper="--",
-            config=like.config.replace(**changes),
-            heads=heads,
-        )
+        row = rows.Row(extra.folder, f"Beside {like.row.place}", extra.title)
+        return rows.RowRun(row, like.config.replace(**changes), like.units, heads)
 
 
 def as_flags(settings, defaults=None):

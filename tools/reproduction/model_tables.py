@@ -18,7 +18,7 @@ def _matrix_cells(artifact, graph, document):
     folders = folders_of(artifact, graph.preset)
     labels = {folder: LABELS[folder.partition("/")[2]] for folder in folders}
     for target_folder, target in labels.items():
-        paper = numbers.paper_transfer(graph.row(target_folder).paper)
+        paper = numbers.paper_transfer(graph.row(target_folder).row.paper)
         for source in labels.values():
             by_seed = {
                 record["seed"]: record["robust_accuracy"]
@@ -149,8 +149,6 @@ def figure_numbers(document):
 
 
 def _paper_of_figure(artifact, graph):
-    """Returns what the headers say of the paper's figure."""
-    texts = [graph.row(folder) for folder in folders_of(artifact, graph.preset)]
-    said = [f"{row.title}: {row.paper}" for row in texts if row.paper.startswith("a curve: ")]
-    said = [text.replace("a curve: ", "") for text in said]
-    return f"Paper: {'; '.join(said)}." if said else ""
+    """Returns what the rows say of the paper's figure."""
+    found = [graph.row(folder).row for folder in folders_of(artifact, graph.preset)]
+    return " ".join(f"The paper on {row.title}: {row.remark}" for row in found if row.remark)

@@ -1,7 +1,7 @@
-"""Numbers of tables: the paper's from the headers of flags/, ours over seeds."""
+"""Numbers of tables: the paper's from flags/rows.toml, ours over seeds."""
 
-import re
 import statistics
+from collections.abc import Mapping
 from typing import NamedTuple
 
 NOT_RUN = "--"
@@ -14,14 +14,7 @@ NUMBERS = {
 }
 FAILED = "failed"
 CHECKPOINTS = ("best", "last", None)
-_LABELS = {label: protocol for protocol, (label, _) in NUMBERS.items()}
-# The longest first: RA-PGD-20 is the beginning of RA-PGD-20 at 16/255.
-_NUMBER = re.compile(
-    f"({'|'.join(sorted(map(re.escape, _LABELS), key=len, reverse=True))})"
-    r" (\d+(?:\.\d+)?)"
-)
-_HEADS = {"standard head ": "lsf", "adversarial head ": "laf"}
-_TRANSFER = "RA against transfer from "
+TRANSFER = "transfer"
 
 
 class Value(NamedTuple):
@@ -32,26 +25,41 @@ class Value(NamedTuple):
     num_seeds: int
 
 
-def paper_numbers(text, head=""):
-    """Returns protocol -> the paper's number, from a header such as "SA 84.48, RA-PGD-20 44.05".
+def paper_numbers(paper, head=""):
+    """Returns protocol -> the paper's number, of a `Row.paper`; {} where it gives none.
 
-    A part that begins with the name of a head is for that one alone.
+    Numbers below the name of a head are for that one alone.
     """
-    found = {}
-    if text.startswith((NOT_RUN, _TRANSFER)):
-        return found
-    for part in text.split(";"):
-        part = part.strip()
-        named = [mode for beginning, mode in _HEADS.items() if part.startswith(beginning)]
-        if not named or named == [head]:
-            found |= {_LABELS[label]: float(number) for label, number in _NUMBER.findall(part)}
-    return found
+    if not isinstance(paper, Mapping):
+        return {}
+    chosen = paper.get(head, {}) if _is_by_head(paper) else paper
+    return {protocol: chosen[protocol] for protocol in NUMBERS if protocol in chosen}
 
 
-def paper_transfer(text):
-    """Returns source -> the paper's robust accuracy, from "RA against transfer from AT 1, ..."."""
-    pairs = re.findall(r"([\w+ -]+?) (\d+(?:\.\d+)?)", text.removeprefix(_TRANSFER))
-    return {source.strip(): float(number) for source, number in pairs}
+def paper_transfer(paper):
+    """Returns source -> the paper's robust accuracy against examples made on it."""
+    return paper.get(TRANSFER, {}) if isinstance(paper, Mapping) else {}
+
+
+def paper_text(paper):
+    """Returns a `Row.paper` as a reader wants it, such as "SA 84.48, RA-PGD-20 44.05"."""
+    if not isinstance(paper, Mapping):
+        return paper or NOT_RUN
+    if TRANSFER in paper:
+        return f"RA against transfer from {_listed(paper[TRANSFER])}"
+    if _is_by_head(paper):
+        return "; ".join(f"{head}: {paper_text(found)}" for head, found in paper.items())
+    return _listed({NUMBERS[protocol][0]: value for protocol, value in paper.items()})
+
+
+def _is_by_head(paper):
+    return all(isinstance(value, Mapping) for value in paper.values())
+
+
+def _listed(named):
+    # An integer is what the paper gives without decimals.
+    shown = {k: str(v) if isinstance(v, int) else f"{v:.2f}" for k, v in named.items()}
+    return ", ".join(f"{name} {value}" for name, value in shown.items())
 
 
 def over_seeds(values):

@@ -2,7 +2,8 @@
 
 import csv
 import io
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from tools.reproduction import model_tables, numbers
 from tools.reproduction.artifacts import folders_of
@@ -17,7 +18,7 @@ HEADS = {
     "faf": "faf: full, adversarial",
     "ensemble": "ensemble of three",
 }
-SOURCE = "flagfiles"
+SOURCE = "settings"
 BEST_AND_LAST = "Two numbers with a slash are the best and the last epoch's."
 CSV_FIELDS = (
     "row",
@@ -39,7 +40,7 @@ class Line(NamedTuple):
     folder: str
     title: str
     head: str
-    paper: str
+    paper: Mapping[str, Any] | str
     records: list
     failed: set
 
@@ -87,7 +88,7 @@ def lines_of(artifact, graph, document):
                 if (entry.get("row"), entry.get("head")) == (folder, head.name)
                 for protocol in entry["protocols"]
             }
-            found.append(Line(folder, row.title, head.name, row.paper, mine, failed))
+            found.append(Line(folder, row.row.title, head.name, row.row.paper, mine, failed))
     return found
 
 
@@ -133,12 +134,12 @@ def _source(graph, folder):
     """Returns where a row's settings stand."""
     extra = {row.folder: row for row in graph.preset.extra_rows}.get(folder)
     if extra is None:
-        return f"flags/{folder}"
+        return folder
     changes = [f"{name}={value}" for name, value in extra.settings.items()]
     changes += [f"epochs={graph.pretrain_config(graph.row(folder)).epochs}"] * bool(
         extra.compute_of
     )
-    return f"flags/{extra.like}, {', '.join(changes)}"
+    return f"{extra.like}, {', '.join(changes)}"
 
 
 def _note(artifact, document):
