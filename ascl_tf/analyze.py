@@ -21,6 +21,7 @@ from ascl_tf import flag_defs, signals
 from ascl_tf.config import STAGES, Config, DataConfig, EvaluationConfig, RunConfig, setting
 from ascl_tf.errors import ConfigError, RunError
 from ascl_tf.files import write_text
+from ascl_tf.paths import PATH, PATHS
 from ascl_tf.quiet_start import quiet_start
 
 with flag_defs.importing(), quiet_start():
@@ -60,19 +61,22 @@ class AnalyzeConfig:
 
     figure: str = setting("tsne", "What to draw.", choices=FIGURES)
     models: str = setting(
-        "", "SavedModel folders or .keras files as label=path, separated by commas."
+        "", "SavedModel folders or .keras files as label=path, separated by commas.", path=PATHS
     )
     records: str = setting(
         "",
         "In place of --models, for the figures sweeps, corruptions and transfer: record files as "
         "label=path, separated by commas (of transfer one; its label is not shown).",
+        path=PATHS,
     )
     trust_model: bool = setting(
         False,
         "Load .keras files with Lambda layers too, which run Python code from the file; only for "
         "files whose author you trust.",
     )
-    output: str = setting("", "Folder for <figure>.json, .png and .svg; made if need be.")
+    output: str = setting(
+        "", "Folder for <figure>.json, .png and .svg; made if need be.", path=PATH
+    )
     num_points: int = setting(
         0,
         "Points of a landscape in each direction, odd; 0: 33 (input) or 21 (weight).",

@@ -16,9 +16,11 @@ from typing import Any, NoReturn
 
 from absl import flags
 
-from ascl_tf import signals
+from ascl_tf import paths, signals
 from ascl_tf.config import STAGES, Fraction
 from ascl_tf.errors import ConfigError
+from ascl_tf.flagfiles import expand_flagfiles
+from ascl_tf.printing import escape_unprintable
 
 
 class FractionParser(flags.ArgumentParser[Fraction]):
@@ -31,6 +33,26 @@ class FractionParser(flags.ArgumentParser[Fraction]):
 
     def flag_type(self) -> str:
         return "fraction"
+
+
+class PathParser(flags.ArgumentParser[str]):
+    """Takes the text of a flag that holds paths, and puts home folders in place of `~`.
+
+    Args:
+        kind: one of `ascl_tf.paths`.
+    """
+
+    syntactic_help = "a path in UTF-8, with ~ or ~user only for a home folder that there is"
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self._kind = kind
+
+    def parse(self, argument: str) -> str:
+        return paths.expand(argument, self._kind)
+
+    def flag_type(self) -> str:
+        return "path"
 
 
 def define_flags(*sections: type, values: flags.FlagValues | None = None) -> flags.FlagValues:
@@ -61,18 +83,19 @@ def parse(values: flags.FlagValues, argv: Sequence[str]) -> dict[str, Any]:
     Raises:
         ConfigError: on anything that absl refuses, in one line.
     """
+    can_stand_alone = {name: values[name].boolean for name in values}
     try:
-        rest = values(argv)
-    except (flags.Error, OSError) as error:
+        rest = values([argv[0], *expand_flagfiles(argv[1:], can_stand_alone)])
+    except flags.Error as error:
         raise ConfigError(_explain(error, values)) from None
-    except UnicodeDecodeError as error:
-        named = " ".join(argument for argument in argv if "flagfile" in argument)
-        raise ConfigError(f"{named}: expected text files; found {error.reason}") from None
     if len(rest) > 1:
-        raise ConfigError(
-            f"command line and flagfiles: expected only flags such as --seed=1; found {rest[1]!r}"
-        )
-    return {name: values[name].value for name in values if values[name].present}
+        raise ConfigError(f"command line: expected only flags such as --seed=1; found {rest[1]!r}")
+    found = {name: values[name].value for name in values if values[name].present}
+    for name, value in found.items():
+        # What follows a flag without a value is taken for its value.
+        if isinstance(value, str) and value.startswith("--"):
+            raise ConfigError(f"--{name}: expected a value; found the flag {value}")
+    return found
 
 
 def parse_program(config: type, argv: Sequence[str], usage: str) -> dict[str, Any] | None:
@@ -106,6 +129,7 @@ def run_program(
             another one.
     """
     argv = sys.argv if argv is None else argv
+    escape_unprintable()
     try:
         main(argv)
     except KeyboardInterrupt as stop:
@@ -153,15 +177,12 @@ def _define(field: "dataclasses.Field[Any]", module: str, values: flags.FlagValu
         flags.DEFINE_enum(field.name, default, list(choices), **common)
     elif isinstance(default, bool):
         flags.DEFINE_boolean(field.name, default, **common)
-    elif isinstance(default, Fraction):
-        serializer: flags.ArgumentSerializer[Fraction] = flags.ArgumentSerializer()
+    elif field.metadata["path"] or isinstance(default, Fraction):
+        kind = field.metadata["path"]
+        parser: Any = PathParser(kind) if kind else FractionParser()
+        serializer: flags.ArgumentSerializer[Any] = flags.ArgumentSerializer()
         flags.DEFINE(
-            FractionParser(),
-            field.name,
-            default,
-            serializer=serializer,
-            module_name=module,
-            **common,
+            parser, field.name, default, serializer=serializer, module_name=module, **common
         )
     elif isinstance(default, int):
         flags.DEFINE_integer(field.name, default, **common)
@@ -177,9 +198,7 @@ def _stage_help(stages: tuple[str, ...]) -> str:
 
 def _explain(error: Exception, values: flags.FlagValues) -> str:
     """Returns what absl refuses, in the form of the other messages where it can be told."""
-    text, cause = _one_line(error), error.__context__
-    if isinstance(cause, OSError):
-        return f"--flagfile={cause.filename}: expected a readable file; found: {cause.strerror}"
+    text = _one_line(error)
     if isinstance(error, flags.UnrecognizedFlagError):
         near = text.partition("Did you mean: ")[2].removesuffix("?").strip()
         hint = f" (near it: --{near.replace(', ', ', --')})" if near else ""

@@ -6,6 +6,7 @@ Part of `ascl_tf.config.Config`; what several methods share is there.
 import dataclasses
 from typing import Any
 
+from ascl_tf.paths import PATH
 from ascl_tf.settings import FINETUNE, PRETRAIN, setting
 
 _PRE, _TRAIN = (PRETRAIN,), (PRETRAIN, FINETUNE)
@@ -135,12 +136,14 @@ class PseudoLabelConfig:
         "Work directory of the pre-training whose encoder dynacl_pp starts from, and whose "
         "features it clusters into pseudo-labels.",
         stages=_PRE,
+        path=PATH,
     )
     pseudo_label_encoder: str = setting(
         "",
         "advcl: whose features are clustered into pseudo-labels: the work directory of a "
         "pre-training, or an exported SavedModel.",
         stages=_PRE,
+        path=PATH,
     )
     num_clusters: str = setting(
         "2,10,50,100,500",

@@ -5,6 +5,7 @@ Part of `ascl_tf.config.Config`; those of single methods are in method_settings.
 
 import dataclasses
 
+from ascl_tf.paths import DATASET, PATH
 from ascl_tf.settings import (
     EVALUATE,
     EXPORT,
@@ -49,9 +50,13 @@ class DataConfig:
         "Any name of tensorflow-datasets (cifar10, cifar100, stl10, ...), folder:/path, bundled "
         "(4,000 training and 1,000 test images of CIFAR-10), or auto: cifar10 where it is at "
         "hand, else bundled.",
+        path=DATASET,
     )
     data_dir: str = setting(
-        "", "Folder of data sets in TFDS layout; empty: TFDS' own default.", is_identity=False
+        "",
+        "Folder of data sets in TFDS layout; empty: TFDS' own default.",
+        path=PATH,
+        is_identity=False,
     )
     download: bool = setting(
         False, "Download the data set where data_dir does not hold it.", is_identity=False
@@ -80,6 +85,7 @@ class DataConfig:
         "",
         "Data set, as in --dataset, whose training images are added without labels.",
         stages=_PRE,
+        path=DATASET,
     )
     weak_augmentation: str = setting(
         "crop_flip",
@@ -262,6 +268,7 @@ class FinetuneConfig:
         "",
         "Work directory of the pre-training that fine-tuning starts from; empty: this run's own.",
         stages=_FINE,
+        path=PATH,
     )
     encoder_checkpoint: str = setting(
         "last",
@@ -358,7 +365,7 @@ class RunConfig:
     """Where a run lies, and how it reports."""
 
     workdir: str = setting(
-        "", "Folder of the run; empty: runs/<dataset>_<method>.", is_identity=False
+        "", "Folder of the run; empty: runs/<dataset>_<method>.", path=PATH, is_identity=False
     )
     num_replicas: int = setting(
         0,

@@ -53,6 +53,7 @@ def setting(
     *,
     stages: tuple[str, ...] = STAGES,
     choices: tuple[str, ...] | None = None,
+    path: str = "",
     above: float | None = None,
     minimum: float | None = None,
     maximum: float | None = None,
@@ -64,6 +65,7 @@ def setting(
     Args:
         stages: the stages whose results depend on this field.
         choices: the allowed values of a closed choice.
+        path: what of the text is a path, one of the kinds of `ascl_tf.paths`; empty: nothing.
         above, minimum, maximum: bounds; `above` is exclusive.
         is_identity: whether a run with another value is another run. Where files lie
             and how often progress is written are no part of a run's identity.
@@ -72,6 +74,7 @@ def setting(
     """
     bounds = {"above": above, "minimum": minimum, "maximum": maximum}
     metadata = {"help": help, "stages": stages, "choices": choices, "bounds": bounds}
+    metadata["path"] = path
     identity = {"is_identity": is_identity, "added_later": added_later}
     return dataclasses.field(default=default, metadata={**metadata, **identity})
 

@@ -45,7 +45,7 @@ def _run(stage, explicit):
         explicit.pop(name, None)
     if explicit.get("data_dir"):
         # It is recorded, and the next command may be given from another folder.
-        explicit["data_dir"] = os.path.abspath(os.path.expanduser(explicit["data_dir"]))
+        explicit["data_dir"] = os.path.abspath(explicit["data_dir"])
     if not os.path.exists(os.path.join(explicit.get("workdir", ""), cfg.CONFIG_FILE)):
         # TensorFlow takes seconds to import; a mistaken flag should not wait for it.
         config_from(cfg.Config(), explicit)

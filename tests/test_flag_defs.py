@@ -97,12 +97,13 @@ def test_last_setting_wins_over_flagfiles_and_command_line(tmp_path):
         ("width=3", r"expected only flags such as --seed=1; found 'width=3'"),
         ("--flagfile=no.flags", r"--flagfile=no\.flags: expected a readable file; found: No such"),
         ("--flagfile=.", r"--flagfile=\.: expected a readable file; found: Is a directory"),
-        ("--flagfile", r"--flagfile with no argument"),
+        ("--flagfile", r"--flagfile=: expected a readable file; found no name"),
+        ("--workdir --smoke", r"--workdir: expected a value; found the flag --smoke"),
     ],
 )
 def test_what_is_no_flag_is_one_line(argument, message):
     with pytest.raises(ConfigError, match=message) as error:
-        _parse(argument)
+        _parse(*argument.split())
     assert "\n" not in str(error.value)
 
 
@@ -110,8 +111,8 @@ def test_what_is_no_flag_is_one_line(argument, message):
     ("content", "message"),
     [
         (b"--wigth=3\n", r"--wigth: expected a known flag"),
-        (b"width=3\n--epochs=3\n", r"flagfiles: expected only flags.*found 'width=3'"),
-        (b"\xff\xfe\x00\x01", r"--flagfile=.*row\.flags: expected text files; found invalid"),
+        (b"width=3\n--epochs=3\n", r"row\.flags, line 1: expected only flags.*found 'width=3'"),
+        (b"\xff\xfe\x00\x00", r"--flagfile=.*row\.flags, line 1: expected text.*found a NUL"),
     ],
 )
 def test_garbled_flagfile_is_refused(content, message, tmp_path):

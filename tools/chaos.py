@@ -29,6 +29,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
+from ascl_tf.paths import expanded_path  # noqa: E402
 from ascl_tf.quiet_start import quiet_start  # noqa: E402
 
 with quiet_start():
@@ -161,7 +162,7 @@ def parse(argv):
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--method", default="ascl", help="method of pre-training")
-    parser.add_argument("--folder", type=pathlib.Path, help="where the runs lie; is kept")
+    parser.add_argument("--folder", type=expanded_path, help="where the runs lie; is kept")
     parser.add_argument("--phases", type=_some_of(PHASES), default=PHASES, help="by commas")
     parser.add_argument("--parts", type=_some_of(PARTS), default=PARTS, help="by commas")
     parser.add_argument(

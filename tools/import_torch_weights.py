@@ -16,6 +16,8 @@ import os
 import pathlib
 import sys
 
+from ascl_tf.paths import expand
+
 
 def main(argv=None):
     """Imports one state dict; returns the exit status."""
@@ -59,7 +61,7 @@ def _parse(argv):
         description="Turns the weights of a PyTorch CIFAR ResNet into a .keras file.",
     )
     add = parser.add_argument
-    add("--state_dict", required=True, help="file written by torch.save")
+    add("--state_dict", type=expand, required=True, help="file written by torch.save")
     add("--output", required=True, type=_keras_file, help="file to write, ending in .keras")
     add("--depth", type=int, default=18, choices=(18, 34), help="18 (default) or 34")
     add("--num_classes", type=int, help="checked against the last layer where given")
@@ -75,7 +77,7 @@ def _parse(argv):
 def _keras_file(text):
     if not text.endswith(".keras"):
         raise argparse.ArgumentTypeError(f"expected a name that ends in .keras; found {text}")
-    return text
+    return expand(text)
 
 
 def _channels(text):

@@ -25,6 +25,7 @@ from ascl_tf.data.datasets import prepared_builder  # noqa: E402
 from ascl_tf.data.reading import quiet  # noqa: E402
 from ascl_tf.data.tfds_layout import complete_or_absent, write_tfds_dataset  # noqa: E402
 from ascl_tf.errors import RunError  # noqa: E402
+from ascl_tf.paths import expand  # noqa: E402
 
 NAME, VERSION = "cifar10_mini", "1.0.0"
 SEED = 0
@@ -116,9 +117,13 @@ def _lossy_ids(path):
 
 def _parse(argv):
     parser = argparse.ArgumentParser(prog="make_bundled_dataset", allow_abbrev=False)
-    parser.add_argument("--source", required=True, help="TFDS data_dir that holds cifar10")
-    parser.add_argument("--output", required=True, help="folder to make cifar10_mini in")
-    parser.add_argument("--lossy_ids", help="JSON file of ids to leave out")
+    parser.add_argument(
+        "--source", type=expand, required=True, help="TFDS data_dir that holds cifar10"
+    )
+    parser.add_argument(
+        "--output", type=expand, required=True, help="folder to make cifar10_mini in"
+    )
+    parser.add_argument("--lossy_ids", type=expand, help="JSON file of ids to leave out")
     return parser.parse_args(argv)
 
 

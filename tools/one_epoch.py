@@ -24,6 +24,7 @@ from rich.table import Table
 # Python puts the folder of a program on its path, not the one it is called from.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from ascl_tf.paths import expand, expanded_path  # noqa: E402
 from tools.measured_process import run_measured  # noqa: E402
 from tools.rows import (  # noqa: E402
     ONE_EPOCH,
@@ -48,9 +49,11 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", default="", help="rows, separated by commas; empty: all methods")
     parser.add_argument("--dataset", default="cifar10", help="data set, as for ascl_tf.train")
-    parser.add_argument("--data_dir", default="", help="folder of data sets in TFDS layout")
-    parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs/one_epoch"))
-    parser.add_argument("--output", type=pathlib.Path, default=ROOT / "results" / "one_epoch")
+    parser.add_argument(
+        "--data_dir", type=expand, default="", help="folder of data sets in TFDS layout"
+    )
+    parser.add_argument("--runs", type=expanded_path, default=pathlib.Path("runs/one_epoch"))
+    parser.add_argument("--output", type=expanded_path, default=ROOT / "results" / "one_epoch")
     parser.add_argument("--again", action="store_true", help="repeat recorded rows")
     parser.add_argument("--smoke", action="store_true", help="two steps each, to test the tool")
     arguments = parser.parse_args(argv)

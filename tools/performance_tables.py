@@ -14,6 +14,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Python puts the folder of a program on its path, not the one it is called from.
 sys.path.insert(0, str(ROOT))
 
+from ascl_tf.paths import expanded_path  # noqa: E402
 from tools.reproduction.numbers import NOT_RUN  # noqa: E402
 from tools.results_table import bring_up_to_date, with_table  # noqa: E402
 
@@ -23,8 +24,8 @@ NOT_MEASURED = f"`{NOT_RUN}`: not measured yet."
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="only compare")
-    parser.add_argument("--page", type=pathlib.Path, default=ROOT / "docs" / "performance.md")
-    parser.add_argument("--results", type=pathlib.Path, default=ROOT / "results")
+    parser.add_argument("--page", type=expanded_path, default=ROOT / "docs" / "performance.md")
+    parser.add_argument("--results", type=expanded_path, default=ROOT / "results")
     arguments = parser.parse_args(argv)
     bring_up_to_date(
         arguments.page, lambda text: with_tables(text, arguments.results), check=arguments.check

@@ -13,6 +13,8 @@ import argparse
 import os
 import sys
 
+from ascl_tf.paths import expand
+
 ARCHIVES = {
     "cifar10": "cifar-10-binary.tar.gz",
     "cifar100": "cifar-100-binary.tar.gz",
@@ -47,8 +49,12 @@ def _parse(argv):
     )
     parser.add_argument("--dataset", required=True, choices=sorted(ARCHIVES))
     names = ", ".join(ARCHIVES.values())
-    parser.add_argument("--archive", required=True, help=f"the archive as downloaded: {names}")
-    parser.add_argument("--output", required=True, help="folder to pass as --data_dir later")
+    parser.add_argument(
+        "--archive", type=expand, required=True, help=f"the archive as downloaded: {names}"
+    )
+    parser.add_argument(
+        "--output", type=expand, required=True, help="folder to pass as --data_dir later"
+    )
     return parser.parse_args(argv)
 
 

@@ -23,6 +23,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from ascl_tf import flag_defs, signals  # noqa: E402
 from ascl_tf.errors import ConfigError, RunError  # noqa: E402
 from ascl_tf.files import write_text  # noqa: E402
+from ascl_tf.paths import expand, expanded_path  # noqa: E402
 from tools.reproduction import grids, report, tables  # noqa: E402
 from tools.reproduction.artifacts import ARTIFACTS, make_plan  # noqa: E402
 from tools.reproduction.display import LiveDisplay, PlainDisplay, duration  # noqa: E402
@@ -83,9 +84,11 @@ def _parse(arguments):
     parser.add_argument("--preset", default="smoke", help=f"one of {', '.join(PRESETS)}")
     parser.add_argument("--seeds", default="0", help="numbers, separated by commas")
     parser.add_argument("--jobs", default="1", help="steps at once")
-    parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path(RUNS))
-    parser.add_argument("--output", type=pathlib.Path, help="default: results, of smoke in --runs")
-    parser.add_argument("--data_dir", default="", help="folder of data sets in TFDS layout")
+    parser.add_argument("--runs", type=expanded_path, default=pathlib.Path(RUNS))
+    parser.add_argument("--output", type=expanded_path, help="default: results, of smoke in --runs")
+    parser.add_argument(
+        "--data_dir", type=expand, default="", help="folder of data sets in TFDS layout"
+    )
     parser.add_argument("--dry_run", action="store_true", help="only list the steps")
     parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
     found = parser.parse_args(arguments)

@@ -17,6 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Python puts the folder of a program on its path, not the one it is called from.
 sys.path.insert(0, str(ROOT))
 
+from ascl_tf.paths import expanded_path  # noqa: E402
 from tools import rows  # noqa: E402
 from tools.reproduction import numbers  # noqa: E402
 from tools.reproduction.numbers import NOT_RUN, NUMBERS  # noqa: E402
@@ -30,8 +31,8 @@ SMALL_PRESET = "cpu"
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="only compare")
-    parser.add_argument("--readme", type=pathlib.Path, default=ROOT / "README.md")
-    parser.add_argument("--results", type=pathlib.Path, default=ROOT / "results")
+    parser.add_argument("--readme", type=expanded_path, default=ROOT / "README.md")
+    parser.add_argument("--results", type=expanded_path, default=ROOT / "results")
     arguments = parser.parse_args(argv)
     table = make_table(arguments.results)
     bring_up_to_date(

@@ -5,12 +5,12 @@ Not to be confused with ensembles.py, which is about ensembles of attacks.
 
 import hashlib
 import math
-import pathlib
 
 import tensorflow as tf
 
 from ascl_tf.attacks.logits import as_logits_function
 from ascl_tf.evaluation.records import model_sha256
+from ascl_tf.paths import split_list
 
 
 def member_paths(models):
@@ -19,9 +19,7 @@ def member_paths(models):
     Args:
         models: text such as "runs/a/export,runs/b/export".
     """
-    if models and pathlib.Path(models).exists():
-        return [models]
-    return [path.strip() for path in models.split(",") if path.strip()]
+    return split_list(models)
 
 
 def mean_probability_logits(classifiers):

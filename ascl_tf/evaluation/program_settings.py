@@ -14,6 +14,7 @@ from ascl_tf.evaluation.measurements import (
 from ascl_tf.evaluation.model_ensemble import member_paths
 from ascl_tf.evaluation.named_models import named_paths
 from ascl_tf.evaluation.protocols import Protocol
+from ascl_tf.paths import PATH, PATHS
 
 
 def _shared(section, name):
@@ -30,17 +31,20 @@ class EvaluateConfig:
         "",
         "SavedModel folder or .keras file to evaluate; several, separated by commas, are one "
         "classifier that decides by the mean of their probabilities.",
+        path=PATHS,
     )
     targets: str = setting(
         "",
         "In place of --model: models that are attacked with examples made on others, as "
         "label=path, separated by commas. --protocol then names one attack (pgd20 if it is "
         "not given).",
+        path=PATHS,
     )
     sources: str = setting(
         "",
         "Models on which the examples are made, as label=path or as a label of --targets; "
         "empty: the models of --targets.",
+        path=PATHS,
     )
     diagonal: bool = setting(
         False, "Attack each model of --targets with its own examples too; only in the records."
@@ -50,20 +54,24 @@ class EvaluateConfig:
         "Load .keras files with Lambda layers too, which run Python code from the file; only for "
         "files whose author you trust.",
     )
-    output: str = setting("", "File for the records, as JSON; empty: only print them.")
+    output: str = setting("", "File for the records, as JSON; empty: only print them.", path=PATH)
     resume: bool = setting(
         False, "Continue AutoAttack from the state that it left beside --output."
     )
-    adversarial_images: str = setting("", "npz file for AutoAttack's images; empty: none is kept.")
+    adversarial_images: str = setting(
+        "", "npz file for AutoAttack's images; empty: none is kept.", path=PATH
+    )
     corruption_dir: str = setting(
         "",
         "Folder of CIFAR-10-C's .npy files for --protocol=corruptions; tfds: cifar10_corrupted "
         "of --data_dir; empty: the images are made here.",
+        path=PATH,
     )
     frost_dir: str = setting(
         "",
         "Folder of the photographs of frost for corruptions made here; empty: those of an "
         "installed imagecorruptions, else a substitute.",
+        path=PATH,
     )
     split: str = setting("test", "Split of the data set.")
     training_split: str = setting(

@@ -50,6 +50,9 @@ FLAGS = [
     Case("--protocol=pgd21", 2, "--protocol: ", "'pgd21'"),
     Case("--validation_protocol=pdg20", 2, "--validation_protocol: ", "'pdg20'"),
     Case("--dataset=cifar11", 2, "--dataset=cifar11: expected a name that", "found an unknown"),
+    Case("--pretrained --smoke", 2, "--pretrained: expected a value", "found the flag --smoke"),
+    Case("--workdir=~nobody_here/x", 2, "--workdir: expected a path", "'~nobody_here/x'"),
+    Case("--workdir=run/\udcff", 2, "--workdir: expected a path in UTF-8", "found 'run/\\udcff'"),
     Case("surplus", 2, "expected only flags", "found 'surplus'"),
 ]
 
@@ -69,12 +72,16 @@ FLAGFILES = [
     _flagfile("--wigth=3\n", 2, "--wigth: expected a known flag", "found an unknown one"),
     _flagfile("--epsilon=8\n", 2, "--epsilon: expected a number > 0 and <= 1", "found 8"),
     _flagfile("epochs: 3\n", 2, "expected only flags", "found 'epochs: 3'"),
-    _flagfile(b"\x89PNG\xff\x00", 2, "bad.flags: expected text files", "found invalid"),
+    _flagfile(b"\x89PNG\xff\x00", 2, "bad.flags, line 1: expected text", "found byte 0x89"),
     _flagfile("--method=moco\n", 2, "--method: expected one of ascl, ", "found 'moco'"),
     _flagfile("--epochs=\n", 2, "--epochs: expected an integer", "found ''"),
     _flagfile("# nothing\n--temperature=1e999\n", 2, "--temperature: expected a number", "inf"),
     _flagfile("", 2, "--flagfile=no.flags: expected a readable file", "No such", "no.flags"),
     _flagfile("", 2, "--flagfile=run: expected a readable file", "Is a directory", "run"),
+    _flagfile("\n--dataset=x --seed=3\n", 2, "line 2: expected one flag on each line", "--seed"),
+    _flagfile("--flagfile=bad.flags\n", 2, "line 1: --flagfile=bad.flags: expected", "found one"),
+    _flagfile(b"--seed=3\n\0", 2, "bad.flags, line 2: expected text", "found a NUL character"),
+    _flagfile("--workdir=~nobody_here/x\n", 2, "--workdir: expected a path", "'~nobody_here/x'"),
     _flagfile("--flagfile=no.flags\n", 2, "--flagfile=no.flags: expected a readable", "No such"),
 ]
 

@@ -10,11 +10,11 @@ each candidate runs once on a few images, untimed.
 """
 
 import argparse
-import pathlib
 import sys
 
 import numpy as np
 
+from ascl_tf.paths import expanded_path
 from tools.benchmarks import common
 from tools.benchmarks._autoattack_candidates import OfficialCandidate, OurCandidate
 
@@ -28,7 +28,7 @@ _NUM_WARM_UP_IMAGES = 8
 def main(argv=None):
     parser = common.make_parser(__doc__, repeats=3)
     folder = common.ROOT.parent / "shared" / "subjects"
-    parser.add_argument("--subjects", type=pathlib.Path, default=folder, help="weights and images")
+    parser.add_argument("--subjects", type=expanded_path, default=folder, help="weights and images")
     parser.add_argument("--num_images", type=int, default=128)
     parser.add_argument("--attacks", default=",".join(ATTACKS), help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)

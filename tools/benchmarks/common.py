@@ -13,6 +13,7 @@ from rich.table import Table
 
 from ascl_tf.evaluation.records import environment_versions
 from ascl_tf.files import write_text
+from ascl_tf.paths import expanded_path
 from tools.benchmarks import _limit
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -30,7 +31,7 @@ def make_parser(docstring, *, repeats):
     parser.add_argument(
         "--repeats", type=int, default=repeats, help="timed rounds of each candidate"
     )
-    parser.add_argument("--output", type=pathlib.Path, default=ROOT / "results")
+    parser.add_argument("--output", type=expanded_path, default=ROOT / "results")
     return parser
 
 

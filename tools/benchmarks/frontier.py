@@ -10,12 +10,12 @@ many as --epochs says. The time is that of training alone (ascl_tf/training/trai
 """
 
 import json
-import pathlib
 import signal
 import subprocess
 import sys
 from typing import NamedTuple
 
+from ascl_tf.paths import expand, expanded_path
 from tools.rows import ROOT, pretrain_file, row_config
 
 CPU_PRESET = "flags/base/cpu.flags"
@@ -71,8 +71,10 @@ def parse(argv):
     parser.add_argument("--at_epochs", type=int, default=18, help="epochs of AT; sets all others")
     parser.add_argument("--epochs", default="", help="epochs of single rows, as ascl:6,fast:30")
     parser.add_argument("--dataset", default="cifar10", help="data set, as for ascl_tf.train")
-    parser.add_argument("--data_dir", default="", help="folder of data sets in TFDS layout")
-    parser.add_argument("--runs", type=pathlib.Path, default=ROOT / "runs" / "frontier")
+    parser.add_argument(
+        "--data_dir", type=expand, default="", help="folder of data sets in TFDS layout"
+    )
+    parser.add_argument("--runs", type=expanded_path, default=ROOT / "runs" / "frontier")
     parser.add_argument("--num_train_images", type=int, default=11120, help="a tenth is held out")
     parser.add_argument("--width", type=int, default=16, help="width of the ResNet-18")
     parser.add_argument("--precision", choices=PRECISIONS, default="float32", help="of all rows")

@@ -10,13 +10,13 @@ is that of a process of its own, which traces the step and makes two.
 import argparse
 import json
 import os
-import pathlib
 import statistics
 import sys
 
 from rich.console import Console
 from rich.table import Table
 
+from ascl_tf.paths import expanded_path
 from tools.measured_process import run_measured
 from tools.rows import ONE_EPOCH, ROOT, named_rows, row_config
 
@@ -30,7 +30,7 @@ def main(argv=None):
     parser.add_argument("--width", type=int, default=16, help="width of the ResNet-18")
     parser.add_argument("--batch_size", type=int, default=128, help="images per step")
     parser.add_argument("--repeats", type=int, default=5, help="timed rounds of all methods")
-    parser.add_argument("--output", type=pathlib.Path, default=ROOT / "results")
+    parser.add_argument("--output", type=expanded_path, default=ROOT / "results")
     parser.add_argument("--make_steps", default="", help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     if arguments.make_steps:

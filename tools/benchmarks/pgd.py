@@ -9,7 +9,6 @@ tools/benchmarks/_autoattack_candidates.py). The packages are cleverhans and, fr
 named and left out. The robust accuracy that each leaves is printed beside its time.
 """
 
-import pathlib
 import statistics
 import sys
 
@@ -19,6 +18,7 @@ import tensorflow as tf
 from ascl_tf.attacks import linf_pgd
 from ascl_tf.data import load_dataset
 from ascl_tf.losses import cross_entropy_loss
+from ascl_tf.paths import expanded_path
 from tools.benchmarks import _cost, _limit, _pgd_peers, common
 
 NUM_STEPS = 20
@@ -32,7 +32,7 @@ FASTEST, MEDIAN = "fastest package", "median of the packages"
 def main(argv=None):
     parser = common.make_parser(__doc__, repeats=7)
     common.add_model_arguments(parser)
-    parser.add_argument("--subject", type=pathlib.Path, help="weights of the small network")
+    parser.add_argument("--subject", type=expanded_path, help="weights of the small network")
     _limit.add_argument(parser)
     arguments = parser.parse_args(argv)
     task, operations = make_task(arguments)

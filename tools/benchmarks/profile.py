@@ -14,6 +14,7 @@ import re
 
 import tensorflow as tf
 
+from ascl_tf.paths import expanded_path
 from ascl_tf.run_settings import PRECISIONS
 from tools.benchmarks import _ascl_step, common
 
@@ -46,7 +47,7 @@ def parse(argv):
     parser = common.make_parser(__doc__, repeats=1)
     common.add_model_arguments(parser)
     parser.add_argument("--precision", choices=PRECISIONS, default="float32")
-    parser.add_argument("--logs", type=pathlib.Path, default=pathlib.Path("runs/profile"))
+    parser.add_argument("--logs", type=expanded_path, default=pathlib.Path("runs/profile"))
     return parser.parse_args(argv)
 
 

@@ -1,0 +1,136 @@
+"""Flagfiles: one flag on each line, `#` or `//` before comments, `--flagfile=` for others.
+
+absl reads them too, but in the locale's encoding, and takes all that follows the first `=` of a
+line for the value: a second flag there is lost in silence. Here everything is either served
+or refused with file and line.
+"""
+
+import codecs
+import os
+import re
+from collections.abc import Mapping, Sequence
+
+from ascl_tf.errors import ConfigError
+from ascl_tf.paths import expand
+
+_NAME = "flagfile"
+_LINE_ENDS = re.compile(r"\r\n|\r|\n")
+_COMMENTS = ("#", "//")
+_BYTE_ORDER_MARK = "\ufeff"
+# What no shell takes out of a line here -> what is expected.
+_LEFT_FROM_A_SHELL = {
+    r"\s(#|//)\s": "comments on lines of their own",
+    r"\s\\$": "one flag on each line, without a backslash behind it",
+    r"=([\"']).*\1$": "a value without quotes",
+}
+
+
+def expand_flagfiles(argv: Sequence[str], known: Mapping[str, bool]) -> list[str]:
+    """Returns a command line in which the lines of each flagfile stand in its place.
+
+    A nested flagfile is looked up from the working directory, as the outermost one is.
+
+    Args:
+        argv: command line without the program.
+        known: names of the flags -> whether they can stand without a value.
+
+    Raises:
+        ConfigError: naming file and line, if one cannot be read, is no text, includes itself,
+            or has a line that is not one whole flag.
+    """
+    expanded, rest = [], list(argv)
+    while rest:
+        argument = rest.pop(0)
+        if argument.lstrip("-") == _NAME and argument.startswith("-"):
+            argument = f"--{_NAME}={rest.pop(0) if rest else ''}"
+        path = _included(argument)
+        if path is None:
+            expanded.append(argument)
+        else:
+            expanded += _read(path, known, "", ())
+    return expanded
+
+
+def _included(line: str) -> str | None:
+    """Returns the file that a line includes, or None."""
+    found = re.fullmatch(f"--?{_NAME}=(.*)", line, re.DOTALL)
+    return found[1].strip() if found else None
+
+
+def _read(path: str, known: Mapping[str, bool], where: str, outer: tuple[str, ...]) -> list[str]:
+    """Returns the flags of a file and of those that it includes.
+
+    Args:
+        where: beginning of messages: the line that includes it.
+        outer: the files that include this one.
+    """
+    named = f"{where}--{_NAME}={path}"
+    content, place = _open(path, named)
+    if place in outer:
+        raise ConfigError(f"{named}: expected a file that does not include itself; found one")
+    flags = []
+    for number, line in enumerate(_LINE_ENDS.split(_decode(content, named)), start=1):
+        line = line.strip().strip(_BYTE_ORDER_MARK)
+        here, nested = f"{named}, line {number}: ", _included(line)
+        if nested is not None:
+            flags += _read(nested, known, here, (*outer, place))
+        elif line and not line.startswith(_COMMENTS):
+            _check_line(line, known, here)
+            flags.append(line)
+    return flags
+
+
+def _open(path: str, named: str) -> tuple[bytes, str]:
+    """Returns the content of a file, and which file it is whatever it is called."""
+    if not path:
+        raise ConfigError(f"{named}: expected a readable file; found no name")
+    try:
+        place = expand(path)
+        with open(place, "rb") as file:
+            return file.read(), os.path.realpath(place)
+    except OSError as error:
+        raise ConfigError(f"{named}: expected a readable file; found: {error.strerror}") from None
+    except ValueError as error:
+        raise ConfigError(f"{named}: {error}") from None
+
+
+def _decode(content: bytes, named: str) -> str:
+    is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = content.decode("utf-16" if is_utf16 else "utf-8")
+        fault = text.find("\0")
+        if fault < 0:
+            return text
+        before, found = text[:fault], "a NUL character"
+    except UnicodeDecodeError as error:
+        before = content[: error.start].decode("latin-1")
+        found = f"byte 0x{content[error.start]:02x} ({error.reason})"
+    line = len(_LINE_ENDS.findall(before)) + 1
+    raise ConfigError(
+        f"{named}, line {line}: expected text in UTF-8, or in UTF-16 with a byte-order mark; "
+        f"found {found}"
+    )
+
+
+def _check_line(line: str, known: Mapping[str, bool], here: str) -> None:
+    """Raises ConfigError unless a line is one flag with all of its value."""
+    if not line.strip("-") or not line.startswith("-"):
+        raise ConfigError(f"{here}expected only flags such as --seed=1; found {line!r}")
+    first, *others = re.findall(r"(?:^|(?<=\s))(--?)(\w+)", line) or [("", "")]
+    second = next((f"{d}{n}" for d, n in others if d == "--" or _is_known(n, known)), None)
+    if second is not None:
+        raise ConfigError(f"{here}expected one flag on each line; found {second} too in {line!r}")
+    for pattern, expected in _LEFT_FROM_A_SHELL.items():
+        if re.search(pattern, line):
+            raise ConfigError(f"{here}expected {expected}; found {line!r}")
+    name = first[1]
+    has_value = line.startswith(f"{first[0]}{name}=")
+    stands_alone = line.lstrip("-") == name and (
+        known.get(name, False) or known.get(name.removeprefix("no"), False)
+    )
+    if (_is_known(name, known) or name == _NAME) and not has_value and not stands_alone:
+        raise ConfigError(f"{here}expected --{name}=<value>; found {line!r}")
+
+
+def _is_known(name: str, known: Mapping[str, bool]) -> bool:
+    return name in known or (name.startswith("no") and known.get(name[2:], False))

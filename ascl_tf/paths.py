@@ -1,0 +1,67 @@
+"""Paths as a user writes them in flags: `~` for a home folder, lists separated by commas.
+
+No shell expands `--output=~/figures` or a line of a flagfile, so it is done here, once for
+every flag that holds a path. No TensorFlow.
+"""
+
+import os
+import pathlib
+import re
+from collections.abc import Callable
+
+# What the text of a flag is: a path; paths or label=path, separated by commas; a data set.
+PATH, PATHS, DATASET = "path", "paths", "dataset"
+# What stands before a path in such a text.
+_BEFORE = {PATH: r"\A", PATHS: r"(?:\A|,)\s*(?:[^,=~/]*=\s*)?", DATASET: r"\Afolder:"}
+
+
+def expand(text: str, kind: str = PATH) -> str:
+    """Returns the text of a flag with every `~` and `~user` replaced by a home folder.
+
+    Args:
+        text: as typed.
+        kind: `PATH`, `PATHS` or `DATASET`, where only what follows `folder:` is a path.
+
+    Raises:
+        ValueError: if no such user is known, or if the text is not UTF-8, which TensorFlow
+            cannot open.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"expected a path in UTF-8; found {os.fsencode(text)!r}") from None
+    return re.sub(f"({_BEFORE[kind]})(~[^/,]*)", lambda found: found[1] + _home(found[2]), text)
+
+
+def expanded_path(text: str) -> pathlib.Path:
+    """Returns a path that a user has typed; the `type` of an argparse argument."""
+    return pathlib.Path(expand(text))
+
+
+def split_list(text: str, path_of: Callable[[str], str] = str) -> list[str]:
+    """Returns the entries of a list separated by commas, without empty ones.
+
+    A comma separates nothing where it is part of a path that exists.
+
+    Args:
+        text: such as "runs/a/export,runs/b/export".
+        path_of: callable entry -> the path in it, where that is not all of it.
+    """
+
+    def exists(entry: str) -> bool:
+        return os.path.exists(entry) or os.path.exists(path_of(entry))
+
+    parts, entries = text.split(","), []
+    while parts:
+        joined = {n: ",".join(parts[:n]).strip() for n in range(len(parts), 0, -1)}
+        count = next((n for n, entry in joined.items() if exists(entry)), 1)
+        entries.append(joined[count])
+        del parts[:count]
+    return [entry for entry in entries if entry]
+
+
+def _home(tilde: str) -> str:
+    home = os.path.expanduser(tilde)
+    if home == tilde:
+        raise ValueError(f"expected ~ or ~user of a known user; found {tilde!r}")
+    return home
