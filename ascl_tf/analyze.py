@@ -20,7 +20,7 @@ from rich.console import Console
 from ascl_tf import flag_defs, signals
 from ascl_tf.config import STAGES, Config, DataConfig, EvaluationConfig, RunConfig, setting
 from ascl_tf.errors import ConfigError, RunError
-from ascl_tf.files import write_text
+from ascl_tf.files import check_folder_place, write_text
 from ascl_tf.paths import PATH, PATHS
 from ascl_tf.quiet_start import quiet_start
 
@@ -149,7 +149,9 @@ def main(argv):
     config = _parse(argv)
     if config is None:
         return
-    folder = _check_folder(config.output)
+    files = [f"{config.figure}.{suffix}" for suffix in ("json", "png", "svg")]
+    check_folder_place("output", config.output, files)
+    folder = pathlib.Path(config.output)
     console = Console()
     if config.figure in FROM_RECORDS:
         document = _from_records(config)
@@ -172,13 +174,6 @@ def _parse(argv):
     """Returns the config of a command line, or None where it only asked for help."""
     settings = flag_defs.parse_program(AnalyzeConfig, argv, __doc__)
     return None if settings is None else AnalyzeConfig(**settings)
-
-
-def _check_folder(output):
-    folder = pathlib.Path(output)
-    if folder.exists() and not folder.is_dir():
-        raise RunError(f"--output={output}: expected a folder; found a file")
-    return folder
 
 
 def _from_records(config):
@@ -235,10 +230,16 @@ def _load(config, label, path):
 def _write(document, stem):
     """Writes the document and its picture; returns the paths."""
     path = stem.with_name(f"{stem.name}.json")
+    text = json.dumps(document, sort_keys=True, allow_nan=False) + "\n"
     try:
-        # Drawn first: numbers without a picture would look like a finished figure.
+        # What was measured is safe before it is drawn; what is read from records is there anyway,
+        # and numbers without a picture would look like a finished figure.
+        is_measured = document["figure"] in MEASURE
+        if is_measured:
+            write_text(path, text)
         figure = draw(document)
-        write_text(path, json.dumps(document, sort_keys=True, allow_nan=False) + "\n")
+        if not is_measured:
+            write_text(path, text)
         return [path, *save_figure(figure, stem)]
     except OSError as error:
         raise RunError(

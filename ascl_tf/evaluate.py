@@ -15,14 +15,14 @@ attacks every model with examples made on the others.
 """
 
 import contextlib
-import pathlib
-import tempfile
+import os
 
 from rich.console import Console
 
 from ascl_tf import flag_defs, signals
 from ascl_tf.cluster import check_single_process
 from ascl_tf.errors import RunError
+from ascl_tf.files import check_file_place
 from ascl_tf.quiet_start import quiet_start
 
 with flag_defs.importing(), quiet_start():
@@ -38,29 +38,31 @@ with flag_defs.importing(), quiet_start():
     )
     from ascl_tf.evaluation.program_inputs import check_fit, explain_seen, load_images
     from ascl_tf.evaluation.program_settings import EvaluateConfig
-    from ascl_tf.evaluation.records import model_sha256, write_records
+    from ascl_tf.evaluation.records import (
+        KeptRecords,
+        model_sha256,
+        read_records,
+    )
     from ascl_tf.evaluation.robustness import CompiledAttacks
     from ascl_tf.evaluation.summaries import print_summary
     from ascl_tf.export import load_logits_function
 
 
 def main(argv):
-    """Evaluates as the command line says, prints a table and writes the records."""
+    """Evaluates as the command line says, writes the records and prints a table.
+
+    What is finished is written before the next begins, and shown whatever ends the evaluation.
+    """
     config = _parse(argv)
     if config is None:
         return
     check_single_process()
-    _check_place("output", config.output)
-    _check_place("adversarial_images", config.adversarial_images)
+    _check_places(config)
     console = Console()
-    evaluate = _evaluate_transfer if config.targets else _evaluate_model
-    records = evaluate(config, console)
-    if config.output:
-        write_records(config.output, records)
+    measure_all = _evaluate_transfer if config.targets else _evaluate_model
+    with contextlib.ExitStack() as at_the_end:
+        measure_all(config, console, at_the_end)
         config.ensemble_options().forget(config.protocols())
-    print_summary(records, console)
-    if config.output:
-        console.print(f"records: {config.output}", markup=False, soft_wrap=True)
 
 
 def run(argv=None):
@@ -84,53 +86,75 @@ def _go_on(argv):
     return [*argv, "--resume"] if is_begun else argv
 
 
-def _check_place(flag, file):
-    """Tries the place of a result before hours are spent on it."""
-    if not file:
-        return
-    path = pathlib.Path(file)
-    if path.is_dir():
-        raise RunError(f"--{flag}={file}: expected a file; found a folder")
-    try:
-        with tempfile.TemporaryFile(dir=path.absolute().parent):
-            pass
-    except OSError as error:
-        raise RunError(
-            f"--{flag}={file}: expected a file in a folder that can be written; "
-            f"found: {error.strerror}"
-        ) from error
+def _check_places(config):
+    """Tries the places of the results before hours are spent on them."""
+    for flag in ("output", "adversarial_images"):
+        if getattr(config, flag):
+            check_file_place(flag, getattr(config, flag))
+    config.ensemble_options().check(config.protocols())
+    if config.output and os.path.exists(config.output) and os.path.getsize(config.output):
+        try:
+            read_records(config.output)
+        except RunError as error:
+            # It would be replaced.
+            raise RunError(f"--output={error}") from error
 
 
-def _evaluate_model(config, console):
-    """Returns the records of one classifier under everything that `--protocol` names."""
+def _kept_records(config, seen, console, at_the_end):
+    """Returns the `KeptRecords` of this program, which are shown when `at_the_end` closes."""
+
+    def complete(records):
+        return records if seen is None else checks.add(records, overlap.CHECK, seen)
+
+    def show():
+        if kept.records():
+            print_summary(kept.records(), console)
+            if config.output:
+                console.print(f"records: {config.output}", markup=False, soft_wrap=True)
+
+    kept = KeptRecords(config.output or None, complete)
+    at_the_end.callback(show)
+    return kept
+
+
+def _evaluate_model(config, console, at_the_end):
+    """Measures one classifier under everything that `--protocol` names."""
     paths = member_paths(config.model)
     members = [load_logits_function(path, trust_model=config.trust_model) for path in paths]
     dataset = load_images(config)
     for path, member in zip(paths, members, strict=True):
         check_fit(member, dataset, f"--model={path}")
-    seen = explain_seen(config, dataset)
+    with _one_line(config, "model", dataset):
+        corruption_settings = config.corruption_settings(dataset)
     description = describe_models(paths)
+    kept = _kept_records(config, explain_seen(config, dataset), console, at_the_end)
     classifier = members[0] if len(members) == 1 else mean_probability_logits(members)
     attacks = CompiledAttacks(classifier)
-    corruption_settings = config.corruption_settings()
-    records = []
     with evaluation_progress(console) as progress, _one_line(config, "model", dataset):
         settings = _settings(config, progress) | {"model_sha256": description["model_sha256"]}
         protocols = config.protocols()
         if protocols:
-            options = config.ensemble_options()
-            records += evaluate_robustness(
-                attacks, dataset, protocols, ensemble_options=options, **settings
+            evaluate_robustness(
+                attacks,
+                dataset,
+                protocols,
+                ensemble_options=config.ensemble_options(),
+                on_records=kept.part(**description),
+                **settings,
             )
         for name in config.measurements():
-            records += measure(
-                name, attacks, dataset, corruption_settings=corruption_settings, **settings
+            measure(
+                name,
+                attacks,
+                dataset,
+                corruption_settings=corruption_settings,
+                on_records=kept.part(**description),
+                **settings,
             )
-    return _with_overlap([{**record, **description} for record in records], seen)
 
 
-def _evaluate_transfer(config, console):
-    """Returns the records of `--targets` under the examples of `--sources`."""
+def _evaluate_transfer(config, console, at_the_end):
+    """Measures `--targets` under the examples of `--sources`."""
     targets, sources = config.target_paths(), config.source_paths()
     named = {label: f"--sources={label}={path}" for label, path in sources.items()}
     named |= {label: f"--targets={label}={path}" for label, path in targets.items()}
@@ -139,10 +163,10 @@ def _evaluate_transfer(config, console):
     dataset = load_images(config)
     for label, model in models.items():
         check_fit(model, dataset, named[label])
-    seen = explain_seen(config, dataset)
+    kept = _kept_records(config, explain_seen(config, dataset), console, at_the_end)
     (protocol,) = config.protocols()
     with evaluation_progress(console) as progress, _one_line(config, "targets", dataset):
-        records = transfer_matrix(
+        transfer_matrix(
             models,
             dataset,
             protocol=protocol,
@@ -150,14 +174,9 @@ def _evaluate_transfer(config, console):
             targets=list(targets),
             diagonal=config.diagonal,
             model_sha256={label: model_sha256(path) for label, path in paths.items()},
+            on_records=kept.part(),
             **_settings(config, progress),
         )
-    return _with_overlap(records, seen)
-
-
-def _with_overlap(records, seen):
-    """Writes into each record whether its images were seen in training, where that is known."""
-    return records if seen is None else checks.add(records, overlap.CHECK, seen)
 
 
 def _load_named(config, path, named):

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import pathlib
+import tempfile
 
 from ascl_tf.errors import RunError
 
@@ -12,6 +13,9 @@ _WRITE_ERRORS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO),
     *(errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG),
 )
+
+# Bytes that a trial writes: about a large record file.
+_TRIAL_SIZE = 2**18
 
 
 def write_whole(path, write):
@@ -47,6 +51,49 @@ def write_whole(path, write):
 def write_text(path, text):
     """Writes a text file, UTF-8, whole or not at all."""
     write_whole(path, lambda file: file.write(text.encode("utf-8")))
+
+
+def check_file_place(flag, path):
+    """Tries the place of a result, so that nothing is measured that could not be written.
+
+    Args:
+        flag: name of the flag that holds `path`, for messages.
+        path: the file to be.
+
+    Raises:
+        RunError: if it is no file, or its folder cannot be written.
+    """
+    target = pathlib.Path(path)
+    if target.exists() and not target.is_file():
+        found = "a folder" if target.is_dir() else "a device"
+        raise RunError(f"--{flag}={path}: expected a file; found {found}")
+    _try_to_write(target.absolute().parent, f"--{flag}={path}: expected a file in a folder that")
+
+
+def check_folder_place(flag, path, files=()):
+    """As `check_file_place`, for a folder that is made if need be.
+
+    Args:
+        files: names of the files to be in it.
+    """
+    target = pathlib.Path(path).absolute()
+    if target.exists() and not target.is_dir():
+        raise RunError(f"--{flag}={path}: expected a folder; found a file")
+    existing = next(place for place in (target, *target.parents) if place.exists())
+    _try_to_write(existing, f"--{flag}={path}: expected a folder that")
+    for name in files:
+        if (target / name).is_dir():
+            raise RunError(f"--{flag}={path}: expected a file {name} or none; found a folder")
+
+
+def _try_to_write(folder, expected):
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            # A full disk may still have room for an empty file.
+            file.write(bytes(_TRIAL_SIZE))
+            file.flush()
+    except OSError as error:
+        raise RunError(f"{expected} can be written; found: {error.strerror}") from error
 
 
 def remove_leftovers(folder):

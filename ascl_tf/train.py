@@ -84,7 +84,7 @@ def _only_chief_prints(cluster):
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with contextlib.ExitStack() as stack:
         if cluster.index > 0:
-            nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
+            nowhere = stack.enter_context(open(os.devnull, "w", errors="replace"))
             stack.enter_context(contextlib.redirect_stdout(nowhere))
         yield
 

@@ -1,6 +1,6 @@
 """The flagfiles of the checkout, read as the programs read them.
 
-absl looks a nested flagfile up from the working directory: call from the repository root.
+A nested flagfile is looked up from the working directory: call from the repository root.
 """
 
 import functools

@@ -11,6 +11,8 @@ import tensorflow as tf
 from PIL import Image
 
 from ascl_tf import evaluate, flag_defs
+from ascl_tf.data.corruptions import BENCHMARK_CORRUPTIONS
+from ascl_tf.errors import RunError
 from ascl_tf.evaluation.records import model_sha256, read_records
 
 SIZE = 8
@@ -348,3 +350,124 @@ def test_runs_as_a_module_and_exits_without_a_traceback(tmp_path, monkeypatch, c
     assert exit_info.value.code == 1
     error = capsys.readouterr().err
     assert error.startswith("error: --model=absent: expected") and error.count("\n") == 1
+
+
+def _write_corruptions(path, folder, names):
+    """Writes images of random noise, all severities alike, in the published layout."""
+    path.mkdir()
+    labels = np.repeat([0, 1, 2], 8)
+    np.save(path / "labels.npy", np.tile(labels, 5))
+    images = np.random.default_rng(1).integers(0, 256, (5 * 24, SIZE, SIZE, 3), np.uint8)
+    for name in names:
+        np.save(path / f"{name}.npy", images)
+    return path
+
+
+def test_files_of_the_benchmark_are_fifteen_types(folder, keras_file, tmp_path, capsys):
+    place = _write_corruptions(tmp_path / "c", folder, BENCHMARK_CORRUPTIONS)
+    output = tmp_path / "records.json"
+    flags = (f"model={keras_file}", f"dataset=folder:{folder}", f"corruption_dir={place}")
+    _run(*flags, "protocol=fgsm,corruptions", f"output={output}")
+    fgsm, *corrupted = read_records(output)
+    assert fgsm["protocol"] == "fgsm" and len(corrupted) == 75
+    assert {r["num_corruptions"] for r in corrupted} == {15}
+    assert {r["corruption"] for r in corrupted} == set(BENCHMARK_CORRUPTIONS)
+    printed = capsys.readouterr().out
+    assert "mean of the 15" in printed and "mean of all 19" not in printed
+
+
+@pytest.fixture
+def no_attack(monkeypatch):
+    def attack(*_, **__):
+        raise AssertionError("it was attacked")
+
+    monkeypatch.setattr(evaluate, "evaluate_robustness", attack)
+
+
+@pytest.mark.parametrize("missing", ["jpeg_compression", "snow"])
+def test_missing_file_is_named_before_the_first_attack(
+    missing, no_attack, folder, keras_file, tmp_path
+):
+    names = [name for name in BENCHMARK_CORRUPTIONS if name != missing]
+    place = _write_corruptions(tmp_path / "c", folder, names)
+    flags = (f"model={keras_file}", f"dataset=folder:{folder}", f"corruption_dir={place}")
+    with pytest.raises(RunError, match=rf"{missing}\.npy: expected an array .*No such file"):
+        _run(*flags, "protocol=standard,pgd20,corruptions", f"output={tmp_path}/r.json")
+    assert not (tmp_path / "r.json").exists()
+
+
+def test_images_of_another_size_are_named_before_the_first_attack(
+    no_attack, folder, keras_file, tmp_path
+):
+    place = _write_corruptions(tmp_path / "c", folder, BENCHMARK_CORRUPTIONS)
+    np.save(place / "fog.npy", np.zeros((5 * 24, 9, 9, 3), np.uint8))
+    flags = (f"model={keras_file}", f"dataset=folder:{folder}", f"corruption_dir={place}")
+    with pytest.raises(RunError, match=r"fog\.npy: expected images of shape \(8, 8, 3\)"):
+        _run(*flags, "protocol=standard,pgd20,corruptions")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("model.keras", b"PK not JSON", r"--output=.*model\.keras: expected JSON; found otherwise"),
+        ("x.json", b"[1]", r'--output=.*x\.json: expected an object with a list "records"'),
+    ],
+)
+def test_files_that_are_no_records_are_not_replaced(
+    name, content, message, no_attack, folder, keras_file, tmp_path
+):
+    (tmp_path / name).write_bytes(content)
+    flags = (f"model={keras_file}", f"dataset=folder:{folder}", "protocol=standard")
+    with pytest.raises(RunError, match=message):
+        _run(*flags, f"output={tmp_path / name}")
+    assert (tmp_path / name).read_bytes() == content
+
+
+@pytest.mark.parametrize("end", [RunError("protocol corruptions: expected"), KeyboardInterrupt()])
+def test_what_is_finished_is_on_disk_whatever_comes_next(
+    end, folder, keras_file, tmp_path, monkeypatch, capsys
+):
+    found = []
+
+    def measure(name, *_, **__):
+        found.extend(read_records(tmp_path / "records.json"))
+        raise end
+
+    monkeypatch.setattr(evaluate, "measure", measure)
+    (tmp_path / "records.json").touch()
+    flags = (f"model={keras_file}", f"dataset=folder:{folder}", "training_split=train")
+    with pytest.raises(type(end)):
+        _run(*flags, "protocol=standard,fgsm,sweep_steps", f"output={tmp_path}/records.json")
+    assert [r["protocol"] for r in found] == ["standard", "fgsm"]
+    assert read_records(tmp_path / "records.json") == found
+    assert {r["model_sha256"] for r in found} == {model_sha256(keras_file)}
+    assert all("seen_in_training" in r["checks_passed"] for r in found)
+    printed = capsys.readouterr().out
+    assert "fgsm" in printed and "records: " in printed
+
+
+def test_numbers_are_shown_where_they_cannot_be_written(
+    folder, keras_file, tmp_path, monkeypatch, capsys
+):
+    def full_disk(number):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    flags = (f"model={keras_file}", f"dataset=folder:{folder}", "protocol=standard")
+    with pytest.raises(RunError, match="expected a writable file; no space left on device"):
+        _run(*flags, f"output={tmp_path}/records.json")
+    assert "standard" in capsys.readouterr().out and not list(tmp_path.iterdir())
+
+
+def test_models_whose_paths_hold_commas_are_served(folder, keras_file, tmp_path, monkeypatch):
+    odd = tmp_path / "lr=0.1,wd=1e-4" / "model.keras"
+    odd.parent.mkdir()
+    odd.write_bytes(keras_file.read_bytes())
+    monkeypatch.setenv("HOME", str(tmp_path))
+    flags = (f"dataset=folder:{folder}", "protocol=fgsm", "output=~/records.json")
+    _run("model=~/lr=0.1,wd=1e-4/model.keras,~/lr=0.1,wd=1e-4/model.keras", *flags)
+    (record,) = read_records(tmp_path / "records.json")
+    assert record["ensemble_sha256"] == [model_sha256(odd)] * 2
+    _run("targets=a=~/lr=0.1,wd=1e-4/model.keras", f"sources=b={keras_file}", *flags)
+    (record,) = read_records(tmp_path / "records.json")
+    assert (record["target"], record["source"]) == ("a", "b")

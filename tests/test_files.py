@@ -1,6 +1,7 @@
 """A file is written whole or not at all."""
 
 import errno
+import io
 import os
 
 import pytest
@@ -51,3 +52,47 @@ def test_leftovers_of_killed_writers_are_removed_and_nothing_else(tmp_path):
     files.remove_leftovers(tmp_path)
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {name for name, stays in names.items() if stays} | {".folder.12.tmp"}
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("folder", r"--output=folder: expected a file; found a folder"),
+        ("/dev/null", r"--output=/dev/null: expected a file; found a device"),
+        ("none/a.json", r"--output=none/a.json: expected a file in a folder .* No such file"),
+        ("file/a.json", r"--output=file/a.json: expected a file in a folder .* Not a directory"),
+    ],
+)
+def test_place_of_a_file_is_tried(path, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(RunError, match=message):
+        files.check_file_place("output", path)
+    files.check_file_place("output", "file")
+    files.check_file_place("output", "folder/new")
+    assert (tmp_path / "file").read_text() == "kept" and not list((tmp_path / "folder").iterdir())
+
+
+def test_place_of_a_folder_is_tried(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("kept")
+    (tmp_path / "folder" / "a.png").mkdir(parents=True)
+    with pytest.raises(RunError, match=r"--output=file: expected a folder; found a file"):
+        files.check_folder_place("output", "file")
+    with pytest.raises(RunError, match=r"--output=file/x: expected a folder that can be written"):
+        files.check_folder_place("output", "file/x")
+    with pytest.raises(RunError, match=r"expected a file a.png or none; found a folder"):
+        files.check_folder_place("output", "folder", ["a.json", "a.png"])
+    files.check_folder_place("output", "new/deeper")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_full_disk_is_found_before_anything_is_measured(tmp_path, monkeypatch):
+    class Full(io.BytesIO):
+        def write(self, content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(files.tempfile, "TemporaryFile", lambda dir: Full())
+    with pytest.raises(RunError, match="--output=.*: expected a file .*; found: No space left"):
+        files.check_file_place("output", tmp_path / "a.json")

@@ -48,7 +48,7 @@ NAMES_OF_RUNS = ("pretrained", "pseudo_label_encoder", "initial_encoder")
 
 @pytest.fixture(autouse=True)
 def _in_the_repository_root(monkeypatch):
-    # absl looks a nested flagfile up from the working directory.
+    # A nested flagfile is looked up from the working directory.
     monkeypatch.chdir(ROOT)
 
 

@@ -30,6 +30,7 @@ from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from ascl_tf.paths import expanded_path  # noqa: E402
+from ascl_tf.printing import escape_unprintable  # noqa: E402
 from ascl_tf.quiet_start import quiet_start  # noqa: E402
 
 with quiet_start():
@@ -47,6 +48,7 @@ SHARE_OF_REPRODUCTIONS = 0.1
 
 def main(argv):
     """Returns the exit status."""
+    escape_unprintable()
     arguments = parse(argv[1:])
     folder = arguments.folder or pathlib.Path(tempfile.mkdtemp(prefix="chaos_"))
     folder.mkdir(parents=True, exist_ok=True)

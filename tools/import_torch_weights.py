@@ -17,10 +17,12 @@ import pathlib
 import sys
 
 from ascl_tf.paths import expand
+from ascl_tf.printing import escape_unprintable
 
 
 def main(argv=None):
     """Imports one state dict; returns the exit status."""
+    escape_unprintable()
     flags = _parse(argv)
     # Imported late: TensorFlow takes seconds, which a mistyped flag need not wait for.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -26,6 +26,7 @@ from ascl_tf.data.reading import quiet  # noqa: E402
 from ascl_tf.data.tfds_layout import complete_or_absent, write_tfds_dataset  # noqa: E402
 from ascl_tf.errors import RunError  # noqa: E402
 from ascl_tf.paths import expand  # noqa: E402
+from ascl_tf.printing import escape_unprintable  # noqa: E402
 
 NAME, VERSION = "cifar10_mini", "1.0.0"
 SEED = 0
@@ -53,6 +54,7 @@ tests; numbers to compare with publications need the whole of CIFAR-10.
 
 def main(argv=None):
     """Writes the data set; returns the exit status."""
+    escape_unprintable()
     flags = _parse(argv)
     try:
         make_bundled_dataset(flags.source, flags.output, _lossy_ids(flags.lossy_ids))

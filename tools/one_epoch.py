@@ -25,6 +25,7 @@ from rich.table import Table
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from ascl_tf.paths import expand, expanded_path  # noqa: E402
+from ascl_tf.printing import escape_unprintable  # noqa: E402
 from tools.measured_process import run_measured  # noqa: E402
 from tools.rows import (  # noqa: E402
     ONE_EPOCH,
@@ -46,6 +47,7 @@ OWN_OVERRIDES = {
 
 
 def main(argv=None):
+    escape_unprintable()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", default="", help="rows, separated by commas; empty: all methods")
     parser.add_argument("--dataset", default="cifar10", help="data set, as for ascl_tf.train")

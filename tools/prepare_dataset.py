@@ -14,6 +14,7 @@ import os
 import sys
 
 from ascl_tf.paths import expand
+from ascl_tf.printing import escape_unprintable
 
 ARCHIVES = {
     "cifar10": "cifar-10-binary.tar.gz",
@@ -24,6 +25,7 @@ ARCHIVES = {
 
 def main(argv=None):
     """Converts one archive; returns the exit status."""
+    escape_unprintable()
     flags = _parse(argv)
     # Imported late: TensorFlow takes seconds, which a mistyped flag need not wait for.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -4,6 +4,8 @@ import textwrap
 
 import numpy as np
 
+from ascl_tf.printing import encodable
+
 # Okabe and Ito 2008: eight colours that colour-blind readers tell apart.
 COLORS = (
     "#0072B2",
@@ -41,6 +43,12 @@ STYLE = {
     # Equal data give equal bytes.
     "svg.hashsalt": "ascl_tf",
 }
+
+
+def shown_name(name):
+    """Returns a name that a user chose as it can be drawn and written."""
+    # matplotlib leaves names that begin with an underscore out of its legends.
+    return encodable(f" {name}" if name.startswith("_") else name)
 
 
 def style_of(index):

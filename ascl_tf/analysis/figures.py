@@ -35,6 +35,7 @@ from ascl_tf.analysis.figure_parts import (
     in_255ths,
     inversion_text,
     severity_text,
+    shown_name,
     spans_decades,
     style_of,
 )
@@ -50,7 +51,16 @@ def draw(document):
     name = document.get("figure")
     if name not in _DRAW:
         raise ValueError(f"`figure` must be one of {', '.join(_DRAW)}; received {name!r}.")
-    return _DRAW[name](document)
+    return _DRAW[name](_with_shown_names(document))
+
+
+def _with_shown_names(document):
+    """Returns a document whose models and classes are called by names that can be drawn."""
+    models = [
+        {**model, "label": shown_name(model["label"])} for model in document.get("models", ())
+    ]
+    names = [shown_name(name) for name in document.get("class_names") or ()]
+    return {**document, "models": models, "class_names": names}
 
 
 def save_figure(figure, stem):

@@ -18,10 +18,10 @@ def as_landscape_inputs(logits_fn, images, labels):
     logits_fn = as_logits_function(logits_fn)
     images, labels = np.asarray(images), np.asarray(labels)
     check_shapes(images, labels)
-    images, labels = images.astype(np.float32), labels.astype(np.int32)
+    images = images.astype(np.float32)
     first = tf.constant(images[:1])
     check_values(images, labels, check_logits(logits_fn(first), first))
-    return logits_fn, tf.constant(images), tf.constant(labels)
+    return logits_fn, tf.constant(images), tf.constant(labels.astype(np.int32))
 
 
 def check_counts(*, batch_size, **counts):

@@ -17,11 +17,12 @@ def as_batch(logits_fn, images, labels):
     """
     images, labels = tf.convert_to_tensor(images), tf.convert_to_tensor(labels)
     check_shapes(images, labels)
-    images, labels = tf.cast(images, tf.float32), tf.cast(labels, tf.int32)
+    images = tf.cast(images, tf.float32)
     num_classes = check_logits(logits_fn(images), images)
     if tf.executing_eagerly():
+        # Before the cast, which would turn 2**32 into class 0.
         check_values(images.numpy(), labels.numpy(), num_classes)
-    return images, labels, num_classes
+    return images, tf.cast(labels, tf.int32), num_classes
 
 
 def check_shapes(images, labels):
@@ -62,6 +63,16 @@ def check_values(images, labels, num_classes):
         raise ValueError(
             f"`labels` must be from 0 to {num_classes - 1} for these {num_classes} classes; "
             f"received values from {labels.min()} to {labels.max()}."
+        )
+
+
+def check_int32(labels):
+    """Raises ValueError unless the integers `labels` (array) stay what they are as int32."""
+    bounds = np.iinfo(np.int32)
+    if labels.size and not bounds.min <= labels.min() <= labels.max() <= bounds.max:
+        raise ValueError(
+            f"`labels` must be class ids below 2**31; received values from {labels.min()} to "
+            f"{labels.max()}."
         )
 
 

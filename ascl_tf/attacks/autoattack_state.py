@@ -42,11 +42,7 @@ class StateFile:
         Raises:
             RunError: if there is a state already, or the place cannot be written.
         """
-        if self._path.exists():
-            raise RunError(
-                f"{self._path}: expected no state of an earlier run; found one "
-                "(resume it, or delete it to begin anew)"
-            )
+        check_no_state(self._path)
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._folder.mkdir(exist_ok=True)
@@ -139,6 +135,15 @@ class StateFile:
 def _checksum(document):
     # Of the values, not of the text: JSON gives back the same floats.
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def check_no_state(path):
+    """Raises RunError if there is a state file already."""
+    if pathlib.Path(path).exists():
+        raise RunError(
+            f"{path}: expected no state of an earlier run; found one "
+            "(resume it, or delete it to begin anew)"
+        )
 
 
 def delete_state(path):

@@ -1,11 +1,12 @@
 """The published CIFAR-10-C, as its `.npy` files or as tensorflow-datasets has it."""
 
 import pathlib
+from typing import NamedTuple
 
 import numpy as np
 
 from ascl_tf.data.corruptions import SEVERITIES
-from ascl_tf.data.datasets import load_dataset
+from ascl_tf.data.datasets import load_dataset, prepared_builder
 from ascl_tf.errors import RunError
 
 LABELS_FILE = "labels.npy"
@@ -35,14 +36,20 @@ class CorruptionFolder:
         labels = _load(file)
         if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
             raise RunError(f"{file}: expected integers of shape [5 N]; found {_described(labels)}.")
+        highest = int(labels.max(initial=0))
+        if labels.min(initial=0) < 0 or highest > np.iinfo(np.int32).max:
+            found = min(int(labels.min(initial=0)), 0) or highest
+            raise RunError(f"{file}: expected class ids from 0 to 2**31 - 1; found {found}.")
         self.labels = np.array(labels[: len(labels) // len(SEVERITIES)], np.int32)
         if not np.array_equal(labels, np.tile(self.labels, len(SEVERITIES))) or not len(labels):
             raise RunError(
                 f"{file}: expected the labels of N images, {len(SEVERITIES)} times; "
                 f"found {len(labels)} labels that are not."
             )
-        if self.labels.min() < 0:
-            raise RunError(f"{file}: expected class ids >= 0; found {self.labels.min()}.")
+
+    def holds(self, corruption):
+        """Returns whether there is a file of one corruption."""
+        return (self._folder / f"{corruption}.npy").exists()
 
     def images(self, corruption, severity):
         """Returns the images of one corruption at one severity, uint8 [N, H, W, 3].
@@ -66,6 +73,27 @@ class CorruptionFolder:
         return images[begin : begin + num_images]
 
 
+class TfdsCorruption(NamedTuple):
+    """What is known of a prepared set before it is read."""
+
+    name: str
+    num_images: int
+    image_shape: tuple[int, ...]
+
+
+def describe_tfds_corruption(corruption, severity, *, data_dir=None):
+    """Returns the `TfdsCorruption` of `cifar10_corrupted/<name>_<severity>`; None without files.
+
+    Arguments as `load_tfds_corruption`.
+    """
+    name = _tfds_name(corruption, severity)
+    builder = prepared_builder(name, data_dir)
+    if builder is None:
+        return None
+    shape = tuple(builder.info.features["image"].shape)
+    return TfdsCorruption(name, builder.info.splits["test"].num_examples, shape)
+
+
 def load_tfds_corruption(corruption, severity, *, data_dir=None):
     """Returns `cifar10_corrupted/<name>_<severity>` as an `ImageDataset`, without a download.
 
@@ -79,8 +107,11 @@ def load_tfds_corruption(corruption, severity, *, data_dir=None):
     Raises:
         RunError: if the set is not at hand.
     """
-    name = f"{_TFDS_NAME}/{_TFDS_NAMES.get(corruption, corruption)}_{severity}"
-    return load_dataset(name, "test", data_dir=data_dir)
+    return load_dataset(_tfds_name(corruption, severity), "test", data_dir=data_dir)
+
+
+def _tfds_name(corruption, severity):
+    return f"{_TFDS_NAME}/{_TFDS_NAMES.get(corruption, corruption)}_{severity}"
 
 
 def _load(file):

@@ -50,8 +50,11 @@ def load_dataset(name, split, *, data_dir=None, download=False, image_size=None)
         RunError: if the set or the split is absent, unreadable, not 8-bit RGB,
             or of unequal image sizes without `image_size`; and if a download fails.
     """
-    if image_size is not None and image_size < 1:
-        raise ValueError(f"`image_size` must be at least 1 or None; received {image_size}.")
+    for argument, value in (("name", name), ("split", split)):
+        if not isinstance(value, str):
+            raise ValueError(f"`{argument}` must be text; received {type(value).__name__}.")
+    if image_size is not None and not (isinstance(image_size, int) and image_size >= 1):
+        raise ValueError(f"`image_size` must be at least 1 or None; received {image_size!r}.")
     if name.startswith(FOLDER_PREFIX):
         return _load_folder(name, split, image_size)
     with contextlib.ExitStack() as stack:

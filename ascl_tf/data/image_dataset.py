@@ -38,11 +38,7 @@ class ImageDataset:
     def __post_init__(self):
         _check_images(self.images)
         _check_labels(self.labels, len(self.images), self.num_classes)
-        if len(self.class_names) != self.num_classes:
-            raise ValueError(
-                f"`class_names` must hold {self.num_classes} names, one per class; "
-                f"received {len(self.class_names)}."
-            )
+        _check_class_names(self.class_names, self.num_classes)
         if self.pseudo_labels is not None:
             _check_pseudo_labels(self.pseudo_labels, len(self.images))
         if self.features is not None:
@@ -90,6 +86,7 @@ class ImageDataset:
 
 
 def _check_images(images):
+    _check_array("images", images)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
         raise ValueError(
             "`images` must be uint8 with shape [N, H, W, 3]; "
@@ -97,7 +94,17 @@ def _check_images(images):
         )
 
 
+def _check_array(name, value):
+    if not isinstance(value, np.ndarray):
+        raise ValueError(f"`{name}` must be a NumPy array; received {type(value).__name__}.")
+
+
 def _check_labels(labels, num_images, num_classes):
+    _check_array("labels", labels)
+    if not isinstance(num_classes, (int, np.integer)):
+        raise ValueError(
+            f"`num_classes` must be an integer; received {type(num_classes).__name__}."
+        )
     if labels.dtype != np.int32 or labels.shape != (num_images,):
         raise ValueError(
             f"`labels` must be int32 with shape ({num_images},); "
@@ -109,7 +116,20 @@ def _check_labels(labels, num_images, num_classes):
         )
 
 
+def _check_class_names(class_names, num_classes):
+    if not isinstance(class_names, (tuple, list)):
+        raise ValueError(
+            f"`class_names` must be a tuple of names; received {type(class_names).__name__}."
+        )
+    if len(class_names) != num_classes:
+        raise ValueError(
+            f"`class_names` must hold {num_classes} names, one per class; "
+            f"received {len(class_names)}."
+        )
+
+
 def _check_pseudo_labels(pseudo_labels, num_images):
+    _check_array("pseudo_labels", pseudo_labels)
     shape = pseudo_labels.shape
     if pseudo_labels.dtype != np.int32 or len(shape) != 2 or shape[0] != num_images:
         raise ValueError(
@@ -121,6 +141,7 @@ def _check_pseudo_labels(pseudo_labels, num_images):
 
 
 def _check_features(features, num_images):
+    _check_array("features", features)
     if features.dtype.kind != "f" or features.ndim != 2 or len(features) != num_images:
         raise ValueError(
             f"`features` must be float with shape [{num_images}, F]; "

@@ -48,7 +48,8 @@ def read_split(builder, split, *, name, image_size=None):
     if not is_labelled:
         labels = np.full_like(labels, UNLABELLED)
     class_names = tuple(builder.info.features[label_key].names) if label_key else ()
-    return ImageDataset(name, images, labels, len(class_names), class_names)
+    _check_labels(labels, len(class_names), name, split)
+    return ImageDataset(name, images, labels.astype(np.int32), len(class_names), class_names)
 
 
 @contextlib.contextmanager
@@ -61,6 +62,14 @@ def quiet():
         yield
     finally:
         logger.setLevel(level)
+
+
+def _check_labels(labels, num_classes, name, split):
+    if labels.min() < UNLABELLED or labels.max() >= num_classes:
+        raise RunError(
+            f"--dataset={name}: expected labels from 0 to {num_classes - 1} in split {split!r}, "
+            f"or {UNLABELLED} for none, found {labels.min()} to {labels.max()}."
+        )
 
 
 def _feature_keys(info, name):
@@ -110,9 +119,9 @@ def _batches(builder, split, image_key, label_key, image_size):
     has_ids = examples.element_spec.get("id") == tf.TensorSpec([], tf.string)
 
     def image_label_id(example):
-        label = tf.constant(UNLABELLED) if label_key is None else example[label_key]
+        label = tf.constant(UNLABELLED, tf.int64) if label_key is None else example[label_key]
         identity = example["id"] if has_ids else tf.constant("")
-        return example[image_key], tf.cast(label, tf.int32), identity
+        return example[image_key], tf.cast(label, tf.int64), identity
 
     def resize(image, label, identity):
         return _resize(image, image_size), label, identity
@@ -135,7 +144,7 @@ def _resize(images, image_size):
 def _collect(batches, num_images, *, name, split):
     """Copies the batches into arrays; no more than these and one batch is held."""
     iterator = iter(batches)
-    images, labels, ids = None, np.empty([num_images], np.int32), []
+    images, labels, ids = None, np.empty([num_images], np.int64), []
     # Counted, not run to exhaustion: TensorFlow logs the end of a data set as an error.
     for start in range(0, num_images, _BATCH_SIZE):
         rows = slice(start, min(start + _BATCH_SIZE, num_images))

@@ -9,6 +9,7 @@ opposite; the differences that the text takes from it only fit this reading.)
 
 import dataclasses
 import time
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -34,6 +35,7 @@ def transfer_matrix(
     num_images=None,
     progress=None,
     model_sha256=None,
+    on_records=None,
 ):
     """Returns one record for each pair of a target and a source.
 
@@ -61,6 +63,8 @@ def transfer_matrix(
         progress: callable (what is done, images done, images to do), or None.
         model_sha256: dictionary from label to what records shall say of a model; of those
             that it leaves out a Keras model's weights are hashed.
+        on_records: callable that receives the records so far whenever the examples of a source
+            are done, and so all that are returned, too; None for none.
 
     Returns:
         List of records, target by target, with `target`, `source`, `source_model_sha256` and
@@ -73,6 +77,10 @@ def transfer_matrix(
         RunError: as `evaluate_robustness`.
     """
     attack = _as_attack(protocol)
+    if not isinstance(models, Mapping):
+        raise ValueError(
+            f"`models` must be a dictionary from label to model; received {type(models).__name__}."
+        )
     sources, targets = _chosen(models, sources, "sources"), _chosen(models, targets, "targets")
     hashes = model_sha256 or {}
     attacks = {label: as_compiled(models[label]) for label in dict.fromkeys([*targets, *sources])}
@@ -89,14 +97,16 @@ def transfer_matrix(
         )
         for label in attacks
     }
-    pairs = {}
+    pairs, found = {}, []
     judges = {label: _make_judge(clean[label].logits_fn) for label in targets}
     for source in sources:
         attacked = {t: judges[t] for t in targets if diagonal or t != source}
         for target, outcome in _attack_all(clean[source], attack, attacked, source, progress):
             pairs[target, source] = _record(clean, attack, target, source, outcome)
-    _check_against_own_examples(pairs)
-    return [pairs[t, s] for t in targets for s in sources if (t, s) in pairs]
+        found = _in_order(pairs, targets, sources)
+        if found and on_records is not None:
+            on_records(found)
+    return found
 
 
 def matrix_of(records, field="robust_accuracy"):
@@ -121,6 +131,13 @@ def matrix_of(records, field="robust_accuracy"):
     }
     values = [[found.get((target, source)) for source in sources] for target in targets]
     return {"targets": targets, "sources": sources, "values": values}
+
+
+def _in_order(pairs, targets, sources):
+    """Returns copies of the records of `pairs`, target by target, compared with each other."""
+    found = {(t, s): dict(pairs[t, s]) for t in targets for s in sources if (t, s) in pairs}
+    _check_against_own_examples(found)
+    return list(found.values())
 
 
 def _attack_all(clean, attack, judges, source, progress):

@@ -9,6 +9,7 @@ images, by itself, whether or not the clean image was right.
 
 import hashlib
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -37,7 +38,7 @@ def evaluate_corruptions(
     logits_fn,
     dataset,
     *,
-    corruptions=CORRUPTIONS,
+    corruptions=None,
     severities=SEVERITIES,
     seed=0,
     batch_size=250,
@@ -47,6 +48,7 @@ def evaluate_corruptions(
     data_dir=None,
     progress=None,
     model_sha256=None,
+    on_records=None,
 ):
     """Returns one record for each corruption and severity.
 
@@ -57,9 +59,10 @@ def evaluate_corruptions(
     Args:
         logits_fn: any callable from images [B, H, W, C] float32 in [0, 1] to logits
             [B, num_classes], as `evaluate_robustness` takes it.
-        dataset: the clean images, uint8 [N, S, S, 3], and labels, as `load_dataset` gives
+        dataset: the clean images, uint8 [N, H, W, 3], and labels, as `load_dataset` gives
             them, or as a pair.
-        corruptions: names out of `CORRUPTIONS`.
+        corruptions: names out of `CORRUPTIONS`; None takes the benchmark's 15, and those of the
+            other 4 that the source has.
         severities: numbers out of 1 to 5.
         seed: Python int >= 0, for generated images.
         batch_size: images per call; the last batch is padded, and masked.
@@ -71,9 +74,12 @@ def evaluate_corruptions(
         data_dir: folder of prepared TFDS sets.
         progress: callable (protocol name, images done, images to do, note=), or None.
         model_sha256: what the records shall say; None hashes a Keras model's weights.
+        on_records: callable that receives the records so far whenever a corruption is done, and
+            so all that are returned, too; None for none.
 
     Returns:
-        List of dictionaries that JSON can hold, with `corruption`, `severity`, `source`
+        List of dictionaries that JSON can hold, with `corruption`, `severity`,
+        `num_corruptions` (how many are measured), `source`
         ("generated", "tfds", "files"), `frost_textures` (where frost was generated: the name
         of the textures), `robust_accuracy` (percent right of the corrupted images),
         `standard_accuracy` (of the clean ones), `mean_difference` (mean absolute difference of
@@ -85,8 +91,9 @@ def evaluate_corruptions(
         RunError: if files are missing or do not fit, or if logits are not finite.
     """
     data = as_evaluation_data(dataset, num_images=num_images)
-    _check_arguments(data, corruptions, severities, batch_size)
     origin = open_source(source, data, seed, frost_textures, data_dir)
+    corruptions = _checked_corruptions(data, origin, corruptions, severities)
+    check_integer("batch_size", batch_size, 1)
     if model_sha256 is None and hasattr(logits_fn, "get_weights"):
         model_sha256 = records.weights_sha256(logits_fn)
     scorer = _Scorer(make_logits_function(logits_fn), min(batch_size, len(data.labels)))
@@ -102,17 +109,42 @@ def evaluate_corruptions(
         "data_sha256": data.sha256,
         "model_sha256": model_sha256,
         "num_images": len(data.labels),
+        "num_corruptions": len(corruptions),
         "seed": seed,
         "versions": records.environment_versions(),
     }
-    chosen = [(corruption, severity) for corruption in corruptions for severity in severities]
-    advance = _progress_of(progress, len(chosen) * len(data.labels))
-    return [
-        constant
-        | _measure(scorer, origin, corruption, severity, advance)
-        | _what_to_know(origin, corruption, warnings)
-        for corruption, severity in chosen
-    ]
+    advance = _progress_of(progress, len(corruptions) * len(severities) * len(data.labels))
+    measured = []
+    for corruption in corruptions:
+        measured += [
+            constant
+            | _measure(scorer, origin, corruption, severity, advance)
+            | _what_to_know(origin, corruption, warnings)
+            for severity in severities
+        ]
+        if on_records is not None:
+            on_records(list(measured))
+    return measured
+
+
+def check_corruptions(
+    dataset,
+    *,
+    corruptions=None,
+    severities=SEVERITIES,
+    seed=0,
+    num_images=None,
+    source=GENERATED,
+    frost_textures=None,
+    data_dir=None,
+):
+    """Raises what `evaluate_corruptions` would raise of these arguments, without a measurement.
+
+    For those who measure something else first. Arguments and errors as there.
+    """
+    data = as_evaluation_data(dataset, num_images=num_images)
+    origin = open_source(source, data, seed, frost_textures, data_dir)
+    _checked_corruptions(data, origin, corruptions, severities)
 
 
 def summarize_corruptions(measured):
@@ -254,20 +286,28 @@ def _what_to_know(origin, corruption, warnings):
     }
 
 
-def _check_arguments(data, corruptions, severities, batch_size):
+def _checked_corruptions(data, origin, corruptions, severities):
+    """Returns the corruptions to measure, after a look at everything that they need."""
     if data.images.dtype != np.uint8:
         raise ValueError(f"`dataset` must hold uint8 images; received {data.images.dtype}.")
-    for name, chosen, known in (
-        ("corruptions", corruptions, CORRUPTIONS),
-        ("severities", severities, SEVERITIES),
-    ):
-        unknown = [item for item in chosen if item not in known]
-        if unknown or not chosen or len(set(chosen)) < len(chosen):
-            raise ValueError(
-                f"`{name}` must be one or more of {', '.join(map(str, known))}, each once; "
-                f"received {', '.join(map(str, chosen)) or 'none'}."
-            )
-    check_integer("batch_size", batch_size, 1)
+    _check_choice("severities", severities, SEVERITIES)
+    if corruptions is None:
+        corruptions = origin.offered(severities)
+    _check_choice("corruptions", corruptions, CORRUPTIONS)
+    for corruption in corruptions:
+        origin.check(corruption, severities)
+    return corruptions
+
+
+def _check_choice(name, chosen, known):
+    if not isinstance(chosen, Sequence):
+        raise ValueError(f"`{name}` must be a list; received {type(chosen).__name__}.")
+    unknown = [item for item in chosen if item not in known]
+    if unknown or not chosen or len(set(chosen)) < len(chosen):
+        raise ValueError(
+            f"`{name}` must be one or more of {', '.join(map(str, known))}, each once; "
+            f"received {', '.join(map(str, chosen)) or 'none'}."
+        )
 
 
 def _check_classes(logits_fn, data):

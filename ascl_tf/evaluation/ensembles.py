@@ -9,7 +9,7 @@ import numpy as np
 
 from ascl_tf.attacks import AutoAttack
 from ascl_tf.attacks.autoattack_run import percent
-from ascl_tf.attacks.autoattack_state import delete_state
+from ascl_tf.attacks.autoattack_state import check_no_state, delete_state
 from ascl_tf.attacks.model_checks import AutoAttackWarning
 from ascl_tf.errors import RunError
 
@@ -40,6 +40,13 @@ class EnsembleOptions:
         """Returns whether one of these protocols has left a state."""
         files = [self.state_file(p) for p in protocols if p.kind == "autoattack"]
         return any(file is not None and file.exists() for file in files)
+
+    def check(self, protocols):
+        """Raises RunError if a state of an earlier run lies where one would be begun."""
+        files = [self.state_file(p) for p in protocols if p.kind == "autoattack"]
+        for file in files:
+            if file is not None and not self.resume:
+                check_no_state(file)
 
     def forget(self, protocols):
         """Removes the states of these protocols, once their records are safe."""

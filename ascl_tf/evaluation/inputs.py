@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ascl_tf.attacks.arguments import check_int32
+
 
 class EvaluationData(NamedTuple):
     """`images` [N, H, W, C], uint8 or float32 in [0, 1]; `labels` int32 [N]."""
@@ -35,14 +37,19 @@ def as_evaluation_data(dataset, *, num_images=None):
         num_images: Python int, or None for all.
 
     Raises:
-        ValueError: if images, labels or `num_images` are not like that.
+        ValueError: if `dataset`, its images or labels, or `num_images` are not like that.
     """
     if isinstance(dataset, (tuple, list)) and len(dataset) == 2:
         images, labels = np.asarray(dataset[0]), np.asarray(dataset[1])
         name, sha256 = "arrays", None
-    else:
+    elif all(hasattr(dataset, field) for field in EvaluationData._fields):
         images, labels = np.asarray(dataset.images), np.asarray(dataset.labels)
         name, sha256 = dataset.name, dataset.sha256
+    else:
+        raise ValueError(
+            "`dataset` must be what `ascl_tf.data.load_dataset` returns, or a pair of arrays "
+            f"(images, labels); received {type(dataset).__name__}."
+        )
     _validate(images, labels)
     # The hash names the whole set; how much of it was used is the record's `num_images`.
     sha256 = sha256 or _array_sha256(images, labels)
@@ -63,6 +70,7 @@ def _validate(images, labels):
         )
     if labels.min() < 0:
         raise ValueError(f"`labels` must be class ids >= 0; received {labels.min()}.")
+    check_int32(labels)
     if images.dtype != np.uint8:
         _validate_float_images(images)
 

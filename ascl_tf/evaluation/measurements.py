@@ -4,8 +4,8 @@ from ascl_tf.evaluation.protocols import PROTOCOLS, get_protocol
 from ascl_tf.evaluation.sweeps import SWEEP_EPSILON, SWEEP_STEPS, sweep_epsilons, sweep_steps
 
 CORRUPTIONS = "corruptions"
-# What `evaluate_corruptions` takes in place of a folder.
-_GENERATED, _TFDS = "generated", "tfds"
+# What `evaluate_corruptions` takes in place of a folder where there is none.
+_GENERATED = "generated"
 
 
 def get_protocol_or_measurement(name):
@@ -32,7 +32,8 @@ def measure(name, attacks, dataset, *, corruption_settings, **settings):
         attacks: `CompiledAttacks` of a classifier.
         dataset: as `evaluate_robustness`.
         corruption_settings: as `prepare_corruptions` returns them; None for none.
-        **settings: `batch_size`, `seed`, `num_images`, `progress` and `model_sha256`, as there.
+        **settings: `batch_size`, `seed`, `num_images`, `progress`, `model_sha256` and
+            `on_records`, as there.
 
     Raises:
         ValueError, RunError: as the functions that measure.
@@ -42,30 +43,33 @@ def measure(name, attacks, dataset, *, corruption_settings, **settings):
     return _corruptions(attacks.classifier, dataset, **settings, **(corruption_settings or {}))
 
 
-def prepare_corruptions(*, corruption_dir="", frost_dir="", data_dir=None):
-    """Returns what `evaluate_corruptions` needs to know of files, which are looked at here.
+def prepare_corruptions(
+    dataset, *, corruption_dir="", frost_dir="", data_dir=None, seed=0, num_images=None
+):
+    """Returns what `evaluate_corruptions` needs to know of files; everything is checked here.
 
     Args:
+        dataset, seed, num_images: as `evaluate_corruptions` will get them.
         corruption_dir: folder of CIFAR-10-C's .npy files; "tfds" for `cifar10_corrupted` of
             `data_dir`; empty: the images are made.
         frost_dir: folder of the photographs of frost; empty: what is at hand.
         data_dir: folder of prepared TFDS sets, or None.
 
     Raises:
-        RunError: if a file is missing or damaged, before anything is measured.
+        RunError: if a file is missing or damaged, or if images do not fit, before anything is
+            measured.
     """
     # Imported late: only those who ask for corruptions pay for their libraries.
-    from ascl_tf.data.corruption_files import CorruptionFolder
     from ascl_tf.data.corruptions import load_frost_textures
+    from ascl_tf.evaluation.common_corruptions import check_corruptions
 
-    if corruption_dir not in ("", _TFDS):
-        CorruptionFolder(corruption_dir)
-    textures = None if corruption_dir else load_frost_textures(frost_dir or None)
-    return {
+    settings = {
         "source": corruption_dir or _GENERATED,
-        "frost_textures": textures,
+        "frost_textures": None if corruption_dir else load_frost_textures(frost_dir or None),
         "data_dir": data_dir,
     }
+    check_corruptions(dataset, seed=seed, num_images=num_images, **settings)
+    return settings
 
 
 def _corruptions(classifier, dataset, **settings):

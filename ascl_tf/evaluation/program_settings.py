@@ -146,15 +146,21 @@ class EvaluateConfig:
             images_path=self.adversarial_images or None,
         )
 
-    def corruption_settings(self):
+    def corruption_settings(self, dataset):
         """Returns what is known of corrupted images; None where they are not asked for.
 
+        Args:
+            dataset: the clean images.
+
         Raises:
-            RunError: if a file is missing or damaged.
+            RunError: if a file is missing or damaged, or if images do not fit.
         """
         if CORRUPTIONS not in self.measurements():
             return None
         return prepare_corruptions(
+            dataset,
+            seed=self.seed,
+            num_images=self.num_images or None,
             corruption_dir=self.corruption_dir,
             frost_dir=self.frost_dir,
             data_dir=self.data_dir or None,

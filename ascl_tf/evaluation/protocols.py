@@ -71,7 +71,7 @@ def get_protocol(name):
     Raises:
         ValueError: if there is none; lists the known ones and the nearest.
     """
-    if name in PROTOCOLS:
+    if isinstance(name, str) and name in PROTOCOLS:
         return PROTOCOLS[name]
     nearest = difflib.get_close_matches(str(name), PROTOCOLS, n=1, cutoff=0.4)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""

@@ -12,7 +12,7 @@ import os
 import pathlib
 import platform
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ascl_tf.errors import RunError
@@ -69,6 +69,47 @@ def write_records(path: PathLike, records: Iterable[Record]) -> None:
             f"{target}: records must be finite numbers, text, lists and dictionaries; {error}."
         ) from error
     _replace_file(target, text)
+
+
+class KeptRecords:
+    """The records of one evaluation, written whenever some of them are finished.
+
+    Whatever ends the evaluation, the file holds what was finished until then.
+
+    Args:
+        path: record file; None: they are only kept here.
+        complete: callable that gets copies of all records and returns them with what they all
+            say beside; None for nothing.
+    """
+
+    def __init__(
+        self,
+        path: PathLike | None,
+        complete: Callable[[list[Record]], list[Record]] | None = None,
+    ) -> None:
+        self._path, self._complete = path, complete
+        self._parts: list[tuple[list[Record], Record]] = []
+
+    def part(self, **fields: Any) -> Callable[[list[Record]], None]:
+        """Returns a callable that takes all records so far of one more part, and writes them.
+
+        Args:
+            **fields: what each record of this part says beside.
+        """
+        number = len(self._parts)
+        self._parts.append(([], fields))
+
+        def keep(measured: list[Record]) -> None:
+            self._parts[number] = (measured, fields)
+            if self._path is not None:
+                write_records(self._path, self.records())
+
+        return keep
+
+    def records(self) -> list[Record]:
+        """Returns what is finished, part by part."""
+        found = [{**record, **fields} for measured, fields in self._parts for record in measured]
+        return found if self._complete is None else self._complete(found)
 
 
 def read_records(path: PathLike) -> list[Record]:

@@ -10,6 +10,7 @@ here before it is believed.
 import dataclasses
 import json
 import time
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -83,6 +84,7 @@ def evaluate_robustness(
     model_sha256=None,
     per_image=False,
     ensemble_options=None,
+    on_records=None,
 ):
     """Returns one record for each protocol.
 
@@ -107,6 +109,8 @@ def evaluate_robustness(
         model_sha256: what the records shall say; None hashes a Keras model's weights.
         per_image: whether the records also hold a 0 or 1 for each image.
         ensemble_options: `EnsembleOptions`, where AutoAttack keeps its state and images.
+        on_records: callable that receives the records so far whenever a protocol is done, and
+            so all that are returned, too; None for none.
 
     Returns:
         List of dictionaries that JSON can hold. Accuracies are percent of all
@@ -121,8 +125,9 @@ def evaluate_robustness(
     chosen = _as_protocols(protocols)
     data = as_evaluation_data(dataset, num_images=num_images)
     check_integer("batch_size", batch_size, 1)
+    check_integer("seed", seed, -(2**31), 2**31 - 1)
     attacks = as_compiled(logits_fn)
-    _check_classes(attacks.logits_fn, data, num_classes)
+    _check_classes(attacks.logits_fn, data, num_classes, chosen)
     if model_sha256 is None and hasattr(attacks.classifier, "get_weights"):
         model_sha256 = records.weights_sha256(attacks.classifier)
     run = _Evaluation(
@@ -143,8 +148,14 @@ def evaluate_robustness(
         "seed": seed,
         "versions": records.environment_versions(),
     }
-    measured = [constant | result for result in _run_protocols(run, chosen, per_image)]
-    return checks.attach(measured, warnings)
+    measured, attached = [], []
+    for result in _run_protocols(run, chosen, per_image):
+        measured.append(constant | result)
+        # Each compares all that are there, so that those of before are looked at again.
+        attached = checks.attach([dict(record) for record in measured], warnings)
+        if on_records is not None:
+            on_records(attached)
+    return attached
 
 
 def _run_protocols(run, chosen, per_image):
@@ -218,7 +229,7 @@ def _make_attack_batch(logits_fn, protocol):
     return tf.function(attack_batch, autograph=False) if kind.in_graph else attack_batch
 
 
-def _check_classes(logits_fn, data, num_classes):
+def _check_classes(logits_fn, data, num_classes, chosen):
     images, _ = data.rows(slice(1))
     received = logits_fn(tf.constant(images)).shape[1]
     if num_classes is not None and received != num_classes:
@@ -230,11 +241,18 @@ def _check_classes(logits_fn, data, num_classes):
             f"`labels` must be below the {received} classes of the model; "
             f"received {data.labels.max()}."
         )
+    if received < 2 and any(ATTACKS[protocol.kind].whole_set for protocol in chosen):
+        raise ValueError(f"`logits_fn` must return two or more logits; received {received}.")
 
 
 def _as_protocols(chosen):
     if isinstance(chosen, (str, Protocol)):
         chosen = [chosen]
+    if not isinstance(chosen, Iterable):
+        raise ValueError(
+            "`protocols` must be a name, a `Protocol`, or a list of these; "
+            f"received {type(chosen).__name__}."
+        )
     found = [item if isinstance(item, Protocol) else get_protocol(item) for item in chosen]
     if not found:
         raise ValueError("`protocols` must name at least one protocol; received none.")

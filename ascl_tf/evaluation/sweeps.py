@@ -36,6 +36,7 @@ def sweep_steps(
     num_images=None,
     progress=None,
     model_sha256=None,
+    on_records=None,
 ):
     """Returns one record for each number of PGD steps from 0 to `num_steps`.
 
@@ -48,6 +49,7 @@ def sweep_steps(
     Args:
         logits_fn, dataset, batch_size, seed, num_images, progress, model_sha256: as
             `evaluate_robustness`.
+        on_records: callable that receives what is returned; None for none.
         num_steps: Python int >= 1.
         epsilon: radius of the l-infinity ball in pixel units, text or number.
         step_size: length of one step, same unit; may exceed the ball.
@@ -80,7 +82,10 @@ def sweep_steps(
         )
         for k in range(num_steps + 1)
     ]
-    return checks.attach(records, clean.record["checks"])
+    checks.attach(records, clean.record["checks"])
+    if on_records is not None:
+        on_records(records)
+    return records
 
 
 def sweep_epsilons(
@@ -95,6 +100,7 @@ def sweep_epsilons(
     num_images=None,
     progress=None,
     model_sha256=None,
+    on_records=None,
 ):
     """Returns one record for each radius of the l-infinity ball.
 
@@ -103,8 +109,8 @@ def sweep_epsilons(
     the larger ball shows (check `larger_radius_weaker`).
 
     Args:
-        logits_fn, dataset, batch_size, seed, num_images, progress, model_sha256: as
-            `evaluate_robustness`.
+        logits_fn, dataset, batch_size, seed, num_images, progress, model_sha256, on_records: as
+            `evaluate_robustness`; a radius takes the place of a protocol.
         epsilons: radii in pixel units, text or numbers, each once. 0 is the clean image.
         num_steps: Python int >= 1.
         step_size: length of one step, same unit; the same for all radii, so that it may
@@ -133,8 +139,13 @@ def sweep_epsilons(
         model_sha256=model_sha256,
     )
     attack_batch = _make_radius_attack(clean.logits_fn, protocols[0])
-    records = [_at_radius(clean, protocol, attack_batch, progress) for protocol in protocols]
-    return checks.attach(records, clean.record["checks"])
+    measured, attached = [], []
+    for protocol in protocols:
+        measured.append(_at_radius(clean, protocol, attack_batch, progress))
+        attached = checks.attach([dict(record) for record in measured], clean.record["checks"])
+        if on_records is not None:
+            on_records(attached)
+    return attached
 
 
 def _protocol(name, epsilon, step_size, num_steps):

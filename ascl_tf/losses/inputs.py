@@ -82,13 +82,22 @@ def label_vector(labels, num_labels, described="[num_images]"):
         described: the expected shape in words.
 
     Raises:
-        ValueError: on another shape, or labels that are no integers.
+        ValueError: on another shape, or labels that are no integers, or (where their values are
+            known, outside of a graph) none that an int32 can hold.
     """
     labels = tf.convert_to_tensor(labels)
     if not labels.dtype.is_integer:
         raise ValueError(f"`labels` must be integers; received dtype {labels.dtype.name}.")
     check_shape("labels", labels, [num_labels], described)
-    return tf.cast(labels, tf.int32)
+    narrowed = tf.cast(labels, tf.int32)
+    if labels.dtype.max > tf.int32.max and tf.executing_eagerly():
+        # A cast turns 2**32 + 1 into class 1.
+        is_changed = tf.cast(narrowed, labels.dtype) != labels
+        if tf.reduce_any(is_changed):
+            raise ValueError(
+                f"`labels` must be class ids below 2**31; received {labels[is_changed][0]}."
+            )
+    return narrowed
 
 
 def check_shape(name, tensor, expected, described):

@@ -139,19 +139,24 @@ def evaluate(config, workdir, protocols):
     config = with_encoder_settings(config, workdir)
     stage = classifier_stage(config)
     test = run_data.load_test_data(config)
-    measured = []
+    seen = run_data.explain_seen(config, test)
+
+    def complete(found):
+        return found if seen is None else checks.add(found, overlap.CHECK, seen)
+
+    # Written protocol by protocol: what ends the second checkpoint leaves the first.
+    kept, measured = records.KeptRecords(workdir.results(f"evaluate_{stage}"), complete), {}
     for checkpoint in _kept_checkpoints(workdir.checkpoints(stage)):
         classifier = load_classifier(config, workdir, test, checkpoint)
         digest = records.weights_sha256(classifier)
-        known = [r for r in measured if r["model_sha256"] == digest]
+        keep = kept.part(stage=stage, checkpoint=checkpoint)
         # The best epoch may be the last one: the same weights are measured once.
-        new = known or _evaluate(config, classifier, test, protocols, f"{stage}, {checkpoint}")
-        measured += [{**record, "stage": stage, "checkpoint": checkpoint} for record in new]
-    seen = run_data.explain_seen(config, test)
-    if seen is not None:
-        checks.add(measured, overlap.CHECK, seen)
-    records.write_records(workdir.results(f"evaluate_{stage}"), measured)
-    print_records(measured, Console())
+        if digest in measured:
+            keep(measured[digest])
+        else:
+            title = f"{stage}, {checkpoint}"
+            measured[digest] = _evaluate(config, classifier, test, protocols, title, keep)
+    print_records(kept.records(), Console())
 
 
 def export(config, workdir):
@@ -256,7 +261,7 @@ def _make_validation(config, method, validation):
     return measure
 
 
-def _evaluate(config, classifier, test, protocols, title):
+def _evaluate(config, classifier, test, protocols, title, keep):
     with evaluation_progress(Console(), f"{title}: ") as progress, _in_one_line(config):
         return evaluate_robustness(
             classifier,
@@ -265,6 +270,7 @@ def _evaluate(config, classifier, test, protocols, title):
             batch_size=config.evaluation_batch_size,
             seed=config.seed,
             progress=progress,
+            on_records=keep,
         )
 
 

@@ -207,3 +207,13 @@ def _changed(records, **fields):
 def test_records_that_cannot_be_compared_are_named(make, records, message):
     with pytest.raises(RunError, match=message):
         make({"a": documents.records(), "b": records})
+
+
+def test_names_that_matplotlib_would_hide_or_cannot_write_are_drawn(tmp_path):
+    document = _document("tsne", ("_at",))
+    count = max(document["labels"]) + 1
+    document["class_names"] = [f"_{i} caf\u00e9 \udcff" for i in range(count)]
+    figure = figures.draw(document)
+    _, svg = figures.save_figure(figure, tmp_path / "tsne")
+    assert {f" _{i} caf\u00e9 \\udcff" for i in range(count)} <= set(_texts(figure))
+    assert svg.stat().st_size and any(text.startswith(" _at") for text in _texts(figure))

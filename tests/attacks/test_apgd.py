@@ -351,6 +351,7 @@ def _call(**changes):
         ({"labels": np.zeros(3, np.int32)}, r"`labels` must have shape \[batch\].*\(3,\)"),
         ({"labels": np.zeros(4)}, r"`labels` must be integers; received dtype.*float64"),
         ({"labels": np.full(4, 5)}, r"`labels` must be from 0 to 4.*received values from 5 to 5"),
+        ({"labels": np.full(4, 2**32 + 1)}, r"`labels` must be from 0 to 4.*from 4294967297"),
         ({"labels": np.full(4, -1)}, r"`labels` must be from 0 to 4.*from -1 to -1"),
         ({"logits_fn": lambda x: x}, r"`logits_fn` must return logits of shape.*\(4, 8, 8, 3\)"),
         (

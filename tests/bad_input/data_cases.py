@@ -94,7 +94,7 @@ LABELS = [
     _arrays(_IMAGES, np.eye(3, dtype=int), "`labels` must be 3 integers", "shape (3, 3)"),
     _corruptions("l_count", "labels.npy: expected the labels of N images", "found 59"),
     _corruptions("l_float", "labels.npy: expected integers of shape [5 N]", "found float64"),
-    _corruptions("l_negative", "labels.npy: expected class ids >= 0", "found -1"),
+    _corruptions("l_negative", "labels.npy: expected class ids from 0", "found -1"),
 ]
 
 

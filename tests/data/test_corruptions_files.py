@@ -42,7 +42,12 @@ def test_severities_follow_each_other(folder):
         (np.arange(15), r"labels\.npy: expected the labels of N images, 5 times; found 15 labels"),
         (np.zeros(14, int), r"expected the labels of N images, 5 times; found 14"),
         (np.zeros(0, int), r"5 times; found 0"),
-        (np.full(15, -1), r"labels\.npy: expected class ids >= 0; found -1"),
+        (
+            np.full(15, 2**32 + 1),
+            r"labels\.npy: expected class ids from 0 to 2\*\*31 - 1; found 429",
+        ),
+        (np.full(15, 2**63 + 1, np.uint64), r"class ids from 0 to 2\*\*31 - 1; found 922337"),
+        (np.full(15, -1), r"labels\.npy: expected class ids from 0 .*; found -1"),
     ],
 )
 def test_labels_that_do_not_fit_are_refused(folder, labels, message):

@@ -26,10 +26,30 @@ def test_frost_is_a_weighted_sum_with_one_piece_of_one_texture():
         assert sum(np.array_equal(got, want) for want in wanted) == 1
 
 
-def test_texture_must_be_larger_than_the_images():
-    textures = FrostTextures("folder", (np.zeros((32, 90, 3), np.uint8),))
-    with pytest.raises(ValueError, match="must be larger than the images of 32 pixels.*of 32"):
-        corrupt(IMAGES, "frost", 1, 0, frost_textures=textures)
+@pytest.mark.parametrize(("shape", "factor"), [((31, 90), 2), ((32, 90), 2), ((33, 90), 1)])
+def test_textures_no_larger_than_the_images_are_enlarged(shape, factor):
+    pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    enlarged = Image.fromarray(pixels).resize(
+        (factor * shape[1], factor * shape[0]), Image.Resampling.BICUBIC
+    )
+    small, large = (FrostTextures("folder", (np.asarray(p),)) for p in (pixels, enlarged))
+    np.testing.assert_array_equal(
+        corrupt(IMAGES, "frost", 1, 0, frost_textures=small),
+        corrupt(IMAGES, "frost", 1, 0, frost_textures=large),
+    )
+
+
+def test_frost_of_large_and_oblong_images_is_a_piece_of_the_enlarged_texture():
+    images = np.zeros((2, 40, 150, 3), np.uint8)
+    textures = frost_textures.procedural_frost()
+    corrupted = corrupt(images, "frost", 1, 0, frost_textures=textures)
+    for got in corrupted:
+        windows = [
+            np.lib.stride_tricks.sliding_window_view(texture[..., 0], (40, 150))
+            for texture in frost_textures.larger_textures(textures, 150).images
+        ]
+        wanted = [(0.2 * window).astype(np.uint8) for window in windows]
+        assert any(np.all(want == got[..., 0], axis=(2, 3)).any() for want in wanted)
 
 
 def _write_photographs(folder):

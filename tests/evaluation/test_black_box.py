@@ -269,3 +269,22 @@ def test_argument_that_does_not_fit_is_named(change, message):
     dataset = (np.full((2, 2, 2, 3), 0.5), np.array([0, 1]))
     with pytest.raises(ValueError, match=message):
         transfer_matrix(dataset=dataset, **arguments)
+
+
+def test_records_so_far_are_handed_out_as_each_source_ends():
+    networks, data = _two_networks()
+    seen = []
+    measured = transfer_matrix(
+        networks, data, protocol="fgsm", diagonal=True, on_records=seen.append
+    )
+    pairs = [("first", "first"), ("second", "first")]
+    assert [(r["target"], r["source"]) for r in seen[0]] == pairs
+    assert len(seen) == 2 and seen[1] == measured and len(measured) == 4
+    for record in measured:
+        assert len(record["checks_passed"]) == len(set(record["checks_passed"]))
+
+
+def test_models_without_labels_are_refused():
+    networks, data = _two_networks()
+    with pytest.raises(ValueError, match="`models` must be a dictionary .*received list"):
+        transfer_matrix(list(networks.values()), data)

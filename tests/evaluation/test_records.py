@@ -1,5 +1,6 @@
 """Record files: whole or not at all, equal bytes for equal records, clear errors."""
 
+import errno
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ import pytest
 from ascl_tf import __version__
 from ascl_tf.errors import RunError
 from ascl_tf.evaluation.records import (
+    KeptRecords,
     checkout_commit,
     environment_versions,
     model_sha256,
@@ -182,3 +184,37 @@ def test_hash_of_weights_depends_on_values_alone():
     bias = twin.weights[-1]
     bias.assign(bias + 1e-6)
     assert weights_sha256(model) != weights_sha256(twin)
+
+
+def test_finished_records_are_on_disk_before_the_next_part(tmp_path, monkeypatch):
+    path = tmp_path / "records.json"
+    kept = KeptRecords(path, lambda found: [{**r, "count": len(found)} for r in found])
+    first = kept.part(stage="a")
+    first([_record(seed=1)])
+    first([_record(seed=1), _record(seed=2)])
+    assert [r["seed"] for r in read_records(path)] == [1, 2]
+    second = kept.part(stage="b")
+    assert len(read_records(path)) == 2
+    second([_record(seed=3)])
+    found = read_records(path)
+    assert found == kept.records()
+    assert [(r["seed"], r["stage"], r["count"]) for r in found] == [
+        (1, "a", 3),
+        (2, "a", 3),
+        (3, "b", 3),
+    ]
+    before = path.read_bytes()
+
+    def full_disk(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(RunError, match="records.json: expected a writable file; no space left"):
+        second([_record(seed=3), _record(seed=4)])
+    assert path.read_bytes() == before and len(kept.records()) == 4
+
+
+def test_without_a_file_records_are_only_kept():
+    kept = KeptRecords(None)
+    kept.part()([_record()])
+    assert kept.records() == [_record()]

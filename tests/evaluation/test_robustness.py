@@ -276,11 +276,32 @@ IMAGES, LABELS = np.full((2, 2, 2, 3), 0.5), np.array([0, 1])
         ({"dataset": (IMAGES, LABELS[:1])}, r"`labels` must be 2 integers.*\(1,\)"),
         ({"dataset": (IMAGES, LABELS * 1.0)}, r"`labels` must be 2 integers.*float64"),
         ({"dataset": (IMAGES, LABELS - 1)}, r"`labels` must be class ids >= 0; received -1"),
+        (
+            {"dataset": (IMAGES, LABELS + 2**32)},
+            r"`labels` must be .*2\*\*31; .*4294967297",
+        ),
+        ({"dataset": (IMAGES, LABELS.astype(np.uint64) + 2**63)}, r"`labels` must be .*9223372"),
+        ({"dataset": (IMAGES, LABELS - 2**32)}, r"`labels` must be class ids >= 0; .*-4294967296"),
+        ({"dataset": (IMAGES, [0.0, np.nan])}, r"`labels` must be 2 integers.*float64"),
+        ({"dataset": (IMAGES, LABELS > 0)}, r"`labels` must be 2 integers.*bool"),
+        ({"dataset": (IMAGES, ["a", "b"])}, r"`labels` must be 2 integers.*<U1"),
         ({"dataset": (IMAGES, LABELS + 1)}, r"`labels` must be below the 2 classes.*received 2"),
         ({"num_images": 3}, r"`num_images` must be from 1 to the 2 images.*received 3"),
         ({"num_images": 0}, r"`num_images` must be from 1 to .*received 0"),
         ({"num_classes": 10}, r"`logits_fn` must return 10 logits per image; received 2"),
         ({"batch_size": 0}, r"`batch_size` must be an integer >= 1; received 0"),
+        ({"seed": 1.5}, r"`seed` must be an integer .*received 1.5"),
+        ({"seed": 2**31}, r"`seed` must be an integer .*received 2147483648"),
+        ({"dataset": IMAGES}, r"`dataset` must be what .*or a pair .*received ndarray"),
+        ({"dataset": None}, r"`dataset` must be what .*or a pair .*received NoneType"),
+        ({"dataset": {"images": IMAGES, "labels": LABELS}}, r"`dataset` must be .*received dict"),
+        (
+            {"dataset": tf.data.Dataset.from_tensor_slices((IMAGES, LABELS))},
+            r"`dataset` must be what .*or a pair .*received _TensorSliceDataset",
+        ),
+        ({"protocols": 20}, r"`protocols` must be a name, .*received int"),
+        ({"protocols": None}, r"`protocols` must be a name, .*received NoneType"),
+        ({"protocols": [["pgd20"]]}, r"`protocol` must be one of .*received \['pgd20'\]"),
         ({"protocols": []}, r"`protocols` must name at least one"),
         ({"protocols": "pgd21"}, r"`protocol` must be one of .*received 'pgd21'"),
         ({"protocols": Protocol(name="x", kind="y")}, r"`kind` of protocol 'x' must be one of"),
@@ -297,3 +318,20 @@ def test_argument_that_does_not_fit_is_named(change, message):
     }
     with pytest.raises(ValueError, match=message):
         evaluate_robustness(**(arguments | change))
+
+
+def test_records_so_far_are_handed_out_as_each_protocol_ends():
+    logits_fn, data, *_ = _linear()
+    seen = []
+    names = ["standard", "pgd10", "pgd20"]
+    measured = evaluate_robustness(logits_fn, data, names, on_records=seen.append)
+    assert [[r["protocol"] for r in records] for records in seen] == [
+        names[:count] for count in (1, 2, 3)
+    ]
+    assert seen[-1] == measured
+    # What compares protocols is in the records as soon as there are two.
+    assert "fewer_steps_stronger" not in seen[0][0]["checks_passed"]
+    assert "fewer_steps_stronger" in seen[2][2]["checks_passed"]
+    for records in seen:
+        for record in records:
+            assert len(record["checks_passed"]) == len(set(record["checks_passed"]))

@@ -321,3 +321,13 @@ def test_argument_that_does_not_fit_is_named(sweep, change, message):
     logits_fn = models.linear_logits(np.ones((2, 2, 3), np.float32), np.float32(0))
     with pytest.raises(ValueError, match=message):
         sweep(logits_fn, (np.full((2, 2, 2, 3), 0.5), np.array([0, 1])), **change)
+
+
+def test_records_so_far_are_handed_out_as_each_radius_ends():
+    logits_fn, data, _ = _near_boundary()
+    seen = []
+    settings = {"num_steps": 2, "on_records": seen.append}
+    measured = sweep_epsilons(logits_fn, data, epsilons=["0", "4/255", "8/255"], **settings)
+    assert [len(records) for records in seen] == [1, 2, 3] and seen[-1] == measured
+    measured = sweep_steps(logits_fn, data, **settings)
+    assert seen[3:] == [measured]

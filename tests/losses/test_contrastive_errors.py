@@ -67,6 +67,14 @@ def test_labels_must_be_integers():
         supervised_contrastive_loss(PERTURBED, tf.zeros([NUM_IMAGES]), temperature=0.5)
 
 
+@pytest.mark.parametrize("dtype", [tf.int64, tf.uint64, tf.uint32])
+def test_labels_that_would_become_others_are_refused(dtype):
+    top = 2**31 if dtype == tf.uint32 else 2**32 + 1
+    labels = tf.cast(LABELS, dtype) + tf.constant([top] + [0] * (NUM_IMAGES - 1), dtype)
+    with pytest.raises(ValueError, match="`labels` must be class ids below 2.*received [24]"):
+        supervised_contrastive_loss(PERTURBED, labels, temperature=0.5)
+
+
 def test_unknown_names_list_the_known_ones():
     arguments = (VIEWS, PERTURBED, LABELS)
     with pytest.raises(ValueError, match="`denominator` must be one of joint, clean, adversarial"):

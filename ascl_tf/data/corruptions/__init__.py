@@ -11,6 +11,7 @@ from ascl_tf.data.corruptions.corrupt import (
     CORRUPTIONS,
     EXTRA_CORRUPTIONS,
     SEVERITIES,
+    check_images,
     corrupt,
 )
 from ascl_tf.data.corruptions.frost_textures import FrostTextures, load_frost_textures
@@ -21,6 +22,7 @@ __all__ = [
     "EXTRA_CORRUPTIONS",
     "SEVERITIES",
     "FrostTextures",
+    "check_images",
     "corrupt",
     "load_frost_textures",
 ]

@@ -44,9 +44,9 @@ def glass_blur(images, severity, draws):
     """Smooths, lets each pixel take the value of one beside it, and smooths again."""
     sigma, num_rounds = severities.GLASS_BLUR[severity - 1]
     shuffled = as_bytes(smooth(as_unit(images), sigma))
-    inner = images.shape[1] - 2
+    inner = (images.shape[1] - 2, images.shape[2] - 2)
     for _ in range(num_rounds):
-        shuffled = take_neighbours(shuffled, draws.coins((2, inner, inner)))
+        shuffled = take_neighbours(shuffled, draws.coins((2, *inner)))
     return smooth(as_unit(shuffled), sigma)
 
 
@@ -59,12 +59,12 @@ def take_neighbours(images, steps):
     so that it is still untouched when it is read, and all copies can be made at once.
 
     Args:
-        images: uint8 [N, S, S, 3].
-        steps: 0 or 1, [N, 2, S - 2, S - 2]: rows up, columns to the left.
+        images: uint8 [N, H, W, 3].
+        steps: 0 or 1, [N, 2, H - 2, W - 2]: rows up, columns to the left.
     """
-    num_images, size = images.shape[:2]
-    places = np.arange(num_images * size * size).reshape(num_images, size, size)
-    sources = places[:, 2:, 2:] - steps[:, 0].astype(int) * size - steps[:, 1]
+    shape = images.shape[:3]
+    places = np.arange(np.prod(shape)).reshape(shape)
+    sources = places[:, 2:, 2:] - steps[:, 0].astype(int) * shape[2] - steps[:, 1]
     taken = images.copy()
     taken[:, 2:, 2:] = images.reshape(-1, images.shape[3])[sources]
     return taken
@@ -78,20 +78,20 @@ def motion_blur(images, severity, draws):
 
 def zoom_blur(images, severity, draws):
     """Averages the image and its zooms by 1, 1.01, 1.02, ... into the centre."""
-    num_images, size, _, num_channels = images.shape
-    operator = _zoom_blur_operator(size, severities.ZOOM_BLUR[severity - 1])
-    pixels = as_unit(images).transpose(1, 2, 0, 3).reshape(size * size, -1)
-    blurred = (operator @ pixels).reshape(size, size, num_images, num_channels)
+    num_images, height, width, num_channels = images.shape
+    operator = _zoom_blur_operator(height, width, severities.ZOOM_BLUR[severity - 1])
+    pixels = as_unit(images).transpose(1, 2, 0, 3).reshape(height * width, -1)
+    blurred = (operator @ pixels).reshape(height, width, num_images, num_channels)
     return blurred.transpose(2, 0, 1, 3)
 
 
 @functools.lru_cache(maxsize=8)
-def _zoom_blur_operator(size, end):
-    """Returns the blur as a sparse matrix on the size^2 pixels of a channel."""
-    total = scipy.sparse.eye_array(size * size, format="csr")
+def _zoom_blur_operator(height, width, end):
+    """Returns the blur as a sparse matrix on the height * width pixels of a channel."""
+    total = scipy.sparse.eye_array(height * width, format="csr")
     # The very floats of the original decide to how many pixels a zoom is rounded.
     factors = np.arange(1, end, 0.01)
     for factor in factors:
-        matrix = scipy.sparse.csr_array(clipped_zoom_matrix(size, factor))
-        total = total + scipy.sparse.kron(matrix, matrix, format="csr")
+        sides = [scipy.sparse.csr_array(clipped_zoom_matrix(n, factor)) for n in (height, width)]
+        total = total + scipy.sparse.kron(*sides, format="csr")
     return (total / (len(factors) + 1)).tocsr()

@@ -6,7 +6,7 @@ import numpy as np
 
 from ascl_tf.data.corruptions import blur, digital, noise, spatter, weather
 from ascl_tf.data.corruptions.draws import ImageDraws
-from ascl_tf.data.corruptions.frost_textures import load_frost_textures
+from ascl_tf.data.corruptions.frost_textures import larger_textures, load_frost_textures
 from ascl_tf.data.corruptions.pixels import as_bytes
 from ascl_tf.data.corruptions.severities import SEVERITIES
 
@@ -49,27 +49,29 @@ def corrupt(images, corruption, severity, seed, *, frost_textures=None, first_po
     from Philox with the key (seed, corruption and severity) and a counter per position.
 
     Args:
-        images: uint8 [N, S, S, 3], S >= 8. At sizes other than 32 lengths in pixels stay as
-            they are, but for pixelate and elastic_transform, which scale with S.
+        images: uint8 [N, H, W, 3], H and W >= 8. At sizes other than 32 lengths in pixels stay
+            as they are, but for pixelate and elastic_transform, which scale with the image.
         corruption: a name of `CORRUPTIONS`.
         severity: 1 to 5.
         seed: Python int, 0 <= seed < 2**64.
         frost_textures: `FrostTextures` for frost; None takes those of `load_frost_textures()`.
+            Those no larger than an image are enlarged by the least whole factor that makes them
+            larger.
         first_position: place of the first image in its data set.
 
     Returns:
-        uint8 [N, S, S, 3].
+        uint8 [N, H, W, 3].
 
     Raises:
-        ValueError: if an argument is not as above, or a frost texture no larger than an image.
+        ValueError: if an argument is not as above.
     """
     images = np.asarray(images)
-    _check_images(images)
+    check_images(images)
     _check_settings(corruption, severity, seed, first_position)
     extra = {}
     if corruption == "frost":
-        extra["textures"] = frost_textures or load_frost_textures()
-        _check_textures(extra["textures"], images.shape[1])
+        textures = frost_textures or load_frost_textures()
+        extra["textures"] = larger_textures(textures, max(images.shape[1:3]))
     # The order of CORRUPTIONS is part of what a seed means.
     stream = _STREAM + 8 * CORRUPTIONS.index(corruption) + severity
     corrupted = np.empty_like(images)
@@ -82,12 +84,13 @@ def corrupt(images, corruption, severity, seed, *, frost_textures=None, first_po
     return corrupted
 
 
-def _check_images(images):
+def check_images(images):
+    """Raises ValueError unless `images` (array) are what `corrupt` takes."""
     shape = images.shape
     fits = images.dtype == np.uint8 and len(shape) == 4 and shape[3] == 3
-    if not fits or shape[1] != shape[2] or shape[1] < _SMALLEST_SIDE:
+    if not fits or min(shape[1:3]) < _SMALLEST_SIDE:
         raise ValueError(
-            f"`images` must be uint8 with shape [N, S, S, 3], S >= {_SMALLEST_SIDE}; "
+            f"`images` must be uint8 with shape [N, H, W, 3], H and W >= {_SMALLEST_SIDE}; "
             f"received {images.dtype} with shape {shape}."
         )
 
@@ -103,12 +106,3 @@ def _check_settings(corruption, severity, seed, first_position):
     for name, value in (("seed", seed), ("first_position", first_position)):
         if not isinstance(value, numbers.Integral) or not 0 <= value < 2**64:
             raise ValueError(f"`{name}` must be from 0 to 2**64 - 1; received {value}.")
-
-
-def _check_textures(textures, size):
-    smallest = min(min(texture.shape[:2]) for texture in textures.images)
-    if smallest <= size:
-        raise ValueError(
-            f"`frost_textures` must be larger than the images of {size} pixels; "
-            f"received one of {smallest} pixels."
-        )

@@ -39,12 +39,13 @@ def _through_jpeg(image, quality):
 
 def pixelate(images, severity, draws):
     """Resizes each image down and up again, each by the mean over boxes."""
-    size = images.shape[1]
-    small = int(size * severities.PIXELATE[severity - 1])
+    height, width = images.shape[1:3]
+    share = severities.PIXELATE[severity - 1]
+    small = (int(width * share), int(height * share))
 
     def resize(image):
-        shrunk = Image.fromarray(image).resize((small, small), Image.Resampling.BOX)
-        return np.asarray(shrunk.resize((size, size), Image.Resampling.BOX))
+        shrunk = Image.fromarray(image).resize(small, Image.Resampling.BOX)
+        return np.asarray(shrunk.resize((width, height), Image.Resampling.BOX))
 
     return np.stack([resize(image) for image in images])
 
@@ -52,37 +53,39 @@ def pixelate(images, severity, draws):
 def elastic_transform(images, severity, draws):
     """Warps by a random affine map, then by a smooth random displacement."""
     setting = severities.ELASTIC_TRANSFORM[severity - 1]
-    size = images.shape[1]
-    grid = np.arange(size)
+    height, width = images.shape[1:3]
+    size = min(height, width)
     jitter = draws.uniform(-setting.jitter * size, setting.jitter * size, (3, 2))
-    columns, rows = np.moveaxis(affine_sources(size, jitter), -1, 0)
+    columns, rows = np.moveaxis(affine_sources((height, width), jitter), -1, 0)
     warped = sample_bilinear(as_unit(images, np.float32), rows, columns, border="mirror")
     if not setting.displacement:
         return warped
     sigma = setting.sigma * size
-    fields = [draws.uniform(-1, 1, (size, size)) for _ in range(2)]
+    fields = [draws.uniform(-1, 1, (height, width)) for _ in range(2)]
     columns, rows = (
         smooth(field, sigma, mode="reflect", truncate=3) * np.float32(setting.displacement * size)
         for field in fields
     )
-    return sample_bilinear(warped, grid[:, None] + rows, grid + columns, border="symmetric")
+    rows, columns = np.arange(height)[:, None] + rows, np.arange(width) + columns
+    return sample_bilinear(warped, rows, columns, border="symmetric")
 
 
-def affine_sources(size, jitter):
-    """Returns where each pixel comes from, float64 [N, size, size, 2] (column, row).
+def affine_sources(shape, jitter):
+    """Returns where each pixel comes from, float64 [N, *shape, 2] (column, row).
 
     The affine map moves three corners of a square around the centre by `jitter`.
 
     Args:
-        size: height and width of the images.
+        shape: height and width of the images.
         jitter: [N, 3, 2], columns and rows by which the corners move.
     """
-    centre, reach = size // 2, size // 3
+    height, width = shape
+    centre, reach = np.array([width // 2, height // 2]), min(shape) // 3
     corners = centre + reach * np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]])
     ones = np.ones((len(jitter), 3, 1))
     moved = np.concatenate([corners + jitter, ones], axis=2)
     # moved @ back = corners: the inverse map, since an output pixel asks for its source.
     back = np.linalg.solve(moved, np.broadcast_to(corners, (len(jitter), 3, 2)))
-    rows, columns = np.meshgrid(np.arange(size), np.arange(size), indexing="ij")
+    rows, columns = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
     places = np.stack([columns, rows, np.ones_like(rows)], axis=-1).reshape(-1, 3)
-    return (places @ back).reshape(-1, size, size, 2)
+    return (places @ back).reshape(-1, height, width, 2)

@@ -53,6 +53,26 @@ def load_frost_textures(folder=None):
     return _textures_at_hand()
 
 
+def larger_textures(textures, size):
+    """Returns `FrostTextures` whose sides are all above `size` pixels.
+
+    A texture that is large enough stays as it is; another is enlarged (bicubically) by the least
+    whole factor. The published frost is for images of 32 pixels, where none is too small.
+    """
+    return textures._replace(images=tuple(_larger(image, size) for image in textures.images))
+
+
+def _larger(image, size):
+    height, width = image.shape[:2]
+    factor = size // min(height, width) + 1
+    if factor == 1:
+        return image
+    resized = Image.fromarray(image).resize(
+        (factor * width, factor * height), Image.Resampling.BICUBIC
+    )
+    return np.asarray(resized)
+
+
 @functools.cache
 def _textures_at_hand():
     # Finding a top-level package does not execute it.

@@ -8,7 +8,8 @@ def clipped_zoom_matrix(size, factor):
     """Returns the linear zoom of the centre along one axis, float64 [size, size].
 
     The centre ceil(size / factor) pixels are enlarged by linear interpolation; of the result
-    the centre `size` pixels stay. An image X becomes M X M^T.
+    the centre `size` pixels stay. An image X becomes M X M'^T, with M of its height and M' of
+    its width.
     """
     num_kept = int(np.ceil(size / factor))
     first = (size - num_kept) // 2
@@ -23,18 +24,18 @@ def sample_bilinear(images, rows, columns, *, border):
     """Returns images [N, S, S, C] read at fractional places.
 
     Args:
-        images: floating point [N, S, S, C].
-        rows, columns: floating point [N, S, S], places in pixels.
+        images: floating point [N, H, W, C].
+        rows, columns: floating point [N, H, W], places in pixels.
         border: "mirror" (the edge pixel once) or "symmetric" (the edge pixel twice).
     """
-    num_images, size, _, num_channels = images.shape
+    num_images, height, width, num_channels = images.shape
     pixels = images.reshape(-1, num_channels)
-    starts = np.arange(num_images)[:, None, None] * size * size
-    top, bottom, row_share = _neighbours(rows, size, border)
-    left, right, column_share = _neighbours(columns, size, border)
+    starts = np.arange(num_images)[:, None, None] * height * width
+    top, bottom, row_share = _neighbours(rows, height, border)
+    left, right, column_share = _neighbours(columns, width, border)
 
     def read(row, column):
-        return np.take(pixels, starts + row * size + column, axis=0)
+        return np.take(pixels, starts + row * width + column, axis=0)
 
     upper = _blend(read(top, left), read(top, right), column_share)
     lower = _blend(read(bottom, left), read(bottom, right), column_share)

@@ -20,7 +20,7 @@ def motion_blur_bytes(images, angles, radius, sigma):
     ceil(i sin - 1/2) rows further; beyond the image that is the pixel at its edge.
 
     Args:
-        images: uint8 [N, S, S, C].
+        images: uint8 [N, H, W, C].
         angles: [N], in degrees.
         radius, sigma: of the kernel, in pixels.
     """
@@ -30,11 +30,11 @@ def motion_blur_bytes(images, angles, radius, sigma):
     radians = np.deg2rad(np.asarray(angles, np.float64))[:, None]
     rows = np.ceil(taps * np.sin(radians) - 0.5).astype(int) + len(kernel)
     columns = np.ceil(taps * np.cos(radians) - 0.5).astype(int) + len(kernel)
-    size, margin = images.shape[1], (len(kernel), len(kernel))
+    (height, width), margin = images.shape[1:3], (len(kernel), len(kernel))
     padded = np.pad(images, ((0, 0), margin, margin, (0, 0)), mode="edge").astype(np.float32)
     blurred = np.zeros(images.shape, np.float32)
     for image, source, row, column in zip(blurred, padded, rows, columns, strict=True):
         for weight, top, left in zip(kernel, row, column, strict=True):
-            image += weight * source[top : top + size, left : left + size]
+            image += weight * source[top : top + height, left : left + width]
     # Truncated, as the reference output shows; what is whole but for rounding stays whole.
     return (blurred + _ROUNDING_ERROR).astype(np.uint8)

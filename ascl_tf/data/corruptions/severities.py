@@ -60,7 +60,7 @@ class Saturate(NamedTuple):
 
 
 class Elastic(NamedTuple):
-    """In shares of the image's side."""
+    """In shares of the image's side, the shorter one."""
 
     displacement: float
     sigma: float

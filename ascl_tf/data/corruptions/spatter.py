@@ -23,9 +23,8 @@ _EMBOSS = ((-2, -1, 0), (-1, 1, 1), (0, 1, 2))
 def spatter(images, severity, draws):
     """Covers parts of the image with water (severities 1 to 3) or mud (4 and 5)."""
     setting = severities.SPATTER[severity - 1]
-    size = images.shape[1]
     values = as_unit(images)
-    liquid = setting.mean + setting.spread * draws.standard_normal((size, size))
+    liquid = setting.mean + setting.spread * draws.standard_normal(images.shape[1:3])
     liquid = smooth(liquid.astype(np.float64), setting.sigma)
     liquid[liquid < setting.threshold] = 0
     if setting.is_mud:

@@ -21,18 +21,18 @@ def brightness(images, severity, draws):
 def snow(images, severity, draws):
     """Whitens the picture and adds smeared flakes, once upright and once upside down."""
     setting = severities.SNOW[severity - 1]
-    layer = as_unit(_snow_layer(images.shape[1], setting, draws), np.float32)
+    layer = as_unit(_snow_layer(images.shape[1:3], setting, draws), np.float32)
     values = as_unit(images, np.float32)
     whitened = np.maximum(values, gray(values) * np.float32(1.5) + np.float32(0.5))
     share = np.float32(setting.picture_share)
     return share * values + (1 - share) * whitened + layer + layer[:, ::-1, ::-1]
 
 
-def _snow_layer(size, setting, draws):
-    """Returns the flakes, uint8 [N, size, size, 1]."""
-    flakes = setting.mean + setting.spread * draws.standard_normal((size, size))
-    zoom = clipped_zoom_matrix(size, setting.zoom)
-    flakes = zoom @ flakes @ zoom.T
+def _snow_layer(shape, setting, draws):
+    """Returns the flakes, uint8 [N, *shape, 1]; `shape`: height and width."""
+    flakes = setting.mean + setting.spread * draws.standard_normal(shape)
+    rows, columns = (clipped_zoom_matrix(size, setting.zoom) for size in shape)
+    flakes = rows @ flakes @ columns.T
     flakes[flakes < setting.threshold] = 0
     angles = draws.uniform(-135, -45, ())
     return motion_blur_bytes(as_bytes(flakes)[..., None], angles, setting.radius, setting.sigma)
@@ -43,8 +43,8 @@ def fog(images, severity, draws):
     amount, decay = severities.FOG[severity - 1]
     values = as_unit(images)
     brightest = values.max(axis=(1, 2, 3), keepdims=True)
-    size = images.shape[1]
-    cloud = plasma(_power_of_two(size), decay, draws)[:, :size, :size, None]
+    height, width = images.shape[1:3]
+    cloud = plasma(_power_of_two(max(height, width)), decay, draws)[:, :height, :width, None]
     return (values + amount * cloud) * brightest / (brightest + amount)
 
 
@@ -94,18 +94,17 @@ def frost(images, severity, draws, textures):
         textures: `FrostTextures`, larger than the images.
     """
     image_share, texture_share = severities.FROST[severity - 1]
-    size = images.shape[1]
     chances = draws.random((3,))
-    pieces = np.stack([_piece(textures.images, size, chance) for chance in chances])
+    pieces = np.stack([_piece(textures.images, images.shape[1:3], chance) for chance in chances])
     mixed = image_share * images.astype(np.float64) + texture_share * pieces
     return np.clip(mixed, 0, 255).astype(np.uint8)
 
 
-def _piece(textures, size, chances):
-    """Returns a square of a texture; three numbers from [0, 1) say which and where."""
+def _piece(textures, shape, chances):
+    """Returns a part of a texture; three numbers from [0, 1) say which and where."""
     texture = textures[int(chances[0] * len(textures))]
     top, left = (
         int(chance * (length - size))
-        for chance, length in zip(chances[1:], texture.shape[:2], strict=True)
+        for chance, length, size in zip(chances[1:], texture.shape[:2], shape, strict=True)
     )
-    return texture[top : top + size, left : left + size]
+    return texture[top : top + shape[0], left : left + shape[1]]
