@@ -91,6 +91,12 @@ def _check_places(config):
     for flag in ("output", "adversarial_images"):
         if getattr(config, flag):
             check_file_place(flag, getattr(config, flag))
+    images = config.adversarial_images
+    if images and not images.endswith(".npz") and os.path.exists(images):
+        raise RunError(
+            f"--adversarial_images={images}: expected a new file, or an .npz to replace; "
+            "found another file"
+        )
     config.ensemble_options().check(config.protocols())
     if config.output and os.path.exists(config.output) and os.path.getsize(config.output):
         try:

@@ -132,6 +132,8 @@ def test_sigterm_says_the_command_that_goes_on_to_the_same_record(
             2,
             r"--adversarial_images: expected one AutoAttack in --protocol; found 2",
         ),
+        ({"output": "a.json", "adversarial_images": "a.json"}, 2, r"another file than --output"),
+        ({"adversarial_images": __file__}, 1, r"expected a new file, or an \.npz to replace"),
         ({"adversarial_images": "no/a.npz"}, 1, r"--adversarial_images=no/a\.npz: expected a file"),
     ],
 )

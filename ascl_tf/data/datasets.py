@@ -50,9 +50,7 @@ def load_dataset(name, split, *, data_dir=None, download=False, image_size=None)
         RunError: if the set or the split is absent, unreadable, not 8-bit RGB,
             or of unequal image sizes without `image_size`; and if a download fails.
     """
-    for argument, value in (("name", name), ("split", split)):
-        if not isinstance(value, str):
-            raise ValueError(f"`{argument}` must be text; received {type(value).__name__}.")
+    _check_text(name=name, split=split)
     if image_size is not None and not (isinstance(image_size, int) and image_size >= 1):
         raise ValueError(f"`image_size` must be at least 1 or None; received {image_size!r}.")
     if name.startswith(FOLDER_PREFIX):
@@ -67,6 +65,7 @@ def load_dataset(name, split, *, data_dir=None, download=False, image_size=None)
 
 def is_available(name, data_dir=None):
     """Returns whether `load_dataset` can read `name` without a download."""
+    _check_text(name=name)
     if name in (BUNDLED, BUNDLED_NAME):
         return True
     if name.startswith(FOLDER_PREFIX):
@@ -79,6 +78,12 @@ def name_at_hand(name, *, data_dir=None, download=False):
     if name != AUTO:
         return name
     return "cifar10" if download or is_available("cifar10", data_dir) else BUNDLED
+
+
+def _check_text(**arguments):
+    for name, value in arguments.items():
+        if not isinstance(value, str):
+            raise ValueError(f"`{name}` must be text; received {type(value).__name__}.")
 
 
 def _load_folder(name, split, image_size):

@@ -113,6 +113,10 @@ class EvaluateConfig:
                 "--adversarial_images: expected one AutoAttack in --protocol; "
                 f"found {num_ensembles}"
             )
+        if self.output and self.output == self.adversarial_images:
+            raise ConfigError(
+                f"--adversarial_images: expected another file than --output; found {self.output}"
+            )
         for name in ("corruption_dir", "frost_dir"):
             if getattr(self, name) and CORRUPTIONS not in self.measurements():
                 raise ConfigError(

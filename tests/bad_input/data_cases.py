@@ -54,6 +54,7 @@ IMAGES = [
     _corruptions("c_float", "gaussian_noise.npy: expected uint8", "found float32"),
     _corruptions("c_grey", "gaussian_noise.npy: expected uint8", "(60, 8, 8, 1)"),
     _corruptions("c_short", "gaussian_noise.npy: expected uint8 of shape (60,", "(59, 8, 8, 3)"),
+    _corruptions("c_few", "shot_noise.npy: expected an array", "No such file"),
     _corruptions("c_pickle", "gaussian_noise.npy: expected an array", "Python objects in dtype"),
 ]
 

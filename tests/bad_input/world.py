@@ -80,6 +80,7 @@ def _write_corruptions(root):
         "c_float": images.astype(np.float32),
         "c_grey": images[..., :1],
         "c_short": images[1:],
+        "c_few": images,
         "c_pickle": np.array([{"a": 1}], dtype=object),
     }.items():
         _write_arrays(root / name, wrong_images, labels)

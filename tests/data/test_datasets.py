@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from ascl_tf.data import is_available, load_dataset
+from ascl_tf.data import is_available, load_dataset, reading
 from ascl_tf.data.tfds_layout import complete_or_absent, encode_png, write_tfds_dataset
 from ascl_tf.errors import ConfigError, RunError
 from tests.common import SHARED
@@ -275,3 +275,16 @@ def test_whole_cifar_10_test_set_is_read():
     np.testing.assert_array_equal(np.bincount(dataset.labels), [1000] * 10)
     # The first labels of the official test_batch.bin.
     assert dataset.labels[:10].tolist() == [3, 8, 8, 0, 6, 6, 1, 6, 3, 1]
+
+
+@pytest.mark.parametrize(("name", "split"), [(None, "train"), (3, "train"), ("bundled", None)])
+def test_names_that_are_no_text_are_refused(name, split):
+    with pytest.raises(ValueError, match="` must be text; received (NoneType|int)"):
+        load_dataset(name, split)
+
+
+def test_labels_that_are_no_class_are_refused_and_never_wrapped(monkeypatch):
+    columns = np.zeros((2, 8, 8, 3), np.uint8), np.array([0, 2**32 + 1]), ["a", "b"]
+    monkeypatch.setattr(reading, "_collect", lambda *_, **__: columns)
+    with pytest.raises(RunError, match="expected labels from 0 to 9 in split 'test'.*4294967297"):
+        load_dataset("bundled", "test")
