@@ -144,6 +144,18 @@ class Config(
         return self.method in ONE_SHOT_METHODS
 
     @property
+    def uses_unlabeled_images(self) -> bool:
+        """Whether pre-training has a term for images without a label."""
+        weight = _label_free_weight(self)
+        return getattr(self, weight) > 0 if weight else self.method in SELF_SUPERVISED_METHODS
+
+    @property
+    def has_unlabeled_images(self) -> bool:
+        """Whether the flags of pre-training bring in images without a label for such a term."""
+        are_there = self.labeled_fraction < 1 or bool(self.unlabeled_dataset)
+        return self.uses_unlabeled_images and are_there
+
+    @property
     def decay_shares(self) -> tuple[float, ...]:
         """`decay_at` as numbers, ascending."""
         return _shares("decay_at", self.decay_at)
@@ -259,16 +271,13 @@ def _check_combinations(config: Config) -> None:
         getattr(config, derived)
     if config.depth not in (18, 34):
         raise ConfigError(f"--depth: expected 18 or 34; found {config.depth}")
-    if (config.is_one_shot or config.method == "scl") and config.unlabeled_dataset:
-        raise ConfigError(
-            "--unlabeled_dataset: expected a method with a term that needs no labels, such as "
-            f"ascl; found --method={config.method}"
-        )
-    if config.method == "ascl" and config.unlabeled_dataset and config.lambda_1 == 0:
-        raise ConfigError(
-            "--unlabeled_dataset: expected --lambda_1 > 0, the one term that uses such images; "
-            "found --lambda_1=0"
-        )
+    if config.unlabeled_dataset and not config.uses_unlabeled_images:
+        weight = _label_free_weight(config)
+        expected = "a method with a term that needs no labels, such as ascl"
+        found = f"--method={config.method}"
+        if weight:
+            expected, found = f"--{weight} > 0, the one term that uses such images", f"--{weight}=0"
+        raise ConfigError(f"--unlabeled_dataset: expected {expected}; found {found}")
     if config.step_size > config.epsilon * 2:
         raise ConfigError(
             f"--step_size: expected at most twice --epsilon={config.epsilon}; "
@@ -277,3 +286,8 @@ def _check_combinations(config: Config) -> None:
     conflict = fast_conflict(config)
     if conflict:
         raise ConfigError(conflict)
+
+
+def _label_free_weight(config: Config) -> str:
+    """Returns the setting that weights the one term without labels beside terms that need them."""
+    return {"ascl": "lambda_1", "rotation_at": "rotation_weight"}.get(config.method, "")

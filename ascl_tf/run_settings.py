@@ -76,7 +76,9 @@ class DataConfig:
     )
     labeled_fraction: float = setting(
         1.0,
-        "Share of the training images that keep their label; the rest is unlabelled.",
+        "Share of the training images that keep their label. The others serve the terms that need "
+        "no labels; where there is none (fine-tuning, scl, standard, at, trades, mart, and ascl or "
+        "rotation_at without theirs) training is on the labeled images alone, in as many steps.",
         stages=_TRAIN,
         above=0.0,
         maximum=1.0,

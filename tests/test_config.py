@@ -241,6 +241,14 @@ def test_broken_json_names_its_source_and_the_setting(text, message):
             r"--unlabeled_dataset: expected --lambda_1 > 0.*; found --lambda_1=0",
         ),
         (
+            {"method": "rotation_at", "rotation_weight": 0.0, "unlabeled_dataset": "stl10"},
+            r"--unlabeled_dataset: expected --rotation_weight > 0.*; found --rotation_weight=0",
+        ),
+        (
+            {"method": "scl", "unlabeled_dataset": "stl10"},
+            r"--unlabeled_dataset: expected a method .* such as ascl; found --method=scl",
+        ),
+        (
             {"epsilon": Fraction("2/255"), "step_size": Fraction("5/255")},
             r"--step_size: expected at most twice --epsilon=2/255; found 5/255",
         ),
@@ -355,3 +363,23 @@ def test_smoke_of_few_labels_leaves_some_of_every_class():
     num_trained = small.num_train_images * (1 - small.validation_fraction)
     assert num_trained * small.labeled_fraction >= 10
     assert small.unlabeled_dataset == "bundled"
+
+
+@pytest.mark.parametrize(
+    "changes, expected",
+    [
+        ({}, True),
+        ({"lambda_1": 0.0}, False),
+        ({"method": "rotation_at"}, True),
+        ({"method": "rotation_at", "rotation_weight": 0.0}, False),
+        *[({"method": method}, True) for method in cfg.SELF_SUPERVISED_METHODS],
+        *[({"method": m}, False) for m in ("scl", "standard", "at", "trades", "mart")],
+    ],
+)
+def test_images_without_a_label_serve_where_a_term_needs_none(changes, expected):
+    config = Config(**changes)
+    assert config.uses_unlabeled_images is expected
+    assert not config.has_unlabeled_images
+    assert config.replace(labeled_fraction=0.5).has_unlabeled_images is expected
+    if expected:
+        assert config.replace(unlabeled_dataset="stl10").has_unlabeled_images

@@ -69,6 +69,25 @@ def mask_labels(dataset, labeled_fraction, seed):
     return masked
 
 
+def repeat_labeled(dataset):
+    """Returns as many images as `dataset` has, all with a label.
+
+    The labeled ones in their order, again and again; a data set without any other is returned
+    as it is.
+
+    Raises:
+        RunError: if no image has a label.
+    """
+    labeled = np.flatnonzero(dataset.labels != UNLABELLED)
+    if len(labeled) == len(dataset):
+        return dataset
+    if not len(labeled):
+        raise RunError(
+            f"--dataset={dataset.name}: expected labels, which this training needs; found none."
+        )
+    return dataset.take(np.resize(labeled, len(dataset)))
+
+
 def class_balanced_subset(dataset, num_images, seed):
     """Returns `num_images` images, stratified by class, in the old order.
 

@@ -5,7 +5,8 @@
 Eq. 10 of Li et al. 2022. x is the weak view of an image, v1 and v2 are its strong
 views. v1 and v2 without perturbation go through the branch `clean`; every perturbed
 image, and the natural x of TRADES and MART, through `adversarial`. A term of
-weight 0 is not computed, nor is its attack. Rows labelled -1 take part in L_CL only.
+weight 0 is not computed, nor is its attack. Rows labelled -1 take part in L_CL only; every
+attack moves them too, see ascl_attacks.py.
 
 Passes of a step, in the order in which statistics move, each with batch statistics of its own:
 v1 and v2 together, the natural x of TRADES and MART, all perturbed images together.
@@ -91,7 +92,7 @@ class Ascl(Method):
 
     def forward_units(self):
         config = self.config
-        attacks = self.outer_loss.attack_units(self.at_attack.num_steps)
+        attacks = 2 * self.at_attack.num_steps + ascl_attacks.anchor_units(self)
         passes = self.outer_loss.pass_units
         if self.attacks_cl:
             num_perturbed = 1 if config.cl_mode == "a2s" else 2
@@ -101,8 +102,6 @@ class Ascl(Method):
             num_perturbed = 2 if self.perturbs_pair else 1
             attacks += num_perturbed * 2 * config.num_steps_ascl
             passes += num_perturbed * 3
-        if ascl_attacks.uses_clean_projections(self):
-            attacks += 2
         if self.has_clean_pass:
             passes += 6
         return 1 + attacks + passes * (2 if self.perturbs_weights else 1)

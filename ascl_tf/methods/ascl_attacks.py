@@ -12,6 +12,9 @@ computed once for all steps of all attacks.
 
 `--shared_perturbation` leaves out the third, or the second too; `--at_attack` is in at_attack.py.
 
+An image without a label is attacked by every source: where the source's loss needs labels, it
+raises the loss of methods/unlabeled.py in its place.
+
 Under eq. 8 (`--ascl_loss=adversarial_pair...`) the views are what the third attack perturbs,
 and ascl is eq. 8 for whatever perturbs two views; one image alone still raises eq. 9.
 """
@@ -20,8 +23,12 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from ascl_tf.losses.classification import cross_entropy_loss
 from ascl_tf.losses.contrastive import nt_xent_loss
+from ascl_tf.methods.unlabeled import (
+    cross_entropy_or_divergence,
+    natural_logits_if_unlabeled,
+    with_label_free_loss,
+)
 from ascl_tf.models import ADVERSARIAL, CLEAN
 
 
@@ -30,18 +37,24 @@ class Anchors(NamedTuple):
 
     labels: tf.Tensor  # [B]
     clean_projections: tf.Tensor  # [2B, D], view-major
-    natural_logits: tf.Tensor  # [B, C]
+    natural_logits: tf.Tensor  # [B, C], zeros where neither a loss nor a missing label needs them
+    view_logits: tf.Tensor  # [2B, C], the same of the strong views
 
 
 def make_anchors(method, views):
     """Returns the `Anchors` of a batch, each computed once."""
-    config, empty = method.config, tf.zeros([0])
-    projections, logits = empty, empty
+    images, stacked_views, labels = (views[k] for k in ("images", "stacked_views", "labels"))
+    empty = tf.zeros([0])
+    projections, logits, view_logits = empty, empty, empty
     if uses_clean_projections(method):
-        projections = method.projections(views["stacked_views"], branch=CLEAN, training=False)
-    if config.attack_source_at == "ce" and method.outer_loss.attack_needs_natural:
-        logits = method.logits(views["images"], branch=ADVERSARIAL, training=False)
-    return Anchors(views["labels"], projections, logits)
+        projections = method.projections(stacked_views, branch=CLEAN, training=False)
+    if _needs_natural_logits(method):
+        logits = method.logits(images, branch=ADVERSARIAL, training=False)
+    elif _classifies_images(method):
+        logits = natural_logits_if_unlabeled(method, images, labels)
+    if _classifies_views(method):
+        view_logits = natural_logits_if_unlabeled(method, stacked_views, labels)
+    return Anchors(labels, projections, logits, view_logits)
 
 
 def perturb_for_at(method, views, anchors):
@@ -79,7 +92,7 @@ def perturb_for_cl(method, views, anchors):
     if config.cl_mode == "a2s":
         half = tf.shape(images)[0] // 2
         images, seed = images[:half], seed[:half]
-        objective = _pair_with_second_view if source == "cl" else _IMAGE_OBJECTIVES[source]
+        objective = _FIRST_VIEW_OBJECTIVES[source]
     return _perturb(method, objective, source, images, anchors, seed, config.num_steps_cl)
 
 
@@ -115,6 +128,34 @@ def _anchored_sources(method, source, perturbs_both_views):
     return {source} & needs
 
 
+def anchor_units(method):
+    """Returns the cost of the anchors of a batch, see `Method.forward_units`."""
+    needs_natural, has_unlabeled = _needs_natural_logits(method), method.config.has_unlabeled_images
+    units = 2 * uses_clean_projections(method) + needs_natural
+    if has_unlabeled:
+        units += (_classifies_images(method) and not needs_natural) + 2 * _classifies_views(method)
+    return units
+
+
+def _needs_natural_logits(method):
+    """Whether the classification term's attack holds natural logits constant, labels or not."""
+    return method.config.attack_source_at == "ce" and method.outer_loss.attack_needs_natural
+
+
+def _classifies_images(method):
+    """Whether an attack raises the cross-entropy of the weak view."""
+    config = method.config
+    of_ascl = method.attacks_ascl and config.attack_source_ascl == "ce" and not method.perturbs_pair
+    return config.attack_source_at == "ce" or of_ascl
+
+
+def _classifies_views(method):
+    """Whether an attack raises the cross-entropy of strong views."""
+    config = method.config
+    of_ascl = method.attacks_ascl and config.attack_source_ascl == "ce" and method.perturbs_pair
+    return of_ascl or (method.attacks_cl and config.attack_source_cl == "ce")
+
+
 # Objectives: (method, images, anchors) -> per-row losses, to be raised.
 
 
@@ -125,42 +166,74 @@ def _outer_objective(method, images, anchors):
 
 def _cross_entropy(method, images, anchors):
     logits = method.logits(images, branch=ADVERSARIAL, training=False)
-    num_views = tf.shape(logits)[0] // tf.shape(anchors.labels)[0]
-    return cross_entropy_loss(logits, tf.tile(anchors.labels, [num_views]))
+    return cross_entropy_or_divergence(logits, anchors.natural_logits, anchors.labels)
+
+
+def _cross_entropy_of_views(method, images, anchors):
+    """Of both views, or of the first."""
+    logits = method.logits(images, branch=ADVERSARIAL, training=False)
+    num_rows = tf.shape(logits)[0]
+    labels = tf.tile(anchors.labels, [num_rows // tf.shape(anchors.labels)[0]])
+    return cross_entropy_or_divergence(logits, anchors.view_logits[:num_rows], labels)
 
 
 def _pair_with_first_view(method, images, anchors):
-    return _pair(method, images, anchors.clean_projections[: tf.shape(images)[0]])
+    projections = method.projections(images, branch=ADVERSARIAL, training=False)
+    return _pair_loss(method, projections, _clean_view(anchors, 0))
 
 
 def _pair_with_second_view(method, images, anchors):
-    return _pair(method, images, anchors.clean_projections[tf.shape(images)[0] :])
-
-
-def _pair(method, images, clean_view):
-    perturbed = method.projections(images, branch=ADVERSARIAL, training=False)
-    stacked = tf.concat([perturbed, clean_view], axis=0)
-    return nt_xent_loss(stacked, temperature=method.config.temperature)
+    projections = method.projections(images, branch=ADVERSARIAL, training=False)
+    return _pair_loss(method, projections, _clean_view(anchors, 1))
 
 
 def _both_views(method, stacked_views, anchors):
     projections = method.projections(stacked_views, branch=ADVERSARIAL, training=False)
-    return nt_xent_loss(projections, temperature=method.config.temperature)
+    return _pair_loss(method, projections)
 
 
-def _supervised(method, images, anchors):
+def _supervised(method, images, anchors, partner=0):
     projections = method.projections(images, branch=ADVERSARIAL, training=False)
-    return method.supervised_loss(projections, anchors.clean_projections, anchors.labels)
+    clean, labels = anchors.clean_projections, anchors.labels
+    losses = method.supervised_loss(projections, clean, labels)
+    view = _clean_view(anchors, partner)
+    return with_label_free_loss(
+        losses, lambda rows: _pair_loss(method, rows, view), projections, labels
+    )
+
+
+def _supervised_of_first_view(method, images, anchors):
+    return _supervised(method, images, anchors, partner=1)
 
 
 def _supervised_of_both_views(method, stacked_views, anchors):
     projections = method.projections(stacked_views, branch=ADVERSARIAL, training=False)
     clean, labels = anchors.clean_projections, anchors.labels
     if method.perturbs_pair:
-        return method.pair_loss(projections, clean, labels)
-    halves = tf.split(projections, 2, axis=0)
-    return sum(method.supervised_loss(half, clean, labels) for half in halves)
+        losses = method.pair_loss(projections, clean, labels)
+    else:
+        halves = tf.split(projections, 2, axis=0)
+        losses = sum(method.supervised_loss(half, clean, labels) for half in halves)
+    return with_label_free_loss(losses, lambda rows: _pair_loss(method, rows), projections, labels)
+
+
+def _pair_loss(method, *halves):
+    """NT-Xent of projections [2B, D], given whole or as the two views."""
+    return nt_xent_loss(tf.concat(halves, axis=0), temperature=method.config.temperature)
+
+
+def _clean_view(anchors, number):
+    return tf.split(anchors.clean_projections, 2, axis=0)[number]
 
 
 _IMAGE_OBJECTIVES = {"ce": _cross_entropy, "cl": _pair_with_first_view, "ascl": _supervised}
-_VIEW_OBJECTIVES = {"ce": _cross_entropy, "cl": _both_views, "ascl": _supervised_of_both_views}
+_FIRST_VIEW_OBJECTIVES = {
+    "ce": _cross_entropy_of_views,
+    "cl": _pair_with_second_view,
+    "ascl": _supervised_of_first_view,
+}
+_VIEW_OBJECTIVES = {
+    "ce": _cross_entropy_of_views,
+    "cl": _both_views,
+    "ascl": _supervised_of_both_views,
+}

@@ -9,15 +9,17 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ascl_tf.losses import classification
+from ascl_tf.methods.unlabeled import cross_entropy_or_divergence
 
 
 class OuterLoss(NamedTuple):
     """A classification term.
 
     per_example: (natural_logits or None, adversarial_logits, labels) -> [B].
-    attack_objective: (adversarial_logits, natural_logits or None, labels) -> [B], maximised.
+    attack_objective: (adversarial_logits, natural_logits, labels) -> [B], maximised.
     needs_natural: whether `per_example` uses natural logits.
-    attack_needs_natural: whether the attack does; they are constant, computed once.
+    attack_needs_natural: whether the attack does where every label is known; they are constant,
+        computed once.
     """
 
     per_example: Callable
@@ -70,7 +72,7 @@ def _make_mart(beta):
 
 
 def _cross_entropy(adversarial_logits, natural_logits, labels):
-    return classification.cross_entropy_loss(adversarial_logits, labels)
+    return cross_entropy_or_divergence(adversarial_logits, natural_logits, labels)
 
 
 def _divergence(adversarial_logits, natural_logits, labels):

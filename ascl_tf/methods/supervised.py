@@ -16,6 +16,7 @@ from ascl_tf.methods.at_attack import AtAttack
 from ascl_tf.methods.base import Method
 from ascl_tf.methods.outer_loss import make_outer_loss
 from ascl_tf.methods.step_data import Outputs, Purpose, Term
+from ascl_tf.methods.unlabeled import natural_logits_if_unlabeled
 from ascl_tf.models import ADVERSARIAL
 
 
@@ -120,12 +121,14 @@ def perturb_for_outer_loss(
     """Returns adversarial images that raise the outer loss' attack objective.
 
     Inference mode, adversarial branch. The natural logits of a KL objective are those of
-    `natural_branch`; they are constant and computed once, or given. `perturb` stands in for
-    `method.perturb`.
+    `natural_branch`; they are constant and computed once, or given. So are those of a
+    cross-entropy where a label is missing. `perturb` stands in for `method.perturb`.
     """
     images, labels = views["images"], views["labels"]
-    if outer_loss.attack_needs_natural and natural_logits is None:
+    if natural_logits is None and outer_loss.attack_needs_natural:
         natural_logits = method.logits(images, branch=natural_branch, training=False)
+    elif natural_logits is None:
+        natural_logits = natural_logits_if_unlabeled(method, images, labels)
 
     def objective(x):
         logits = method.logits(x, branch=ADVERSARIAL, training=False)

@@ -90,7 +90,8 @@ def check_protocols(config):
 def pretrain(config, workdir):
     """Pre-trains an encoder, or trains a one-shot classifier."""
     strategy = make_strategy(config.num_replicas, global_batch_size=config.global_batch_size)
-    train, validation = run_data.load_training_data(config)
+    needs_labels = not config.uses_unlabeled_images
+    train, validation = run_data.load_training_data(config, needs_labels=needs_labels)
     train = run_data.with_unlabeled_images(config, train)
     check_single_device(config, strategy)
     steps = run_data.num_steps_per_epoch(train, config.global_batch_size)
@@ -117,7 +118,7 @@ def finetune(config, workdir):
     config = with_encoder_settings(config, workdir)
     name = finetune_stage_name(config)
     strategy = make_strategy(config.num_replicas, global_batch_size=config.finetune_batch_size)
-    train, validation = run_data.load_training_data(config)
+    train, validation = run_data.load_training_data(config, needs_labels=True)
     steps = run_data.num_steps_per_epoch(train, config.finetune_batch_size)
     workdir.check_stage(name, config.identity(cfg.FINETUNE))
     keras.utils.set_random_seed(config.seed)

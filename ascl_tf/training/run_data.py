@@ -23,8 +23,12 @@ def resolve_dataset_name(config):
     return config.replace(dataset=name)
 
 
-def load_training_data(config):
-    """Returns (train, validation) as the config cuts them; both by seed, class-balanced."""
+def load_training_data(config, *, needs_labels=False):
+    """Returns (train, validation) as the config cuts them; both by seed, class-balanced.
+
+    Where training `needs_labels` the labeled images stand for those without a label, so that an
+    epoch has as many steps.
+    """
     dataset = _load(config, config.dataset, "train")
     if config.num_train_images:
         dataset = splits.class_balanced_subset(dataset, config.num_train_images, config.seed)
@@ -39,7 +43,7 @@ def load_training_data(config):
     _check_labels(config, dataset)
     if config.labeled_fraction < 1:
         dataset = splits.mask_labels(dataset, config.labeled_fraction, config.seed)
-    return dataset, validation
+    return splits.repeat_labeled(dataset) if needs_labels else dataset, validation
 
 
 def with_unlabeled_images(config, dataset):

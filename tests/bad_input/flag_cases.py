@@ -40,6 +40,12 @@ FLAGS = [
         "--unlabeled_dataset: expected --lambda_1 > 0",
         "found --lambda_1=0",
     ),
+    Case(
+        "--method=rotation_at --rotation_weight=0 --unlabeled_dataset=stl10",
+        2,
+        "--unlabeled_dataset: expected --rotation_weight > 0",
+        "found --rotation_weight=0",
+    ),
     Case("--num_replicas=99", 2, "--num_replicas: expected at most the ", "found 99"),
     Case(
         "--num_replicas=2 --global_batch_size=15",

@@ -7,7 +7,7 @@ import pytest
 
 from ascl_tf.data import datasets
 from ascl_tf.errors import RunError
-from ascl_tf.training import run_data
+from ascl_tf.training import run, run_data
 from tests.methods import helpers
 
 
@@ -61,6 +61,47 @@ def test_fewer_training_and_validation_images(loaded):
 def test_labeled_fraction_hides_labels_in_training_only(loaded):
     train, validation = run_data.load_training_data(CONFIG.replace(labeled_fraction=0.25))
     assert _counts(train) == [36, 4, 4, 4] and _counts(validation) == [0, 4, 4, 4]
+
+
+def test_where_labels_are_needed_the_labeled_images_fill_the_epoch(loaded):
+    config = CONFIG.replace(labeled_fraction=0.25)
+    some, _ = run_data.load_training_data(config)
+    train, validation = run_data.load_training_data(config, needs_labels=True)
+    assert _counts(train) == [0, 16, 16, 16] and _counts(validation) == [0, 4, 4, 4]
+    labeled = some.take(some.labels >= 0)
+    assert _rows(train) == _rows(labeled)
+    np.testing.assert_array_equal(train.images[:12], labeled.images)
+    whole, _ = run_data.load_training_data(CONFIG, needs_labels=True)
+    assert _rows(whole) == _rows(some) and len(whole) == 48
+
+
+class _Asked(Exception):
+    """Carries what a stage asks of its training data."""
+
+
+@pytest.mark.parametrize(
+    "changes, needs_labels",
+    [
+        ({}, False),
+        ({"lambda_1": 0.0}, True),
+        ({"method": "at"}, True),
+        ({"method": "scl"}, True),
+        ({"method": "rotation_at"}, False),
+        ({"method": "simclr"}, False),
+    ],
+)
+def test_stage_without_a_term_for_them_leaves_unlabeled_images_out(
+    monkeypatch, changes, needs_labels
+):
+    def load(config, *, needs_labels):
+        raise _Asked(needs_labels)
+
+    monkeypatch.setattr(run_data, "load_training_data", load)
+    config = CONFIG.replace(labeled_fraction=0.5, **changes)
+    for stage, expected in ((run.pretrain, needs_labels), (run.finetune, True)):
+        with pytest.raises(_Asked) as asked:
+            stage(config, None)
+        assert asked.value.args == (expected,)
 
 
 def test_unlabelled_images_join_behind_the_labelled_ones(loaded):
@@ -131,6 +172,15 @@ def test_data_set_without_labels_is_refused(monkeypatch):
         run_data.load_training_data(CONFIG)
     with pytest.raises(RunError, match=r"expected labels, which --method=ascl needs; found none"):
         run_data.load_training_data(CONFIG.replace(validation_fraction=0.0))
+
+
+def test_training_on_labels_refuses_a_set_without_any(monkeypatch):
+    dataset = helpers.make_dataset(labels=np.full(24, -1))
+    _return(monkeypatch, dataset)
+    config = CONFIG.replace(method="simclr", validation_fraction=0.0)
+    run_data.load_training_data(config)
+    with pytest.raises(RunError, match=r"--dataset=noise: expected labels, which .*; found none"):
+        run_data.load_training_data(config, needs_labels=True)
 
 
 def test_images_too_small_for_the_encoder_are_refused(monkeypatch):
