@@ -11,6 +11,7 @@ import tensorflow as tf
 from PIL import Image
 
 from ascl_tf import evaluate, flag_defs
+from ascl_tf.data import load_dataset
 from ascl_tf.data.corruptions import BENCHMARK_CORRUPTIONS
 from ascl_tf.errors import RunError
 from ascl_tf.evaluation.records import model_sha256, read_records
@@ -355,7 +356,7 @@ def test_runs_as_a_module_and_exits_without_a_traceback(tmp_path, monkeypatch, c
 def _write_corruptions(path, folder, names):
     """Writes images of random noise, all severities alike, in the published layout."""
     path.mkdir()
-    labels = np.repeat([0, 1, 2], 8)
+    labels = load_dataset(f"folder:{folder}", "test").labels
     np.save(path / "labels.npy", np.tile(labels, 5))
     images = np.random.default_rng(1).integers(0, 256, (5 * 24, SIZE, SIZE, 3), np.uint8)
     for name in names:

@@ -89,15 +89,15 @@ def label_vector(labels, num_labels, described="[num_images]"):
     if not labels.dtype.is_integer:
         raise ValueError(f"`labels` must be integers; received dtype {labels.dtype.name}.")
     check_shape("labels", labels, [num_labels], described)
-    narrowed = tf.cast(labels, tf.int32)
     if labels.dtype.max > tf.int32.max and tf.executing_eagerly():
-        # A cast turns 2**32 + 1 into class 1.
-        is_changed = tf.cast(narrowed, labels.dtype) != labels
-        if tf.reduce_any(is_changed):
+        # A cast would turn 2**32 + 1 into class 1.
+        values = labels.numpy()
+        if values.max(initial=0) > tf.int32.max or values.min(initial=0) < tf.int32.min:
             raise ValueError(
-                f"`labels` must be class ids below 2**31; received {labels[is_changed][0]}."
+                "`labels` must be class ids below 2**31; received values from "
+                f"{values.min()} to {values.max()}."
             )
-    return narrowed
+    return tf.cast(labels, tf.int32)
 
 
 def check_shape(name, tensor, expected, described):

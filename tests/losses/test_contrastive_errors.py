@@ -71,7 +71,9 @@ def test_labels_must_be_integers():
 def test_labels_that_would_become_others_are_refused(dtype):
     top = 2**31 if dtype == tf.uint32 else 2**32 + 1
     labels = tf.cast(LABELS, dtype) + tf.constant([top] + [0] * (NUM_IMAGES - 1), dtype)
-    with pytest.raises(ValueError, match="`labels` must be class ids below 2.*received [24]"):
+    with pytest.raises(
+        ValueError, match=f"`labels` must be class ids .* to {top + int(LABELS[0])}"
+    ):
         supervised_contrastive_loss(PERTURBED, labels, temperature=0.5)
 
 
