@@ -4,8 +4,9 @@ The first letter says what is trained: l(inear layer, encoder frozen including i
 statistics) or f(ull network). The second the images: s(tandard), cross-entropy, or
 a(dversarial), TRADES with a KL attack (or cross-entropy, `--finetune_loss=ce`).
 
-Under faf with TRADES, `--finetune_natural_branch=clean` sends the natural images through the
-clean branch, in the attack's target too (DynACL's recipe for encoders with two branches;
+Under faf with TRADES natural and adversarial images are two passes, in this order, each with
+batch statistics of its own. `--finetune_natural_branch=clean` sends the natural images through
+the clean branch, in the attack's target too (DynACL's recipe for encoders with two branches;
 Luo et al. 2023, arXiv:2303.01289). Every adversarial image goes through the adversarial one.
 
 Behind a frozen encoder the gradient is that of the linear layer, and in the attack that of the
