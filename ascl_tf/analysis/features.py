@@ -85,10 +85,11 @@ def as_unit_images(images):
         )
     if images.dtype == np.uint8:
         return images.astype(np.float32) / np.float32(255)
-    # Written so that NaN fails too.
-    if not (images.min() >= 0 and images.max() <= 1):
+    # Written so that NaN fails too. Of other integers nothing says what white is.
+    is_float = np.issubdtype(images.dtype, np.floating)
+    if not is_float or not (images.min() >= 0 and images.max() <= 1):
         raise ValueError(
-            "`images` must be uint8, or in [0, 1]; "
+            "`images` must be uint8, or in [0, 1] as floating point; "
             f"received {images.dtype} from {images.min():g} to {images.max():g}."
         )
     return images.astype(np.float32)

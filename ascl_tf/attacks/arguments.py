@@ -10,7 +10,7 @@ import tensorflow as tf
 def as_batch(logits_fn, images, labels):
     """Returns (images float32, labels int32, number of classes), checked.
 
-    Values are checked where they are known, that is, outside of a graph.
+    Values are checked where they are known, as they are outside of a graph.
 
     Raises:
         ValueError: if shapes, types, ranges or the shape of the logits do not fit.
@@ -19,9 +19,10 @@ def as_batch(logits_fn, images, labels):
     check_shapes(images, labels)
     images = tf.cast(images, tf.float32)
     num_classes = check_logits(logits_fn(images), images)
-    if tf.executing_eagerly():
+    known_images, known_labels = known_value(images), known_value(labels)
+    if known_images is not None and known_labels is not None:
         # Before the cast, which would turn 2**32 into class 0.
-        check_values(images.numpy(), labels.numpy(), num_classes)
+        check_values(known_images, known_labels, num_classes)
     return images, tf.cast(labels, tf.int32), num_classes
 
 
@@ -50,6 +51,16 @@ def check_shapes(images, labels):
 
 def check_values(images, labels, num_classes):
     """Raises ValueError unless images (array) are in [0, 1] and labels (array) are classes."""
+    check_pixels(images)
+    if labels.min() < 0 or labels.max() >= num_classes:
+        raise ValueError(
+            f"`labels` must be from 0 to {num_classes - 1} for these {num_classes} classes; "
+            f"received values from {labels.min()} to {labels.max()}."
+        )
+
+
+def check_pixels(images):
+    """Raises ValueError unless images (array) are in [0, 1], and at least one."""
     if not images.size:
         raise ValueError(f"`images` must hold at least one image; received shape {images.shape}.")
     if not np.all(np.isfinite(images)):
@@ -58,11 +69,6 @@ def check_values(images, labels, num_classes):
         raise ValueError(
             f"`images` must be in [0, 1]; received values from {images.min():g} to "
             f"{images.max():g}."
-        )
-    if labels.min() < 0 or labels.max() >= num_classes:
-        raise ValueError(
-            f"`labels` must be from 0 to {num_classes - 1} for these {num_classes} classes; "
-            f"received values from {labels.min()} to {labels.max()}."
         )
 
 
@@ -96,6 +102,28 @@ def check_positive(**settings):
             raise ValueError(f"`{name}` must be > 0; received {value}.")
         if value == math.inf:
             raise ValueError(f"`{name}` must be finite; received {value}.")
+
+
+def check_not_negative(**settings):
+    """Raises ValueError unless each setting is a finite number >= 0, as far as it is known.
+
+    Tensors are taken too, which a graph may know only later.
+    """
+    for name, value in settings.items():
+        known = known_value(value)
+        if known is None:
+            continue
+        if np.asarray(known).dtype.kind not in "iuf" or not np.all(known >= 0):
+            raise ValueError(f"`{name}` must be >= 0; received {value}.")
+        if not np.all(np.isfinite(known)):
+            raise ValueError(f"`{name}` must be finite; received {value}.")
+
+
+def known_value(value):
+    """Returns a number, array or tensor as NumPy knows it; None if only a run of the graph will."""
+    if isinstance(value, tf.Variable):
+        value = value.read_value()
+    return tf.get_static_value(value) if tf.is_tensor(value) else value
 
 
 def check_integer(name, value, least, most=None):

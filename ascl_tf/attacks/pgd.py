@@ -9,11 +9,11 @@ the contrastive losses:
         random_start=True, seed=seed)
 """
 
-import numbers
-
+import numpy as np
 import tensorflow as tf
 
 from ascl_tf.attacks import constraints
+from ascl_tf.attacks.arguments import check_not_negative, known_value
 from ascl_tf.loops import while_loop
 
 
@@ -44,14 +44,14 @@ def linf_pgd(
     Args:
         objective: callable (images, *constants) -> float tensor whose sum is
             maximised; usually [B], one value per image.
-        images: [B, H, W, C] in [clip_min, clip_max]. float64 stays float64,
-            every other type becomes float32.
+        images: [B, H, W, C] floating point in [clip_min, clip_max]. float64 stays
+            float64, every other type becomes float32.
         epsilon: radius of the ball in pixel units, such as 8 / 255.
         step_size: length of one step, same unit.
         num_steps: Python int >= 0.
         random_start: whether to start from a uniform point of the ball.
         seed: int32 [2], or [B, 2] with one pair per image; needed by `random_start`.
-        clip_min, clip_max: the box.
+        clip_min, clip_max: the box, numbers or what broadcasts to the images.
         constants: further tensors that are handed to `objective`.
         gathers_across_replicas: whether `objective` contains a collective. Inside
             a replica's `tf.while_loop` a collective raises; the loop then runs in
@@ -68,12 +68,14 @@ def linf_pgd(
         start and after each step but the last. It costs no further forward pass.
 
     Raises:
-        ValueError: on a rank, radius, step or number of steps that does not fit
-            the above, for `random_start` without `seed`, and for an `objective`
+        ValueError: on a rank, type, radius, step or number of steps that does not fit
+            the above, for images outside of the box where their values are known (outside
+            of a graph), for `random_start` without `seed`, and for an `objective`
             without a gradient with respect to its images.
     """
     images = _as_images(images)
     _validate(images, epsilon, step_size, num_steps, random_start, seed)
+    _validate_box(images, clip_min, clip_max)
     if observation_dtype is not None:
         _validate_observation(num_steps, gathers_across_replicas)
     lower, upper = constraints.linf_interval(
@@ -146,6 +148,11 @@ def _needs_merge(gathers_across_replicas):
 
 def _as_images(images):
     images = tf.convert_to_tensor(images)
+    if not images.dtype.is_floating:
+        raise ValueError(
+            "`images` must be floating point, such as uint8 images divided by 255; "
+            f"received dtype {images.dtype.name}."
+        )
     return images if images.dtype == tf.float64 else tf.cast(images, tf.float32)
 
 
@@ -154,13 +161,30 @@ def _validate(images, epsilon, step_size, num_steps, random_start, seed):
         raise ValueError(
             f"`images` must have shape [batch, height, width, channels]; received {images.shape}."
         )
-    for name, value in (("epsilon", epsilon), ("step_size", step_size)):
-        if isinstance(value, numbers.Real) and not value >= 0:
-            raise ValueError(f"`{name}` must be >= 0; received {value}.")
+    check_not_negative(epsilon=epsilon, step_size=step_size)
     if num_steps < 0:
         raise ValueError(f"`num_steps` must be >= 0; received {num_steps}.")
     if random_start:
         _validate_seed(seed, images.shape[0])
+
+
+def _validate_box(images, clip_min, clip_max):
+    # In the images' own type: float32 rounds 0.1 upwards.
+    bounds = [tf.cast(bound, images.dtype) for bound in (clip_min, clip_max)]
+    lowest, highest = (known_value(bound) for bound in bounds)
+    if lowest is None or highest is None:
+        return
+    # Each comparison is written so that NaN fails too.
+    if not np.all(lowest <= highest):
+        raise ValueError(
+            f"`clip_min` must be at most `clip_max`; received {clip_min} and {clip_max}."
+        )
+    values = known_value(images)
+    if values is not None and not np.all((values >= lowest) & (values <= highest)):
+        raise ValueError(
+            f"`images` must be in the box [`clip_min`, `clip_max`] = [{clip_min}, {clip_max}]; "
+            f"received values from {values.min():g} to {values.max():g}."
+        )
 
 
 def _validate_observation(num_steps, gathers_across_replicas):

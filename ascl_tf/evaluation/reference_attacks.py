@@ -31,6 +31,7 @@ import numpy as np
 import tensorflow as tf
 
 from ascl_tf import randomness
+from ascl_tf.attacks.arguments import check_pixels, check_shapes, known_value
 
 KINDS = ("fgm", "bim", "mim", "madry", "pgd")
 
@@ -58,7 +59,7 @@ def cleverhans_attack(
             (projected gradient descent).
         logits_fn: callable images -> logits [B, num_classes]. Pass the same object
             each time: cleverhans traces once per callable.
-        images: [B, H, W, C] float32 in [0, 1].
+        images: [B, H, W, C] float in [0, 1].
         labels: int [B].
         epsilon: radius of the l-infinity ball in pixel units.
         step_size: length of one step, same unit; epsilon for `fgm`.
@@ -71,10 +72,15 @@ def cleverhans_attack(
         [B, H, W, C] float32.
 
     Raises:
-        ValueError: on a setting that this kind of attack does not have.
+        ValueError: on a setting that this kind of attack does not have, and on images or
+            labels that are not as above, as far as their values are known.
     """
     _validate(kind, epsilon, step_size, num_steps, random_start, seed, decay_factor)
+    images, labels = tf.convert_to_tensor(images), tf.convert_to_tensor(labels)
+    check_shapes(images, labels)
     images = tf.cast(images, tf.float32)
+    if (pixels := known_value(images)) is not None:
+        check_pixels(pixels)
     common = {"norm": np.inf, "clip_min": 0.0, "clip_max": 1.0, "y": labels}
     if kind == "fgm":
         attack, settings = _cleverhans("fast_gradient_method"), {"eps": epsilon}

@@ -96,6 +96,7 @@ def test_chosen_rows_are_different_and_depend_on_the_seed_alone():
         (lambda: features_of(_mean, random_images(), batch_size=0), r"`batch_size` must be >= 1"),
         (lambda: as_unit_images(np.full((1, 2, 2, 3), np.nan)), r"`images` must be uint8, or in"),
         (lambda: as_unit_images(np.full((1, 2, 2, 3), 7)), r"received int64 from 7 to 7"),
+        (lambda: as_unit_images(np.ones((1, 2, 2, 3), int)), r"received int64 from 1 to 1"),
         (lambda: as_unit_images(np.zeros((0, 2, 2, 3))), r"without a zero; received shape \(0"),
         (lambda: choose_rows(3, 4, seed=0), r"`num_images` must be from 1 to the 3.*received 4"),
         (lambda: choose_rows(3, 0, seed=0), r"`num_images` must be from 1 to the 3.*received 0"),

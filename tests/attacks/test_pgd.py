@@ -232,7 +232,7 @@ def test_batch_of_unknown_size_can_be_attacked():
 
 @pytest.mark.parametrize(
     "given, kept",
-    [("float64", "float64"), ("float32", "float32"), ("float16", "float32"), ("uint8", "float32")],
+    [("float64", "float64"), ("float32", "float32"), ("float16", "float32")],
 )
 def test_float64_is_kept_and_all_else_becomes_float32(given, kept):
     images = np.round(_images()).astype(given)
@@ -256,7 +256,11 @@ def test_result_carries_no_gradient():
     [
         ({"epsilon": -0.1}, r"`epsilon` must be >= 0; received -0\.1\."),
         ({"epsilon": float("nan")}, r"`epsilon` must be >= 0; received nan\."),
+        ({"epsilon": tf.constant(-0.1)}, r"`epsilon` must be >= 0; received"),
+        ({"epsilon": float("inf")}, r"`epsilon` must be finite; received inf\."),
+        ({"epsilon": "8/255"}, r"`epsilon` must be >= 0; received 8/255\."),
         ({"step_size": -1.0}, r"`step_size` must be >= 0; received -1\.0\."),
+        ({"step_size": float("inf")}, r"`step_size` must be finite; received inf\."),
         ({"num_steps": -1}, r"`num_steps` must be >= 0; received -1\."),
         ({"random_start": True}, r"`random_start=True` needs a `seed` .*; received None\."),
         (
@@ -272,6 +276,24 @@ def test_result_carries_no_gradient():
             r"`images` must have shape \[batch, height, width, channels\]; received \(8, 8, 3\)\.",
         ),
         (
+            {"images": np.full([4, 8, 8, 3], 128, np.uint8)},
+            r"`images` must be floating point, .* divided by 255; received dtype uint8\.",
+        ),
+        ({"images": np.ones([4, 8, 8, 3], int)}, r"must be floating point.*received dtype int64\."),
+        ({"images": np.ones([4, 8, 8, 3], bool)}, r"must be floating point.*received dtype bool\."),
+        (
+            {"images": 2 * _images() - 1},
+            r"`images` must be in the box .* = \[0\.0, 1\.0\]; received values from -1 to 1\.",
+        ),
+        ({"images": 255 * _images()}, r"`images` must be in the box .* from 0 to 255\."),
+        ({"images": _images() * np.nan}, r"`images` must be in the box .* from nan to nan\."),
+        ({"clip_max": 0.5}, r"`images` must be in the box .* = \[0\.0, 0\.5\]; received"),
+        (
+            {"clip_min": 1.0, "clip_max": 0.0},
+            r"`clip_min` must be at most `clip_max`; received 1\.0 and 0\.0\.",
+        ),
+        ({"clip_min": float("nan")}, r"`clip_min` must be at most `clip_max`; received nan and"),
+        (
             {"objective": lambda x: tf.ones([4])},
             r"`objective` must depend on its images; received one that does not\.",
         ),
@@ -281,3 +303,38 @@ def test_wrong_argument_is_named(changes, message):
     settings = {"objective": tf.identity, "images": _images(), **SETTINGS, **changes}
     with pytest.raises(ValueError, match=message):
         linf_pgd(settings.pop("objective"), settings.pop("images"), **settings)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.full([4, 8, 8, 3], 128, np.uint8), "received dtype uint8"),
+        (2 * _images() - 1, "received values from -1 to 1"),
+    ],
+)
+def test_images_that_a_graph_knows_are_checked_there_too(images, message):
+    attack = tf.function(lambda: linf_pgd(tf.identity, images, **SETTINGS))
+    with pytest.raises(ValueError, match=message):
+        attack()
+    if images.dtype == np.uint8:
+        # The type is known even where the values are not.
+        with pytest.raises(ValueError, match=message):
+            tf.function(lambda x: linf_pgd(tf.identity, x, **SETTINGS))(images)
+
+
+def test_box_of_float32_images_is_compared_in_float32():
+    images = np.full([1, 8, 8, 3], 0.1, np.float32)
+    got = linf_pgd(tf.identity, images, clip_max=0.1, **SETTINGS)
+    np.testing.assert_array_equal(got, images)
+
+
+def test_box_may_differ_from_channel_to_channel():
+    """As that of images that were normalized with mean and deviation of each channel."""
+    low, high = np.array([-2.0, -1.0, 0.0]), np.array([2.0, 3.0, 1.0])
+    images = low + (high - low) * _images(np.float64)
+    settings = _settings(clip_min=low, clip_max=high)
+    got = linf_pgd(linear_objective(linear_weights()), images, **settings).numpy()
+    assert np.all(got >= low) and np.all(got <= high)
+    assert 0 < np.abs(got - images).max() <= EPSILON + 1e-12
+    with pytest.raises(ValueError, match="`images` must be in the box"):
+        linf_pgd(tf.identity, images[..., ::-1], **settings)

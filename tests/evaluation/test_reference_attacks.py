@@ -156,3 +156,15 @@ def test_attacks_left_out_still_fail_as_the_module_says(network):
         attack.attack(_images())
     with pytest.raises(ValueError, match="lr"):
         spsa(network, _images()[:1], LABELS[:1], EPSILON, 1, 0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.full((4, 8, 8, 3), 128, np.uint8), r"floating point in \[0, 1\]; received dtype"),
+        (2 * random_images() - 1, r"`images` must be in \[0, 1\]; received values from -"),
+    ],
+)
+def test_images_out_of_the_box_are_named(network, images, message):
+    with pytest.raises(ValueError, match=message):
+        cleverhans_attack("bim", network, images, LABELS, **SETTINGS["bim"])
