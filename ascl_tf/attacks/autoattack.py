@@ -240,7 +240,7 @@ class AutoAttack:
         return {f"left_out_{name}": message for name, message in self._left_out.items()}
 
     def _check(self, data):
-        rows = slice(model_checks.NUM_IMAGES)
+        rows = model_checks.spread_rows(data.labels)
         needs_gradient = any(attack.needs_gradient for attack in self._attacks)
         return model_checks.check_model(
             self._predict,

@@ -1,6 +1,7 @@
 """What is suspicious about a classifier, before and after it is attacked.
 
-Nothing here stops an evaluation. Each check returns its explanation, or None.
+Nothing here stops an evaluation. Each check returns its explanation, an empty text where all
+is well, or None where there was nothing to look at.
 For the ideas see Croce and Hein 2020, arXiv:2003.01690, and Athalye et al. 2018,
 arXiv:1802.00420.
 """
@@ -14,7 +15,13 @@ from ascl_tf.attacks import logit_losses
 
 NUM_IMAGES = 64
 # Names of the checks that look at a model before it is attacked.
-MODEL_CHECKS = ("random_output", "batch_dependent_output", "probabilities", "zero_gradients")
+MODEL_CHECKS = (
+    "constant_output",
+    "random_output",
+    "batch_dependent_output",
+    "probabilities",
+    "zero_gradients",
+)
 
 _NUM_CALLS = 5
 # Distance of two calls' logits, scaled to length 1.
@@ -40,20 +47,59 @@ def check_model(predict, gradient_fn, images, labels, *, loss, expects_random=Fa
         predict: callable images -> logits, as the attacks see them.
         gradient_fn: callable images -> logits that a tape may differentiate, or None
             where no attack needs a gradient.
-        images, labels: a few dozen float32 [B, H, W, C] and int [B], as arrays.
+        images, labels: a few dozen float32 [B, H, W, C] and int [B], as arrays; those at
+            `spread_rows` show most. An image without a label that the model knows counts as
+            what the model says.
         loss: `ce` or `dlr`, whose gradient the attacks follow.
         expects_random: whether the attacks are meant for random output.
     """
-    images, labels = tf.constant(images, tf.float32), tf.constant(labels, tf.int32)
+    outcomes = model_outcomes(
+        predict, gradient_fn, images, labels, loss=loss, expects_random=expects_random
+    )
+    return {name: message for name, message in outcomes.items() if message}
+
+
+def model_outcomes(predict, gradient_fn, images, labels, *, loss, expects_random=False):
+    """Returns {name: explanation, "" where all is well} of every check that could be made.
+
+    Args:
+        predict, gradient_fn, images, labels, loss, expects_random: as `check_model`.
+    """
+    images = tf.constant(images, tf.float32)
     logits = np.asarray(predict(images))
-    found = {"probabilities": _probabilities(logits)}
+    if not np.all(np.isfinite(logits)):
+        # Whoever measures refuses them; nothing can be said of them here.
+        return {}
+    labels = _known_labels(np.asarray(labels), logits)
+    found = {
+        "constant_output": _constant_output(labels, logits),
+        "probabilities": _probabilities(logits),
+    }
+    labels = tf.constant(labels, tf.int32)
     if not expects_random:
         found["random_output"] = _random_output(predict, images, labels)
         if not found["random_output"]:
             found["batch_dependent_output"] = _batch_dependence(predict, images, logits)
     if gradient_fn is not None:
         found["zero_gradients"] = _zero_gradients(gradient_fn, images, labels, loss)
-    return {name: found[name] for name in MODEL_CHECKS if found.get(name)}
+    return {name: found[name] for name in MODEL_CHECKS if found.get(name) is not None}
+
+
+def spread_rows(labels, count=NUM_IMAGES):
+    """Returns places of at most `count` images, as many of each class as can be, ascending.
+
+    The first images of a data set are often all of one class.
+
+    Args:
+        labels: int [N].
+        count: Python int >= 1.
+    """
+    order = np.argsort(labels, kind="stable")
+    _, sizes = np.unique(labels, return_counts=True)
+    first = np.repeat(np.cumsum(sizes) - sizes, sizes)
+    # The first image of each class, then the second of each, ...
+    rank_in_class = np.arange(len(order)) - first
+    return np.sort(order[np.argsort(rank_in_class, kind="stable")[:count]])
 
 
 def square_stronger(accuracies):
@@ -74,6 +120,26 @@ def square_stronger(accuracies):
     return None
 
 
+def _known_labels(labels, logits):
+    is_known = (labels >= 0) & (labels < logits.shape[1])
+    return np.where(is_known, labels, logits.argmax(axis=1))
+
+
+def _constant_output(labels, logits):
+    num_classes, answers = len(np.unique(labels)), logits.argmax(axis=1)
+    if num_classes < 2:
+        # Images of one class deserve one answer.
+        return None
+    if len(np.unique(answers)) > 1:
+        return ""
+    return (
+        f"all {len(logits)} images that were tried, of {num_classes} classes, get the same answer "
+        f"(class {answers[0]}): accuracies of this classifier are chance. It may be meant for "
+        "pixels in 0..255 or for integers, where it gets floats in [0, 1], or its training has "
+        "collapsed"
+    )
+
+
 def _random_output(predict, images, labels):
     calls = [np.asarray(predict(images)) for _ in range(_NUM_CALLS)]
     correct = {int(np.sum(logits.argmax(axis=1) == labels)) for logits in calls}
@@ -88,11 +154,13 @@ def _random_output(predict, images, labels):
             "classifier is random, so that one draw underestimates an attack; switch the "
             "randomness off, or use AutoAttack with the version `rand`, which averages gradients"
         )
-    return None
+    return ""
 
 
 def _batch_dependence(predict, images, logits):
     half = len(logits) // 2
+    if not half:
+        return None
     company = tf.concat([images[:half], 1.0 - images[half:]], axis=0)
     difference = np.abs(np.asarray(predict(company))[:half] - logits[:half])
     relative = difference.max(initial=0.0) / max(np.abs(logits).max(), 1e-12)
@@ -102,7 +170,7 @@ def _batch_dependence(predict, images, logits):
             "images of its batch change: the classifier is in training mode; give the attack a "
             "function in inference mode"
         )
-    return None
+    return ""
 
 
 def _probabilities(logits):
@@ -112,7 +180,7 @@ def _probabilities(logits):
             "every row of the output is in [0, 1] and sums to 1: these look like probabilities, "
             "not logits; cross-entropy on them flattens the gradients that the attacks follow"
         )
-    return None
+    return ""
 
 
 def _zero_gradients(gradient_fn, images, labels, loss):
@@ -135,4 +203,4 @@ def _zero_gradients(gradient_fn, images, labels, loss):
             "expected): attacks that follow gradients are blind there; trust only what an attack "
             "without gradients (Square) or transferred images show"
         )
-    return None
+    return ""

@@ -198,12 +198,13 @@ def _record(clean, attack, target, source, outcome):
         source_model_sha256=clean[source].record["model_sha256"],
     )
     # Examples of a source whose gradient vanishes show nothing about the target.
-    of_source = [
-        {"name": f"source_{check['name']}", "message": f"source {source}: {check['message']}"}
+    of_source = {
+        f"source_{check['name']}": f"source {source}: {check['message']}"
         for check in clean[source].record["checks"]
         if source != target
-    ]
-    (record,) = checks.attach([record], [*clean[target].record["checks"], *of_source])
+    }
+    of_target = checks.model_outcomes(clean[target].record)
+    (record,) = checks.attach([record], of_target | of_source)
     return record
 
 

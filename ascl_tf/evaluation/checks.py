@@ -1,16 +1,20 @@
 """Checks that tell a robust model from a broken measurement.
 
-Those of `ascl_tf.attacks.model_checks` look at the model before it is attacked, those
-here at the records afterwards. Each has a name and explains itself; none stops the
-evaluation. A check that had nothing to look at counts neither as raised nor as passed.
+Those of `check_model` look at the model before it is attacked, and are made by everything
+that measures one; the others look at the records afterwards. Each has a name and explains
+itself; none stops the evaluation. A check that had nothing to look at counts neither as raised
+nor as passed.
 For the ideas behind them: Athalye et al. 2018, arXiv:1802.00420; Croce and Hein 2020,
 arXiv:2003.01690; Carlini et al. 2019, arXiv:1902.06705.
 """
 
 from ascl_tf.attacks import model_checks
-from ascl_tf.attacks.model_checks import MODEL_CHECKS
+from ascl_tf.evaluation.inputs import as_unit_float
+from ascl_tf.evaluation.logits import make_logits_function
 from ascl_tf.evaluation.recheck import PERTURBATION_TOLERANCE
 
+CLASS_COUNT = "class_count"
+MODEL_CHECKS = (*model_checks.MODEL_CHECKS, CLASS_COUNT)
 # Random starts move robust accuracy; less than this many points proves nothing.
 ACCURACY_TOLERANCE = 1.0
 # On published models without masked gradients PGD stays within ten points of AutoAttack.
@@ -21,19 +25,46 @@ _LARGEST_EPSILON = 0.5
 _SMALLEST_EPSILON = 0.5 / 255
 
 
-def check_model(logits_fn, images, labels):
-    """Returns what is suspicious about a model, before any attack.
+def check_model(classifier, images, labels, *, num_classes=None):
+    """Returns what a model's output on a few dozen images shows, before any attack.
 
     Args:
-        logits_fn: callable images -> logits [B, num_classes].
-        images: [B, H, W, C] float32 in [0, 1], a few dozen test images.
-        labels: int [B].
+        classifier: as `evaluate_robustness` takes it. Of an ensemble (see `model_ensemble`)
+            each member is looked at too.
+        images: [N, H, W, C], uint8, or float in [0, 1]; those that are looked at are chosen here.
+        labels: int [N]; negative: unlabelled.
+        num_classes: how many classes the data set declares, Python int; None: it does not.
 
     Returns:
-        List of dictionaries with `name` and `message`; empty if all is well.
+        {name: explanation, "" where all is well}, without the checks that had nothing to look
+        at. Names are those of `MODEL_CHECKS`.
     """
-    found = model_checks.check_model(logits_fn, logits_fn, images, labels, loss="ce")
-    return _findings(found.items())
+    rows = model_checks.spread_rows(labels)
+    images, labels = as_unit_float(images[rows]), labels[rows]
+    outcomes = _outcomes_of_model(classifier, images, labels)
+    members = getattr(classifier, "members", ())
+    of_members = [_outcomes_of_model(member, images, labels) for member in members]
+    for name in dict.fromkeys(name for found in of_members for name in found):
+        outcomes[name] = outcomes.get(name) or _of_members(name, of_members)
+    if num_classes:
+        num_logits = int(make_logits_function(classifier)(images[:1]).shape[1])
+        outcomes[CLASS_COUNT] = _class_count(num_classes, num_logits)
+    return {name: outcomes[name] for name in MODEL_CHECKS if name in outcomes}
+
+
+def model_outcomes(record):
+    """Returns what `check_model` found of the model of a record, from that record."""
+    raised = {warning["name"]: warning["message"] for warning in record["checks"]}
+    outcomes = dict.fromkeys(record["checks_passed"], "") | raised
+    return {name: outcomes[name] for name in MODEL_CHECKS if name in outcomes}
+
+
+def as_fields(outcomes):
+    """Returns the fields `checks` and `checks_passed` of a record, of outcomes by name."""
+    return {
+        "checks": _findings(outcomes.items()),
+        "checks_passed": [name for name, message in outcomes.items() if not message],
+    }
 
 
 def check_records(records):
@@ -43,27 +74,27 @@ def check_records(records):
         records: list of records, as `evaluate_robustness` returns them.
 
     Returns:
-        One list for each record, like that of `check_model`.
+        One list for each record, of dictionaries with `name` and `message`.
     """
     return [_findings(_outcomes(record, records).items()) for record in records]
 
 
-def attach(measured, model_warnings):
+def attach(measured, of_model):
     """Writes into each record what is suspicious and which checks passed; returns the records.
 
     Args:
         measured: list of records; `checks` holds what their attacks found themselves.
-        model_warnings: as `check_model` returns them.
+        of_model: outcomes by name, as `check_model` returns them.
     """
     all_outcomes = [_outcomes(record, measured) for record in measured]
     for record, outcomes in zip(measured, all_outcomes, strict=True):
-        raised = {}
-        for warning in (*model_warnings, *_findings(outcomes.items()), *record["checks"]):
+        own = {warning["name"]: warning["message"] for warning in record["checks"]}
+        found = {}
+        for name, message in (*of_model.items(), *outcomes.items(), *own.items()):
             # What two checks find under one name is told once.
-            raised.setdefault(warning["name"], warning)
-        made = (*MODEL_CHECKS, *(name for name, outcome in outcomes.items() if outcome is not None))
-        record["checks"] = list(raised.values())
-        record["checks_passed"] = [name for name in made if name not in raised]
+            if message is not None:
+                found[name] = found.get(name) or message
+        record |= as_fields(found)
     return measured
 
 
@@ -81,6 +112,29 @@ def add(measured, name, message):
         else:
             record["checks_passed"] = [*record["checks_passed"], name]
     return measured
+
+
+def _outcomes_of_model(classifier, images, labels):
+    logits_fn = make_logits_function(classifier)
+    return model_checks.model_outcomes(logits_fn, logits_fn, images, labels, loss="ce")
+
+
+def _of_members(name, of_members):
+    """Returns the explanation of the first member that a check has found, and names them all."""
+    raised = {i: found[name] for i, found in enumerate(of_members, 1) if found.get(name)}
+    if not raised:
+        return ""
+    which = f"member{'s' if len(raised) > 1 else ''} {', '.join(map(str, raised))}"
+    return f"{which} of {len(of_members)}: {next(iter(raised.values()))}"
+
+
+def _class_count(num_classes, num_logits):
+    if num_classes == num_logits:
+        return ""
+    return (
+        f"the data set has {num_classes} classes where the model has {num_logits} logits: class "
+        "ids may mean other things to the two, so that right answers count as wrong"
+    )
 
 
 def _outcomes(record, records):

@@ -15,7 +15,6 @@ import numpy as np
 import tensorflow as tf
 
 from ascl_tf.attacks.arguments import check_integer
-from ascl_tf.attacks.model_checks import MODEL_CHECKS
 from ascl_tf.data.corruptions import BENCHMARK_CORRUPTIONS, CORRUPTIONS, SEVERITIES
 from ascl_tf.data.corruptions.frost_textures import PROCEDURAL
 from ascl_tf.errors import RunError
@@ -26,12 +25,10 @@ from ascl_tf.evaluation.logits import make_logits_function
 from ascl_tf.evaluation.protocols import STANDARD
 
 PROTOCOL = "corruptions"
-_NUM_CHECK_IMAGES = 64
-_SUBSTITUTE = {
-    "name": PROCEDURAL,
-    "message": "the photographs of frost are not at hand: procedural textures took their place, "
-    "so that this number cannot be compared with published ones",
-}
+_SUBSTITUTE = (
+    "the photographs of frost are not at hand: procedural textures took their place, so that this "
+    "number cannot be compared with published ones"
+)
 
 
 def evaluate_corruptions(
@@ -98,7 +95,9 @@ def evaluate_corruptions(
         model_sha256 = records.weights_sha256(logits_fn)
     scorer = _Scorer(make_logits_function(logits_fn), min(batch_size, len(data.labels)))
     _check_classes(scorer.logits_fn, data)
-    warnings = checks.check_model(scorer.logits_fn, *data.rows(slice(_NUM_CHECK_IMAGES)))
+    of_model = checks.check_model(
+        logits_fn, data.images, data.labels, num_classes=data.num_classes
+    )
     constant = {
         "protocol": PROTOCOL,
         "attack": STANDARD.settings(),
@@ -119,7 +118,7 @@ def evaluate_corruptions(
         measured += [
             constant
             | _measure(scorer, origin, corruption, severity, advance)
-            | _what_to_know(origin, corruption, warnings)
+            | _what_to_know(origin, corruption, of_model)
             for severity in severities
         ]
         if on_records is not None:
@@ -274,16 +273,11 @@ def _measure(scorer, origin, corruption, severity, advance):
     }
 
 
-def _what_to_know(origin, corruption, warnings):
+def _what_to_know(origin, corruption, of_model):
     """Returns the fields of a record that say what to make of its number."""
     textures = origin.textures_name if corruption == "frost" else None
-    found = [*warnings, *([_SUBSTITUTE] if textures == PROCEDURAL else [])]
-    raised = {warning["name"] for warning in found}
-    return {
-        "frost_textures": textures,
-        "checks": found,
-        "checks_passed": [name for name in MODEL_CHECKS if name not in raised],
-    }
+    substitute = {PROCEDURAL: _SUBSTITUTE} if textures == PROCEDURAL else {}
+    return {"frost_textures": textures, **checks.as_fields(of_model | substitute)}
 
 
 def _checked_corruptions(data, origin, corruptions, severities):

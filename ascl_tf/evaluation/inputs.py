@@ -9,12 +9,16 @@ from ascl_tf.attacks.arguments import check_int32
 
 
 class EvaluationData(NamedTuple):
-    """`images` [N, H, W, C], uint8 or float32 in [0, 1]; `labels` int32 [N]."""
+    """`images` [N, H, W, C], uint8 or float32 in [0, 1]; `labels` int32 [N].
+
+    `num_classes`: how many classes the data set declares; None where it does not.
+    """
 
     images: np.ndarray
     labels: np.ndarray
     name: str
     sha256: str
+    num_classes: int | None = None
 
     def rows(self, indices):
         """Returns (images, labels) of those rows, images float32 in [0, 1]."""
@@ -33,7 +37,8 @@ def as_evaluation_data(dataset, *, num_images=None):
     Args:
         dataset: an object with `images`, `labels`, `name` and `sha256`, as
             `ascl_tf.data.load_dataset` gives it, or a pair (images, labels): images
-            [N, H, W, C] uint8 or float in [0, 1], labels int [N].
+            [N, H, W, C] uint8 or float in [0, 1], labels int [N]. Such an object may also
+            declare its `num_classes`, whatever classes its images happen to be of.
         num_images: Python int, or None for all.
 
     Raises:
@@ -41,10 +46,11 @@ def as_evaluation_data(dataset, *, num_images=None):
     """
     if isinstance(dataset, (tuple, list)) and len(dataset) == 2:
         images, labels = np.asarray(dataset[0]), np.asarray(dataset[1])
-        name, sha256 = "arrays", None
-    elif all(hasattr(dataset, field) for field in EvaluationData._fields):
+        name, sha256, num_classes = "arrays", None, None
+    elif all(hasattr(dataset, field) for field in ("images", "labels", "name", "sha256")):
         images, labels = np.asarray(dataset.images), np.asarray(dataset.labels)
         name, sha256 = dataset.name, dataset.sha256
+        num_classes = getattr(dataset, "num_classes", None)
     else:
         raise ValueError(
             "`dataset` must be what `ascl_tf.data.load_dataset` returns, or a pair of arrays "
@@ -54,7 +60,8 @@ def as_evaluation_data(dataset, *, num_images=None):
     # The hash names the whole set; how much of it was used is the record's `num_images`.
     sha256 = sha256 or _array_sha256(images, labels)
     count = _checked_count(num_images, len(images))
-    return EvaluationData(images[:count], labels[:count].astype(np.int32), name, sha256)
+    labels = labels[:count].astype(np.int32)
+    return EvaluationData(images[:count], labels, name, sha256, num_classes)
 
 
 def _validate(images, labels):

@@ -28,8 +28,6 @@ from ascl_tf.evaluation.logits import make_logits_function
 from ascl_tf.evaluation.protocols import STANDARD, Protocol, get_protocol
 from ascl_tf.evaluation.recheck import measure, recheck
 
-NUM_CHECK_IMAGES = 64
-
 
 class _Evaluation(NamedTuple):
     """What stays the same while the protocols change."""
@@ -139,7 +137,9 @@ def evaluate_robustness(
         model_sha256,
         ensemble_options or EnsembleOptions(),
     )
-    warnings = checks.check_model(attacks.logits_fn, *data.rows(slice(NUM_CHECK_IMAGES)))
+    of_model = checks.check_model(
+        attacks.classifier, data.images, data.labels, num_classes=data.num_classes
+    )
     constant = {
         "data_set": data.name,
         "data_sha256": data.sha256,
@@ -152,7 +152,7 @@ def evaluate_robustness(
     for result in _run_protocols(run, chosen, per_image):
         measured.append(constant | result)
         # Each compares all that are there, so that those of before are looked at again.
-        attached = checks.attach([dict(record) for record in measured], warnings)
+        attached = checks.attach([dict(record) for record in measured], of_model)
         if on_records is not None:
             on_records(attached)
     return attached

@@ -82,7 +82,7 @@ def sweep_steps(
         )
         for k in range(num_steps + 1)
     ]
-    checks.attach(records, clean.record["checks"])
+    records = checks.attach(records, checks.model_outcomes(clean.record))
     if on_records is not None:
         on_records(records)
     return records
@@ -142,7 +142,8 @@ def sweep_epsilons(
     measured, attached = [], []
     for protocol in protocols:
         measured.append(_at_radius(clean, protocol, attack_batch, progress))
-        attached = checks.attach([dict(record) for record in measured], clean.record["checks"])
+        copies = [dict(record) for record in measured]
+        attached = checks.attach(copies, checks.model_outcomes(clean.record))
         if on_records is not None:
             on_records(attached)
     return attached

@@ -76,5 +76,5 @@ def test_every_check_of_records_is_told_from_a_sound_number():
         "max_perturbation": np.float32(8 / 255).item(),
         "checks": [],
     }
-    (record,) = checks.attach([sound], [])
+    (record,) = checks.attach([sound], {})
     assert record["checks"] == []
