@@ -28,6 +28,7 @@ with flag_defs.importing(), quiet_start():
     from ascl_tf.analysis.curves import corruption_document, sweep_document
     from ascl_tf.analysis.figures import draw, save_figure
     from ascl_tf.analysis.measurements import MEASURE
+    from ascl_tf.evaluation import checks
     from ascl_tf.evaluation.black_box import matrix_of
     from ascl_tf.evaluation.display import evaluation_progress
     from ascl_tf.evaluation.memory import lack_in_one_line
@@ -196,8 +197,10 @@ def _from_models(config, console):
     paths = named_paths(config.models, "models")
     models = {label: _load(config, label, path) for label, path in paths.items()}
     dataset = load_images(config)
-    for label, model in models.items():
-        check_fit(model.logits_fn, dataset, f"--models={label}={paths[label]}")
+    outcomes = {
+        label: check_fit(model.logits_fn, dataset, f"--models={label}={paths[label]}")
+        for label, model in models.items()
+    }
     height, width = dataset.images.shape[1:3]
     memory = lack_in_one_line(config.evaluation_batch_size, f"of {height} x {width} pixels")
     try:
@@ -209,6 +212,7 @@ def _from_models(config, console):
         raise RunError(f"--figure={config.figure} on {dataset.name}: {error}") from error
     for entry in document["models"]:
         entry["model_sha256"] = model_sha256(paths[entry["label"]])
+        entry |= checks.as_fields(outcomes[entry["label"]])
     return document | {
         "data_set": dataset.name,
         "data_sha256": dataset.sha256,

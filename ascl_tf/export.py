@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from ascl_tf.errors import RunError
 from ascl_tf.models import ADVERSARIAL
+from ascl_tf.models.signatures import as_image_function
 
 SERVING, UINT8, FEATURES = "serving_default", "serve_uint8", "features"
 
@@ -88,7 +89,8 @@ def load_model(path, *, trust_model=False):
     """Returns the `LoadedModel` in a SavedModel folder or a .keras file.
 
     Of a SavedModel the signatures `serving_default` and, where it has one, `features` are
-    taken: of each its output of that name, or its only one.
+    taken: of each its output of that name, or its only one. A signature of a fixed number of
+    images serves any number of them.
 
     Args:
         path: the folder or file.
@@ -96,8 +98,9 @@ def load_model(path, *, trust_model=False):
             Python code from that file.
 
     Raises:
-        RunError: if `path` is neither, has no signature `serving_default` of one input, or
-            holds a Lambda layer and is not trusted.
+        RunError: if `path` is neither, has no signature `serving_default` of one input of
+            floats, is a Keras model of several inputs, or holds a Lambda layer and is not
+            trusted.
     """
     path = pathlib.Path(path)
     if path.suffix == ".keras" and path.is_file():
@@ -158,6 +161,10 @@ def _load_keras(path, trust_model):
         raise
     except Exception as error:
         raise RunError(f"--model={path}: expected a Keras model; found {_brief(error)}") from None
+    inputs = getattr(model, "inputs", None) or []
+    if len(inputs) > 1:
+        names = ", ".join(each.name for each in inputs)
+        raise RunError(f"--model={path}: expected a Keras model of one input; found {names}")
     # The weights of a part that was frozen in training belong to the model too; setting the
     # model alone leaves the layers of a Sequential as they are.
     for layer in model._flatten_layers():
@@ -197,29 +204,18 @@ def _load_saved_model(path):
     if SERVING not in getattr(loaded, "signatures", ()):
         found = ", ".join(sorted(getattr(loaded, "signatures", ()))) or "none"
         raise RunError(f"--model={path}: expected a signature {SERVING}; found {found}")
-    inputs = loaded.signatures[SERVING].structured_input_signature[1]
-    if len(inputs) != 1:
-        raise RunError(
-            f"--model={path}: expected one input of signature {SERVING}; "
-            f"found {', '.join(sorted(inputs)) or 'none'}"
-        )
-    features_fn = None
+    logits_fn, features_fn = _call_signature(loaded, SERVING, path), None
     if FEATURES in loaded.signatures:
-        features_fn = _take_features(_call_signature(loaded, FEATURES), path)
+        features_fn = _take_features(_call_signature(loaded, FEATURES, path), path)
     weights = [v for v in getattr(loaded, "variables", ()) if v.trainable]
-    return LoadedModel(_call_signature(loaded, SERVING), features_fn, weights)
+    return LoadedModel(logits_fn, features_fn, weights)
 
 
-def _call_signature(loaded, key):
-    signature = loaded.signatures[key]
-    (name,) = signature.structured_input_signature[1]
-
-    def call(images):
-        return signature(**{name: images})
-
-    # The signature's variables live as long as the loaded object does.
-    call.loaded = loaded
-    return call
+def _call_signature(loaded, key, path):
+    try:
+        return as_image_function(loaded, key)
+    except ValueError as error:
+        raise RunError(f"--model={path}: {error}") from error
 
 
 def _take_features(call, path):

@@ -119,6 +119,8 @@ def _takes_training(features_fn):
 
 
 def _select(outputs):
+    if isinstance(outputs, (list, tuple)):
+        outputs = dict(enumerate(outputs))
     if not isinstance(outputs, dict):
         return outputs
     if "features" in outputs:

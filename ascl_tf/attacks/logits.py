@@ -12,9 +12,9 @@ def as_logits_function(classifier):
 
     Args:
         classifier: a Keras 3 or Keras 2 model (called with `training=False`), a
-            SavedModel signature (its output `logits`, or its only output), or any
-            TensorFlow function. It is called in a graph without AutoGraph: Python
-            control flow on tensors needs a `tf.function` of its own.
+            SavedModel signature, or any TensorFlow function. Of several outputs `logits` is
+            taken, or the only one. It is called in a graph without AutoGraph: Python control
+            flow on tensors needs a `tf.function` of its own.
 
     Raises:
         ValueError: if `classifier` cannot be called; the function raises if there
@@ -82,6 +82,8 @@ def _takes_training(classifier):
 
 
 def _select(outputs):
+    if isinstance(outputs, (list, tuple)):
+        outputs = dict(enumerate(outputs))
     if not isinstance(outputs, dict):
         return outputs
     if "logits" in outputs:

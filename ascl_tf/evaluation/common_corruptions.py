@@ -95,9 +95,7 @@ def evaluate_corruptions(
         model_sha256 = records.weights_sha256(logits_fn)
     scorer = _Scorer(make_logits_function(logits_fn), min(batch_size, len(data.labels)))
     _check_classes(scorer.logits_fn, data)
-    of_model = checks.check_model(
-        logits_fn, data.images, data.labels, num_classes=data.num_classes
-    )
+    of_model = checks.check_model(logits_fn, data.images, data.labels, num_classes=data.num_classes)
     constant = {
         "protocol": PROTOCOL,
         "attack": STANDARD.settings(),

@@ -31,7 +31,7 @@ def as_unit_float(images):
     return images.astype(np.float32) / scale
 
 
-def as_evaluation_data(dataset, *, num_images=None):
+def as_evaluation_data(dataset, *, num_images=None, allow_unlabeled=False):
     """Returns the first `num_images` images and labels of `dataset`, checked.
 
     Args:
@@ -40,6 +40,7 @@ def as_evaluation_data(dataset, *, num_images=None):
             [N, H, W, C] uint8 or float in [0, 1], labels int [N]. Such an object may also
             declare its `num_classes`, whatever classes its images happen to be of.
         num_images: Python int, or None for all.
+        allow_unlabeled: whether labels may be negative.
 
     Raises:
         ValueError: if `dataset`, its images or labels, or `num_images` are not like that.
@@ -56,7 +57,7 @@ def as_evaluation_data(dataset, *, num_images=None):
             "`dataset` must be what `ascl_tf.data.load_dataset` returns, or a pair of arrays "
             f"(images, labels); received {type(dataset).__name__}."
         )
-    _validate(images, labels)
+    _validate(images, labels, allow_unlabeled)
     # The hash names the whole set; how much of it was used is the record's `num_images`.
     sha256 = sha256 or _array_sha256(images, labels)
     count = _checked_count(num_images, len(images))
@@ -64,7 +65,7 @@ def as_evaluation_data(dataset, *, num_images=None):
     return EvaluationData(images[:count], labels, name, sha256, num_classes)
 
 
-def _validate(images, labels):
+def _validate(images, labels, allow_unlabeled):
     if images.ndim != 4 or not images.size:
         raise ValueError(
             "`images` must have shape [num_images, height, width, channels] without a zero; "
@@ -75,7 +76,7 @@ def _validate(images, labels):
             f"`labels` must be {len(images)} integers, one per image; "
             f"received shape {labels.shape}, dtype {labels.dtype}."
         )
-    if labels.min() < 0:
+    if labels.min() < 0 and not allow_unlabeled:
         raise ValueError(f"`labels` must be class ids >= 0; received {labels.min()}.")
     check_int32(labels)
     if images.dtype != np.uint8:

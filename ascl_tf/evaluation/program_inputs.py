@@ -1,12 +1,26 @@
 """What a program that measures loads first, with messages that name its flags."""
 
+import re
+
 import tensorflow as tf
+from rich.console import Console
 
 from ascl_tf.data.datasets import load_dataset, name_at_hand
 from ascl_tf.errors import RunError
-from ascl_tf.evaluation.inputs import as_unit_float
+from ascl_tf.evaluation import checks
+from ascl_tf.evaluation.inputs import as_evaluation_data, as_unit_float
 from ascl_tf.evaluation.logits import make_logits_function
 from ascl_tf.evaluation.overlap import explain_overlap
+
+# What TensorFlow and Keras say before they say what was wrong.
+_NO_REASON = (
+    "Graph execution error",
+    "Detected at node",
+    "Exception encountered when calling",
+    "<stack traces unavailable>",
+    "File ",
+    "[[{{",
+)
 
 
 def load_images(config):
@@ -59,17 +73,92 @@ def _load(config, split):
 
 
 def check_fit(classifier, dataset, named):
-    """Tries a model on one image, so that a misfit is one line and not a traceback.
+    """Tries a model on images, so that a misfit is one line and not a traceback.
+
+    What is suspicious about its output is printed at once, and not only after hours of attacks.
+
+    Args:
+        classifier: as `evaluate_robustness` takes it.
+        dataset: `ascl_tf.data.image_dataset.ImageDataset`.
+        named: how the command line names the model, such as `--model=path`.
+
+    Returns:
+        What `checks.check_model` has found.
 
     Raises:
-        RunError: that begins with `named`, if the model returns no logits.
+        RunError: that begins with `named`, if the model returns no logits, or if images or
+            labels are not as `as_evaluation_data` wants them.
     """
-    images = tf.constant(as_unit_float(dataset.images[:1]))
     try:
-        make_logits_function(classifier)(images)
+        make_logits_function(classifier)(tf.constant(as_unit_float(dataset.images[:1])))
     except (ValueError, TypeError, tf.errors.OpError) as error:
-        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-        raise RunError(
-            f"{named}: expected logits for float32 images of shape "
-            f"{tuple(images.shape[1:])}; found {type(error).__name__}: {reason}"
-        ) from error
+        raise _misfit(classifier, dataset, named, error) from error
+    try:
+        data = as_evaluation_data(dataset, allow_unlabeled=True)
+    except ValueError as error:
+        raise RunError(f"{named} on {dataset.name}: {error}") from error
+    try:
+        outcomes = checks.check_model(
+            classifier, data.images, data.labels, num_classes=data.num_classes
+        )
+    except tf.errors.ResourceExhaustedError:
+        # Measured in smaller batches the model may fit all the same.
+        return {}
+    except tf.errors.OpError as error:
+        raise _misfit(classifier, dataset, named, error) from error
+    _print_warnings(named, outcomes)
+    return outcomes
+
+
+def _print_warnings(named, outcomes):
+    console = Console()
+    for name, message in outcomes.items():
+        if message:
+            line = f"warning: {named}: {name}: {message}"
+            console.print(line, markup=False, soft_wrap=True, highlight=False)
+
+
+def _misfit(classifier, dataset, named, error):
+    """Returns the RunError of a model that `error` keeps from these images."""
+    image_shape = tuple(dataset.images.shape[1:])
+    expected = f"{named}: expected logits for float32 images of shape {image_shape}"
+    spec = image_spec(classifier)
+    if spec is not None and not spec.shape[1:].is_compatible_with(image_shape):
+        wanted = tuple(spec.shape[1:])
+        advice = _how_to_fit(wanted, image_shape)
+        return RunError(f"{expected}; found a model for images of shape {wanted}: {advice}")
+    return RunError(f"{expected}; found {type(error).__name__}: {_reason(error)}")
+
+
+def image_spec(classifier):
+    """Returns the `tf.TensorSpec` of the images that a model takes; None if it does not say."""
+    spec = getattr(classifier, "image_spec", None)
+    inputs = getattr(classifier, "inputs", None)
+    if spec is None and isinstance(inputs, (list, tuple)) and len(inputs) == 1:
+        spec = tf.TensorSpec(inputs[0].shape, inputs[0].dtype)
+    return None if spec is None or spec.shape.rank is None else spec
+
+
+def _how_to_fit(wanted, found):
+    """Returns what to do about images of another shape (tuples without the batch)."""
+    num_channels = found[2]
+    if len(wanted) == 3 and wanted[2] in (None, num_channels):
+        sizes = set(wanted[:2]) - {None}
+        if len(sizes) == 1:
+            return f"--image_size={sizes.pop()} resizes the images"
+        return "--image_size makes square images only, so that this model cannot be measured"
+    if len(wanted) == 3 and wanted[0] == num_channels:
+        return (
+            "its channels come first; export it with channels last (--image_size changes height "
+            "and width only)"
+        )
+    return "--image_size changes height and width only"
+
+
+def _reason(error):
+    """Returns the first line of an error that says something of its own."""
+    # TensorFlow puts names of graph nodes in front.
+    text = re.sub(r"\{\{function_node .*?\}\} ?", "", str(error))
+    lines = [line.strip() for line in text.splitlines()]
+    said = [line for line in lines if line and not line.startswith(_NO_REASON)]
+    return said[0] if said else ""

@@ -13,6 +13,7 @@ from ascl_tf.errors import ConfigError, RunError
 from ascl_tf.evaluation.records import model_sha256, weights_sha256
 from ascl_tf.export import FEATURES, SERVING
 from ascl_tf.methods import factory
+from ascl_tf.models.signatures import as_image_function
 from ascl_tf.training.checkpoints import LAST, restore_parts
 from ascl_tf.training.workdir import recorded_config
 
@@ -120,16 +121,15 @@ def _signature_function(name, path):
         raise ConfigError(
             f"--{name}={path}: expected a signature {FEATURES} or {SERVING}; found {found}"
         )
-    signature = loaded.signatures[key]
-    ((argument, spec),) = signature.structured_input_signature[1].items()
+    try:
+        image_function = as_image_function(loaded, key)
+    except ValueError as error:
+        raise ConfigError(f"--{name}={path}: {error}") from None
 
     def function(images):
-        images = _resized(images, spec.shape)
-        outputs = signature(**{argument: images})
+        outputs = image_function(_resized(images, image_function.image_spec.shape))
         return outputs.get("features", outputs.get("logits", next(iter(outputs.values()))))
 
-    # The signature's variables live as long as the loaded object does.
-    function.loaded = loaded
     return function
 
 

@@ -214,9 +214,9 @@ def test_everything_that_measures_a_model_makes_the_same_checks(measure):
 
 
 def test_part_of_a_declared_set_is_still_that_set():
-    part = dataclasses.replace(
-        DECLARED, num_classes=4, class_names=("a", "b", "c", "d")
-    ).take(np.flatnonzero(DECLARED.labels == DECLARED.labels[0]))
+    part = dataclasses.replace(DECLARED, num_classes=4, class_names=("a", "b", "c", "d")).take(
+        np.flatnonzero(DECLARED.labels == DECLARED.labels[0])
+    )
     (record,) = evaluate_robustness(NETWORK, part, "standard")
     assert "class_count" in record["checks_passed"]
 
