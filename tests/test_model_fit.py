@@ -10,7 +10,10 @@ from PIL import Image
 
 from ascl_tf import analyze, evaluate, flag_defs
 from ascl_tf.errors import RunError
+from ascl_tf.evaluation.protocols import STANDARD
 from ascl_tf.evaluation.records import read_records
+from ascl_tf.training import run
+from tests.methods import helpers
 
 SIZE = 8
 FIGURES = ("tsne", "inversion", "input_landscape", "weight_landscape", "calibration")
@@ -285,3 +288,14 @@ def test_one_answer_for_all_images_is_told(kind, folder, tmp_path, capsys):
     assert record["standard_accuracy"] == pytest.approx(100 / 3)
     assert "constant_output" in {check["name"] for check in record["checks"]}
     assert "all 18 images that were tried, of 3 classes, get the same" in capsys.readouterr().out
+
+
+def test_evaluation_of_a_run_makes_the_same_checks():
+    dataset = helpers.make_dataset()
+    num_logits = dataset.num_classes + 1
+
+    def collapsed(images):
+        return 0 * _mean(images)[:, :1] + tf.one_hot(0, num_logits)
+
+    (record,) = run._evaluate(helpers.TINY, collapsed, dataset, [STANDARD], "finetune, best")
+    assert {"class_count", "constant_output"} <= {check["name"] for check in record["checks"]}

@@ -113,7 +113,8 @@ def check_not_negative(**settings):
         known = known_value(value)
         if known is None:
             continue
-        if np.asarray(known).dtype.kind not in "iuf" or not np.all(known >= 0):
+        # Texts, objects and truth values are no numbers.
+        if np.asarray(known).dtype.kind in "bOSU" or not np.all(known >= 0):
             raise ValueError(f"`{name}` must be >= 0; received {value}.")
         if not np.all(np.isfinite(known)):
             raise ValueError(f"`{name}` must be finite; received {value}.")

@@ -8,6 +8,8 @@ For the ideas behind them: Athalye et al. 2018, arXiv:1802.00420; Croce and Hein
 arXiv:2003.01690; Carlini et al. 2019, arXiv:1902.06705.
 """
 
+import tensorflow as tf
+
 from ascl_tf.attacks import model_checks
 from ascl_tf.evaluation.inputs import as_unit_float
 from ascl_tf.evaluation.logits import make_logits_function
@@ -40,7 +42,7 @@ def check_model(classifier, images, labels, *, num_classes=None):
         at. Names are those of `MODEL_CHECKS`.
     """
     rows = model_checks.spread_rows(labels)
-    images, labels = as_unit_float(images[rows]), labels[rows]
+    images, labels = tf.constant(as_unit_float(images[rows])), labels[rows]
     outcomes = _outcomes_of_model(classifier, images, labels)
     members = getattr(classifier, "members", ())
     of_members = [_outcomes_of_model(member, images, labels) for member in members]

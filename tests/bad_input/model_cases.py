@@ -24,5 +24,10 @@ MODELS = [
     _model("unsigned", "unsigned: expected a signature serving_default", "found predict"),
     _model("pair", "pair: expected one input of signature serving_default", "found images, masks"),
     _model("many", "the key 'logits'", "received the keys ['a', 'b']"),
+    _model("smaller", "float32 images of shape (8, 8, 3)", "(6, 6, 3): --image_size=6 resizes"),
+    _model("first", "float32 images of shape (8, 8, 3)", "(3, 8, 8): its channels come first"),
+    _model("bytes", "expected a signature serving_default of float images", "found uint8"),
+    _model("twins.keras", "expected a Keras model of one input", "found images, masks"),
+    _model("model.keras,{root}/smaller", "(8, 8, 3)", "for images of shape (6, 6, 3)"),
     _model("model.keras,{root}/two.keras", "the same number of classes", "received 3, 2"),
 ]

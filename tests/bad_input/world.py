@@ -148,6 +148,8 @@ def _write_models(root):
     _save_keras(root / "small.keras", mean(), size=6)
     _save_keras(root / "two.keras", mean(), keras.layers.Dense(2))
     _save_keras(root / "nan.keras", mean(), Undefined())
+    twins = [keras.Input((SIZE, SIZE, 3), name=name) for name in ("images", "masks")]
+    keras.Model(twins, mean()(keras.layers.Add()(twins))).save(root / "twins.keras")
     whole = (root / "two.keras").read_bytes()
     (root / "text.keras").write_text("no model")
     (root / "short.keras").write_bytes(whole[: len(whole) // 2])
@@ -169,6 +171,12 @@ def _write_saved_models(root):
     def mean(images):
         return tf.reduce_mean(images, axis=[1, 2])
 
+    for name, shape, dtype in (
+        ("smaller", (6, 6, 3), tf.float32),
+        ("first", (3, SIZE, SIZE), tf.float32),
+        ("bytes", (SIZE, SIZE, 3), tf.uint8),
+    ):
+        _save_function(root / name, mean, [tf.TensorSpec([None, *shape], dtype, name="images")])
     _save_function(root / "unsigned", mean, [images], "predict")
     _save_function(root / "pair", lambda images, masks: mean(images + masks), [images, masks])
     _save_function(root / "many", lambda images: {"a": mean(images), "b": mean(images)}, [images])
