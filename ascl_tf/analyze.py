@@ -196,7 +196,7 @@ def _from_records(config):
 def _from_models(config, console):
     paths = named_paths(config.models, "models")
     models = {label: _load(config, label, path) for label, path in paths.items()}
-    dataset = load_images(config)
+    dataset = load_images(config, needs_labels=config.figure != "inversion")
     outcomes = {
         label: check_fit(model.logits_fn, dataset, f"--models={label}={paths[label]}")
         for label, model in models.items()

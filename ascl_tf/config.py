@@ -8,6 +8,7 @@ tools and tests of flagfiles stay fast.
 
 import dataclasses
 import json
+from collections.abc import Collection
 from typing import Any
 
 from ascl_tf.errors import ConfigError, RunError
@@ -216,13 +217,33 @@ def config_from_json(text: str, source: str) -> Config:
         raise RunError(f"{source}: {error}") from None
 
 
-def shrink(config: Config) -> Config:
-    """Returns the config of `--smoke`: the same path through the code, in seconds."""
-    return config.replace(
-        smoke=True,
+def shrink(config: Config, kept: Collection[str] = ()) -> Config:
+    """Returns the config of `--smoke`: the same path through the code, in seconds.
+
+    Args:
+        config: what is to be made small.
+        kept: names of settings that stay as they are; folders of pictures do in any case.
+    """
+    folders = (n for n in _DATA_SETS if getattr(config, n).startswith("folder:"))
+    kept = {*kept, *folders}
+    small = {name: value for name, value in _small(config).items() if name not in kept}
+    if "dataset" in small:
+        small |= {name: value for name, value in _BUNDLED_SPLITS.items() if name not in kept}
+    if "num_train_images" not in kept:
+        # Two steps an epoch, once a quarter of the images is held out.
+        batch = small.get("global_batch_size", config.global_batch_size)
+        small["num_train_images"] = max(48, 3 * batch)
+    return config.replace(smoke=True, **small)
+
+
+_DATA_SETS = ("dataset", "unlabeled_dataset")
+_BUNDLED_SPLITS = {"train_split": "train", "validation_split": "", "test_split": "auto"}
+
+
+def _small(config: Config) -> dict[str, Any]:
+    return dict(
         dataset="bundled",
         image_size=16,
-        num_train_images=48,
         width=2,
         projection_dim=8,
         projection_hidden_dim=min(config.projection_hidden_dim, 16),

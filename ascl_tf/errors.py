@@ -15,3 +15,16 @@ class RunError(ValueError):
     """Something is wrong that only the run could find; the programs exit with 1."""
 
     exit_status = 1
+
+
+class MissingSplitError(RunError):
+    """A data set has no split of the name asked for.
+
+    Args:
+        message: one line, as of every `RunError`.
+        splits: names of the splits that it has.
+    """
+
+    def __init__(self, message, splits):
+        super().__init__(message)
+        self.splits = tuple(splits)

@@ -49,8 +49,11 @@ def write_whole(path, write):
 
 
 def write_text(path, text):
-    """Writes a text file, UTF-8, whole or not at all."""
-    write_whole(path, lambda file: file.write(text.encode("utf-8")))
+    """Writes a text file, UTF-8, whole or not at all.
+
+    Of file names that are no UTF-8 it holds the bytes that the system has.
+    """
+    write_whole(path, lambda file: file.write(text.encode("utf-8", "surrogateescape")))
 
 
 def check_file_place(flag, path):

@@ -98,6 +98,13 @@ def parse(values: flags.FlagValues, argv: Sequence[str]) -> dict[str, Any]:
     return found
 
 
+def on_command_line(values: flags.FlagValues, argv: Sequence[str]) -> set[str]:
+    """Returns the flags that a command line sets itself, not by a flagfile."""
+    given = (argument for argument in argv[1:] if argument.startswith("-"))
+    names = {argument.partition("=")[0].lstrip("-") for argument in given}
+    return {name for name in values if name in names or f"no{name}" in names}
+
+
 def parse_program(config: type, argv: Sequence[str], usage: str) -> dict[str, Any] | None:
     """Returns which fields of the dataclass `config` a command line sets, flag by flag.
 

@@ -52,6 +52,23 @@ class DataConfig:
         "hand, else bundled.",
         path=DATASET,
     )
+    train_split: str = setting(
+        "train", "Split of the data set to train on.", stages=_TRAIN, added_later=True
+    )
+    validation_split: str = setting(
+        "",
+        "Split of the data set to validate on; empty: --validation_fraction of the training "
+        "images.",
+        stages=_TRAIN,
+        added_later=True,
+    )
+    test_split: str = setting(
+        "auto",
+        "Split of the data set to test on; auto: test, or where there is none val or validation.",
+        stages=(EVALUATE, EXPORT),
+        is_identity=False,
+        added_later=True,
+    )
     data_dir: str = setting(
         "",
         "Folder of data sets in TFDS layout; empty: TFDS' own default.",
@@ -69,7 +86,8 @@ class DataConfig:
     )
     validation_fraction: float = setting(
         0.1,
-        "Share of the training images held out for validation, class-balanced, by seed.",
+        "Share of the training images held out for validation, class-balanced, by seed; at least "
+        "one of each class that has two.",
         stages=_TRAIN,
         minimum=0.0,
         maximum=0.9,
@@ -419,5 +437,7 @@ class RunConfig:
         is_identity=False,
     )
     smoke: bool = setting(
-        False, "Shrink everything to seconds: few images, two steps, a narrow network."
+        False,
+        "Shrink everything to seconds: few images, two steps, a narrow network. What the command "
+        "line itself sets stays, and so do folders of pictures.",
     )

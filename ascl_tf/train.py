@@ -10,7 +10,14 @@ from ascl_tf import config as cfg
 from ascl_tf import signals
 from ascl_tf.cluster import read_cluster
 from ascl_tf.errors import ConfigError
-from ascl_tf.flag_defs import define_flags, define_program_flags, parse, run_program, wants_help
+from ascl_tf.flag_defs import (
+    define_flags,
+    define_program_flags,
+    on_command_line,
+    parse,
+    run_program,
+    wants_help,
+)
 from ascl_tf.quiet_start import quiet_start
 
 DEFAULT_WORKDIRS = "runs"
@@ -36,11 +43,12 @@ def main(argv):
     cluster = read_cluster()
     if cluster is not None:
         _check_stage(values.stage, cluster)
+    kept = on_command_line(values, argv)
     with _only_chief_prints(cluster):
-        _run(values.stage, explicit)
+        _run(values.stage, explicit, kept)
 
 
-def _run(stage, explicit):
+def _run(stage, explicit, kept):
     for name in ("stage", "debug", "help"):
         explicit.pop(name, None)
     if explicit.get("data_dir"):
@@ -48,7 +56,7 @@ def _run(stage, explicit):
         explicit["data_dir"] = os.path.abspath(explicit["data_dir"])
     if not os.path.exists(os.path.join(explicit.get("workdir", ""), cfg.CONFIG_FILE)):
         # TensorFlow takes seconds to import; a mistaken flag should not wait for it.
-        config_from(cfg.Config(), explicit)
+        config_from(cfg.Config(), explicit, kept)
     with quiet_start():
         from ascl_tf.training.cluster_workdir import open_work_directory
         from ascl_tf.training.run import check_protocols, run_stages
@@ -56,11 +64,14 @@ def _run(stage, explicit):
         from ascl_tf.training.workdir import recorded_config
 
     recorded = recorded_config(explicit["workdir"]) if "workdir" in explicit else None
-    config = resolve_dataset_name(config_from(recorded or cfg.Config(), explicit))
+    config = resolve_dataset_name(config_from(recorded or cfg.Config(), explicit, kept))
     check_protocols(config)
     workdir = open_work_directory(config.workdir or default_workdir(config))
     if "workdir" not in explicit:
-        config = config_from(recorded_config(workdir.path) or config, explicit)
+        recorded = recorded_config(workdir.path)
+        config = config_from(recorded, explicit, kept) if recorded else config
+    if config.smoke:
+        _tell_of_smoke((recorded or cfg.Config()).replace(**explicit), config)
     run_stages(config, stage, workdir)
 
 
@@ -89,15 +100,27 @@ def _only_chief_prints(cluster):
         yield
 
 
-def config_from(base, explicit):
+def config_from(base, explicit, kept=()):
     """Returns `base` with what the command line sets.
 
     `base` is the config recorded in the work directory, where there is one: flags that are
     not given are settled there, so that `--stage=finetune --workdir=...` fine-tunes what
-    was pre-trained there.
+    was pre-trained there. `kept` names the flags that `--smoke` leaves as they are; what a
+    smaller run has recorded is small already.
     """
     config = base.replace(**explicit)
-    return cfg.shrink(config) if config.smoke else config
+    if not config.smoke:
+        return config
+    recorded = set(config.to_json()) - set(explicit) if base.smoke else set()
+    return cfg.shrink(config, kept={*kept, *recorded})
+
+
+def _tell_of_smoke(asked, config):
+    """Says what --smoke has changed, so that nobody takes it for what was asked for."""
+    before, after = asked.to_json(), config.to_json()
+    changed = [f"{k}={v} ({before[k]})" for k, v in after.items() if v != before[k]]
+    if changed:
+        print(f"notice: --smoke: {', '.join(changed)}", flush=True)
 
 
 def default_workdir(config):

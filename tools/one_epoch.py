@@ -126,10 +126,11 @@ def train_row(row, arguments):
 
 def epoch_flags(row, arguments):
     """Returns the flags of a row's epoch but for the folders."""
-    flags = [f"--flagfile={pretrain_file(row)}", f"--flagfile={ONE_EPOCH}", *OVERRIDES]
-    flags += OWN_OVERRIDES.get(row, ())
-    flags += [f"--dataset={arguments.dataset}", "--stage=pretrain"]
-    return [*flags, "--smoke"] if arguments.smoke else flags
+    flags = [f"--flagfile={pretrain_file(row)}", f"--flagfile={ONE_EPOCH}", "--stage=pretrain"]
+    if arguments.smoke:
+        # --smoke leaves what the command line sets as it is.
+        return [*flags, "--smoke"]
+    return [*flags, *OVERRIDES, *OWN_OVERRIDES.get(row, ()), f"--dataset={arguments.dataset}"]
 
 
 def read_losses(folder):

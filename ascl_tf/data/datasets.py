@@ -14,7 +14,7 @@ import re
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import read_only_builder, registered
 
-from ascl_tf.data.folder import check_image_folder
+from ascl_tf.data.folder import load_folder, readable_name
 from ascl_tf.data.reading import quiet, read_split
 from ascl_tf.errors import ConfigError, RunError
 
@@ -29,9 +29,10 @@ def load_dataset(name, split, *, data_dir=None, download=False, image_size=None)
 
     Args:
         name: `bundled` (or `cifar10_mini`): 4,000 training and 1,000 test CIFAR-10
-            images inside the package; `folder:/path`: PNG or JPEG files as
-            `/path/<split>/<class>/<file>`; else any name that tensorflow-datasets
-            knows, such as `cifar10`, or that `data_dir` holds.
+            images inside the package; `folder:/path`: pictures as
+            `/path/<split>/<class>/<file>` or in another layout of `ascl_tf.data.folder`;
+            else any name that tensorflow-datasets knows, such as `cifar10`, or that
+            `data_dir` holds.
         split: name of a split, such as `train`; of a TFDS set also a slice of one.
         data_dir: folder of prepared TFDS sets; None is the default of
             tensorflow-datasets, `~/tensorflow_datasets` or `TFDS_DATA_DIR`.
@@ -42,13 +43,14 @@ def load_dataset(name, split, *, data_dir=None, download=False, image_size=None)
 
     Returns:
         `ImageDataset`. Labels are -1 in splits called unlabelled and in sets without
-        class labels.
+        class labels or class folders.
 
     Raises:
         ValueError: if `image_size` is not positive.
         ConfigError: if no data set of this name is known.
-        RunError: if the set or the split is absent, unreadable, not 8-bit RGB,
-            or of unequal image sizes without `image_size`; and if a download fails.
+        MissingSplitError: if the set has no such split.
+        RunError: if the set is absent or unreadable, if a TFDS set is not 8-bit RGB, if
+            images differ in size and there is no `image_size`, and if a download fails.
     """
     _check_text(name=name, split=split)
     if image_size is not None and not (isinstance(image_size, int) and image_size >= 1):
@@ -90,12 +92,9 @@ def _load_folder(name, split, image_size):
     path = os.path.expanduser(name.removeprefix(FOLDER_PREFIX))
     if not path:
         raise RunError(f"--dataset={name}: expected {FOLDER_PREFIX}/path, found no path.")
-    check_image_folder(path, split=split, image_size=image_size)
-    with quiet():
-        builder = tfds.ImageFolder(path)
     # Records never name a directory of a machine, so only the folder's own name stays.
-    record_name = FOLDER_PREFIX + os.path.basename(os.path.abspath(path))
-    return read_split(builder, split, name=record_name, image_size=image_size)
+    record_name = FOLDER_PREFIX + readable_name(os.path.basename(os.path.abspath(path)))
+    return load_folder(path, split, name=record_name, image_size=image_size)
 
 
 @contextlib.contextmanager

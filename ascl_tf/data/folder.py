@@ -1,67 +1,159 @@
-"""Checks of a folder of images before tensorflow-datasets reads it.
+"""A folder of pictures as a data set: which picture belongs to which split and class.
 
-`tfds.ImageFolder` is silent about empty classes, files that it skips, grey images
-that it turns into RGB, and classes that only one split has. Here each is an error:
-a number measured on silently converted data would not be what its record says.
+Layouts, in which folders below a class belong to that class:
+
+    <split>/<class>/<file>   labeled
+    <split>/<file>           unlabeled
+    <class>/<file>           the split `train`, labeled
+    <file>, or deeper        the split `train`, unlabeled
+
+What systems and tools leave beside pictures is left out: names that begin with a dot,
+`__MACOSX`, `Thumbs.db`, `desktop.ini`. So are files that hold no picture. A picture is
+read or refused by name, never left out in a class.
 """
 
+import collections
+import concurrent.futures
+import functools
 import os
+import random
+import warnings
+from typing import NamedTuple
 
-from PIL import Image
+import numpy as np
 
-from ascl_tf.errors import RunError
+from ascl_tf.data.image_dataset import UNLABELLED, ImageDataset
+from ascl_tf.data.pictures import is_picture, read_picture
+from ascl_tf.data.reading import resize
+from ascl_tf.errors import MissingSplitError, RunError
 
-# What tfds.ImageFolder reads; it skips every other file without a word.
-_READ = (".jpg", ".jpeg", ".png")
-_OTHER_IMAGES = (".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp", ".npy")
+# What a folder without split folders is.
+WHOLE = "train"
+_SPLIT_NAMES = (
+    *("train", "training", "test", "testing", "val", "valid", "validation"),
+    *("unlabeled", "unlabelled"),
+)
+_LEFT_OUT = ("__macosx", "thumbs.db", "desktop.ini")
+_NUM_READ_AT_ONCE = 256
 
 
-def check_image_folder(path, *, split=None, image_size=None):
-    """Checks a folder laid out as `<path>/<split>/<class>/<file>`.
+class FolderSplit(NamedTuple):
+    """The pictures of one split, by class and name.
 
-    Every split must hold the same two or more classes, each with at least one PNG or
-    JPEG file. The files must be decodable, stored as RGB (grey, palette, CMYK and alpha
-    images are refused rather than converted) and of one size unless `image_size` is
-    given. Files that are no images are ignored.
+    Attributes:
+        files: their paths.
+        labels: their class ids; -1 for "unlabeled".
+        class_names: names of the class folders.
+    """
+
+    files: list[str]
+    labels: list[int]
+    class_names: tuple[str, ...]
+
+
+def load_folder(path, split, *, name, image_size=None):
+    """Returns one split of a folder of pictures as an `ImageDataset`.
+
+    The order is that of `tfds.ImageFolder`: by class and name, then shuffled by the
+    split's name. What was converted to RGB is said in one line.
 
     Args:
         path: the folder.
-        split: the split whose files are opened; None opens those of every split.
-            The classes of all splits are compared in either case.
-        image_size: int to which images will be resized, or None.
+        split: name of a split folder; `train` for a folder without any.
+        name: what records and messages call the data set.
+        image_size: int, height and width to which pictures are resized as in
+            `read_split`; None: they must be of one size.
 
     Raises:
-        RunError: naming the first folder or file at fault.
+        MissingSplitError: if there is no such split.
+        RunError: naming the folder or file at fault: splits that differ in their classes,
+            a class without pictures, pictures beside class folders, links that lead to a
+            folder above them, files that cannot be decoded, several sizes.
     """
-    classes = {name: _subfolders(os.path.join(path, name)) for name in _subfolders(path)}
-    if not classes:
+    found = find_split(path, split)
+    order = list(range(len(found.files)))
+    random.Random(split).shuffle(order)
+    # Read by class and name, so that a message names the first file at fault.
+    images = _read(found.files, np.argsort(order), image_size, f"{name}, split {split}")
+    labels = np.array(found.labels, np.int32)[order]
+    return ImageDataset(name, images, labels, len(found.class_names), found.class_names)
+
+
+def find_split(path, split):
+    """Returns the `FolderSplit` called `split`; raises as `load_folder`, without decoding."""
+    splits = _split_folders(path, split)
+    if not splits and not _holds_picture(path):
         raise RunError(f"folder:{path}: expected split folders such as train/, found none.")
-    if split is not None and split not in classes:
-        raise RunError(
-            f"folder:{path}: expected one of the splits {sorted(classes)}, found {split!r}."
+    _tell_of_layout(path, splits)
+    if split not in (splits or [WHOLE]):
+        raise MissingSplitError(
+            f"folder:{path}: expected one of the splits {splits or [WHOLE]}, found {split!r}.",
+            splits or [WHOLE],
         )
-    _check_classes(path, classes)
-    for name in sorted(classes) if split is None else [split]:
-        folders = [os.path.join(path, name, label) for label in classes[name]]
-        _check_images([file for folder in folders for file in _image_files(folder)], image_size)
+    if not splits:
+        return _split_at(path, _classes_of_whole(path))
+    classes = {name: _class_folders(os.path.join(path, name)) for name in splits}
+    _check_same_classes(path, {name: found for name, found in classes.items() if found})
+    return _split_at(os.path.join(path, split), classes[split])
 
 
-def _subfolders(path):
-    try:
-        with os.scandir(path) as entries:
-            return sorted(entry.name for entry in entries if entry.is_dir())
-    except OSError as error:
-        raise RunError(f"{path}: expected a readable folder, found: {error.strerror}.") from error
+def readable_name(name):
+    """Returns a name of the file system as text that can be written anywhere.
+
+    Bytes that are no UTF-8 are spelled out, such as `caf\\xe9`.
+    """
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def _check_classes(path, classes):
-    first = sorted(classes)[0]
+def _split_folders(path, wanted):
+    """Returns the names of the split folders; none where the folder is one split as a whole.
+
+    `train` may also be one of the classes bus, car and train.
+    """
+    folders, _ = _listing(path)
+    filled = [name for name in folders if _holds_picture(os.path.join(path, name))]
+    named = [name for name in folders if name == wanted or name.lower() in _SPLIT_NAMES]
+    has_classes = any(_filled_folders(os.path.join(path, name)) for name in named)
+    if named and (has_classes or set(filled) <= set(named)):
+        return sorted({*filled, *(name for name in named if name == wanted)})
+    return []
+
+
+def _tell_of_layout(path, splits):
+    """Says what of a folder may surprise."""
+    name = readable_name(os.path.basename(os.path.abspath(path)))
+    beside = len(_pictures(path)) if splits else 0
+    if beside:
+        _say(f"notice: folder:{name}: left out: {beside} pictures beside the split folders")
+    if not splits:
+        classes = ", ".join(map(readable_name, _classes_of_whole(path)))
+        found = f"classes {classes}" if classes else "without labels"
+        _say(f"notice: folder:{name}: no split folders; all pictures are the split train, {found}")
+
+
+def _classes_of_whole(path):
+    """Returns the class folders of a folder without splits: none unless each holds pictures."""
+    folders = _filled_folders(path)
+    is_flat = all(_pictures(os.path.join(path, name)) for name in folders)
+    return folders if is_flat and not _pictures(path) else []
+
+
+def _class_folders(path):
+    """Returns the names of a split's class folders; none where its pictures have no labels."""
+    if "unlabel" in os.path.basename(path).lower():
+        return []
+    folders, pictures = _listing(path)[0], _pictures(path)
+    if pictures and _filled_folders(path):
+        raise RunError(
+            f"{pictures[0]}: expected pictures in class folders only, found this one beside "
+            f"{readable_name(folders[0])} ({len(pictures)} such files)."
+        )
+    return [] if pictures else folders
+
+
+def _check_same_classes(path, classes):
+    first = min(classes, default=None)
     for split in sorted(classes):
-        if len(classes[split]) < 2:
-            raise RunError(
-                f"{os.path.join(path, split)}: expected at least two class folders, "
-                f"found {classes[split]}."
-            )
         if classes[split] != classes[first]:
             only = sorted(set(classes[split]) ^ set(classes[first]))
             raise RunError(
@@ -70,48 +162,108 @@ def _check_classes(path, classes):
             )
 
 
-def _image_files(folder):
-    names = sorted(os.listdir(folder))
-    unread = [name for name in names if name.lower().endswith(_OTHER_IMAGES)]
-    if unread:
-        raise RunError(
-            f"{os.path.join(folder, unread[0])}: expected PNG or JPEG files, found another format "
-            f"({len(unread)} such files in this folder)."
-        )
-    files = [os.path.join(folder, name) for name in names if name.lower().endswith(_READ)]
-    if not files:
-        raise RunError(f"{folder}: expected at least one PNG or JPEG file, found none.")
-    return files
+def _split_at(path, classes):
+    """Returns the `FolderSplit` of all pictures below a folder."""
+    by_class = {name: sorted(_pictures_below(os.path.join(path, name))) for name in classes}
+    by_class = by_class or {"": sorted(_pictures_below(path))}
+    for name, files in by_class.items():
+        if not files:
+            place = os.path.join(path, name) if name else path
+            raise RunError(f"{place}: expected at least one picture, found none.")
+    labels = [
+        label if classes else UNLABELLED
+        for label, files in enumerate(by_class.values())
+        for _ in files
+    ]
+    files = [file for files in by_class.values() for file in files]
+    return FolderSplit(files, labels, tuple(map(readable_name, classes)))
 
 
-def _check_images(files, image_size):
-    first_size = None
-    for file in files:
-        size = _rgb_size(file)
-        first_size = first_size or size
-        if image_size is None and size != first_size:
-            raise RunError(
-                f"{file}: expected images of one size, found {_text(size)} here and "
-                f"{_text(first_size)} in {files[0]}; pass --image_size to resize them."
-            )
-
-
-def _rgb_size(file):
-    """Returns (width, height) of a file that decodes to RGB."""
+def _listing(path):
+    """Returns the names of subfolders and of everything else, sorted, that may be of use."""
     try:
-        with Image.open(file, formats=("PNG", "JPEG")) as image:
-            image.load()
-            # A palette or grey file may also hold transparency; both are named by the mode.
-            mode, size = image.mode, image.size
-            has_alpha = "transparency" in image.info
-    # Pillow raises OSError, SyntaxError, ValueError and its own types on damaged files.
-    except Exception as error:
-        raise RunError(f"{file}: expected a decodable image, found: {error}") from error
-    if mode != "RGB" or has_alpha:
-        found = f"{mode} with transparency" if has_alpha else mode
-        raise RunError(f"{file}: expected an image stored as RGB, found mode {found}.")
-    return size
+        with os.scandir(path) as entries:
+            kept = sorted((e for e in entries if _is_of_use(e.name)), key=lambda e: e.name)
+    except OSError as error:
+        raise RunError(f"{path}: expected a readable folder, found: {error.strerror}.") from error
+    for entry in kept:
+        if entry.is_symlink() and not os.path.exists(entry.path):
+            raise RunError(f"{entry.path}: expected a file or folder, found a link to nothing.")
+    folders = [entry.name for entry in kept if entry.is_dir()]
+    return folders, [entry.name for entry in kept if not entry.is_dir()]
 
 
-def _text(size):
-    return f"{size[0]}x{size[1]}"
+def _is_of_use(name):
+    return not name.startswith(".") and name.lower() not in _LEFT_OUT
+
+
+def _pictures(path):
+    """Returns the pictures right in a folder."""
+    files = (os.path.join(path, name) for name in _listing(path)[1])
+    return [file for file in files if is_picture(file)]
+
+
+def _pictures_below(path, above=()):
+    """Yields the pictures in a folder and in all folders below it."""
+    status = os.stat(path)
+    identity = (status.st_dev, status.st_ino)
+    if identity in above:
+        raise RunError(f"{path}: expected a folder, found a link to a folder above it.")
+    folders, files = _listing(path)
+    for name in files:
+        file = os.path.join(path, name)
+        if is_picture(file):
+            yield file
+    for name in folders:
+        yield from _pictures_below(os.path.join(path, name), (*above, identity))
+
+
+def _holds_picture(path):
+    return any(True for _ in _pictures_below(path))
+
+
+def _filled_folders(path):
+    folders, _ = _listing(path)
+    return [name for name in folders if _holds_picture(os.path.join(path, name))]
+
+
+def _read(files, positions, image_size, title):
+    """Returns the pictures as uint8 [N, H, W, 3], file k in row `positions[k]`."""
+    images, first_size, kinds = None, None, collections.Counter()
+    with concurrent.futures.ThreadPoolExecutor() as pool, warnings.catch_warnings():
+        # Pillow's remarks on metadata; what it cannot decode is an error.
+        warnings.simplefilter("ignore")
+        for start in range(0, len(files), _NUM_READ_AT_ONCE):
+            chunk = files[start : start + _NUM_READ_AT_ONCE]
+            read = pool.map(functools.partial(_read_one, image_size=image_size), chunk)
+            for row, (file, (image, found)) in enumerate(zip(chunk, read, strict=True), start):
+                if images is None:
+                    first_size = image.shape
+                    images = np.empty([len(files), *image.shape], np.uint8)
+                if image.shape != first_size:
+                    raise RunError(_unequal(file, image, files[0], images[positions[0]]))
+                images[positions[row]] = image
+                kinds.update(found)
+    if kinds:
+        counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+        _say(f"notice: {title}: converted: {counts}")
+    return images
+
+
+def _read_one(file, image_size):
+    image, kinds = read_picture(file)
+    return (image if image_size is None else resize(image, image_size).numpy()), kinds
+
+
+def _unequal(file, image, first_file, first_image):
+    sizes = [f"{width}x{height}" for height, width, _ in (image.shape, first_image.shape)]
+    return (
+        f"{file}: expected images of one size, found {sizes[0]} here and {sizes[1]} in "
+        f"{first_file}; pass --image_size to resize them."
+    )
+
+
+@functools.cache
+def _say(line):
+    """Prints a line once, however often a run reads its data."""
+    print(line, flush=True)

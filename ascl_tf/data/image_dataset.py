@@ -53,6 +53,11 @@ class ImageDataset:
         return len(self.images)
 
     @property
+    def num_labeled(self):
+        """Number of images with a label."""
+        return int(np.count_nonzero(self.labels != UNLABELLED))
+
+    @property
     def image_shape(self):
         """Shape of one image, (H, W, 3)."""
         return self.images.shape[1:]

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from ascl_tf.data.image_dataset import UNLABELLED, ImageDataset
-from ascl_tf.errors import RunError
+from ascl_tf.errors import MissingSplitError, RunError
 
 _BATCH_SIZE = 256
 
@@ -30,7 +30,8 @@ def read_split(builder, split, *, name, image_size=None):
             antialiased, rounded to uint8); None leaves them as they are.
 
     Raises:
-        RunError: on a missing split, images that are not 8-bit RGB, images of unequal
+        MissingSplitError: if there is no such split.
+        RunError: on images that are not 8-bit RGB, images of unequal
             size without `image_size`, and unreadable or incomplete files.
     """
     image_key, label_key = _feature_keys(builder.info, name)
@@ -99,8 +100,9 @@ def _feature_keys(info, name):
 def _num_images(info, split, name):
     base = split.split("[")[0]
     if base not in info.splits:
-        raise RunError(
-            f"--dataset={name}: expected one of the splits {sorted(info.splits)}, found {split!r}."
+        raise MissingSplitError(
+            f"--dataset={name}: expected one of the splits {sorted(info.splits)}, found {split!r}.",
+            info.splits,
         )
     try:
         num_images = info.splits[split].num_examples
@@ -123,18 +125,18 @@ def _batches(builder, split, image_key, label_key, image_size):
         identity = example["id"] if has_ids else tf.constant("")
         return example[image_key], tf.cast(label, tf.int64), identity
 
-    def resize(image, label, identity):
-        return _resize(image, image_size), label, identity
+    def resized(image, label, identity):
+        return resize(image, image_size), label, identity
 
     triples = examples.map(image_label_id)
     if image_size is None:
         return triples.batch(_BATCH_SIZE)
     if triples.element_spec[0].shape.is_fully_defined():
-        return triples.batch(_BATCH_SIZE).map(resize)
-    return triples.map(resize).batch(_BATCH_SIZE)
+        return triples.batch(_BATCH_SIZE).map(resized)
+    return triples.map(resized).batch(_BATCH_SIZE)
 
 
-def _resize(images, image_size):
+def resize(images, image_size):
     """Returns uint8 images of the new size; a convex sum of bytes needs no clipping
     but for rounding errors of the filter, which `saturate_cast` takes care of."""
     resized = tf.image.resize(images, [image_size, image_size], method="bilinear", antialias=True)

@@ -1,12 +1,14 @@
 """Cutting, masking and joining data sets, by seed.
 
 All draws are stratified: every class gives its share, rounded by largest remainder,
-so that class-balanced sets stay class-balanced and others keep their proportions.
+so that class-balanced sets stay class-balanced and others keep their proportions; a
+rare class gives at least one.
 Images keep their order. NumPy generators are seeded with (seed, purpose), so one seed
 gives unrelated draws for unrelated purposes, whatever the order of the calls.
 """
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -19,7 +21,9 @@ _VALIDATION, _LABELS, _SUBSET = 1, 2, 3
 def validation_split(dataset, fraction, seed):
     """Cuts a stratified part off a training set.
 
-    Unlabelled images (-1) stay in training: accuracy is not defined on them.
+    Each class that has two images gives at least one, also where that makes the part larger
+    than `fraction`; the only image of a class stays in training, as do unlabelled images (-1):
+    accuracy is not defined on them.
 
     Args:
         dataset: `ImageDataset`.
@@ -31,22 +35,36 @@ def validation_split(dataset, fraction, seed):
 
     Raises:
         ValueError: if `fraction` does not lie in (0, 1).
-        RunError: if a class would be missing on either side.
+        RunError: if no class has two images, or if a class would be missing in training.
     """
     if not 0 < fraction < 1:
         raise ValueError(f"`fraction` must lie in (0, 1); received {fraction}.")
     labelled = np.flatnonzero(dataset.labels != UNLABELLED)
     num_validation = round(fraction * len(labelled))
-    chosen = _stratified(dataset.labels, labelled, num_validation, seed, _VALIDATION)
-    validation = dataset.take(chosen)
+    chosen = _stratified(
+        dataset.labels, labelled, num_validation, seed, _VALIDATION, keeps_singles=True
+    )
+    if not len(chosen):
+        raise RunError(
+            f"--dataset={dataset.name}: expected at least one validation image of every class, "
+            "found none with two images; --validation_fraction=0 validates on none."
+        )
     train = dataset.take(np.setdiff1d(np.arange(len(dataset)), chosen))
-    for part, what in ((validation, "validation"), (train, "training")):
-        _check_all_classes(dataset, part, f"a validation share of {fraction}", what)
-    return train, validation
+    missing = _missing_class(dataset, train)
+    if missing is not None:
+        share = _validation_share(dataset.labels[labelled], fraction, seed)
+        raise RunError(
+            f"--dataset={dataset.name}: expected at least one training image of every class, "
+            f"found none of class {missing!r} with a validation share of {fraction}; "
+            f"--validation_fraction={share} leaves one."
+        )
+    return train, dataset.take(chosen)
 
 
 def mask_labels(dataset, labeled_fraction, seed):
     """Returns the data set with the labels of a stratified part kept, the rest -1.
+
+    Each class keeps at least one where the share gives as many labels as there are classes.
 
     Args:
         dataset: `ImageDataset`.
@@ -65,7 +83,14 @@ def mask_labels(dataset, labeled_fraction, seed):
     labels = np.full_like(dataset.labels, UNLABELLED)
     labels[kept] = dataset.labels[kept]
     masked = dataclasses.replace(dataset, labels=labels)
-    _check_all_classes(dataset, masked, f"--labeled_fraction={labeled_fraction}", "labelled")
+    missing = _missing_class(dataset, masked)
+    if missing is not None:
+        share = _rounded_up(len(np.unique(dataset.labels[labelled])), len(labelled))
+        raise RunError(
+            f"--dataset={dataset.name}: expected at least one labelled image of every class, "
+            f"found none of class {missing!r} with --labeled_fraction={labeled_fraction}; "
+            f"--labeled_fraction={share} leaves one."
+        )
     return masked
 
 
@@ -90,6 +115,8 @@ def repeat_labeled(dataset):
 
 def class_balanced_subset(dataset, num_images, seed):
     """Returns `num_images` images, stratified by class, in the old order.
+
+    Each class gives at least one if there are no more classes than images asked for.
 
     Args:
         dataset: `ImageDataset`; unlabelled images count as one more class.
@@ -129,31 +156,57 @@ def with_unlabeled(dataset, unlabeled):
     )
 
 
-def _stratified(labels, candidates, num_chosen, seed, purpose):
+def _stratified(labels, candidates, num_chosen, seed, purpose, *, keeps_singles=False):
     """Returns `num_chosen` of the indices `candidates`, ascending, by class share."""
     rng = np.random.default_rng([seed, purpose])
     classes, counts = np.unique(labels[candidates], return_counts=True)
+    quotas = _quotas(counts, num_chosen, rng, keeps_singles=keeps_singles)
     chosen = [
         rng.permutation(candidates[labels[candidates] == label])[:quota]
-        for label, quota in zip(classes, _quotas(counts, num_chosen, rng), strict=True)
+        for label, quota in zip(classes, quotas, strict=True)
     ]
     return np.sort(np.concatenate(chosen)) if chosen else candidates
 
 
-def _quotas(counts, total, rng):
-    """Divides `total` in proportion to `counts`; ties of the remainders go by lot."""
+def _quotas(counts, total, rng, *, keeps_singles):
+    """Divides `total` in proportion to `counts`; ties of the remainders go by lot.
+
+    No class goes without if `total` is enough for all. With `keeps_singles` classes of one
+    give nothing and all others something, whatever `total` is.
+    """
     # Whole numbers throughout: a rounding error must not move an image.
     quotas, remainders = np.divmod(counts.astype(np.int64) * total, max(counts.sum(), 1))
     order = np.lexsort([rng.permutation(len(counts)), -remainders])
     quotas[order[: total - quotas.sum()]] += 1
+    least = (counts > 1) if keeps_singles else np.full(len(counts), total >= len(counts))
+    quotas = np.maximum(quotas, least)
+    if keeps_singles:
+        quotas[counts == 1] = 0
+    # What rare classes were given is taken from the largest parts.
+    while quotas.sum() > total and np.any(quotas > least):
+        quotas[np.argmax(quotas - least)] -= 1
     return quotas
 
 
-def _check_all_classes(whole, part, request, what):
+def _validation_share(labels, fraction, seed):
+    """Returns the share nearest to `fraction` that leaves each class a training image."""
+    _, counts = np.unique(labels, return_counts=True)
+
+    def works(share):
+        rng = np.random.default_rng([seed, _VALIDATION])
+        total = round(share * len(labels))
+        return np.all(_quotas(counts, total, rng, keeps_singles=True) < counts)
+
+    shares = [percent / 100 for percent in range(1, 91)]
+    return min(filter(works, shares), key=lambda share: abs(share - fraction))
+
+
+def _rounded_up(part, whole):
+    """Returns part / whole, rounded up to whole percent."""
+    return math.ceil(100 * part / whole) / 100
+
+
+def _missing_class(whole, part):
+    """Returns the name of the first class of `whole` of which `part` has no image, or None."""
     missing = np.setdiff1d(whole.labels, np.append(part.labels, UNLABELLED))
-    if len(missing) or not np.any(part.labels != UNLABELLED):
-        found = f"none of class {missing[0]}" if len(missing) else "none"
-        raise RunError(
-            f"--dataset={whole.name}: expected at least one {what} image of every class, "
-            f"found {found} with {request}."
-        )
+    return whole.class_names[missing[0]] if len(missing) else None

@@ -23,16 +23,22 @@ _NO_REASON = (
 )
 
 
-def load_images(config):
+def load_images(config, *, needs_labels=True):
     """Returns the data set that a program's flags name.
 
     Args:
         config: has `dataset`, `split`, `data_dir`, `download`, `image_size`, `num_images`.
+        needs_labels: False where nothing looks at them.
 
     Raises:
-        RunError: if it is not there, or has fewer than `num_images` images.
+        RunError: if it is not there, lacks needed labels, or has fewer than `num_images` images.
     """
     dataset = _load(config, config.split)
+    if needs_labels and (dataset.labels < 0).any():
+        raise RunError(
+            f"--dataset={config.dataset}: expected labels in the split {config.split}; "
+            "found images without"
+        )
     if config.num_images > len(dataset.labels):
         raise RunError(
             f"--num_images: expected at most the {len(dataset.labels)} images of "

@@ -42,14 +42,17 @@ def run_stages(config, stage, workdir):
         wanted = tuple(name for name in wanted if name != cfg.FINETUNE)
     protocols = check_protocols(config)
     with workdir.held(), one_line_for_full_disks(), lost_worker_in_one_line():
+        if len(wanted) > 1:
+            run_data.load_test_data(config)  # Refused now rather than after the training.
         for name in wanted:
-            _run_stage(name, config, workdir, protocols)
+            _run_stage(name, config, workdir, protocols, is_finetuned_next=cfg.FINETUNE in wanted)
     report.print_summary(workdir, classifier_stage(config))
 
 
-def _run_stage(name, config, workdir, protocols):
+def _run_stage(name, config, workdir, protocols, *, is_finetuned_next):
     if name == cfg.PRETRAIN:
-        pretrain(config, workdir)
+        is_label_free = config.method in cfg.SELF_SUPERVISED_METHODS
+        pretrain(config, workdir, needs_labels=is_finetuned_next or not is_label_free)
     elif name == cfg.FINETUNE:
         finetune(config, workdir)
     elif name == cfg.EVALUATE:
@@ -87,12 +90,14 @@ def check_protocols(config):
         raise ConfigError(f"--protocol: {error}") from None
 
 
-def pretrain(config, workdir):
+def pretrain(config, workdir, *, needs_labels=True):
     """Pre-trains an encoder, or trains a one-shot classifier."""
     strategy = make_strategy(config.num_replicas, global_batch_size=config.global_batch_size)
-    needs_labels = not config.uses_unlabeled_images
-    train, validation = run_data.load_training_data(config, needs_labels=needs_labels)
+    train, validation = run_data.load_training_data(
+        config, needs_labels=needs_labels, labeled_only=not config.uses_unlabeled_images
+    )
     train = run_data.with_unlabeled_images(config, train)
+    config = run_data.fit_smoke_batches(config, train, strategy.num_replicas_in_sync)
     check_single_device(config, strategy)
     steps = run_data.num_steps_per_epoch(train, config.global_batch_size)
     workdir.check_stage(cfg.PRETRAIN, config.identity(cfg.PRETRAIN))
@@ -118,7 +123,8 @@ def finetune(config, workdir):
     config = with_encoder_settings(config, workdir)
     name = finetune_stage_name(config)
     strategy = make_strategy(config.num_replicas, global_batch_size=config.finetune_batch_size)
-    train, validation = run_data.load_training_data(config, needs_labels=True)
+    train, validation = run_data.load_training_data(config, labeled_only=True)
+    config = run_data.fit_smoke_batches(config, train, strategy.num_replicas_in_sync)
     steps = run_data.num_steps_per_epoch(train, config.finetune_batch_size)
     workdir.check_stage(name, config.identity(cfg.FINETUNE))
     keras.utils.set_random_seed(config.seed)

@@ -3,11 +3,15 @@
 from ascl_tf.config import SELF_SUPERVISED_METHODS
 from ascl_tf.data import datasets, splits
 from ascl_tf.data.pipeline import steps_per_epoch
-from ascl_tf.errors import ConfigError, RunError
+from ascl_tf.errors import ConfigError, MissingSplitError, RunError
 from ascl_tf.evaluation.overlap import explain_overlap
 
 # An encoder halves the image three times; below this nothing is left to pool over.
 MIN_IMAGE_SIZE = 8
+
+AUTO = "auto"
+# In place of `test`, in this order: ImageNet has train and val alone.
+TEST_SPLITS = ("val", "validation")
 
 
 def resolve_dataset_name(config):
@@ -23,46 +27,80 @@ def resolve_dataset_name(config):
     return config.replace(dataset=name)
 
 
-def load_training_data(config, *, needs_labels=False):
-    """Returns (train, validation) as the config cuts them; both by seed, class-balanced.
+def load_training_data(config, *, needs_labels=True, labeled_only=False):
+    """Returns (train, validation): of splits of their own, or cut by seed, class-balanced.
 
-    Where training `needs_labels` the labeled images stand for those without a label, so that an
-    epoch has as many steps.
+    Args:
+        config: `Config`.
+        needs_labels: False where nothing looks at them. Without any there is no validation.
+        labeled_only: whether labeled images stand for those without a label, so that an epoch
+            has as many steps.
+
+    Raises:
+        RunError: if labels are needed and there are none, or if a cut would leave a class out.
     """
-    dataset = _load(config, config.dataset, "train")
+    dataset = _load(config, config.dataset, config.train_split, flag="train_split")
+    if needs_labels:
+        _check_labels(config, dataset)
     if config.num_train_images:
-        dataset = splits.class_balanced_subset(dataset, config.num_train_images, config.seed)
-    validation = None
-    if config.validation_fraction > 0:
-        dataset, validation = splits.validation_split(
-            dataset, config.validation_fraction, config.seed
-        )
-        if config.num_validation_images:
-            count = min(config.num_validation_images, len(validation))
-            validation = splits.class_balanced_subset(validation, count, config.seed)
-    _check_labels(config, dataset)
-    if config.labeled_fraction < 1:
+        count = _num_train_images(config, dataset)
+        dataset = splits.class_balanced_subset(dataset, count, config.seed)
+    dataset, validation = _with_validation(config, dataset, needs_labels)
+    if config.labeled_fraction < 1 and dataset.num_labeled:
         dataset = splits.mask_labels(dataset, config.labeled_fraction, config.seed)
-    return splits.repeat_labeled(dataset) if needs_labels else dataset, validation
+    return splits.repeat_labeled(dataset) if labeled_only else dataset, validation
 
 
 def with_unlabeled_images(config, dataset):
     """Returns `dataset` with the images of `--unlabeled_dataset`, labelled -1."""
     if not config.unlabeled_dataset:
         return dataset
-    unlabeled = _load(config, config.unlabeled_dataset, _unlabeled_split(config))
+    name = config.unlabeled_dataset
+    try:
+        unlabeled = _load(config, name, _unlabeled_split(config))
+    except MissingSplitError as missing:
+        named = [split for split in missing.splits if "unlabel" in split.lower()]
+        if not named:
+            raise RunError(
+                f"--unlabeled_dataset={name}: expected a split train or unlabeled; found the "
+                f"splits {', '.join(missing.splits)}"
+            ) from None
+        unlabeled = _load(config, name, named[0])
     return splits.with_unlabeled(dataset, unlabeled)
 
 
 def load_test_data(config):
-    """Returns the test images that the config asks for, the first so many of them."""
-    dataset = _load(config, config.dataset, "test")
-    if config.num_images > len(dataset):
+    """Returns the test images that the config asks for, the first so many of them.
+
+    Raises:
+        RunError: if there is no such split, or too few images, or one without labels.
+    """
+    dataset = _load_test_split(config)
+    if (dataset.labels < 0).any():
+        raise RunError(
+            f"--test_split: expected labels in the split of {dataset.name} that is tested on; "
+            "found images without"
+        )
+    # --smoke asked for few images, not for more than there are.
+    count = min(config.num_images, len(dataset)) if config.smoke else config.num_images
+    if count > len(dataset):
         raise RunError(
             f"--num_images: expected at most the {len(dataset)} test images of {dataset.name}; "
             f"found {config.num_images}"
         )
-    return dataset.take(slice(config.num_images or None))
+    return dataset.take(slice(count or None))
+
+
+def fit_smoke_batches(config, train, num_replicas):
+    """Returns the config with the batches of `--smoke` cut to the training images there are."""
+    largest = len(train) // num_replicas * num_replicas
+    if not config.smoke or max(config.global_batch_size, config.finetune_batch_size) <= largest:
+        return config
+    print(f"notice: --smoke: batches of {largest}, as there are {len(train)} images", flush=True)
+    return config.replace(
+        global_batch_size=min(config.global_batch_size, largest),
+        finetune_global_batch_size=min(config.finetune_global_batch_size, largest),
+    )
 
 
 def explain_seen(config, test):
@@ -71,7 +109,7 @@ def explain_seen(config, test):
     One line, empty if all is well; None where the training split is not at hand.
     """
     try:
-        train = with_unlabeled_images(config, _load(config, config.dataset, "train"))
+        train = with_unlabeled_images(config, _load(config, config.dataset, config.train_split))
     except (ConfigError, RunError):
         # It may be gone since the run has trained; what is measured needs none.
         return None
@@ -83,14 +121,101 @@ def num_steps_per_epoch(dataset, global_batch_size):
     return steps_per_epoch(len(dataset), global_batch_size)
 
 
-def _load(config, name, split):
-    dataset = datasets.load_dataset(
-        name,
-        split,
-        data_dir=config.data_dir or None,
-        download=config.download,
-        image_size=config.image_size or None,
-    )
+def _num_train_images(config, dataset):
+    if not config.smoke:
+        return config.num_train_images
+    # Two of a class, so that one of them can validate.
+    count = min(max(config.num_train_images, 2 * dataset.num_classes), len(dataset))
+    if count != config.num_train_images:
+        print(
+            f"notice: --smoke: {count} training images, not {config.num_train_images}: two of "
+            f"each class, of {len(dataset)}",
+            flush=True,
+        )
+    return count
+
+
+def _with_validation(config, dataset, needs_labels):
+    """Returns (train, validation), the latter None where there is nothing to validate on."""
+    if config.validation_split:
+        name = config.validation_split
+        if name == config.train_split:
+            raise ConfigError(
+                f"--validation_split: expected another split than --train_split; found {name}"
+            )
+        validation = _load(config, config.dataset, name, flag="validation_split")
+        if needs_labels:
+            _check_same_images(dataset, validation)
+    elif config.validation_fraction > 0 and dataset.num_labeled:
+        dataset, validation = splits.validation_split(
+            dataset, config.validation_fraction, config.seed
+        )
+        _tell_of_raised_share(config, dataset, validation)
+    else:
+        return dataset, None
+    if config.num_validation_images:
+        count = min(config.num_validation_images, len(validation))
+        validation = splits.class_balanced_subset(validation, count, config.seed)
+    return dataset, validation
+
+
+def _check_same_images(train, validation):
+    is_labeled = (validation.labels >= 0).all()
+    if validation.image_shape != train.image_shape or not is_labeled:
+        found = f"{validation.image_shape}" if is_labeled else "images without labels"
+        raise RunError(
+            f"--validation_split: expected images of shape {train.image_shape} with labels, as in "
+            f"training; found {found}"
+        )
+
+
+def _tell_of_raised_share(config, train, validation):
+    num_labeled = len(validation) + train.num_labeled
+    asked = round(config.validation_fraction * num_labeled)
+    if len(validation) != asked:
+        print(
+            f"notice: {len(validation)} validation images, at least one of each class that has "
+            f"two; --validation_fraction={config.validation_fraction} of {num_labeled} are {asked}",
+            flush=True,
+        )
+
+
+def _load_test_split(config):
+    if config.test_split != AUTO:
+        if config.test_split == config.validation_split:
+            print("notice: --test_split is the split that chose the best checkpoint", flush=True)
+        return _load(config, config.dataset, config.test_split, flag="test_split")
+    try:
+        return _load(config, config.dataset, "test")
+    except MissingSplitError as missing:
+        taken = (config.train_split, config.validation_split)
+        names = [n for n in TEST_SPLITS if n in missing.splits and n not in taken]
+        if not names:
+            raise RunError(
+                f"--test_split: expected a split of {config.dataset} to test on, other than those "
+                f"of training and validation; found the splits {', '.join(missing.splits)}"
+            ) from None
+    print(f"notice: no split test; tested on {names[0]} (--test_split names another)", flush=True)
+    return _load(config, config.dataset, names[0])
+
+
+def _load(config, name, split, *, flag=None):
+    """Returns a split; where there is none, `flag` is named as what chooses another."""
+    try:
+        dataset = datasets.load_dataset(
+            name,
+            split,
+            data_dir=config.data_dir or None,
+            download=config.download,
+            image_size=config.image_size or None,
+        )
+    except MissingSplitError as missing:
+        if flag is None:
+            raise
+        raise RunError(
+            f"--{flag}: expected one of the splits of {name}: {', '.join(missing.splits)}; "
+            f"found {split}"
+        ) from None
     height, width, _ = dataset.image_shape
     if min(height, width) < MIN_IMAGE_SIZE:
         raise RunError(
@@ -106,10 +231,22 @@ def _unlabeled_split(config):
 
 
 def _check_labels(config, dataset):
-    if config.method in SELF_SUPERVISED_METHODS and dataset.num_classes:
+    if dataset.num_labeled and dataset.num_classes > 1:
         return
-    if dataset.num_classes < 2 or not (dataset.labels >= 0).any():
-        raise RunError(
-            f"--dataset={config.dataset}: expected labels, which --method={config.method} needs; "
-            "found none"
-        )
+    found = "none"
+    if dataset.num_labeled:
+        found = f"those of one class, {dataset.class_names[0]}"
+    raise RunError(
+        f"--dataset={config.dataset}: expected labels, which {_use_of_labels(config)} needs; "
+        f"found {found}"
+    )
+
+
+def _use_of_labels(config):
+    """Returns what needs labels: the method, or else fine-tuning."""
+    is_label_free = config.method in SELF_SUPERVISED_METHODS
+    return (
+        f"fine-tuning after --method={config.method}"
+        if is_label_free
+        else (f"--method={config.method}")
+    )

@@ -35,14 +35,14 @@ def _with(value):
 
 
 IMAGES = [
-    _folder("grey", "expected an image stored as RGB", "found mode L"),
-    _folder("palette", "expected an image stored as RGB", "found mode P"),
-    _folder("alpha", "expected an image stored as RGB", "found mode RGBA"),
-    _folder("deep", "expected an image stored as RGB", "found mode I"),
+    _folder("floats", "9.tif: expected pixels of 8 or 16 bits", "found mode F"),
+    _folder("phone", "9.HEIC: expected a picture that Pillow decodes", "found the ending .heic"),
+    _folder("dangling", "9.png: expected a file or folder", "found a link to nothing"),
+    _folder("loop", "expected a folder", "found a link to a folder above it"),
+    _folder("stray", "9.png: expected pictures in class folders only", "beside class0"),
     _folder("truncated", "0.png: expected a decodable image", "found"),
     _folder("text", "0.png: expected a decodable image", "found: cannot identify"),
     _folder("unequal", "expected images of one size", "pass --image_size"),
-    _folder("bitmaps", "0.bmp: expected PNG or JPEG files", "found another format"),
     _folder("tiny", "expected images of at least 8 x 8", "found 4 x 4"),
     _arrays(_with(np.nan), _LABELS, "`images` must be finite", "received NaN or infinity"),
     _arrays(_with(np.inf), _LABELS, "`images` must be finite", "received NaN or infinity"),
@@ -59,9 +59,36 @@ IMAGES = [
 ]
 
 LABELS = [
-    _folder("one", "expected at least two class folders", "class0"),
+    _folder("one", "expected labels, which --method=ascl needs", "those of one class, class0"),
+    _folder("loose", "expected labels, which --method=ascl needs", "found none"),
+    _folder("loose --stage=all", "--test_split: expected a split of", "found the splits train"),
+    _folder("train_only --stage=all", "--test_split: expected a split", "found the splits train"),
+    _folder("untold --stage=all", "--test_split: expected labels in", "found images without"),
+    _folder("good --validation_split=val", "--validation_split: expected one of", "found val"),
+    _folder("good --train_split=fit", "--train_split: expected one of the splits", "found fit"),
+    _folder("good --stage=all --test_split=dev", "--test_split: expected one of", "found dev"),
+    Case(
+        "--dataset=folder:{root}/good --validation_split=train",
+        2,
+        "--validation_split: expected another split than --train_split",
+        "found train",
+    ),
+    Case(
+        "--dataset=folder:{root}/loose --method=simclr --stage=finetune --workdir=run",
+        1,
+        "expected labels, which fine-tuning after --method=simclr needs",
+        "found none",
+    ),
+    Case(
+        "--dataset=folder:{root}/loose --model={root}/model.keras --split=train",
+        1,
+        "/loose: expected labels in the split train",
+        "found images without",
+        program="evaluate",
+    ),
+    Case("--smoke --dataset=folder:absent", 1, "absent: expected a readable folder", "No such"),
     _folder("differing", "expected the same classes in every split", "class2"),
-    _folder("empty", "class0: expected at least one PNG or JPEG", "found none"),
+    _folder("empty", "class0: expected at least one picture", "found none"),
     _folder("no_splits", "expected split folders such as train/", "found none"),
     Case(
         "--dataset=nameless --data_dir={root}/sets --validation_fraction=0",
@@ -73,13 +100,13 @@ LABELS = [
         "--dataset=folder:{root}/good --labeled_fraction=0.1 --validation_fraction=0",
         1,
         "expected at least one labelled image of every class",
-        "--labeled_fraction=0.1",
+        "none of class 'class0' with --labeled_fraction=0.1; --labeled_fraction=0.25 leaves one",
     ),
     Case(
-        "--dataset=folder:{root}/good --validation_fraction=0.01",
+        "--dataset=folder:{root}/good --validation_fraction=0.9",
         1,
-        "expected at least one validation image of every class",
-        "a validation share of 0.01",
+        "expected at least one training image of every class",
+        "with a validation share of 0.9; --validation_fraction=0.79 leaves one",
     ),
     Case(
         "--dataset=bundled --num_train_images=5000",

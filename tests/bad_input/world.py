@@ -1,6 +1,7 @@
 """The files that bad inputs are made of: built once, small, never changed."""
 
 import pathlib
+import shutil
 import zipfile
 
 import keras
@@ -25,38 +26,30 @@ def build_world(root):
     write_checkpoint(root / "checkpoint")
 
 
-def _write_folder(path, *, size=SIZE, num_classes=NUM_CLASSES, splits=("train", "test"), save=None):
+def _write_folder(path, *, size=SIZE, num_classes=NUM_CLASSES, splits=("train", "test")):
     for split in splits:
         for label in range(num_classes):
             place = path / split / f"class{label}"
             place.mkdir(parents=True)
             for i in range(4):
                 pixels = _RNG.integers(0, 255, (size, size, 3), np.uint8)
-                (save or _save_png)(Image.fromarray(pixels), place / f"{i}.png")
+                Image.fromarray(pixels).save(place / f"{i}.png")
     return path
-
-
-def _save_png(image, path):
-    image.save(path)
-
-
-def _saved_as(mode):
-    return lambda image, path: image.convert(mode).save(path)
-
-
-def _save_deep(image, path):
-    Image.fromarray(np.asarray(image.convert("L"), np.uint16) * 257).save(path)
 
 
 def _write_folders(root):
     _write_folder(root / "good")
-    for name, mode in (("grey", "L"), ("palette", "P"), ("alpha", "RGBA")):
-        _write_folder(root / name, save=_saved_as(mode))
-    _write_folder(root / "deep", save=_save_deep)
     _write_folder(root / "tiny", size=4)
     _write_folder(root / "one", num_classes=1)
-    bitmaps = _write_folder(root / "bitmaps", save=lambda i, p: i.save(p.with_suffix(".bmp")))
-    assert bitmaps.is_dir()
+    _write_folder(root / "train_only", splits=["train"])
+    _beside(root / "floats", "9.tif", Image.new("F", (SIZE, SIZE)).save)
+    _beside(root / "phone", "9.HEIC", lambda file: file.write_bytes(b"ftypheic"))
+    _beside(root / "dangling", "9.png", lambda file: file.symlink_to("nowhere"))
+    _beside(root / "loop", "up", lambda file: file.symlink_to("../../train"))
+    _beside(root / "stray", "../9.png", Image.new("RGB", (SIZE, SIZE)).save)
+    _move_out_of_classes(_write_folder(root / "untold") / "test", root / "untold" / "test")
+    _move_out_of_classes(_write_folder(root / "loose") / "train", root / "loose")
+    shutil.rmtree(root / "loose" / "test")
     _change(root / "truncated", lambda file: file.write_bytes(file.read_bytes()[:60]))
     _change(root / "text", lambda file: file.write_text("no image"))
     _change(root / "unequal", lambda file: Image.new("RGB", (9, 8)).save(file))
@@ -65,6 +58,20 @@ def _write_folders(root):
     _write_folder(root / "differing")
     (root / "differing" / "test" / "class2").rename(root / "differing" / "test" / "class3")
     (root / "no_splits").mkdir()
+
+
+def _beside(path, name, write):
+    write(_write_folder(path) / "train" / "class0" / name)
+
+
+def _move_out_of_classes(split, target):
+    for number, file in enumerate(sorted(split.glob("*/*.png"))):
+        file.rename(target / f"{number}.png")
+    for folder in split.iterdir():
+        if folder.is_dir():
+            folder.rmdir()
+    if target != split:
+        split.rmdir()
 
 
 def _change(path, change):

@@ -1,10 +1,13 @@
+import os
+
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 from PIL import Image
 
+from ascl_tf.data import folder as folders
 from ascl_tf.data import is_available, load_dataset
-from ascl_tf.data.folder import check_image_folder
-from ascl_tf.errors import RunError
+from ascl_tf.errors import MissingSplitError, RunError
 
 
 def _write(path, *, value=0, size=(4, 4), mode="RGB"):
@@ -65,19 +68,23 @@ def test_images_of_several_sizes_are_refused_without_image_size(folder):
         load_dataset(f"folder:{folder}", "train")
 
 
-@pytest.mark.parametrize("mode", ["L", "RGBA", "LA"])
-def test_images_that_are_not_rgb_are_named_not_converted(folder, mode):
-    _write(folder / "train" / "cat" / "odd.png", mode=mode)
-    message = rf"odd.png: expected an image stored as RGB, found mode {mode}\."
-    with pytest.raises(RunError, match=message):
-        load_dataset(f"folder:{folder}", "train")
+def test_order_is_that_of_tfds_image_folder(folder):
+    ours = load_dataset(f"folder:{folder}", "train")
+    builder = tfds.ImageFolder(str(folder))
+    theirs = list(builder.as_dataset(split="train").as_numpy_iterator())
+    np.testing.assert_array_equal(ours.images, [example["image"] for example in theirs])
+    np.testing.assert_array_equal(ours.labels, [example["label"] for example in theirs])
 
 
-def test_transparent_rgb_image_is_refused(folder):
-    image = Image.new("RGB", (4, 4))
-    image.save(folder / "train" / "cat" / "clear.png", transparency=(0, 0, 0))
-    with pytest.raises(RunError, match="clear.png.*found mode RGB with transparency"):
-        load_dataset(f"folder:{folder}", "train")
+def test_what_was_converted_is_counted_in_one_line(folder, capsys):
+    folders._say.cache_clear()
+    for name, mode in (("grey", "L"), ("clear", "RGBA"), ("dim", "L")):
+        _write(folder / "train" / "cat" / f"{name}.png", value=7, mode=mode)
+    assert len(load_dataset(f"folder:{folder}", "train")) == 9
+    line = "notice: folder:pets, split train: converted: 2 grey, 1 with transparency\n"
+    assert capsys.readouterr().out == line
+    load_dataset(f"folder:{folder}", "train")
+    assert capsys.readouterr().out == ""
 
 
 def test_truncated_image_is_named(folder):
@@ -93,24 +100,152 @@ def test_text_under_an_image_name_is_named(folder):
         load_dataset(f"folder:{folder}", "train")
 
 
-def test_image_format_that_would_be_skipped_is_named(folder):
-    _write(folder / "train" / "dog" / "x.bmp")
-    message = r"x\.bmp: expected PNG or JPEG files, found another format \(1 such"
+def test_format_that_cannot_be_read_is_named(folder):
+    (folder / "train" / "dog" / "x.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    with pytest.raises(RunError, match=r"x\.heic: expected a picture that Pillow decodes"):
+        load_dataset(f"folder:{folder}", "train")
+
+
+def test_folders_below_a_class_belong_to_it(folder):
+    _write(folder / "train" / "cat" / "more" / "still" / "x.png", value=9)
+    dataset = load_dataset(f"folder:{folder}", "train")
+    assert dataset.class_names == ("cat", "dog")
+    assert dataset.labels[dataset.images[:, 0, 0, 0] == 9].tolist() == [0]
+    assert len(dataset) == 7
+
+
+def test_what_systems_and_tools_leave_behind_is_left_out(folder):
+    before = load_dataset(f"folder:{folder}", "train")
+    for split in ("train", "test"):
+        _write(folder / split / ".ipynb_checkpoints" / "0-checkpoint.png")
+        _write(folder / split / "cat" / ".hidden" / "0.png")
+        _write(folder / split / "__MACOSX" / "0.png")
+        (folder / split / "cat" / "._0.png").write_text("resource fork")
+        (folder / split / "cat" / "Thumbs.db").write_bytes(b"\x89PNG\r\n")
+        (folder / split / "desktop.ini").write_text("[.ShellClassInfo]")
+    for name in (".git", "__MACOSX"):
+        _write(folder / name / "train" / "cat" / "0.png")
+    after = load_dataset(f"folder:{folder}", "train")
+    assert (after.sha256, after.class_names) == (before.sha256, before.class_names)
+
+
+def test_folder_without_pictures_is_no_split(folder):
+    for kind in ("x", "y"):
+        (folder / "annotations" / kind).mkdir(parents=True)
+        (folder / "annotations" / kind / "a.xml").write_text("<a/>")
+    assert len(load_dataset(f"folder:{folder}", "train")) == 6
+
+
+def test_picture_beside_class_folders_is_named(folder):
+    _write(folder / "train" / "stray.png")
+    message = r"stray\.png: expected pictures in class folders only, found this one beside cat \(1"
     with pytest.raises(RunError, match=message):
         load_dataset(f"folder:{folder}", "train")
 
 
-def test_checking_all_splits_finds_faults_of_any(folder):
-    (folder / "test" / "dog" / "0.png").write_text("no image")
-    check_image_folder(folder, split="train")
-    with pytest.raises(RunError, match="expected a decodable image"):
-        check_image_folder(folder)
+def test_pictures_beside_split_folders_are_left_out_and_said_so(folder, capsys):
+    folders._say.cache_clear()
+    _write(folder / "overview.png")
+    assert len(load_dataset(f"folder:{folder}", "train")) == 6
+    assert "folder:pets: left out: 1 pictures beside the split folders" in capsys.readouterr().out
+
+
+def test_link_to_a_folder_above_is_named(folder):
+    (folder / "train" / "cat" / "loop").symlink_to(folder / "train", target_is_directory=True)
+    with pytest.raises(
+        RunError, match=r"loop.*: expected a folder, found a link to a folder above"
+    ):
+        load_dataset(f"folder:{folder}", "train")
+
+
+@pytest.mark.parametrize("place", ["train/mouse", "train/cat/x.png"])
+def test_link_to_nothing_is_named(folder, place):
+    (folder / place).symlink_to(folder / "gone")
+    with pytest.raises(RunError, match=f"{place}: expected a file or folder, found a link to noth"):
+        load_dataset(f"folder:{folder}", "train")
+
+
+def test_linked_classes_and_files_are_read(folder, tmp_path):
+    (folder / "train" / "dog").rename(tmp_path / "dogs")
+    (folder / "train" / "dog").symlink_to(tmp_path / "dogs", target_is_directory=True)
+    assert len(load_dataset(f"folder:{folder}", "train")) == 6
+
+
+def test_names_that_are_no_utf8_are_served_and_spelled_out(folder):
+    name = os.fsdecode(b"caf\xe9")
+    for split in ("train", "test"):
+        _write(folder / split / name / f"{name}.png", value=200)
+    dataset = load_dataset(f"folder:{folder}", "train")
+    assert dataset.class_names == (r"caf\xe9", "cat", "dog")
+    assert dataset.labels[dataset.images[:, 0, 0, 0] == 200].tolist() == [0]
+    "".join(dataset.class_names).encode("utf-8")
+
+
+def test_folder_whose_name_is_no_utf8_is_served(folder, tmp_path):
+    moved = folder.rename(tmp_path / os.fsdecode(b"b\xe4r"))
+    assert load_dataset(f"folder:{moved}", "train").name == r"folder:b\xe4r"
+
+
+@pytest.mark.parametrize("place", ["", "deeper/", "train/"])
+def test_pictures_without_class_folders_are_unlabeled(tmp_path, place):
+    root = tmp_path / "loose"
+    for i in range(3):
+        _write(root / place / f"{i}.png", value=i)
+    if place != "train/":
+        _write(root / place / "below" / "this" / "x.png", value=3)
+    dataset = load_dataset(f"folder:{root}", "train")
+    assert set(dataset.labels) == {-1} or place == "deeper/"
+    assert sorted(dataset.images[:, 0, 0, 0]) == [*range(len(dataset))]
+    assert len(dataset) == (3 if place == "train/" else 4)
+
+
+def test_deeper_folders_without_splits_are_no_classes(tmp_path):
+    for place in ("fold1/cat", "fold1/dog", "fold2/cat", "fold2/dog"):
+        _write(tmp_path / place / "0.png")
+    dataset = load_dataset(f"folder:{tmp_path}", "train")
+    assert (set(dataset.labels), dataset.class_names) == ({-1}, ())
+    assert load_dataset(f"folder:{tmp_path}", "fold1").class_names == ("cat", "dog")
+
+
+def test_class_folders_without_splits_are_the_training_split(tmp_path, capsys):
+    folders._say.cache_clear()
+    for label, name in enumerate(("bus", "car", "train")):
+        for i in range(2):
+            _write(tmp_path / "rides" / name / f"{i}.png", value=label)
+    dataset = load_dataset(f"folder:{tmp_path / 'rides'}", "train")
+    assert dataset.class_names == ("bus", "car", "train")
+    np.testing.assert_array_equal(dataset.labels, dataset.images[:, 0, 0, 0])
+    assert "no split folders; all pictures are the split train, classes bus, car, train" in (
+        capsys.readouterr().out
+    )
+    with pytest.raises(MissingSplitError) as caught:
+        load_dataset(f"folder:{tmp_path / 'rides'}", "test")
+    assert caught.value.splits == ("train",)
+
+
+@pytest.mark.parametrize("name", ["unlabeled", "unlabelled"])
+def test_unlabeled_split_beside_labeled_ones(folder, name):
+    _write(folder / name / "x.png", value=5)
+    _write(folder / name / "deep" / "y.png", value=6)
+    dataset = load_dataset(f"folder:{folder}", name)
+    assert dataset.labels.tolist() == [-1, -1]
+    assert load_dataset(f"folder:{folder}", "train").num_classes == 2
+
+
+def test_test_split_without_class_folders_does_not_keep_from_training(folder):
+    for path in (folder / "test").rglob("*.png"):
+        path.rename(folder / "test" / f"{path.parent.name}{path.name}")
+    for name in ("cat", "dog"):
+        (folder / "test" / name).rmdir()
+    assert load_dataset(f"folder:{folder}", "train").num_labeled == 6
+    assert load_dataset(f"folder:{folder}", "test").num_labeled == 0
 
 
 def test_missing_split_names_those_there(folder):
     message = r"expected one of the splits \['test', 'train'\], found 'validation'"
-    with pytest.raises(RunError, match=message):
+    with pytest.raises(MissingSplitError, match=message) as caught:
         load_dataset(f"folder:{folder}", "validation")
+    assert caught.value.splits == ("test", "train")
 
 
 def test_missing_folder_is_named(tmp_path):
@@ -129,10 +264,10 @@ def test_folder_without_splits_is_refused(tmp_path):
         load_dataset(f"folder:{tmp_path}", "train")
 
 
-def test_single_class_is_refused(tmp_path):
+def test_single_class_is_one_class(tmp_path):
     _write(tmp_path / "train" / "cat" / "0.png")
-    with pytest.raises(RunError, match=r"at least two class folders, found \['cat'\]"):
-        load_dataset(f"folder:{tmp_path}", "train")
+    dataset = load_dataset(f"folder:{tmp_path}", "train")
+    assert (dataset.labels.tolist(), dataset.class_names) == ([0], ("cat",))
 
 
 def test_classes_that_differ_between_splits_are_named(folder):
@@ -145,7 +280,7 @@ def test_classes_that_differ_between_splits_are_named(folder):
 def test_class_without_images_is_named(folder):
     for path in (folder / "train" / "dog").iterdir():
         path.unlink()
-    with pytest.raises(RunError, match="dog: expected at least one PNG or JPEG file, found none"):
+    with pytest.raises(RunError, match="dog: expected at least one picture, found none"):
         load_dataset(f"folder:{folder}", "train")
 
 

@@ -1,4 +1,5 @@
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -160,19 +161,106 @@ def test_labeled_fraction_out_of_range_is_refused(fraction):
         mask_labels(_dataset(), fraction, seed=0)
 
 
-def test_class_without_validation_image_is_named():
-    with pytest.raises(RunError, match="one validation image of every class, found none of class"):
-        validation_split(_dataset((3, 3)), 0.2, seed=0)
+@pytest.mark.parametrize(
+    "counts, fraction, held_out",
+    [
+        ((40, 40, 3), 0.1, (3, 4, 1)),
+        ((1000, 1000, 5), 0.1, (99, 100, 1)),
+        ((9,) * 10, 0.1, (1,) * 10),
+        ((2, 2), 0.01, (1, 1)),
+        ((20, 1), 0.1, (2, 0)),
+        ((2, 1, 1), 0.3, (1, 0, 0)),
+    ],
+)
+def test_rare_class_with_two_images_validates_on_one(counts, fraction, held_out):
+    dataset = _dataset(counts)
+    train, validation = validation_split(dataset, fraction, seed=0)
+    found = [_counts(validation).get(label, 0) for label in range(len(counts))]
+    assert found[2:] == list(held_out[2:])
+    assert sorted(found) == sorted(held_out)
+    assert all(_counts(train)[label] == n - found[label] for label, n in enumerate(counts))
+    again = validation_split(dataset, fraction, seed=0)[1]
+    np.testing.assert_array_equal(_places(again), _places(validation))
+
+
+def test_cut_that_needs_no_help_is_where_it_always_was():
+    # Written down before rare classes were served: other images would be other runs.
+    _, validation = validation_split(_dataset((100, 40, 10)), 0.1, seed=3)
+    assert _places(validation).tolist() == [
+        6,
+        14,
+        31,
+        47,
+        66,
+        72,
+        77,
+        85,
+        91,
+        108,
+        119,
+        125,
+        129,
+        134,
+        138,
+    ]
+    masked = mask_labels(_dataset((100, 40, 10)), 0.1, seed=3)
+    assert np.flatnonzero(masked.labels != -1).tolist() == [
+        19,
+        28,
+        34,
+        37,
+        42,
+        43,
+        47,
+        64,
+        95,
+        98,
+        100,
+        108,
+        114,
+        117,
+        149,
+    ]
+    subset = class_balanced_subset(_dataset((100, 40, 10)), 15, seed=3)
+    assert _places(subset).tolist() == [0, 6, 16, 26, 27, 28, 29, 36, 43, 44, 61, 68, 82, 88, 145]
+
+
+def test_classes_of_one_image_cannot_validate():
+    message = "found none with two images; --validation_fraction=0 validates on none"
+    with pytest.raises(RunError, match=message):
+        validation_split(_dataset((1, 1, 1)), 0.5, seed=0)
+
+
+def _share_in(error):
+    return float(re.search(r"fraction=([\d.]+) leaves one", str(error))[1])
 
 
 def test_class_without_training_image_is_named():
-    with pytest.raises(RunError, match="one training image of every class, found none of class"):
-        validation_split(_dataset((3, 3)), 0.8, seed=0)
+    dataset = dataclasses.replace(_dataset((3, 3)), class_names=("cat", "dog"))
+    message = r"one training image of every class, found none of class '(cat|dog)' with .* of 0.8"
+    with pytest.raises(RunError, match=message) as caught:
+        validation_split(dataset, 0.8, seed=0)
+    share = _share_in(caught.value)
+    assert 0.5 < share < 0.8
+    assert set(_counts(validation_split(dataset, share, seed=0)[0])) == {0, 1}
 
 
 def test_class_without_a_label_left_is_named():
-    with pytest.raises(RunError, match=r"one labelled image.*--labeled_fraction=0.01"):
+    message = r"one labelled image.* none of class '[012]' with --labeled_fraction=0.01"
+    with pytest.raises(RunError, match=message) as caught:
         mask_labels(_dataset(), 0.01, seed=0)
+    share = _share_in(caught.value)
+    assert share == 0.03
+    assert set(_counts(mask_labels(_dataset(), share, seed=0))) == {-1, 0, 1, 2}
+
+
+def test_rare_class_keeps_a_label_and_stays_in_a_subset():
+    dataset = _dataset((40, 40, 3))
+    assert _counts(mask_labels(dataset, 0.1, seed=0))[2] == 1
+    subset = class_balanced_subset(dataset, 8, seed=0)
+    assert len(subset) == 8 and _counts(subset)[2] == 1
+    # Fewer images than classes cannot hold all of them.
+    assert len(class_balanced_subset(dataset, 2, seed=0)) == 2
 
 
 def test_validation_split_of_a_set_without_labels_is_refused():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ascl_tf.data import datasets
-from ascl_tf.errors import RunError
+from ascl_tf.errors import MissingSplitError, RunError
 from ascl_tf.training import run, run_data
 from tests.methods import helpers
 
@@ -66,12 +66,12 @@ def test_labeled_fraction_hides_labels_in_training_only(loaded):
 def test_where_labels_are_needed_the_labeled_images_fill_the_epoch(loaded):
     config = CONFIG.replace(labeled_fraction=0.25)
     some, _ = run_data.load_training_data(config)
-    train, validation = run_data.load_training_data(config, needs_labels=True)
+    train, validation = run_data.load_training_data(config, labeled_only=True)
     assert _counts(train) == [0, 16, 16, 16] and _counts(validation) == [0, 4, 4, 4]
     labeled = some.take(some.labels >= 0)
     assert _rows(train) == _rows(labeled)
     np.testing.assert_array_equal(train.images[:12], labeled.images)
-    whole, _ = run_data.load_training_data(CONFIG, needs_labels=True)
+    whole, _ = run_data.load_training_data(CONFIG, labeled_only=True)
     assert _rows(whole) == _rows(some) and len(whole) == 48
 
 
@@ -80,7 +80,7 @@ class _Asked(Exception):
 
 
 @pytest.mark.parametrize(
-    "changes, needs_labels",
+    "changes, labeled_only",
     [
         ({}, False),
         ({"lambda_1": 0.0}, True),
@@ -91,14 +91,14 @@ class _Asked(Exception):
     ],
 )
 def test_stage_without_a_term_for_them_leaves_unlabeled_images_out(
-    monkeypatch, changes, needs_labels
+    monkeypatch, changes, labeled_only
 ):
-    def load(config, *, needs_labels):
-        raise _Asked(needs_labels)
+    def load(config, *, needs_labels=True, labeled_only=False):
+        raise _Asked(labeled_only)
 
     monkeypatch.setattr(run_data, "load_training_data", load)
     config = CONFIG.replace(labeled_fraction=0.5, **changes)
-    for stage, expected in ((run.pretrain, needs_labels), (run.finetune, True)):
+    for stage, expected in ((run.pretrain, labeled_only), (run.finetune, True)):
         with pytest.raises(_Asked) as asked:
             stage(config, None)
         assert asked.value.args == (expected,)
@@ -125,6 +125,58 @@ def test_test_set_is_whole_or_its_first_images(loaded):
     first = run_data.load_test_data(CONFIG.replace(num_images=5))
     assert len(whole) == 12 and loaded[0][1] == "test"
     np.testing.assert_array_equal(first.images, whole.images[:5])
+
+
+def _has_splits(monkeypatch, *names):
+    """Lets every data set have these splits; returns which were loaded."""
+    loaded = []
+
+    def load_dataset(name, split, **settings):
+        if split not in names:
+            raise MissingSplitError(f"{name} has no {split}", names)
+        loaded.append(split)
+        return helpers.make_dataset(12, seed=len(split))
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    return loaded
+
+
+@pytest.mark.parametrize(
+    "names, found",
+    [
+        (("train", "val"), "val"),
+        (("train", "validation"), "validation"),
+        (("train", "val", "test"), "test"),
+    ],
+)
+def test_test_split_is_found_where_it_is_called_otherwise(monkeypatch, capsys, names, found):
+    loaded = _has_splits(monkeypatch, *names)
+    run_data.load_test_data(CONFIG)
+    assert loaded == [found]
+    assert (f"tested on {found} " in capsys.readouterr().out) == (found != "test")
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({}, r"--test_split: expected a split of noise to test on.*found the splits train$"),
+        ({"test_split": "dev"}, r"--test_split: expected one of the splits of noise: train; found"),
+    ],
+)
+def test_data_set_without_test_split_names_the_flag(monkeypatch, changes, message):
+    _has_splits(monkeypatch, "train")
+    with pytest.raises(RunError, match=message):
+        run_data.load_test_data(CONFIG.replace(**changes))
+
+
+def test_unlabelled_images_may_have_a_split_of_that_name(monkeypatch):
+    loaded = _has_splits(monkeypatch, "unlabeled", "test")
+    config = CONFIG.replace(unlabeled_dataset="more noise")
+    run_data.with_unlabeled_images(config, helpers.make_dataset())
+    assert loaded == ["unlabeled"]
+    _has_splits(monkeypatch, "test")
+    with pytest.raises(RunError, match="--unlabeled_dataset=more noise: expected a split train"):
+        run_data.with_unlabeled_images(config, helpers.make_dataset())
 
 
 def test_more_test_images_than_there_are_is_refused(loaded):
@@ -178,9 +230,9 @@ def test_training_on_labels_refuses_a_set_without_any(monkeypatch):
     dataset = helpers.make_dataset(labels=np.full(24, -1))
     _return(monkeypatch, dataset)
     config = CONFIG.replace(method="simclr", validation_fraction=0.0)
-    run_data.load_training_data(config)
+    run_data.load_training_data(config, needs_labels=False)
     with pytest.raises(RunError, match=r"--dataset=noise: expected labels, which .*; found none"):
-        run_data.load_training_data(config, needs_labels=True)
+        run_data.load_training_data(config, labeled_only=True)
 
 
 def test_images_too_small_for_the_encoder_are_refused(monkeypatch):

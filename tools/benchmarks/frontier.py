@@ -115,21 +115,27 @@ def plan(arguments):
         units = count_units(name)
         epochs = arguments.epochs.get(name, max(1, round(budget / units)))
         row, flags = ROWS[name]
-        flags = [
+        warmup = 0 if arguments.smoke else -(-epochs // 3)
+        flags = (
             f"--flagfile={pretrain_file(row)}",
             f"--flagfile={CPU_PRESET}",
-            *(flag.format(warmup=-(-epochs // 3)) for flag in flags),
-            f"--dataset={arguments.dataset}",
-            f"--num_train_images={arguments.num_train_images}",
-            f"--width={arguments.width}",
-            f"--epochs={epochs}",
-            f"--validate_every={arguments.validate_every}",
+            *(flag.format(warmup=warmup) for flag in flags),
+            *(["--smoke"] if arguments.smoke else _scale(arguments, epochs)),
             f"--precision={arguments.precision}",
             "--stage=pretrain",
-        ]
-        flags = (*flags, *(["--smoke"] * arguments.smoke))
+        )
         runs.append(Run(name, flags, epochs, units, arguments.precision))
     return runs
+
+
+def _scale(arguments, epochs):
+    return (
+        f"--dataset={arguments.dataset}",
+        f"--num_train_images={arguments.num_train_images}",
+        f"--width={arguments.width}",
+        f"--epochs={epochs}",
+        f"--validate_every={arguments.validate_every}",
+    )
 
 
 def count_units(name):

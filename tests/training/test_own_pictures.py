@@ -1,0 +1,184 @@
+"""Folders of pictures through the training program, on the tiny encoder."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ascl_tf import train
+from ascl_tf.data import load_dataset
+from ascl_tf.errors import ConfigError, RunError
+from ascl_tf.training import run, run_data
+from ascl_tf.training.workdir import recorded_config
+from tests.methods import helpers
+
+SIZE = 10
+QUICK = (
+    *("--smoke", "--num_replicas=1", "--protocol=standard", "--validation_protocol=standard"),
+    *("--method=simclr", "--learning_rate=0.01", "--finetune=lsf", "--image_size=10"),
+)
+
+
+@pytest.fixture(autouse=True)
+def _tiny_encoder(monkeypatch, tmp_path):
+    monkeypatch.setattr("ascl_tf.methods.factory.make_encoder", helpers.make_tiny_encoder)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def fits(monkeypatch):
+    """Stages are prepared and not trained: (config, stage, training images, validation)."""
+    prepared = []
+
+    def fit(config, workdir, stage, method, train, validation, steps):
+        prepared.append((config, stage, train, validation))
+
+    monkeypatch.setattr(run, "_fit", fit)
+    return prepared
+
+
+def _write(folder, count, seed=0):
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng([seed, *os.fsencode(folder)])
+    for i in range(count):
+        pixels = rng.integers(0, 120, (SIZE, SIZE, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+
+
+def _labeled(root, count=8, splits=("train", "test")):
+    for split in splits:
+        for name in "abc":
+            _write(root / split / name, count)
+    return root
+
+
+def _train(root, *flags, stage="pretrain"):
+    train.main(["train", f"--dataset=folder:{root}", "--workdir=run", f"--stage={stage}", *flags])
+    return recorded_config("run")
+
+
+def _record(tmp_path, name):
+    return json.loads((tmp_path / "run" / "results" / f"{name}.json").read_text())
+
+
+def test_loose_pictures_pre_train_without_labels(tmp_path):
+    _write(tmp_path / "loose" / "below" / "deeper", 20)
+    _train(tmp_path / "loose", *QUICK)
+    record = _record(tmp_path, "pretrain")
+    assert (record["data_set"], record["num_images"]) == ("folder:loose", 20)
+    assert np.isfinite(record["epochs"][0]["train/loss"])
+
+
+def test_layout_of_imagenet_is_tested_on_val(tmp_path, capsys, fits):
+    root = _labeled(tmp_path / "pets", splits=["train", "val"])
+    config = _train(root, *QUICK)
+    test = run_data.load_test_data(config.replace(smoke=False, num_images=0))
+    assert "notice: no split test; tested on val" in capsys.readouterr().out
+    assert test.sha256 == load_dataset(f"folder:{root}", "val").sha256
+    assert test.sha256 != load_dataset(f"folder:{root}", "train").sha256
+
+
+def test_loose_pictures_join_labeled_ones(tmp_path, fits):
+    _write(tmp_path / "loose", 20)
+    flag = f"--unlabeled_dataset=folder:{tmp_path / 'loose'}"
+    _train(_labeled(tmp_path / "pets"), *QUICK, "--validation_fraction=0", flag)
+    ((_, _, images, _),) = fits
+    assert (images.name, len(images), images.num_labeled) == ("folder:pets+folder:loose", 44, 24)
+
+
+def test_loose_pictures_are_not_fine_tuned(tmp_path, fits):
+    _write(tmp_path / "loose" / "train", 20)
+    _labeled(tmp_path / "loose", splits=["test"])
+    message = "expected labels, which fine-tuning after --method=simclr needs; found none"
+    with pytest.raises(RunError, match=message):
+        _train(tmp_path / "loose", *QUICK, stage="all")
+    assert not fits and not (tmp_path / "run").exists()
+    _train(tmp_path / "loose", *QUICK)
+    with pytest.raises(RunError, match=message):
+        _train(tmp_path / "loose", *QUICK, stage="finetune")
+
+
+def test_smoke_takes_few_of_the_users_pictures_and_says_what_it_shrinks(tmp_path, capsys, fits):
+    config = _train(_labeled(tmp_path / "pets", count=4), *QUICK, "--epochs=2", "--width=3")
+    said = capsys.readouterr().out
+    (line,) = [line for line in said.splitlines() if line.startswith("notice: --smoke: num")]
+    assert "global_batch_size=16 (512)" in line and "num_train_images=48 (0)" in line
+    assert " dataset=" not in line and " epochs=" not in line
+    assert (config.image_size, config.epochs, config.width) == (10, 2, 3)
+    assert config.global_batch_size == 9
+    assert "notice: --smoke: batches of 9, as there are 9 images" in said
+    assert (fits[0][2].name, len(fits[0][2]), len(fits[0][3])) == ("folder:pets", 9, 3)
+    # The same command goes on with the same run, and so does one that leaves all to the run.
+    assert _train(tmp_path / "pets", *QUICK, "--epochs=2", "--width=3") == config
+    _train(tmp_path / "pets", "--num_replicas=1")
+    assert fits[2][0].width == 3
+
+
+def test_smoke_keeps_what_the_command_line_sets_and_shrinks_a_flagfile(tmp_path, capsys, fits):
+    _labeled(tmp_path / "pets")
+    (tmp_path / "own.flags").write_text("--epochs=7\n--width=9\n--dataset=cifar10\n")
+    flags = ["--flagfile=own.flags", "--smoke", "--num_train_images", "6", "--workdir=run"]
+    train.main(["train", *flags, "--method=standard", "--nodownload", "--global_batch_size=2"])
+    ((config, _, images, _),) = fits
+    assert (config.epochs, config.width, config.dataset) == (1, 2, "bundled")
+    assert (config.num_train_images, config.global_batch_size) == (6, 2)
+    # One of each class trains and one validates.
+    assert len(images) == 10
+    assert "notice: --smoke: 20 training images, not 6" in capsys.readouterr().out
+
+
+def test_smoke_of_many_classes_has_two_of_each(tmp_path, fits):
+    for number in range(60):
+        _write(tmp_path / "pets" / "train" / f"{number:02}", 3)
+    _train(tmp_path / "pets", *QUICK)
+    ((_, _, images, _),) = fits
+    # 120 of which a quarter is held out, but one at least of each class.
+    assert len(images) == 60 and set(images.labels) == set(range(60))
+
+
+def test_validation_split_of_its_own(tmp_path, fits):
+    root = _labeled(tmp_path / "pets", splits=["fit", "choose", "train"])
+    splits = ("--train_split=fit", "--validation_split=choose", "--test_split=train")
+    config = _train(root, *QUICK, *splits)
+    ((_, _, images, validation),) = fits
+    whole = {split: load_dataset(f"folder:{root}", split) for split in ("fit", "choose")}
+    assert images.sha256 == whole["fit"].sha256
+    assert {image.tobytes() for image in validation.images} <= {
+        image.tobytes() for image in whole["choose"].images
+    }
+    assert len(validation) == 10  # As many as --smoke takes.
+    assert run_data.load_test_data(config).name == "folder:pets"
+    with pytest.raises(ConfigError, match=r"--train_split=fold \(recorded: fit\)"):
+        (root / "fit").rename(root / "fold")
+        _train(root, *QUICK, "--train_split=fold")
+
+
+def test_split_of_validation_is_not_tested_on_by_itself(tmp_path):
+    root = _labeled(tmp_path / "pets", splits=["train", "val"])
+    config = helpers.TINY.replace(dataset=f"folder:{root}", validation_split="val")
+    with pytest.raises(RunError, match="--test_split: expected a split .* found the splits train,"):
+        run_data.load_test_data(config)
+
+
+def test_rare_class_trains_by_default_and_the_larger_share_is_said(tmp_path, capsys):
+    root = _labeled(tmp_path / "pets", count=4, splits=["train"])
+    train_images, validation = run_data.load_training_data(
+        helpers.TINY.replace(dataset=f"folder:{root}", validation_fraction=0.1)
+    )
+    assert (len(train_images), len(validation)) == (9, 3)
+    assert "notice: 3 validation images, at least one of each class that has two; " in (
+        capsys.readouterr().out
+    )
+
+
+def test_names_that_are_no_utf8_can_be_recorded(tmp_path, fits):
+    root = tmp_path / os.fsdecode(b"pets\xe9")
+    for split in ("train", "test"):
+        for name in (b"caf\xe9", b"th\xe9"):
+            _write(root / split / os.fsdecode(name), 8)
+    config = _train(root, *QUICK)
+    ((_, _, images, _),) = fits
+    assert (images.name, images.class_names) == (r"folder:pets\xe9", (r"caf\xe9", r"th\xe9"))
+    assert config.dataset == f"folder:{root}"
