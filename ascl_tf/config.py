@@ -8,7 +8,8 @@ tools and tests of flagfiles stay fast.
 
 import dataclasses
 import json
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ascl_tf.errors import ConfigError, RunError
@@ -81,6 +82,12 @@ __all__ = [
 # Where a work directory keeps the settings of its run.
 CONFIG_FILE = "config.json"
 
+# Settings that are the path of a folder, or, with this in front, may be one.
+FOLDER_PREFIX = "folder:"
+DATA_SETS = ("dataset", "unlabeled_dataset")
+RUNS = ("pretrained", "initial_encoder", "pseudo_label_encoder")
+PLACES = ("data_dir", *RUNS)
+
 SECTIONS = (
     RunConfig,
     DataConfig,
@@ -129,10 +136,10 @@ class Config(
         return {k: v.text if isinstance(v, Fraction) else v for k, v in values.items()}
 
     def identity(self, stage: str) -> dict[str, Any]:
-        """Returns the values on which the result of `stage` depends."""
+        """Returns the values on which the result of `stage` depends; no directory among them."""
         names = [field.name for field in dataclasses.fields(self) if self._identifies(field, stage)]
         values = self.to_json()
-        return {name: values[name] for name in names}
+        return without_places({name: values[name] for name in names})
 
     def _identifies(self, field: "dataclasses.Field[Any]", stage: str) -> bool:
         if not field.metadata["is_identity"] or stage not in field.metadata["stages"]:
@@ -191,6 +198,33 @@ class Config(
     def num_finetune_epochs(self) -> int:
         """Epochs of fine-tuning with the paper's default filled in."""
         return self.finetune_epochs or (10 if self.finetune in ("lsf", "laf") else 25)
+
+
+def with_absolute_places(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns settings whose paths hold in every working directory; `~` is the home folder."""
+    places = {name: _absolute(values[name]) for name in PLACES if values.get(name)}
+    for name in DATA_SETS:
+        prefix, found, path = values.get(name, "").partition(FOLDER_PREFIX)
+        if found and path and not prefix:
+            places[name] = FOLDER_PREFIX + _absolute(path)
+    return {**values, **places}
+
+
+def without_places(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns an identity that knows a folder of images by its own name, and no other place.
+
+    Identities that earlier versions have recorded hold paths.
+    """
+    kept = {name: value for name, value in identity.items() if name not in PLACES}
+    for name in DATA_SETS:
+        prefix, found, path = str(kept.get(name, "")).partition(FOLDER_PREFIX)
+        if found and path and not prefix:
+            kept[name] = FOLDER_PREFIX + os.path.basename(_absolute(path))
+    return kept
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(os.path.expanduser(path))
 
 
 def config_from_json(text: str, source: str) -> Config:

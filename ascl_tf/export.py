@@ -41,22 +41,41 @@ def export_classifier(classifier, path, *, image_shape):
     path = pathlib.Path(path)
     temporary = path.with_name(f".{path.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    archive = keras.export.ExportArchive()
-    archive.track(classifier)
-    # A batch of any size; height and width are the model's.
-    images = tf.TensorSpec([None, *image_shape], tf.float32, name="images")
-    any_size = tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")
-    serve, serve_uint8, features = _signatures(classifier, image_shape)
-    archive.add_endpoint(SERVING, serve, [images])
-    archive.add_endpoint(UINT8, serve_uint8, [any_size])
-    archive.add_endpoint(FEATURES, features, [images])
+    model, signatures = _saveable(classifier, image_shape)
     try:
-        archive.write_out(str(temporary), verbose=False)
+        tf.saved_model.save(model, str(temporary), signatures=signatures)
         _replace_folder(path, temporary)
     except (OSError, tf.errors.OpError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise RunError(f"{path}: expected a folder that can be written; found: {reason}") from error
+
+
+def _saveable(classifier, image_shape):
+    """Returns what `tf.saved_model.save` takes: an object, and its signatures by name.
+
+    Not by `keras.export.ExportArchive`, which finds the variables by its functions, in the order
+    of a set: equal models would differ in the bytes of their variables.
+    """
+    # A batch of any size; height and width are the model's.
+    images = tf.TensorSpec([None, *image_shape], tf.float32, name="images")
+    any_size = tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")
+    specs = {SERVING: images, UINT8: any_size, FEATURES: images}
+    functions = {
+        name: tf.function(function, [specs[name]], autograph=False)
+        for name, function in _signatures(classifier, image_shape).items()
+    }
+    model = _Exported(name="classifier")
+    model.variables = [variable.value for variable in classifier.variables]
+    for name, function in functions.items():
+        setattr(model, name, function)
+    return model, functions
+
+
+class _Exported(tf.Module):
+    """What is saved: the signatures' functions, and `variables`, which the loaded model has too."""
+
+    variables = ()  # Not the property of tf.Module, which no file would hold.
 
 
 def _replace_folder(path, new):
@@ -145,7 +164,7 @@ def _signatures(classifier, image_shape):
     def features(images):
         return {"features": classifier.features(images, training=False, branch=ADVERSARIAL)}
 
-    return serve, serve_uint8, features
+    return {SERVING: serve, UINT8: serve_uint8, FEATURES: features}
 
 
 def _load_keras(path, trust_model):

@@ -137,6 +137,7 @@ class PseudoLabelConfig:
         "features it clusters into pseudo-labels.",
         stages=_PRE,
         path=PATH,
+        is_identity=False,
     )
     pseudo_label_encoder: str = setting(
         "",
@@ -144,6 +145,7 @@ class PseudoLabelConfig:
         "pre-training, or an exported SavedModel.",
         stages=_PRE,
         path=PATH,
+        is_identity=False,
     )
     num_clusters: str = setting(
         "2,10,50,100,500",

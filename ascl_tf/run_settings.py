@@ -289,6 +289,7 @@ class FinetuneConfig:
         "Work directory of the pre-training that fine-tuning starts from; empty: this run's own.",
         stages=_FINE,
         path=PATH,
+        is_identity=False,
     )
     encoder_checkpoint: str = setting(
         "last",

@@ -67,8 +67,9 @@ def setting(
         choices: the allowed values of a closed choice.
         path: what of the text is a path, one of the kinds of `ascl_tf.paths`; empty: nothing.
         above, minimum, maximum: bounds; `above` is exclusive.
-        is_identity: whether a run with another value is another run. Where files lie
-            and how often progress is written are no part of a run's identity.
+        is_identity: whether a run with another value is another run. Where files and other
+            runs lie and how often progress is written are no part of a run's identity: what
+            it has found there is known by its hash, see training/provenance.py.
         added_later: whether runs begun before this setting existed did what its default does:
             at the default it is then no part of a run's identity, so that they continue.
     """

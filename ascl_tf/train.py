@@ -51,9 +51,8 @@ def main(argv):
 def _run(stage, explicit, kept):
     for name in ("stage", "debug", "help"):
         explicit.pop(name, None)
-    if explicit.get("data_dir"):
-        # It is recorded, and the next command may be given from another folder.
-        explicit["data_dir"] = os.path.abspath(explicit["data_dir"])
+    # They are recorded, and the next command may be given from another folder.
+    explicit = cfg.with_absolute_places(explicit)
     if not os.path.exists(os.path.join(explicit.get("workdir", ""), cfg.CONFIG_FILE)):
         # TensorFlow takes seconds to import; a mistaken flag should not wait for it.
         config_from(cfg.Config(), explicit, kept)

@@ -8,8 +8,10 @@ import tensorflow as tf
 from ascl_tf.attacks.logits import as_logits_function
 from ascl_tf.errors import RunError
 from ascl_tf.export import export_classifier, load_logits_function, load_model
+from ascl_tf.methods import factory
 from ascl_tf.models import ADVERSARIAL, Classifier
 from tests.common import random_images
+from tests.methods import helpers
 
 SHAPE = (8, 8, 3)
 
@@ -113,6 +115,29 @@ def test_frozen_encoder_still_says_its_weights(tmp_path):
     frozen = _classifier(is_frozen=True)
     export_classifier(frozen, tmp_path / "frozen", image_shape=SHAPE)
     assert len(load_model(tmp_path / "frozen").weights) == 5
+
+
+def _variable_files(path):
+    files = sorted((path / "variables").iterdir())
+    return {file.name: file.read_bytes() for file in files}
+
+
+def test_equal_models_give_equal_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(factory, "make_encoder", helpers.make_tiny_encoder)
+    written = []
+    # Other objects lie at other addresses, by which sets and hashes go.
+    for name in ("first", "second"):
+        keras.utils.set_random_seed(3)
+        method = factory.make_finetune_method(helpers.TINY, num_classes=3, image_shape=SHAPE)
+        export_classifier(method.classifier, tmp_path / name, image_shape=SHAPE)
+        written.append(_variable_files(tmp_path / name))
+    assert written[0] == written[1] and len(written[0]) == 2
+    variables = method.classifier.variables
+    saved = tf.train.load_checkpoint(str(tmp_path / "second" / "variables" / "variables"))
+    keys = [f"variables/{i}/.ATTRIBUTES/VARIABLE_VALUE" for i in range(len(variables))]
+    assert {*keys, "_CHECKPOINTABLE_OBJECT_GRAPH"} == set(saved.get_variable_to_shape_map())
+    for key, variable in zip(keys, variables, strict=True):
+        np.testing.assert_array_equal(saved.get_tensor(key), variable)
 
 
 def test_function_alone_is_enough_to_keep_the_model_alive(paths):

@@ -14,6 +14,7 @@ import re
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import read_only_builder, registered
 
+from ascl_tf.config import FOLDER_PREFIX
 from ascl_tf.data.folder import load_folder, readable_name
 from ascl_tf.data.reading import quiet, read_split
 from ascl_tf.errors import ConfigError, RunError
@@ -21,7 +22,6 @@ from ascl_tf.errors import ConfigError, RunError
 AUTO = "auto"
 BUNDLED = "bundled"
 BUNDLED_NAME = "cifar10_mini"
-FOLDER_PREFIX = "folder:"
 
 
 def load_dataset(name, split, *, data_dir=None, download=False, image_size=None):

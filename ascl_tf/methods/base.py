@@ -117,6 +117,11 @@ class Method(keras.Model):
         """Numbers of clusters, one for each column of `batch.pseudo_labels`; () for none."""
         return ()
 
+    @property
+    def has_scheduled_loss(self):
+        """Whether the loss means something else at the end of training than at its start."""
+        return self.perturbs_weights and self.config.awp_warmup_epochs > 0
+
     def initialize(self, features, pseudo_labels, images):
         """Sets variables from the clustered features, once before the first step.
 

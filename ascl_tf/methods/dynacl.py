@@ -71,6 +71,10 @@ class DynAcl(Acl):
         # The trained head is yet to be made when the base asks for it.
         return list(dict.fromkeys([*super()._scalar_names(), "projection_std"]))
 
+    @property
+    def has_scheduled_loss(self):
+        return True
+
     def strength(self):
         config = self.config
         stage_begin = self.epoch() // config.dynacl_interval * config.dynacl_interval

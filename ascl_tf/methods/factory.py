@@ -74,6 +74,8 @@ def make_finetune_method(config, *, num_classes, image_shape):
         encoder=make_encoder(config),
         linear_head=LinearHead(num_classes, name="linear_head"),
         config=config,
+        # Keras would number it by what the process has made before; variables bear the name.
+        name="fine_tune",
     )
     method.build((None, *image_shape))
     return method

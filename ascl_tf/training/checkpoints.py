@@ -40,6 +40,8 @@ _HISTORY = (
     "coreset",
     "epoch_seconds",
     "clock_seconds",
+    "spans",
+    "stage_loss",
 )
 
 
@@ -57,6 +59,8 @@ class History(tf.train.experimental.PythonState):
         self.coreset = {}  # What was chosen last, see coreset.py.
         self.epoch_seconds = []  # Training alone, one dict per finished epoch: TrainingClock.
         self.clock_seconds = {}  # The same of the epoch that is under way.
+        self.spans = []  # One dict per stretch of steps under equal conditions, see provenance.py.
+        self.stage_loss = {}  # Of the first and the last steps, see loss_watch.py.
 
     def serialize(self):
         return json.dumps(self.to_json())
@@ -181,6 +185,21 @@ class StageCheckpoints:
             f"{place}: expected to write a checkpoint; found: {reason}; {before}, and the same "
             "command continues from the last whole one"
         )
+
+
+def read_spans(folder, name=LAST):
+    """Returns the spans of a stage's newest checkpoint `name`; empty where none can be read.
+
+    Args:
+        folder: checkpoints/<stage> of a work directory.
+        name: "last" or "best".
+    """
+    for path in list_prefixes(pathlib.Path(folder) / name):
+        with contextlib.suppress(*_READ_ERRORS):
+            reader = tf.train.load_checkpoint(str(path))
+            keys = [k for k in reader.get_variable_to_shape_map() if k.startswith("history/")]
+            return json.loads(reader.get_tensor(keys[0])).get("spans", [])
+    return []
 
 
 def trackable(variables):

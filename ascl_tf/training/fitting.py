@@ -10,7 +10,8 @@ import tensorflow as tf
 from ascl_tf import signals
 from ascl_tf.config import PRETRAIN
 from ascl_tf.data.pipeline import training_batches
-from ascl_tf.training import callbacks
+from ascl_tf.evaluation.records import environment_versions
+from ascl_tf.training import callbacks, provenance
 from ascl_tf.training.cached_features import with_fixed_features
 from ascl_tf.training.checkpoints import LAST, StageCheckpoints
 from ascl_tf.training.coreset import Coreset
@@ -19,7 +20,12 @@ from ascl_tf.training.lars import Lars
 from ascl_tf.training.not_finite import ROLLBACK, Rollback
 from ascl_tf.training.sgd import Sgd
 from ascl_tf.training.training_clock import TrainingClock
-from ascl_tf.training.watches import make_watches
+from ascl_tf.training.watches import (
+    make_loss_watches,
+    make_validation_watches,
+    make_watches,
+)
+from ascl_tf.training.workdir import name_devices
 from ascl_tf.training.xla import is_step_compiled
 
 
@@ -62,6 +68,8 @@ class StageFit:
         global_batch_size: images per step.
         epochs, steps_per_epoch: length of the stage.
         measure: callable () -> dict of validation accuracies.
+        inputs: what the stage is trained on, of `provenance.describe_inputs`.
+        validation_labels: int [N] of what `measure` measures; None where it measures nothing.
     """
 
     method: Any
@@ -73,6 +81,8 @@ class StageFit:
     epochs: int
     steps_per_epoch: int
     measure: Callable[[], dict[str, float]]
+    inputs: dict[str, Any]
+    validation_labels: Any = None
 
     _coreset = None
     _watches = ()
@@ -83,21 +93,56 @@ class StageFit:
         if checkpoints.has(LAST):
             checkpoints.restore(LAST)
             print(f"{self.stage}: continuing after step {checkpoints.step}", flush=True)
-        if checkpoints.step < self.epochs * self.steps_per_epoch:
+        self._note_conditions(checkpoints)
+        if checkpoints.step < self._num_steps:
             # Behind the checkpoint, which holds the encoder whose features they are.
             self.dataset = with_fixed_features(self.method, self.dataset)
         writer = self._make_writer()
         self._clock = TrainingClock(checkpoints.history)
         if self.stage == PRETRAIN and self.config.coreset_fraction < 1:
             self._coreset = Coreset(self.method, self.dataset, checkpoints.history, self._clock)
-        if checkpoints.step < self.epochs * self.steps_per_epoch:
-            self._watches = make_watches(
-                self.method, self.dataset, checkpoints, writer, self._clock, self._agree
-            )
-        while checkpoints.step < self.epochs * self.steps_per_epoch:
+        if checkpoints.step < self._num_steps:
+            self._watches = [
+                *make_watches(
+                    self.method, self.dataset, checkpoints, writer, self._clock, self._agree
+                ),
+                *make_loss_watches(self.method, checkpoints, writer, self._num_steps),
+            ]
+        while checkpoints.step < self._num_steps:
             self._fit(checkpoints, writer, end_epoch=self._end_epoch(checkpoints.step))
         writer.close()
         return checkpoints
+
+    @property
+    def _num_steps(self):
+        return self.epochs * self.steps_per_epoch
+
+    def _note_conditions(self, checkpoints):
+        """Refuses other inputs than those of the steps made so far; says what else is new."""
+        spans, step = checkpoints.history.spans, checkpoints.step
+        inputs = provenance.with_pseudo_labels(self.inputs, self.dataset)
+        provenance.check_inputs(spans, inputs, f"{self.workdir.path}, stage {self.stage}")
+        surroundings = self._agree(self._surroundings)
+        if step == self._num_steps:
+            return
+        changes = provenance.begin_span(
+            spans, inputs, surroundings, step=step, steps_per_epoch=self.steps_per_epoch
+        )
+        if changes:
+            print(
+                f"warning: {self.stage}: going on after step {step} with {changes}; "
+                "`spans` in its record say which steps had what",
+                flush=True,
+            )
+
+    def _surroundings(self):
+        return {
+            "versions": environment_versions(),
+            "devices": sorted(set(name_devices())),
+            "num_replicas": self.method.distribute_strategy.num_replicas_in_sync,
+            "precision": self.config.precision,
+            "jit": bool(self.method.jit_compile),
+        }
 
     def _end_epoch(self, step):
         """Returns the epoch, from 0, before which the fit from `step` on ends."""
@@ -170,6 +215,14 @@ class StageFit:
             callbacks.TensorBoardPictures(writer, self.dataset, self.epochs),
             callbacks.Validate(
                 self.measure, checkpoints, writer, config.validate_every, self.epochs
+            ),
+            *make_validation_watches(
+                self.method,
+                self.validation_labels,
+                checkpoints,
+                writer,
+                num_steps=self._num_steps,
+                num_epochs=self.epochs,
             ),
             callbacks.SaveLast(checkpoints, config.checkpoint_every, self._stop),
         ]

@@ -19,8 +19,8 @@ from ascl_tf.evaluation.robustness import CompiledAttacks
 from ascl_tf.export import export_classifier
 from ascl_tf.files import one_line_for_full_disks
 from ascl_tf.methods.factory import make_finetune_method, make_pretrain_method
-from ascl_tf.training import cost, pseudo_labels, report, run_data
-from ascl_tf.training.checkpoints import BEST, LAST, restore_parts
+from ascl_tf.training import cost, provenance, pseudo_labels, report, run_data
+from ascl_tf.training.checkpoints import BEST, LAST, read_spans, restore_parts
 from ascl_tf.training.cluster_fit import make_stage_fit
 from ascl_tf.training.coreset import check_single_device
 from ascl_tf.training.feature_sources import start_from_initial_encoder
@@ -28,6 +28,7 @@ from ascl_tf.training.fitting import compile_method
 from ascl_tf.training.precision import layers_in, make_evaluated_classifier
 from ascl_tf.training.schedules import make_finetune_schedule, make_pretrain_schedule
 from ascl_tf.training.strategy import has_gpu, make_strategy
+from ascl_tf.training.validation_watches import make_prediction_counter
 from ascl_tf.training.workdir import recorded_config
 from ascl_tf.training.workers import Workers, lost_worker_in_one_line
 
@@ -111,11 +112,18 @@ def pretrain(config, workdir, *, needs_labels=True):
         )
         compile_method(method, config, make_pretrain_schedule(config, steps))
     start_from_initial_encoder(config, method)
+    start = records.weights_sha256(method.encoder) if config.initial_encoder else None
     source = pseudo_labels.open_source(config, method, train)
-    workdir.begin_stage(cfg.PRETRAIN, config.identity(cfg.PRETRAIN), config)
+    inputs = provenance.describe_inputs(
+        train,
+        validation,
+        initial_encoder_sha256=start,
+        pseudo_label_encoder_sha256=source.sha256 if source else None,
+    )
+    _begin(workdir, cfg.PRETRAIN, config.identity(cfg.PRETRAIN), config, inputs)
     train = pseudo_labels.of_chief(Workers(strategy), config, workdir, method, train, source)
     _announce(config, method, train, steps)
-    _fit(config, workdir, cfg.PRETRAIN, method, train, validation, steps)
+    _fit(config, workdir, cfg.PRETRAIN, method, train, validation, steps, inputs)
 
 
 def finetune(config, workdir):
@@ -137,8 +145,18 @@ def finetune(config, workdir):
             folder = encoder_folder(config, workdir)
             part = {config.encoder_part: method.encoder}
             restore_parts(folder, config.encoder_checkpoint, **part)
-    workdir.begin_stage(name, config.identity(cfg.FINETUNE), config)
-    _fit(config, workdir, name, method, train, validation, steps)
+    is_drawn = config.encoder_checkpoint == "random"
+    start = None if is_drawn else records.weights_sha256(method.encoder)
+    inputs = provenance.describe_inputs(train, validation, encoder_sha256=start)
+    _begin(workdir, name, config.identity(cfg.FINETUNE), config, inputs)
+    _fit(config, workdir, name, method, train, validation, steps, inputs)
+
+
+def _begin(workdir, stage, identity, config, inputs):
+    """Begins a stage, or goes on, after making sure that nothing has changed since it began."""
+    spans = read_spans(workdir.checkpoints(stage))
+    provenance.check_inputs(spans, inputs, f"{workdir.path}, stage {stage}")
+    workdir.begin_stage(stage, identity, config)
 
 
 def evaluate(config, workdir, protocols):
@@ -146,7 +164,11 @@ def evaluate(config, workdir, protocols):
     config = with_encoder_settings(config, workdir)
     stage = classifier_stage(config)
     test = run_data.load_test_data(config)
-    seen = run_data.explain_seen(config, test)
+    trained_on = provenance.inputs_of(read_spans(workdir.checkpoints(stage)))
+    # Only here are the flags at hand with which its training images were cut.
+    is_own = stage in workdir.stage_identities()
+    recorded = trained_on.get("data_sha256") if is_own else None
+    seen = run_data.explain_seen(config, test, recorded, is_finetuned=is_finetuned(config))
 
     def complete(found):
         return found if seen is None else checks.add(found, overlap.CHECK, seen)
@@ -156,7 +178,7 @@ def evaluate(config, workdir, protocols):
     for checkpoint in _kept_checkpoints(workdir.checkpoints(stage)):
         classifier = load_classifier(config, workdir, test, checkpoint)
         digest = records.weights_sha256(classifier)
-        keep = kept.part(stage=stage, checkpoint=checkpoint)
+        keep = kept.part(stage=stage, checkpoint=checkpoint, trained_on=trained_on)
         # The best epoch may be the last one: the same weights are measured once.
         if digest in measured:
             keep(measured[digest])
@@ -213,7 +235,7 @@ def load_classifier(config, workdir, dataset, checkpoint):
     return method.classifier
 
 
-def _fit(config, workdir, stage, method, train, validation, steps):
+def _fit(config, workdir, stage, method, train, validation, steps, inputs):
     is_pretraining = stage == cfg.PRETRAIN
     epochs = config.epochs if is_pretraining else config.num_finetune_epochs
     global_batch_size = config.global_batch_size if is_pretraining else config.finetune_batch_size
@@ -227,22 +249,28 @@ def _fit(config, workdir, stage, method, train, validation, steps):
         epochs=epochs,
         steps_per_epoch=steps,
         measure=_make_validation(config, method, validation),
+        inputs=inputs,
+        validation_labels=_validated_labels(method, validation),
     )
     history = fit.run().history
     document = {
         "stage": stage,
         "settings": config.identity(cfg.PRETRAIN if is_pretraining else cfg.FINETUNE),
-        "data_set": train.name,
-        "data_sha256": train.sha256,
+        **inputs,
         "num_images": len(train),
         "steps_per_epoch": steps,
-        "versions": records.environment_versions(),
+        # Of the last step, whatever writes the record of a stage that has ended.
+        "versions": history.spans[-1].get("versions") if history.spans else None,
         **history.to_json(),
     }
     # The others wait for it: a worker that has ended would be a lost one.
     Workers(method.distribute_strategy).from_chief(
         lambda: report.write_training_record(workdir.results(stage), document)
     )
+
+
+def _validated_labels(method, validation):
+    return validation.labels if validation is not None and method.has_classifier else None
 
 
 def _make_validation(config, method, validation):
@@ -252,6 +280,7 @@ def _make_validation(config, method, validation):
     protocol = get_protocol(config.validation_protocol)
     classifier, refresh = make_evaluated_classifier(config, method, validation)
     attacks = CompiledAttacks(classifier)
+    count = make_prediction_counter(attacks.logits_fn, validation, config.evaluation_batch_size)
 
     @_in_one_line(config)
     def measure():
@@ -263,7 +292,8 @@ def _make_validation(config, method, validation):
             batch_size=config.evaluation_batch_size,
             seed=config.seed,
         )[0]
-        return {name: record[name] for name in ("standard_accuracy", "robust_accuracy")}
+        found = {name: record[name] for name in ("standard_accuracy", "robust_accuracy")}
+        return {**found, "predicted_classes": count()}
 
     return measure
 

@@ -42,6 +42,10 @@ def load_training_data(config, *, needs_labels=True, labeled_only=False):
     dataset = _load(config, config.dataset, config.train_split, flag="train_split")
     if needs_labels:
         _check_labels(config, dataset)
+    return _cut(config, dataset, needs_labels=needs_labels, labeled_only=labeled_only)
+
+
+def _cut(config, dataset, *, needs_labels=True, labeled_only=False):
     if config.num_train_images:
         count = _num_train_images(config, dataset)
         dataset = splits.class_balanced_subset(dataset, count, config.seed)
@@ -103,17 +107,39 @@ def fit_smoke_batches(config, train, num_replicas):
     )
 
 
-def explain_seen(config, test):
+def explain_seen(config, test, trained_on=None, *, is_finetuned=True):
     """Returns what is suspicious about test images: they are in the training split, too.
 
     One line, empty if all is well; None where the training split is not at hand.
+
+    Args:
+        config: `Config`.
+        test: `ImageDataset`.
+        trained_on: SHA-256 of the images that the classifier was trained on, as
+            `load_training_data` gives them; None where that is not known.
+        is_finetuned: whether fine-tuning has trained it, or else its one stage.
     """
     try:
-        train = with_unlabeled_images(config, _load(config, config.dataset, config.train_split))
+        split = _load(config, config.dataset, config.train_split)
+        found = _training_part(config, split, is_finetuned).sha256 if trained_on else None
+        if found != trained_on:
+            return (
+                f"the training images at hand (SHA-256 {found}) are not those that the classifier "
+                f"was trained on ({trained_on}): whether it has seen test images cannot be told"
+            )
+        train = with_unlabeled_images(config, split)
     except (ConfigError, RunError):
         # It may be gone since the run has trained; what is measured needs none.
         return None
     return explain_overlap(test, train)
+
+
+def _training_part(config, split, is_finetuned):
+    """Returns what a classifier's own stage trains on, of the whole training split."""
+    if is_finetuned:
+        return _cut(config, split, labeled_only=True)[0]
+    train, _ = _cut(config, split, labeled_only=not config.uses_unlabeled_images)
+    return with_unlabeled_images(config, train)
 
 
 def num_steps_per_epoch(dataset, global_batch_size):

@@ -12,7 +12,7 @@ import tempfile
 
 import tensorflow as tf
 
-from ascl_tf.config import CONFIG_FILE, config_from_json
+from ascl_tf.config import CONFIG_FILE, config_from_json, without_places
 from ascl_tf.errors import ConfigError, RunError
 from ascl_tf.evaluation.records import checkout_commit, environment_versions
 from ascl_tf.files import write_text
@@ -77,7 +77,7 @@ class WorkDirectory:
     def check_stage(self, name, identity):
         """Raises ConfigError, naming the flags, if a stage has begun with other settings."""
         recorded = self.stage_identities().get(name, identity)
-        check_same_settings(recorded, identity, f"{self.path}, stage {name}")
+        check_same_settings(without_places(recorded), identity, f"{self.path}, stage {name}")
 
     def begin_stage(self, name, identity, config):
         """Records that a stage runs with these settings, after `check_stage`."""
@@ -138,17 +138,21 @@ def flagfile_text(config):
 
 def describe_environment():
     """Returns versions, commit and kinds of devices; no name of host or user."""
-    devices = [
-        tf.config.experimental.get_device_details(d).get("device_name", d.device_type)
-        for d in tf.config.list_physical_devices()
-    ]
     return {
         "versions": environment_versions(),
         "commit": checkout_commit(pathlib.Path(__file__).resolve().parents[1]) or None,
-        "devices": devices,
+        "devices": name_devices(),
         "machine": platform.machine(),
         "num_cpus": os.cpu_count(),
     }
+
+
+def name_devices():
+    """Returns the kind of each device that TensorFlow sees, such as the name of a GPU."""
+    return [
+        tf.config.experimental.get_device_details(device).get("device_name", device.device_type)
+        for device in tf.config.list_physical_devices()
+    ]
 
 
 def _read_document(path):

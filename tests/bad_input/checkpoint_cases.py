@@ -75,7 +75,7 @@ CHECKPOINTS = [
     _finetune("ckpt-4: expected a whole checkpoint", "found", _other(feature_dim=3)),
     _finetune("ckpt-4: expected a whole checkpoint", "found", _other(part="stranger")),
     _finetune(
-        "--pretrained=absent: expected the work directory",
+        "absent: expected the work directory",
         "found no config.json",
         None,
         status=2,

@@ -71,6 +71,8 @@ def test_restored_state_is_the_saved_one_bit_for_bit(trained, saved):
         "coreset": {},
         "epoch_seconds": [],
         "clock_seconds": {},
+        "spans": [],
+        "stage_loss": {},
     }
 
 

@@ -14,6 +14,7 @@ import time
 
 import pytest
 
+from ascl_tf import config as cfg
 from ascl_tf import train
 from ascl_tf.errors import ConfigError
 from ascl_tf.training import callbacks, run
@@ -86,9 +87,18 @@ def test_changed_working_directory_changes_nothing(tiny_world, tmp_path, monkeyp
 def test_recorded_folder_of_data_is_found_from_anywhere(tiny_world, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(run, "run_stages", lambda config, stage, workdir: found.append(config))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     found = []
     train.main(["train", "--dataset=bundled", "--data_dir=sets", "--workdir=run"])
     assert found[0].data_dir == str(tmp_path / "sets") and recorded_config("run") is None
+    places = ["--dataset=folder:data/set", "--unlabeled_dataset=folder:~/more", "--pretrained=a/b"]
+    train.main(["train", *places, "--initial_encoder=../c", "--workdir=run"])
+    assert found[1].dataset == f"folder:{tmp_path}/data/set"
+    assert found[1].unlabeled_dataset == f"folder:{tmp_path}/home/more"
+    assert found[1].pretrained == f"{tmp_path}/a/b"
+    assert found[1].initial_encoder == f"{tmp_path.parent}/c"
+    for stage in cfg.STAGES:
+        assert str(tmp_path) not in str(found[1].identity(stage))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Collapse and catastrophic overfitting: one warning per occurrence, kept with the checkpoints."""
+"""What goes wrong without a NaN: one warning per occurrence, kept with the checkpoints."""
 
 import dataclasses
 import json
@@ -13,9 +13,15 @@ from ascl_tf.config import Fraction
 from ascl_tf.training import callbacks, overfitting, run
 from ascl_tf.training.checkpoints import History
 from ascl_tf.training.collapse import CollapseWatch, can_collapse
+from ascl_tf.training.loss_watch import LossWatch
 from ascl_tf.training.overfitting import OverfittingWatch, is_trained_in_one_step
 from ascl_tf.training.training_clock import TrainingClock
-from ascl_tf.training.watches import make_watches
+from ascl_tf.training.validation_watches import (
+    ChanceWatch,
+    OneAnswerWatch,
+    make_prediction_counter,
+)
+from ascl_tf.training.watches import make_loss_watches, make_validation_watches, make_watches
 from ascl_tf.training.workdir import WorkDirectory
 from tests.methods import helpers
 
@@ -201,6 +207,164 @@ def test_methods_get_the_watches_that_concern_them(tmp_path):
     assert can_collapse(helpers.make_method(helpers.TINY.replace(method="simclr")))
 
 
+def _train(world, losses, first=1, num_steps=None):
+    """Makes the steps from `first` on, of these losses, under a watch of its own."""
+    watch = world.watch(LossWatch, num_steps or len(losses))
+    loss = world.method.scalars["loss"]
+    for step, value in enumerate(losses, first):
+        if step % 10 == 1:  # An epoch begins.
+            loss.reset_state()
+        _look(watch, world, step, lambda value=value: loss.update_state(value))
+    return world.history.warnings
+
+
+def _noisy(means, spread=0.5):
+    return np.asarray(means) + spread * np.random.default_rng(0).normal(size=len(means))
+
+
+@pytest.mark.parametrize(
+    ("losses", "is_warned"),
+    [
+        (_noisy(np.linspace(5, 31, 40)), True),
+        (_noisy(np.linspace(2.3, 3.3, 400), 0.3), True),
+        (_noisy([5] * 30 + [6] * 10), True),
+        (_noisy(np.geomspace(5, 1, 40)), False),
+        (_noisy([2.3] * 40), False),
+        (_noisy([2.3] * 400), False),
+        ([2.3] * 40, False),
+        (_noisy(np.linspace(2.3, 2.4, 40)), False),  # Lost in its own scatter.
+        ([1, 1, 1, *[9] * 34, 1, 1, 1, 1], False),  # Over before the end.
+    ],
+)
+def test_loss_that_ends_above_its_start_is_warned_of(tmp_path, capsys, losses, is_warned):
+    world = _World(AT, tmp_path)
+    found = _train(world, losses)
+    assert [entry["warning"] for entry in found] == ["rising_loss"] * is_warned
+    assert capsys.readouterr().out.count("warning: step") == is_warned
+    steps = {"warnings/rising_loss": [len(losses)]} if is_warned else {}
+    assert world.texts("warnings/") == steps
+    if is_warned:
+        length = len(losses) // 10
+        assert found[0]["value"] == pytest.approx(np.mean(losses[-length:]), rel=1e-5)
+
+
+def test_interrupted_stage_is_warned_of_as_an_undisturbed_one(tmp_path):
+    losses = _noisy(np.linspace(5, 31, 40))
+    worlds = [_World(AT, tmp_path / name) for name in ("stopped", "undisturbed")]
+    _train(worlds[0], losses[:3], num_steps=40)
+    _train(worlds[0], losses[3:38], first=4, num_steps=40)
+    _train(worlds[0], losses[38:], first=39, num_steps=40)
+    _train(worlds[1], losses)
+    assert worlds[0].history.to_json() == worlds[1].history.to_json()
+    assert len(worlds[0].history.warnings) == 1
+
+
+def test_step_that_a_rollback_has_undone_does_not_count(tmp_path):
+    world = _World(AT, tmp_path)
+    watch, loss = world.watch(LossWatch, 40), world.method.scalars["loss"]
+    _look(watch, world, 1, lambda: loss.update_state(3.0))
+    _look(watch, world, 2, loss.reset_state)
+    assert world.history.stage_loss == {"first": [1, 3.0, 9.0]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "num_steps", "is_watched"),
+    [
+        ({"method": "at"}, 20, True),
+        ({"method": "at"}, 19, False),
+        ({"method": "at", "smoke": True}, 1000, False),
+        ({"method": "dynacl"}, 1000, False),
+        ({"method": "at", "awp_gamma": 0.01, "awp_warmup_epochs": 5}, 1000, False),
+        ({"method": "at", "awp_gamma": 0.01, "awp_warmup_epochs": 0}, 1000, True),
+    ],
+)
+def test_loss_is_compared_where_it_means_the_same(tmp_path, changes, num_steps, is_watched):
+    world = _World(helpers.TINY.replace(**changes), tmp_path)
+    watches = make_loss_watches(world.method, world.checkpoints, world.writer, num_steps)
+    assert [type(watch) for watch in watches] == [LossWatch] * is_watched
+
+
+LABELS = np.repeat([0, 1, 2], [20, 15, 15])
+
+
+def _validated(world, watch, epoch, step, **found):
+    world.checkpoints.step = step
+    world.history.epochs.append({f"val/{name}": value for name, value in found.items()})
+    watch.on_epoch_end(epoch - 1)
+
+
+def test_one_answer_for_all_validation_images_is_warned_of_until_there_are_two(tmp_path, capsys):
+    world = _World(AT, tmp_path)
+    watch = world.watch(OneAnswerWatch, LABELS, 500)
+    for epoch, count in enumerate((1, 1, 1, 2, 3, 1), 1):
+        _validated(world, watch, epoch, 25 * epoch, predicted_classes=count)
+    found = [(e["warning"], e["step"], e["until"]) for e in world.history.warnings]
+    # The first tenth has 50 steps.
+    assert found == [("one_answer", 50, 100), ("one_answer", 150, None)]
+    assert "all 50 validation images, of 3 classes, get the same" in capsys.readouterr().out
+    world.history.epochs.append({})  # Not validated.
+    watch.on_epoch_end(7)
+
+
+@pytest.mark.parametrize(("labels", "step"), [(LABELS[:9], 500), (LABELS[:20], 500), (LABELS, 19)])
+def test_one_answer_is_no_wonder_for_few_images_one_class_or_few_steps(tmp_path, labels, step):
+    world = _World(AT, tmp_path)
+    watch = world.watch(OneAnswerWatch, labels, step)
+    _validated(world, watch, 1, step, predicted_classes=1)
+    assert world.history.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("method", "robust", "standard", "is_warned"),
+    [
+        ("at", 40.0, 90.0, True),  # One answer for all is right for 20 of 50.
+        ("at", 53.8, 90.0, True),  # 40 and twice sqrt(0.4 * 0.6 / 50).
+        ("at", 53.9, 90.0, False),
+        ("standard", 0.0, 53.8, True),
+        ("standard", 0.0, 60.0, False),
+    ],
+)
+def test_best_checkpoint_no_better_than_chance_is_warned_of_at_the_end(
+    tmp_path, capsys, method, robust, standard, is_warned
+):
+    world = _World(AT.replace(method=method), tmp_path)
+    watch = world.watch(ChanceWatch, LABELS, 2)
+    world.history.best_epoch = 1
+    _validated(world, watch, 1, 250, robust_accuracy=robust, standard_accuracy=standard)
+    assert world.history.warnings == []
+    _validated(world, watch, 2, 500, robust_accuracy=0.0, standard_accuracy=0.0)
+    found = [(entry["warning"], entry["step"]) for entry in world.history.warnings]
+    assert found == [("no_better_than_chance", 500)] * is_warned
+    out = capsys.readouterr().out
+    assert ("largest class holds 40.0 % of the 50 validation images" in out) == is_warned
+
+
+def test_watches_of_validation_need_one_and_no_smoke(tmp_path):
+    world = _World(AT, tmp_path)
+    place = (world.checkpoints, world.writer)
+    length = {"num_steps": 100, "num_epochs": 5}
+    found = make_validation_watches(world.method, LABELS, *place, **length)
+    assert [type(watch) for watch in found] == [OneAnswerWatch, ChanceWatch]
+    assert make_validation_watches(world.method, None, *place, **length) == []
+    smoke = helpers.make_method(AT.replace(smoke=True))
+    assert make_validation_watches(smoke, LABELS, *place, **length) == []
+
+
+def test_predicted_classes_are_counted_over_all_images():
+    dataset = helpers.make_dataset(7)
+    bright = dataclasses.replace(dataset, images=np.full_like(dataset.images, 255))
+    bright.images[:4] = 0
+    weights = tf.Variable([[1.0, -1.0, 0.0]])
+
+    def logits_fn(images):
+        return (tf.reduce_mean(images, axis=(1, 2, 3))[:, None] - 0.5) @ weights
+
+    count = make_prediction_counter(logits_fn, bright, 3)
+    assert count() == 2
+    weights.assign([[0.0, 0.0, 0.0]])
+    assert count() == 1
+
+
 class _Stopped(Exception):
     """In place of a kill."""
 
@@ -236,3 +400,31 @@ def test_guarded_run_stopped_after_the_switch_continues_bit_for_bit(
     unguarded = _run(config.replace(fgsm_guard="warn"), tmp_path / "unguarded")
     first, second = (record["epochs"] for record in (undisturbed, unguarded))
     assert first[0] == second[0] and first[1]["train/loss"] != second[1]["train/loss"]
+
+
+def test_stage_that_unlearns_says_so_also_where_it_was_stopped(tiny_world, tmp_path, monkeypatch):
+    # 21 steps in all; twelve validation images.
+    config = tiny_world.replace(
+        method="standard", epochs=7, validation_fraction=0.4, learning_rate=1.0, decay_at=""
+    )
+    names = []
+    for name in ("undisturbed", "stopped"):
+        if name == "stopped":
+            with monkeypatch.context() as patch, pytest.raises(_Stopped):
+                patch.setattr(callbacks.ContinueEpoch, "on_epoch_begin", _stop_in_epoch_six)
+                run.run_stages(config, "pretrain", WorkDirectory(tmp_path / name))
+        run.run_stages(config, "pretrain", WorkDirectory(tmp_path / name))
+        record = json.loads((tmp_path / name / "results" / "pretrain.json").read_text())
+        names.append([(w["warning"], w["step"], w["value"]) for w in record["warnings"]])
+    assert names[0] == names[1]
+    assert {entry[:2] for entry in names[0]} == {
+        ("rising_loss", 21),
+        ("one_answer", 21),
+        ("no_better_than_chance", 21),
+    }
+    assert all(row["val/predicted_classes"] in (1, 2, 3) for row in record["epochs"])
+
+
+def _stop_in_epoch_six(self, epoch, logs=None):
+    if epoch == 5:
+        raise _Stopped

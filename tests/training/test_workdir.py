@@ -72,6 +72,23 @@ def test_flags_of_another_stage_and_of_reporting_may_differ(workdir):
     assert recorded_config(workdir.path).finetune_learning_rate == 0.9
 
 
+def test_place_of_data_and_of_other_runs_may_change(tmp_path):
+    config = CONFIG.replace(dataset="folder:/one/photos", unlabeled_dataset="folder:/one/more")
+    directory = WorkDirectory(tmp_path / "run")
+    directory.begin_stage("finetune_laf", config.identity(cfg.FINETUNE), config)
+    # As versions before have recorded it, from another working directory.
+    document = json.loads((directory.path / "config.json").read_text())
+    document["stages"]["finetune_laf"] |= {"dataset": "folder:data/photos/", "pretrained": "a/b"}
+    (directory.path / "config.json").write_text(json.dumps(document))
+    moved = config.replace(dataset="folder:/two/photos", pretrained="/somewhere/else")
+    directory.begin_stage("finetune_laf", moved.identity(cfg.FINETUNE), moved)
+    assert recorded_config(directory.path).dataset == "folder:/two/photos"
+    assert "/two" not in json.dumps(directory.stage_identities())
+    other = config.replace(dataset="folder:/two/pictures")
+    with pytest.raises(ConfigError, match="dataset=folder:pictures .recorded: folder:photos"):
+        directory.check_stage("finetune_laf", other.identity(cfg.FINETUNE))
+
+
 def test_environment_names_versions_and_no_host_or_user(workdir):
     text = (workdir.path / "environment.json").read_text()
     environment = json.loads(text)
