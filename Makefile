@@ -44,9 +44,9 @@ test: $(VENV)/installed-test
 test-slow: $(VENV)/installed-test
 	$(BIN)/python -m pytest -m slow
 
-# A hundred kills in every phase, faults and bad input; what each gave, in docs/reliability.md.
+# Kills of runs in every phase, and of reproductions.
 chaos: $(VENV)/installed-test
-	$(BIN)/python tools/chaos.py --kills=100 --write
+	$(BIN)/python -m pytest -m slow tests/endurance
 
 # Asks PyPI for published vulnerabilities of what is installed; fails where it cannot tell.
 audit: $(VENV)/installed

@@ -23,14 +23,17 @@ class Cluster:
     """Several processes that train together.
 
     Attributes:
-        num_workers: how many there are, two or more.
+        addresses: host:port of each, two or more, the chief's first.
         index: which one this is; 0 is the chief, the only one that writes.
-        chief_address: host:port of the chief.
     """
 
-    num_workers: int
+    addresses: tuple[str, ...]
     index: int
-    chief_address: str
+
+    @property
+    def num_workers(self) -> int:
+        """How many there are."""
+        return len(self.addresses)
 
 
 def read_cluster(environment: Mapping[str, str] | None = None) -> Cluster | None:
@@ -53,8 +56,8 @@ def read_cluster(environment: Mapping[str, str] | None = None) -> Cluster | None
         )
     # Strategies count the chief first.
     first = len(cluster.get("chief", ())) if task["type"] == "worker" else 0
-    chief_address = (cluster.get("chief") or cluster["worker"])[0]
-    return Cluster(_count_workers(cluster), first + task.get("index", 0), chief_address)
+    addresses = (*cluster.get("chief", ()), *cluster.get("worker", ()))
+    return Cluster(addresses, first + task.get("index", 0))
 
 
 def check_single_process(environment: Mapping[str, str] | None = None) -> None:

@@ -288,7 +288,6 @@ def _small(config: Config) -> dict[str, Any]:
         finetune_epochs=1,
         finetune_global_batch_size=min(config.finetune_global_batch_size, 16),
         awp_warmup_epochs=0,
-        coreset_warmup_epochs=0 if config.coreset_fraction < 1 else config.coreset_warmup_epochs,
         num_attention_layers=min(config.num_attention_layers, 2),
         num_steps_pretext=min(config.num_steps_pretext, 2),
         num_steps_at=min(config.num_steps_at, 2),

@@ -221,36 +221,6 @@ class FastConfig:
         choices=("none", "ascl", "all"),
         added_later=True,
     )
-    coreset_fraction: float = setting(
-        1.0,
-        "Share of the training images that ascl or acl goes on with after --coreset_warmup_epochs, "
-        "chosen by representational divergence (RCS); an epoch keeps its number of steps. 1: all.",
-        stages=_PRE,
-        above=0.0,
-        maximum=1.0,
-        added_later=True,
-    )
-    coreset_warmup_epochs: int = setting(
-        10,
-        "Epochs on all images before a part is chosen.",
-        stages=_PRE,
-        minimum=0,
-        added_later=True,
-    )
-    coreset_every: int = setting(
-        4,
-        "Epochs after which the part is chosen anew.",
-        stages=_PRE,
-        minimum=1,
-        added_later=True,
-    )
-    coreset_num_steps: int = setting(
-        3,
-        "Steps, at most, of every attack while the part is chosen.",
-        stages=_PRE,
-        minimum=0,
-        added_later=True,
-    )
 
 
 METHOD_SECTIONS = (
@@ -271,7 +241,6 @@ def fast_conflict(config: Any) -> str:
         config: `ascl_tf.config.Config`.
     """
     is_ascl, found = config.method == "ascl", f"found --method={config.method}"
-    contrasts = is_ascl and config.lambda_1 + config.lambda_2 > 0
     shared = f"--shared_perturbation={config.shared_perturbation}: expected"
     rules = {
         "--at_attack=fgsm_rs: expected --method=ascl, at, trades or mart; " + found: (
@@ -286,9 +255,6 @@ def fast_conflict(config: Any) -> str:
         ),
         f"{shared} --cl_mode=a2s, an adversarial and a clean view; found {config.cl_mode}": (
             config.shared_perturbation == "all" and config.cl_mode != "a2s"
-        ),
-        "--coreset_fraction: expected 1, or a contrastive term of --method=ascl or acl; " + found: (
-            config.coreset_fraction < 1 and config.method != "acl" and not contrasts
         ),
     }
     return next((message for message, is_broken in rules.items() if is_broken), "")

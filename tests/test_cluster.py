@@ -9,6 +9,7 @@ from ascl_tf.cluster import Cluster, check_single_process, read_cluster
 from ascl_tf.errors import ConfigError
 
 TWO = {"worker": ["a:1", "b:1"]}
+A_CHIEF_TOO = TWO | {"chief": ["c:1"]}
 
 
 def _environment(cluster, job=None, index=None):
@@ -49,11 +50,11 @@ def test_variable_of_this_process_is_read(monkeypatch):
 @pytest.mark.parametrize(
     ("cluster", "job", "index", "expected"),
     [
-        (TWO, "worker", 1, Cluster(2, 1, "a:1")),
-        (TWO, "worker", None, Cluster(2, 0, "a:1")),
-        ({"worker": ["a:1", "b:1"], "chief": ["c:1"]}, "chief", 0, Cluster(3, 0, "c:1")),
-        ({"worker": ["a:1", "b:1"], "chief": ["c:1"]}, "worker", 0, Cluster(3, 1, "c:1")),
-        ({"worker": ["a:1", "b:1"], "evaluator": ["c:1"]}, "worker", 1, Cluster(2, 1, "a:1")),
+        (TWO, "worker", 1, Cluster(("a:1", "b:1"), 1)),
+        (TWO, "worker", None, Cluster(("a:1", "b:1"), 0)),
+        (A_CHIEF_TOO, "chief", 0, Cluster(("c:1", "a:1", "b:1"), 0)),
+        (A_CHIEF_TOO, "worker", 0, Cluster(("c:1", "a:1", "b:1"), 1)),
+        ({"worker": ["a:1", "b:1"], "evaluator": ["c:1"]}, "worker", 1, Cluster(("a:1", "b:1"), 1)),
     ],
 )
 def test_chief_is_counted_first(cluster, job, index, expected):

@@ -106,7 +106,7 @@ def test_config_cannot_be_changed_in_place():
 def _random_value(field):
     """Returns a strategy of values that the field's own checks accept."""
     choices, bounds = field.metadata["choices"], field.metadata["bounds"]
-    if field.name in ("at_attack", "shared_perturbation", "coreset_fraction"):
+    if field.name in ("at_attack", "shared_perturbation"):
         return st.just(field.default)  # Others go only with some methods.
     if choices:
         return st.sampled_from(choices)
@@ -231,10 +231,6 @@ def test_broken_json_names_its_source_and_the_setting(text, message):
         (
             {"shared_perturbation": "all"},
             "--shared_perturbation=all: expected --cl_mode=a2s, .*; found a2a",
-        ),
-        (
-            {"coreset_fraction": 0.5, "lambda_1": 0.0, "lambda_2": 0.0},
-            "--coreset_fraction: expected 1, or a contrastive term .*; found --method=ascl",
         ),
         (
             {"lambda_1": 0.0, "unlabeled_dataset": "stl10"},

@@ -235,7 +235,7 @@ def _results(workdir):
     return record, {n: reader.get_tensor(n).tobytes() for n in names}
 
 
-@pytest.mark.slow  # tools/chaos.py kills more, and its test is quicker.
+@pytest.mark.slow  # tests/endurance kills more, and its default test is quicker.
 def test_killed_program_ends_as_the_undisturbed_one(tmp_path):
     undisturbed, killed = _start(tmp_path / "undisturbed"), _start(tmp_path / "killed")
     deadline = time.monotonic() + 200

@@ -37,7 +37,7 @@ ALLOWED = {
     "cluster": {"errors"},
     "errors": set(),
     "files": {"errors"},
-    "locks": {"errors", "files"},
+    "locks": set(),
     "loops": set(),
     "paths": set(),
     "printing": set(),
@@ -231,6 +231,21 @@ def test_checker_lets_allowed_arrows_pass(tmp_path):
         "losses/a.py": "from ascl_tf import randomness",
     }
     assert violations(_write_tree(tmp_path, files)) == []
+
+
+def test_no_tool_needs_the_tests():
+    for file in sorted((ROOT / "tools").rglob("*.py")):
+        names = {item.name for item in imports_of(ast.parse(file.read_text()), "tools")}
+        assert not {name for name in names if name.split(".")[0] == "tests"}, file
+
+
+def test_no_test_imports_what_another_keeps_for_itself():
+    for file in sorted((ROOT / "tests").rglob("*.py")):
+        package = ".".join(file.parent.relative_to(ROOT).parts)
+        for item in imports_of(ast.parse(file.read_text(encoding="utf-8")), package):
+            parts = item.name.split(".")
+            is_private = parts[0] == "tests" and any(part.startswith("_") for part in parts)
+            assert not is_private, f"{file}:{item.line}: {item.name}"
 
 
 def test_flags_are_parsed_without_tensorflow():

@@ -3,11 +3,7 @@
 import ast
 import pathlib
 
-import numpy as np
 import pytest
-
-from ascl_tf.data import archives
-from tests.tools import test_prepare_dataset as prepared
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -93,21 +89,3 @@ def test_checker_finds_what_is_dangerous(text, complaint):
 def test_checker_lets_the_harmless_pass():
     text = "import json\nnp.load(path, allow_pickle=False)\nmodel.eval()\nre.compile('a')\n"
     assert complaints(text) == []
-
-
-def test_archive_reaches_nothing_outside_of_its_folder(tmp_path):
-    images, members = prepared._cifar10_members()
-    (tmp_path / "inner").mkdir()
-    archive = tmp_path / "inner" / "cifar.tar.gz"
-    outside = {"../../escaped.bin": b"x", "../escaped.bin": b"x", "/escaped.bin": b"x"}
-    prepared._write(archive, prepared.CIFAR10.folder, members | outside)
-    data_dir = tmp_path / "inner" / "data"
-    counts = archives.convert_archive(archive, data_dir, prepared.CIFAR10)
-    assert sum(counts.values()) == len(images)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["inner"]
-    assert not list(tmp_path.rglob("escaped*"))
-    assert np.all([p.is_relative_to(data_dir) or p == archive for p in _files(tmp_path)])
-
-
-def _files(folder):
-    return [path for path in folder.rglob("*") if path.is_file()]

@@ -10,6 +10,7 @@ docs/reproduce.md.
 
 import argparse
 import collections
+import contextlib
 import pathlib
 import shlex
 import sys
@@ -22,7 +23,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from ascl_tf import flag_defs, signals  # noqa: E402
 from ascl_tf.errors import ConfigError, RunError  # noqa: E402
-from ascl_tf.files import write_text  # noqa: E402
+from ascl_tf.files import remove_leftovers, write_text  # noqa: E402
+from ascl_tf.locks import Lock  # noqa: E402
 from ascl_tf.paths import expand, expanded_path  # noqa: E402
 from tools.reproduction import grids, report, tables  # noqa: E402
 from tools.reproduction.artifacts import ARTIFACTS, make_plan  # noqa: E402
@@ -33,7 +35,7 @@ from tools.reproduction.launch import Launcher, WorkerLauncher  # noqa: E402
 from tools.reproduction.nodes import in_order  # noqa: E402
 from tools.reproduction.presets import PRESETS  # noqa: E402
 from tools.reproduction.scheduler import Interrupted, Settings, State, run_steps  # noqa: E402
-from tools.reproduction.store import Store  # noqa: E402
+from tools.reproduction.store import Store, wait_a_little  # noqa: E402
 
 ALL = "all"
 RUNS = "runs/reproduce"
@@ -178,20 +180,39 @@ def _print_steps(nodes, store):
 def _write_results(plans, states, graph, store, arguments):
     folder = arguments.output / arguments.preset.name
     failed = {key for key, state in states.items() if state in (State.FAILED, State.SKIPPED)}
-    for plan in plans:
-        name = plan.artifact.name
-        document = write_documents(
-            plan,
-            store,
-            folder / name,
-            preset=arguments.preset,
-            seeds=arguments.seeds,
-            command=_command(arguments, name),
-            failed=failed,
-        )
-        _write_tables(plan.artifact, graph, document, folder / name)
-    write_text(folder / "report.html", report.make_report(graph, folder))
+    with _alone_in(folder):
+        for plan in plans:
+            _write_artifact(plan, failed, graph, store, arguments, folder / plan.artifact.name)
+        write_text(folder / "report.html", report.make_report(graph, folder))
     print(f"report: {folder / 'report.html'}")
+
+
+@contextlib.contextmanager
+def _alone_in(folder):
+    """Lets one process at a time write results, without what a killed one has left."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = Lock(folder / "results.lock")
+    while not lock.acquire():
+        wait_a_little()
+    try:
+        for place in (folder, *folder.glob("*/")):
+            remove_leftovers(place)
+        yield
+    finally:
+        lock.release()
+
+
+def _write_artifact(plan, failed, graph, store, arguments, folder):
+    document = write_documents(
+        plan,
+        store,
+        folder,
+        preset=arguments.preset,
+        seeds=arguments.seeds,
+        command=_command(arguments, plan.artifact.name),
+        failed=failed,
+    )
+    _write_tables(plan.artifact, graph, document, folder)
 
 
 def _write_tables(artifact, graph, document, folder):

@@ -28,7 +28,7 @@ def steps_per_epoch(num_images, global_batch_size):
     return num_images // global_batch_size
 
 
-def training_batches(dataset, *, global_batch_size, seed, start_step=0, rows=None):
+def training_batches(dataset, *, global_batch_size, seed, start_step=0):
     """Returns the endless sequence of training batches, from `start_step` on.
 
     Epoch e (counted from 0) is a permutation of all images that depends on (seed, e)
@@ -42,9 +42,6 @@ def training_batches(dataset, *, global_batch_size, seed, start_step=0, rows=Non
         global_batch_size: int B, over all replicas.
         seed: Python int, the run's seed.
         start_step: int >= 0, number of batches that were already used.
-        rows: int32 [M], a multiple of B: the places of the images to use, None for all. An
-            epoch has as many batches then as it has of all; it passes over these images again
-            and again, each time in another order.
 
     Returns:
         `tf.data.Dataset` of {"images": uint8 [B, H, W, 3], "labels": int32 [B]}, and
@@ -61,11 +58,7 @@ def training_batches(dataset, *, global_batch_size, seed, start_step=0, rows=Non
     columns = _as_tensors(dataset.columns)
 
     def one_epoch(epoch):
-        num_images = num_steps * global_batch_size
-        if rows is None:
-            order = _epoch_order(len(dataset), seed, epoch)[:num_images]
-        else:
-            order = tf.gather(rows, _passes(len(rows), num_images, seed, epoch))
+        order = _epoch_order(len(dataset), seed, epoch)[: num_steps * global_batch_size]
         return tf.data.Dataset.from_tensor_slices(tf.reshape(order, [num_steps, global_batch_size]))
 
     def gather(rows):
@@ -116,19 +109,6 @@ def _epoch_order(num_images, seed, epoch):
     key = randomness.fold_in(tf.constant([seed, _ORDER], tf.int32), tf.cast(epoch, tf.int32))
     rows = tf.range(num_images, dtype=tf.int32)
     return tf.random.experimental.stateless_shuffle(rows, key, alg=randomness.ALGORITHM)
-
-
-def _passes(num_rows, num_images, seed, epoch):
-    """Returns permutations of 0..num_rows - 1, one after the other: int32 [num_images]."""
-    key = randomness.fold_in(tf.constant([seed, _ORDER], tf.int32), tf.cast(epoch, tf.int32))
-    places = tf.range(num_rows, dtype=tf.int32)
-    orders = [
-        tf.random.experimental.stateless_shuffle(
-            places, randomness.fold_in(key, number), alg=randomness.ALGORITHM
-        )
-        for number in range(-(-num_images // num_rows))
-    ]
-    return tf.concat(orders, axis=0)[:num_images]
 
 
 def _as_tensors(columns):

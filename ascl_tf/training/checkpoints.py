@@ -37,7 +37,6 @@ _HISTORY = (
     "train_seconds",
     "rollbacks",
     "warnings",
-    "coreset",
     "epoch_seconds",
     "clock_seconds",
     "spans",
@@ -56,7 +55,6 @@ class History(tf.train.experimental.PythonState):
         self.train_seconds = 0.0
         self.rollbacks = []  # One dict per step that was undone, see `--on_nan`.
         self.warnings = []  # One dict per occurrence, see run_warnings.py.
-        self.coreset = {}  # What was chosen last, see coreset.py.
         self.epoch_seconds = []  # Training alone, one dict per finished epoch: TrainingClock.
         self.clock_seconds = {}  # The same of the epoch that is under way.
         self.spans = []  # One dict per stretch of steps under equal conditions, see provenance.py.

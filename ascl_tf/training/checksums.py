@@ -29,8 +29,6 @@ def write_checksums(prefix):
 def find_fault(prefix):
     """Returns what is wrong with a checkpoint's files in a few words, None for nothing."""
     path = pathlib.Path(f"{prefix}{SUFFIX}")
-    if not path.exists():
-        return None  # From a version that wrote none; TensorFlow's own sums must do.
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):

@@ -14,7 +14,6 @@ from ascl_tf.evaluation.records import environment_versions
 from ascl_tf.training import callbacks, provenance
 from ascl_tf.training.cached_features import with_fixed_features
 from ascl_tf.training.checkpoints import LAST, StageCheckpoints
-from ascl_tf.training.coreset import Coreset
 from ascl_tf.training.device_errors import in_one_line
 from ascl_tf.training.lars import Lars
 from ascl_tf.training.not_finite import ROLLBACK, Rollback
@@ -84,7 +83,6 @@ class StageFit:
     inputs: dict[str, Any]
     validation_labels: Any = None
 
-    _coreset = None
     _watches = ()
 
     def run(self):
@@ -99,8 +97,6 @@ class StageFit:
             self.dataset = with_fixed_features(self.method, self.dataset)
         writer = self._make_writer()
         self._clock = TrainingClock(checkpoints.history)
-        if self.stage == PRETRAIN and self.config.coreset_fraction < 1:
-            self._coreset = Coreset(self.method, self.dataset, checkpoints.history, self._clock)
         if checkpoints.step < self._num_steps:
             self._watches = [
                 *make_watches(
@@ -147,12 +143,8 @@ class StageFit:
     def _end_epoch(self, step):
         """Returns the epoch, from 0, before which the fit from `step` on ends."""
         epoch, steps_done = divmod(step, self.steps_per_epoch)
-        if steps_done:
-            # An interrupted epoch is finished by itself, since Keras counts whole epochs only.
-            return epoch + 1
-        if self._coreset is None:
-            return self.epochs
-        return min(self.epochs, self._coreset.next_change(epoch))
+        # An interrupted epoch is finished by itself, since Keras counts whole epochs only.
+        return epoch + 1 if steps_done else self.epochs
 
     def _fit(self, checkpoints, writer, *, end_epoch):
         epoch, steps_done = divmod(checkpoints.step, self.steps_per_epoch)
@@ -161,7 +153,6 @@ class StageFit:
             global_batch_size=self.global_batch_size,
             seed=self.config.seed,
             start_step=checkpoints.step,
-            rows=self._coreset.rows(epoch) if self._coreset else None,
         )
         with signals.deferred(), self._errors_in_one_line():
             self._drive(

@@ -22,7 +22,6 @@ from ascl_tf.methods.factory import make_finetune_method, make_pretrain_method
 from ascl_tf.training import cost, provenance, pseudo_labels, report, run_data
 from ascl_tf.training.checkpoints import BEST, LAST, read_spans, restore_parts
 from ascl_tf.training.cluster_fit import make_stage_fit
-from ascl_tf.training.coreset import check_single_device
 from ascl_tf.training.feature_sources import start_from_initial_encoder
 from ascl_tf.training.fitting import compile_method
 from ascl_tf.training.precision import layers_in, make_evaluated_classifier
@@ -99,7 +98,6 @@ def pretrain(config, workdir, *, needs_labels=True):
     )
     train = run_data.with_unlabeled_images(config, train)
     config = run_data.fit_smoke_batches(config, train, strategy.num_replicas_in_sync)
-    check_single_device(config, strategy)
     steps = run_data.num_steps_per_epoch(train, config.global_batch_size)
     workdir.check_stage(cfg.PRETRAIN, config.identity(cfg.PRETRAIN))
     keras.utils.set_random_seed(config.seed)

@@ -53,8 +53,8 @@ class RunLock:
                 f"{self._lock.describe()} at work there ({FILE})"
             )
         self._is_held = True
-        if self._lock.taken_over_from:
-            print(f"notice: {self._lock.taken_over_from} has left its {FILE}; taking over")
+        if self._lock.left_by:
+            print(f"notice: {self._lock.left_by} has left its {FILE}; taking over")
         checkpoints = self._folder.glob("checkpoints/*/*/")
         for folder in (self._folder, self._folder / "results", *checkpoints):
             remove_leftovers(folder)

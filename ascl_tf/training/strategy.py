@@ -4,8 +4,8 @@ import tensorflow as tf
 
 from ascl_tf import signals
 from ascl_tf.cluster import read_cluster
-from ascl_tf.errors import ConfigError
-from ascl_tf.training.rendezvous import meet
+from ascl_tf.errors import ConfigError, RunError
+from ascl_tf.training.cluster_start import wait_for_all
 
 START_TIMEOUT = 600  # seconds until all workers of a cluster must be there
 
@@ -22,7 +22,8 @@ def make_strategy(num_replicas=0, *, global_batch_size=None):
     Raises:
         ConfigError: for more replicas than devices, in a cluster another number than those of
             all workers, or a batch that they do not divide.
-        RunError: if the workers of a cluster do not find each other in time.
+        RunError: if the workers of a cluster do not find each other in time, or have different
+            numbers of devices.
     """
     cluster = read_cluster()
     if cluster is not None:
@@ -56,10 +57,22 @@ def _make_cluster_strategy(cluster, num_replicas, global_batch_size):
     if global_batch_size is not None:
         check_batch_size(global_batch_size, num_all)
     print(f"cluster: waiting for {cluster.num_workers} workers, {num_all} devices", flush=True)
-    meet(cluster, num_devices=num_local, timeout=START_TIMEOUT)
+    wait_for_all(cluster, timeout=START_TIMEOUT)
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     signals.listen_again()  # TensorFlow takes SIGTERM for a notice of its own.
+    check_same_devices(strategy, cluster, num_local)
     return strategy
+
+
+def check_same_devices(strategy, cluster, num_local):
+    """Raises RunError on all workers unless each has as many devices, as TensorFlow assumes."""
+    counts = tf.constant([num_local, num_local**2], tf.int64)
+    total, total_of_squares = strategy.reduce("SUM", counts, axis=None).numpy()
+    if total**2 != cluster.num_workers * total_of_squares:
+        raise RunError(
+            f"worker {cluster.index}: expected the same number of devices on all "
+            f"{cluster.num_workers} workers; found {num_local} here and {total} together"
+        )
 
 
 def is_over_workers(strategy):

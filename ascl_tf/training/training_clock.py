@@ -13,8 +13,8 @@ class TrainingClock(keras.callbacks.Callback):
 
     Validation, logs, pictures and checkpoints do not count. The first step of a process, which
     is traced, counts as much as the mean of the epoch's others, so that it makes no difference
-    how often a run was interrupted. What belongs to a recipe, such as the choice of a coreset,
-    is counted by `counting`.
+    how often a run was interrupted. What belongs to a recipe, such as the looks of a guard, is
+    counted by `counting`.
 
     Stands behind what waits for a step's results, since on a GPU a step returns before it is
     done, and before what saves. The counts are part of the checkpoints' history.

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-import tensorflow_datasets as tfds
 
 from ascl_tf.data.corruption_files import CorruptionFolder, load_tfds_corruption
-from ascl_tf.data.tfds_layout import encode_png, write_tfds_dataset
 from ascl_tf.errors import RunError
+from tests.data.corrupted_sets import write_tfds_corruption
 
 LABELS = np.array([3, 1, 2], np.uint8)
 
@@ -84,27 +83,6 @@ def test_absent_and_damaged_files_are_named(folder):
         CorruptionFolder(folder).images("snow", 1)
     with pytest.raises(RunError, match=r"labels\.npy: expected an array .*No such file"):
         CorruptionFolder(folder / "nowhere")
-
-
-def write_tfds_corruption(data_dir, name, pixels, labels):
-    """Writes a prepared `cifar10_corrupted` with one configuration."""
-    directory = data_dir / "cifar10_corrupted" / name / "1.0.0"
-    directory.mkdir(parents=True)
-    features = tfds.features.FeaturesDict(
-        {
-            "image": tfds.features.Image(shape=(32, 32, 3)),
-            "label": tfds.features.ClassLabel(num_classes=10),
-        }
-    )
-    rows = zip(pixels, labels, strict=True)
-    write_tfds_dataset(
-        directory,
-        name="cifar10_corrupted",
-        version="1.0.0",
-        features=features,
-        splits={"test": [{"image": encode_png(image), "label": label} for image, label in rows]},
-        supervised_keys=("image", "label"),
-    )
 
 
 def test_prepared_tfds_sets_are_found_under_their_own_names(tmp_path):

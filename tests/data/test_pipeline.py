@@ -52,20 +52,6 @@ def test_every_epoch_is_another_permutation_of_all_images():
     assert len({tuple(epoch) for epoch in epochs}) == 3
 
 
-def test_epoch_of_a_part_passes_over_it_again_and_again_in_as_many_steps():
-    part = np.array([3, 8, 13, 18, 1, 0, 2, 4, 7, 19], np.int32)
-    settings = {"global_batch_size": 5, "seed": 0, "rows": part}
-    rows = _rows(training_batches(_dataset(), **settings), 8)
-    passes = rows.reshape(4, 10)
-    for order in passes:
-        assert sorted(order) == sorted(part)
-    assert len({tuple(order) for order in passes}) == 4
-    # Begun in the middle of the second epoch, at its second pass.
-    np.testing.assert_array_equal(
-        _rows(training_batches(_dataset(), start_step=6, **settings), 2), rows[6:]
-    )
-
-
 def test_remainder_is_dropped_within_its_epoch():
     rows = _rows(training_batches(_dataset(), global_batch_size=6, seed=0), 6)
     for epoch in rows.reshape(2, 18):

@@ -17,7 +17,7 @@ from ascl_tf.errors import RunError
 from ascl_tf.evaluation import common_corruptions
 from ascl_tf.evaluation.common_corruptions import evaluate_corruptions, summarize_corruptions
 from ascl_tf.evaluation.records import write_records
-from tests.data.test_corruptions_files import write_tfds_corruption
+from tests.data.corrupted_sets import write_tfds_corruption
 from tests.evaluation.models import tiny_network
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (11, 16, 16, 3), dtype=np.uint8)

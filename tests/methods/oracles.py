@@ -1,6 +1,9 @@
 """Objectives as float64 loops over a method's own logits and projections."""
 
+import math
+
 import numpy as np
+import tensorflow as tf
 
 from tests.losses.contrastive_oracles import ascl_oracle, nt_xent_oracle
 
@@ -70,3 +73,27 @@ def supervised(clean, adversarial, labels, config):
         config.ascl_positives,
     )
     return mean([per_anchor[i] for i in range(len(per_anchor)) if labels[i % len(labels)] >= 0])
+
+
+def patches(method, images, orders, *, num_masked, training):
+    """Selfie's loss of each image: patches cut one by one, places in the order of the image."""
+    cells = []
+    for place in range(16):  # Patch-major, other than in the code under test.
+        top, left = 2 * (place // 4), 2 * (place % 4)
+        cells.append(images[:, top : top + 2, left : left + 2])
+    stacked = tf.constant(np.concatenate(cells))
+    features = method.encoder(stacked, branch="adversarial", training=training).numpy()
+    features = features.reshape(16, len(images), -1)
+    losses = []
+    for i, order in enumerate(orders):
+        hidden, visible = sorted(order[:num_masked]), sorted(order[num_masked:])
+        seen = tf.constant(np.stack([features[p, i] for p in visible])[None])
+        places = tf.constant(np.array(hidden, np.int32)[None])
+        queries = np.float64(method.patch_queries(seen, places)[0].numpy())
+        hidden_patches = np.float64([features[p, i] for p in hidden])
+        losses_of_image = []
+        for m in range(num_masked):
+            scores = [queries[m] @ patch / math.sqrt(len(patch)) for patch in hidden_patches]
+            losses_of_image.append(cross_entropy([scores], [m])[0])
+        losses.append(np.mean(losses_of_image))
+    return np.array(losses)

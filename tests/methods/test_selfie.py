@@ -1,10 +1,7 @@
 """Selfie: objective by loops, attack, moves, branches, replicas, what hides where."""
 
-import math
-
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from ascl_tf.methods import factory
 from tests.methods import contract, helpers, oracles
@@ -14,33 +11,9 @@ CONFIG = helpers.TINY.replace(
 )
 
 
-def patch_oracle(method, images, orders, *, num_masked, training):
-    """Selfie's loss of each image: patches cut one by one, places in the order of the image."""
-    cells = []
-    for place in range(16):  # Patch-major, other than in the code under test.
-        top, left = 2 * (place // 4), 2 * (place % 4)
-        cells.append(images[:, top : top + 2, left : left + 2])
-    stacked = tf.constant(np.concatenate(cells))
-    features = method.encoder(stacked, branch="adversarial", training=training).numpy()
-    features = features.reshape(16, len(images), -1)
-    losses = []
-    for i, order in enumerate(orders):
-        hidden, visible = sorted(order[:num_masked]), sorted(order[num_masked:])
-        seen = tf.constant(np.stack([features[p, i] for p in visible])[None])
-        places = tf.constant(np.array(hidden, np.int32)[None])
-        queries = np.float64(method.patch_queries(seen, places)[0].numpy())
-        patches = np.float64([features[p, i] for p in hidden])
-        losses_of_image = []
-        for m in range(num_masked):
-            scores = [queries[m] @ patch / math.sqrt(len(patch)) for patch in patches]
-            losses_of_image.append(oracles.cross_entropy([scores], [m])[0])
-        losses.append(np.mean(losses_of_image))
-    return np.array(losses)
-
-
 def _oracle(method, images, views, training):
     orders = views["patch_orders"].numpy()
-    return patch_oracle(method, images.numpy(), orders, num_masked=5, training=training)
+    return oracles.patches(method, images.numpy(), orders, num_masked=5, training=training)
 
 
 def test_objective_is_half_the_natural_and_half_the_adversarial_loss():

@@ -7,7 +7,6 @@ import tensorflow as tf
 
 from ascl_tf.methods import base, factory
 from tests.methods import contract, helpers, oracles
-from tests.methods.test_selfie import patch_oracle
 
 CONFIG = helpers.TINY.replace(
     method="selfie_dpe", num_attention_layers=1, num_steps_pretext=1, dpe_weight=0.3
@@ -27,7 +26,7 @@ def _task_losses(method, stacked, views, training):
     order_logits = method.jigsaw_head(method.encoder_jigsaw(shuffled, **settings)).numpy()
     orders = views["patch_orders"].numpy()
     return [
-        patch_oracle(method, images, orders, num_masked=4, training=training),
+        oracles.patches(method, images, orders, num_masked=4, training=training),
         np.array(oracles.cross_entropy(turn_logits, views["turns"].numpy())),
         np.array(oracles.cross_entropy(order_logits, views["jigsaw_classes"].numpy())),
     ]

@@ -24,9 +24,8 @@ class FakeLauncher:
     def __init__(self, fails=None):
         self.calls, self._fails = [], fails
 
-    def run(self, program, arguments, *, folder, log, began):
+    def run(self, program, arguments, *, folder, log, kept_open):
         self.calls.append(" ".join([program, *arguments]))
-        began(os.getpid())
         if self._fails and self._fails in self.calls[-1]:
             log.write_text("first\nerror: no such luck\n")
             return 1

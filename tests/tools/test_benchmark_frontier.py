@@ -63,7 +63,6 @@ def test_rows_cost_what_their_levers_leave(units):
         "ascl+shared": 56,
         "ascl+fgsm_rs": 53,
         "ascl+both": 38,
-        "ascl+rcs": 71,
         "fast": 12,
         "fast-cl": 12,
         "fast_at": 6,
@@ -79,7 +78,6 @@ def test_every_row_gets_the_epochs_of_equal_cost_or_those_asked_for(world):
         "ascl+shared": 8,
         "ascl+fgsm_rs": 8,
         "ascl+both": 5,
-        "ascl+rcs": 6,
         "fast": 36,
     }
 
@@ -96,7 +94,6 @@ def test_flags_make_the_levers_runs_of_the_program(world):
         config = row_config(row, *run.flags[1:-1])
         assert (config.width, config.num_train_images, config.epochs) == (4, 500, run.epochs)
         assert (config.global_batch_size, config.precision) == (128, "bfloat16")
-        assert (config.coreset_fraction < 1) == (run.name == "ascl+rcs")
         assert (config.at_attack == "fgsm_rs") == (
             "fgsm_rs" in run.name or run.name in ("fast", "ascl+both")
         )

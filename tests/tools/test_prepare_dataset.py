@@ -247,9 +247,12 @@ def test_prepared_set_is_not_overwritten(tmp_path):
 
 
 def test_nothing_is_extracted_by_its_path(tmp_path):
-    members = {**_cifar10_members()[1], "../../escaped": b"x"}
-    archive = _archive(tmp_path, CIFAR10, members)
-    archives.convert_archive(archive, tmp_path / "data", CIFAR10)
+    inner = tmp_path / "a" / "b"
+    inner.mkdir(parents=True)
+    outside = dict.fromkeys(("../../escaped", "../escaped", "/escaped"), b"x")
+    archive = _archive(inner, CIFAR10, _cifar10_members()[1] | outside)
+    archives.convert_archive(archive, inner / "data", CIFAR10)
+    assert {path.name for path in inner.iterdir()} == {archive.name, "data"}
     assert not list(tmp_path.rglob("*escaped*"))
 
 

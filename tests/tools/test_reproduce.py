@@ -1,7 +1,6 @@
 """tools/reproduce.py with fake programs: what is done, repeated, continued, refused."""
 
 import collections
-import json
 import os
 import pathlib
 import re
@@ -12,6 +11,7 @@ import time
 
 import pytest
 
+from tests.endurance.open_files import end_processes_with
 from tests.tools.fake_steps import FakeLauncher
 from tools import reproduce, rows
 from tools.reproduction.artifacts import ARTIFACTS, make_plan
@@ -226,6 +226,17 @@ def test_smoke_writes_nothing_under_results(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
 
 
+def test_what_a_kill_left_among_the_results_goes(tmp_path):
+    results = tmp_path / "results" / "smoke"
+    (results / "table8").mkdir(parents=True)
+    for path in (results / ".report.html.77.tmp", results / "table8" / ".table.csv.77.tmp"):
+        path.write_text("half")
+    places = [f"--runs={tmp_path / 'runs'}", f"--output={tmp_path / 'results'}"]
+    reproduce.main(["reproduce", "--preset=smoke", "--artifact=table8", *places], FakeLauncher())
+    assert not [path.name for path in results.rglob("*") if path.name.startswith(".")]
+    assert {path.name for path in results.iterdir()} == {"table8", "report.html"}
+
+
 def _start(folder, *arguments, slow=""):
     calls = folder / "calls.txt"
     places = [f"--runs={folder / 'runs'}", f"--output={folder / 'results'}", "--preset=cpu"]
@@ -260,7 +271,7 @@ def test_stopped_run_goes_on_where_it_was(number, tmp_path):
     process.send_signal(number)
     output, _ = process.communicate(timeout=20)
     if number == signal.SIGKILL:
-        _end_holders(lock)
+        end_processes_with(lock)  # The program that outlived its killed parent.
     else:
         assert process.returncode == 128 + number
         assert (
@@ -274,12 +285,6 @@ def test_stopped_run_goes_on_where_it_was(number, tmp_path):
     new = _calls(path)[done:]
     assert len(new) == len(_nodes("table8")) - (done - 1)
     assert list((tmp_path / "runs" / "cpu").glob("*.lock")) == []
-
-
-def _end_holders(lock):
-    """Ends the program that outlived its killed parent."""
-    for pid, _ in json.loads(lock.read_text())["holders"][1:]:
-        os.kill(pid, signal.SIGKILL)
 
 
 def test_two_processes_share_the_steps(tmp_path):

@@ -1,5 +1,6 @@
 """How the programs of steps are called: logs, statuses, workers that live on."""
 
+import os
 import re
 import sys
 import threading
@@ -7,6 +8,7 @@ import time
 
 import pytest
 
+from ascl_tf.locks import Lock
 from tools.reproduction.launch import Launcher, WorkerLauncher, shown
 from tools.reproduction.store import last_lines
 
@@ -21,10 +23,18 @@ def workers():
 
 
 def _run(launcher, folder, what, name="log.txt"):
-    """Returns the exit status, the log, and the process ids that were told."""
-    told, log = [], folder / name
-    status = launcher.run(PROGRAM, [what], folder=folder, log=log, began=told.append)
-    return status, log.read_text(), told
+    """Returns the exit status and the log."""
+    status = _call(launcher, PROGRAM, what, folder=folder, log=folder / name)
+    return status, (folder / name).read_text()
+
+
+def _call(launcher, program, *arguments, **places):
+    lock = Lock(places["folder"] / "lock")
+    assert lock.acquire()
+    try:
+        return launcher.run(program, arguments, kept_open=lock.fileno(), **places)
+    finally:
+        lock.release()
 
 
 def _process(text):
@@ -32,63 +42,69 @@ def _process(text):
 
 
 def test_worker_serves_one_step_after_another(workers, tmp_path):
-    status, first, told = _run(workers, tmp_path, "work", "a.txt")
-    assert status == 0 and told == [_process(first)]
-    assert "to standard error" in first
-    status, second, _ = _run(workers, tmp_path, "work", "b.txt")
+    status, first = _run(workers, tmp_path, "work", "a.txt")
+    assert status == 0 and "to standard error" in first
+    status, second = _run(workers, tmp_path, "work", "b.txt")
     assert status == 0 and _process(second) == _process(first)
     assert first.count("process") == second.count("process") == 1
 
 
 def test_mistake_is_one_line_and_a_fault_has_a_traceback(workers, tmp_path):
-    status, text, _ = _run(workers, tmp_path, "fail", "a.txt")
+    status, text = _run(workers, tmp_path, "fail", "a.txt")
     assert status == 1 and text.endswith("error: expected luck; found none\n")
     assert "Traceback" not in text
-    status, text, _ = _run(workers, tmp_path, "break", "b.txt")
+    status, text = _run(workers, tmp_path, "break", "b.txt")
     assert status == 1 and "Traceback" in text and "a fault of the program" in text
 
 
 def test_dead_worker_fails_its_step_and_is_replaced(workers, tmp_path):
-    status, text, _ = _run(workers, tmp_path, "die")
+    status, text = _run(workers, tmp_path, "die")
     assert status == 7
-    status, again, _ = _run(workers, tmp_path, "work")
+    status, again = _run(workers, tmp_path, "work")
     assert status == 0 and _process(again) != _process(text)
 
 
 def test_unknown_program_fails_its_step(workers, tmp_path):
-    status = workers.run(
-        "tests.nowhere", [], folder=tmp_path, log=tmp_path / "log", began=lambda pid: None
-    )
+    status = _call(workers, "tests.nowhere", folder=tmp_path, log=tmp_path / "log")
     assert status == 1 and "No module named 'tests.nowhere'" in (tmp_path / "log").read_text()
 
 
-@pytest.mark.parametrize("kind", [Launcher, WorkerLauncher])
-def test_stopping_ends_what_runs_and_lets_nothing_begin(kind, tmp_path):
+@pytest.fixture
+def slow(tmp_path):
+    """A program of a minute that says when it has begun, and where `launcher.run` shall call it."""
     (tmp_path / "slow_program.py").write_text(
-        "import time\n\ndef main(argv):\n    time.sleep(60)\n\n"
-        "if __name__ == '__main__':\n    main([])\n"
+        "import pathlib, time\n\ndef main(argv):\n    pathlib.Path('begun').touch()\n"
+        "    time.sleep(60)\n\nif __name__ == '__main__':\n    main([])\n"
     )
-    launcher, told, statuses = kind(), [], []
-    settings = {"folder": tmp_path, "log": tmp_path / "log", "began": told.append}
-    thread = threading.Thread(
-        target=lambda: statuses.append(launcher.run("slow_program", [], **settings))
-    )
+    lock = Lock(tmp_path / "lock")
+    assert lock.acquire()
+    settings = {"folder": tmp_path, "log": tmp_path / "log", "kept_open": os.dup(lock.fileno())}
+    return "slow_program", settings
+
+
+@pytest.mark.parametrize("kind", [Launcher, WorkerLauncher])
+def test_stopping_ends_what_runs_and_lets_nothing_begin(kind, slow, tmp_path):
+    launcher, (program, settings), statuses = kind(), slow, []
+    thread = threading.Thread(target=lambda: statuses.append(launcher.run(program, [], **settings)))
     thread.start()
-    while not told:
+    while not (tmp_path / "begun").exists():
         time.sleep(0.01)
+    os.close(settings["kept_open"])  # The program alone holds the lock now.
+    other = Lock(tmp_path / "lock")
+    assert not other.acquire()
     launcher.stop()
     thread.join(timeout=20)
     assert not thread.is_alive() and statuses[0] != 0
+    assert other.acquire()
     with pytest.raises(InterruptedError):
-        launcher.run("slow_program", [], **settings)
+        launcher.run(program, [], **settings | {"kept_open": other.fileno()})
+    other.release()
 
 
 def test_process_adds_to_its_log(tmp_path):
     launcher = Launcher(prefix=[sys.executable, "-c", "import sys; print(sys.argv[1:])"])
     for _ in range(2):
-        status = launcher.run(
-            "program", ["--a=1"], folder=tmp_path, log=tmp_path / "log", began=lambda pid: None
-        )
+        status = _call(launcher, "program", "--a=1", folder=tmp_path, log=tmp_path / "log")
         assert status == 0
     assert (tmp_path / "log").read_text() == "['program', '--a=1']\n" * 2
 

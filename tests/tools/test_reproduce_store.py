@@ -1,12 +1,9 @@
 """Folders and locks of the steps of a reproduction."""
 
-import subprocess
-import sys
-
 import pytest
 
 from tools.reproduction.nodes import Node, Place
-from tools.reproduction.store import Lock, Store
+from tools.reproduction.store import Store
 
 
 def _node(**changes):
@@ -60,30 +57,6 @@ def test_links_are_relative(tmp_path):
     assert (moved / "checkpoints" / "weights").read_text() == "w"
 
 
-def test_lock_of_a_living_process_is_respected_and_of_a_dead_one_taken_over(tmp_path):
-    path = tmp_path / "step.lock"
-    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    lock = Lock(path)
-    assert lock.acquire()
-    # As if the process that holds it were another one.
-    lock._holders.clear()
-    lock.add_holder(other.pid)
-    assert not Lock(path).acquire()
-    other.communicate(b"\n")
-    assert Lock(path).acquire()
-
-
-def test_lock_of_another_host_is_respected(tmp_path):
-    path = tmp_path / "step.lock"
-    path.write_text('{"host": "elsewhere", "holders": [[1, 1]]}')
-    assert not Lock(path).acquire()
-
-
-def test_half_written_lock_is_taken_over(tmp_path):
-    (tmp_path / "step.lock").write_text("")
-    assert Lock(tmp_path / "step.lock").acquire()
-
-
 def test_step_without_its_output_is_not_done(tmp_path):
     store, node = Store(tmp_path), _node()
     store.prepare(node)
@@ -92,15 +65,19 @@ def test_step_without_its_output_is_not_done(tmp_path):
     assert not store.is_done(node)
 
 
-def test_what_a_kill_leaves_in_making_a_lock_or_in_writing_a_file_goes(tmp_path):
+def test_step_is_one_processs_at_a_time(tmp_path):
+    store, node = Store(tmp_path / "runs"), _node()
+    lock = store.lock(node)
+    assert store.lock(node) is None
+    lock.release()
+    assert not list(store.path.iterdir())
+    store.lock(node).release()
+
+
+def test_what_a_kill_leaves_in_writing_a_file_goes(tmp_path):
     store, node = Store(tmp_path), _node()
-    half_made = tmp_path / f".{node.name}.lock.77.tmp"
-    of_another = tmp_path / ".pretrain-0.lock.77.tmp"
     half_written = store.folder(node) / ".done.json.77.tmp"
     store.folder(node).mkdir()
-    for path in (half_made, of_another, half_written):
-        path.write_text("half")
-    lock = store.lock(node)
+    half_written.write_text("half")
     store.prepare(node)
-    assert [path.exists() for path in (half_made, of_another, half_written)] == [False, True, False]
-    lock.release()
+    assert not half_written.exists()

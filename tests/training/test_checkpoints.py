@@ -68,7 +68,6 @@ def test_restored_state_is_the_saved_one_bit_for_bit(trained, saved):
         "best_epoch": 1,
         "rollbacks": [],
         "warnings": [],
-        "coreset": {},
         "epoch_seconds": [],
         "clock_seconds": {},
         "spans": [],

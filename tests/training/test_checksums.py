@@ -65,6 +65,7 @@ DAMAGES = {
     "data empty": lambda f: _file(f, 7, "data").write_bytes(b""),
     "data gone": lambda f: _file(f, 7, "data").unlink(),
     "index gone": lambda f: _file(f, 7, "index").unlink(),
+    "sums gone": lambda f: _file(f, 7, "sha256").unlink(),
     "sums empty": lambda f: _file(f, 7, "sha256").write_text(""),
     "sums garbled": lambda f: _file(f, 7, "sha256").write_bytes(b"\xff\xfe"),
     "data of another": lambda f: shutil.copyfile(_file(f, 6, "data"), _file(f, 7, "data")),
@@ -143,10 +144,10 @@ def test_what_a_kill_left_half_written_is_no_checkpoint_and_goes(saved, method):
     assert find_fault(saved / LAST / "ckpt-9") is None
 
 
-def test_checkpoint_of_a_version_without_checksums_is_read(saved, method):
+def test_checkpoints_without_checksums_are_refused_not_passed_over(saved, method):
     for step in (6, 7):
         _file(saved, step, "sha256").unlink()
     checkpoints = StageCheckpoints(saved, method)
     assert checkpoints.has(LAST) and not checkpoints.has(BEST)
-    checkpoints.restore(LAST)
-    assert checkpoints.step == 7
+    with pytest.raises(RunError, match=r"last/ckpt-7: expected a whole .* ckpt-7.sha256 unread"):
+        checkpoints.restore(LAST)

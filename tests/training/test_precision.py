@@ -15,28 +15,32 @@ from ascl_tf.training.fitting import compile_method
 from ascl_tf.training.precision import layers_in
 from ascl_tf.training.workdir import WorkDirectory
 from tests.methods import helpers
-from tests.training import test_resume as resume
+from tests.training.resuming import (
+    check_same,
+    read_record,
+    run_stage,
+    stop_and_continue,
+    stop_in_mid_epoch,
+)
 
 
 def test_run_in_bfloat16_is_read_by_float32(tiny_world, tmp_path):
     config = tiny_world.replace(method="at", precision="bfloat16", epochs=2)
-    _check_read_by_float32(config, resume._run(config, tmp_path))
+    _check_read_by_float32(config, run_stage(config, tmp_path))
 
 
 @pytest.mark.slow  # test_resume.py does it in float32, whose checkpoints hold the same variables.
 def test_stopped_run_in_bfloat16_continues_bit_for_bit(tiny_world, tmp_path):
     config = tiny_world.replace(method="at", precision="bfloat16", checkpoint_every=3)
-    undisturbed = resume._run(config, tmp_path / "undisturbed")
-    path = resume._stop_and_continue(
-        config, tmp_path / "stopped", cfg.PRETRAIN, resume._in_mid_epoch
-    )
-    resume._check_same(path, undisturbed, cfg.PRETRAIN)
+    undisturbed = run_stage(config, tmp_path / "undisturbed")
+    path = stop_and_continue(config, tmp_path / "stopped", cfg.PRETRAIN, stop_in_mid_epoch)
+    check_same(path, undisturbed, cfg.PRETRAIN)
 
 
 def _check_read_by_float32(config, path):
     """The classifier that evaluation loads is float32, and the one that validation measured."""
     _, validation = run.run_data.load_training_data(config)
-    record = resume._record(path, cfg.PRETRAIN)
+    record = read_record(path, cfg.PRETRAIN)
     rows = {LAST: record["epochs"][-1], BEST: record["epochs"][record["best_epoch"] - 1]}
     for checkpoint, row in rows.items():
         classifier = run.load_classifier(config, WorkDirectory(path), validation, checkpoint)
@@ -63,11 +67,9 @@ def test_stopped_fine_tuning_on_cached_features_continues_bit_for_bit(tiny_world
         encoder_checkpoint="random",
         checkpoint_every=3,
     )
-    undisturbed = resume._run(config, tmp_path / "undisturbed", cfg.FINETUNE)
-    path = resume._stop_and_continue(
-        config, tmp_path / "stopped", cfg.FINETUNE, resume._in_mid_epoch
-    )
-    resume._check_same(path, undisturbed, "finetune_lsf_random_encoder")
+    undisturbed = run_stage(config, tmp_path / "undisturbed", cfg.FINETUNE)
+    path = stop_and_continue(config, tmp_path / "stopped", cfg.FINETUNE, stop_in_mid_epoch)
+    check_same(path, undisturbed, "finetune_lsf_random_encoder")
 
 
 def _accuracies(precision, seed):

@@ -1,7 +1,8 @@
 """One run at a time in a work directory; what a dead one has left is taken over."""
 
-import json
 import pathlib
+import re
+import socket
 import subprocess
 import sys
 
@@ -37,7 +38,7 @@ def other(tmp_path):
 
 
 def test_second_run_is_refused_and_told_who_is_first(other, tmp_path):
-    host = json.loads((tmp_path / FILE).read_text())["host"]
+    host = re.escape(socket.gethostname())
     with pytest.raises(RunError, match=rf"found process {other.pid} on host {host} at work") as e:
         with RunLock(tmp_path).held():
             raise AssertionError("two runs hold one lock")
@@ -58,20 +59,6 @@ def test_lock_of_a_killed_run_is_taken_over_and_its_leftovers_go(other, tmp_path
         assert f"notice: process {other.pid} on host" in said and "taking over" in said
     assert {path.name for path in tmp_path.iterdir()} == {".mine.tmp", "config.json", "checkpoints"}
     assert not any(best.iterdir())
-
-
-def test_lock_of_a_living_process_of_another_host_is_respected(tmp_path):
-    (tmp_path / FILE).write_text('{"host": "elsewhere", "holders": [[1, 1]]}')
-    with pytest.raises(RunError, match="process 1 on host elsewhere"), RunLock(tmp_path).held():
-        pass
-
-
-@pytest.mark.parametrize("content", ["", "[]", '{"host": 1}', '{"host": "a", "holders": [["x"]]}'])
-def test_unreadable_lock_is_taken_over(tmp_path, content, capsys):
-    (tmp_path / FILE).write_text(content)
-    with RunLock(tmp_path).held():
-        assert "an unknown process" in capsys.readouterr().out
-    assert not (tmp_path / FILE).exists()
 
 
 def test_lock_waits_for_the_folder_and_goes_with_an_error(tmp_path):

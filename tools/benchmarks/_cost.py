@@ -28,8 +28,8 @@ def forward_operations(encoder, image_size):
     return sum(convolution.operations for convolution in convolutions(encoder, image_size))
 
 
-def activation_bytes(encoder, image_size, *, bytes_per_number=BYTES_OF_FLOAT32):
-    """Returns the bytes per image that a full backward pass needs, summed over layers.
+def activation_bytes(encoder, image_size):
+    """Returns the float32 bytes per image that a full backward pass needs, summed over layers.
 
     Those are what each batch norm reads (all that a convolution gives) and what each ReLU
     gives, which the next convolution reads: one behind the stem and two in each block.
@@ -40,7 +40,7 @@ def activation_bytes(encoder, image_size, *, bytes_per_number=BYTES_OF_FLOAT32):
     for block in encoder.blocks:
         size = -(-size // block.strides)
         numbers += 2 * size**2 * block.filters
-    return numbers * bytes_per_number
+    return numbers * BYTES_OF_FLOAT32
 
 
 def convolutions(encoder, image_size):

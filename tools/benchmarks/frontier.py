@@ -21,7 +21,6 @@ from tools.rows import ROOT, pretrain_file, row_config
 CPU_PRESET = "flags/base/cpu.flags"
 REFERENCE = "at"
 SHARED, ONE_STEP = "--shared_perturbation=ascl", "--at_attack=fgsm_rs"
-CORESET = ("--coreset_fraction=0.2", "--coreset_every=2", "--coreset_warmup_epochs={warmup}")
 COSINE = ("--schedule=cosine", "--warmup_epochs=2")
 ROWS = {
     "at": ("table1/at", ()),
@@ -30,12 +29,11 @@ ROWS = {
     "ascl+shared": ("table1/ascl", (SHARED,)),
     "ascl+fgsm_rs": ("table1/ascl", (ONE_STEP,)),
     "ascl+both": ("table1/ascl", (SHARED, ONE_STEP)),
-    "ascl+rcs": ("table1/ascl", CORESET),
     "fast": ("fast/ascl", ()),
     "fast-cl": ("fast/ascl", ("--lambda_1=0",)),
     "fast_at": ("table1/at", (*COSINE, ONE_STEP)),
 }
-DEFAULT_ROWS = "at,ascl,ascl+shared,ascl+fgsm_rs,ascl+both,ascl+rcs,fast"
+DEFAULT_ROWS = "at,ascl,ascl+shared,ascl+fgsm_rs,ascl+both,fast"
 
 
 class Run(NamedTuple):
@@ -115,11 +113,10 @@ def plan(arguments):
         units = count_units(name)
         epochs = arguments.epochs.get(name, max(1, round(budget / units)))
         row, flags = ROWS[name]
-        warmup = 0 if arguments.smoke else -(-epochs // 3)
         flags = (
             f"--flagfile={pretrain_file(row)}",
             f"--flagfile={CPU_PRESET}",
-            *(flag.format(warmup=warmup) for flag in flags),
+            *flags,
             *(["--smoke"] if arguments.smoke else _scale(arguments, epochs)),
             f"--precision={arguments.precision}",
             "--stage=pretrain",
@@ -139,11 +136,11 @@ def _scale(arguments, epochs):
 
 
 def count_units(name):
-    """Returns the forward passes per image and step of a row, without the choice of a coreset."""
+    """Returns the forward passes per image and step of a row."""
     from ascl_tf.methods.factory import make_pretrain_method
 
     row, flags = ROWS[name]
-    config = row_config(row, *(flag.format(warmup=0) for flag in flags), "--width=1")
+    config = row_config(row, *flags, "--width=1")
     return make_pretrain_method(config, num_classes=10, image_shape=(16, 16, 3)).forward_units()
 
 

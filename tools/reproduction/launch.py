@@ -5,6 +5,7 @@ import os
 import pathlib
 import queue
 import shlex
+import socket
 import subprocess
 import sys
 import threading
@@ -28,7 +29,7 @@ class Launcher:
         self._guard = threading.Lock()
         self._is_stopped = False
 
-    def run(self, program, arguments, *, folder, log, began):
+    def run(self, program, arguments, *, folder, log, kept_open):
         """Calls a program with `folder` as its place and returns its exit status.
 
         Args:
@@ -36,7 +37,7 @@ class Launcher:
             arguments: list of text.
             folder: working directory.
             log: file that what it prints is added to.
-            began: is called with its process id.
+            kept_open: an open file that the program has open too: its lock outlives a kill here.
         """
         with open(log, "ab") as output:
             process = self._start(
@@ -45,8 +46,8 @@ class Launcher:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                pass_fds=(kept_open,),
             )
-        began(process.pid)
         status = process.wait()
         self._forget(process)
         return status
@@ -92,13 +93,13 @@ class WorkerLauncher(Launcher):
         self._options = ["--small_network"] if small_network else []
         self._idle = queue.SimpleQueue()
 
-    def run(self, program, arguments, *, folder, log, began):
+    def run(self, program, arguments, *, folder, log, kept_open):
         """As `Launcher.run`."""
         worker = self._take(folder)
         process = worker["process"]
-        began(process.pid)
         request = {"program": program, "arguments": arguments, "log": str(log)}
         try:
+            socket.send_fds(worker["files"], [b"."], [kept_open])
             process.stdin.write(json.dumps(request) + "\n")
             process.stdin.flush()
             reply = process.stdout.readline()
@@ -108,29 +109,34 @@ class WorkerLauncher(Launcher):
         if reply and worker["steps"] < STEPS_PER_WORKER:
             self._idle.put(worker)
         else:
-            self._end(process)
+            self._end(worker)
         # A worker that died has said nothing.
         return json.loads(reply)["status"] if reply else process.returncode or 1
 
     def close(self):
         """Ends the workers."""
         while not self._idle.empty():
-            self._end(self._idle.get()["process"])
+            self._end(self._idle.get())
 
     def _take(self, folder):
         try:
             return self._idle.get_nowait()
         except queue.Empty:
-            process = self._start(
-                [*self.prefix, WORKER, *self._options],
-                cwd=folder,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            return {"process": process, "steps": 0}
+            files, theirs = socket.socketpair()
+            with theirs:
+                process = self._start(
+                    [*self.prefix, WORKER, f"--files={theirs.fileno()}", *self._options],
+                    cwd=folder,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    pass_fds=(theirs.fileno(),),
+                    text=True,
+                )
+            return {"process": process, "files": files, "steps": 0}
 
-    def _end(self, process):
+    def _end(self, worker):
+        process = worker["process"]
+        worker["files"].close()
         process.stdin.close()
         try:
             process.wait(timeout=20)

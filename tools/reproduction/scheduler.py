@@ -135,7 +135,7 @@ class _Run:
                 arguments,
                 folder=store.path,
                 log=store.log(node),
-                began=lock.add_holder,
+                kept_open=lock.fileno(),
             )
             if status != 0:
                 return last_lines(store.log(node)) or [f"exit status {status}"]

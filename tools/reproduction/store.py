@@ -97,12 +97,7 @@ class Store:
         """Returns the step's `Lock`, held; None while another process holds it."""
         self.path.mkdir(parents=True, exist_ok=True)
         lock = Lock(self.path.absolute() / f"{node.name}.lock")
-        if not lock.acquire():
-            return None
-        # What a process has left that was killed while it made the lock; nobody else makes it now.
-        for path in self.path.glob(f".{node.name}.lock.*.tmp"):
-            path.unlink(missing_ok=True)
-        return lock
+        return lock if lock.acquire() else None
 
     def _read_done(self, node):
         try:

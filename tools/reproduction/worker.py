@@ -1,13 +1,16 @@
 """A process that imports TensorFlow once and calls programs one after another.
 
 Reads a line of JSON for each from standard input: `program`, `arguments`, `log`; answers on
-standard output with the exit status. For --preset=smoke, where importing takes most of the time.
+standard output with the exit status. Before each line a file comes through the socket --files,
+which is open until the program has ended. For --preset=smoke, where importing takes most of the
+time.
 """
 
 import gc
 import importlib
 import json
 import os
+import socket
 import sys
 import traceback
 
@@ -20,9 +23,12 @@ def main(argv):
     os.dup2(2, 1)
     if "--small_network" in argv:
         _use_small_network()
+    files = socket.socket(fileno=int(argv[1].removeprefix("--files=")))
     for line in sys.stdin:
         request = json.loads(line)
+        _, (kept_open,), _, _ = socket.recv_fds(files, 1, 1)
         status = _call_with_log(request)
+        os.close(kept_open)
         replies.write(json.dumps({"status": status}) + "\n")
         replies.flush()
 

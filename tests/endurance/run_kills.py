@@ -1,10 +1,26 @@
-"""Kills a run at random moments of all its stages, lets it go on, and compares."""
+"""Kills a run at random moments of all its stages, lets it go on, and compares.
 
+    python -m tests.endurance.run_kills FOLDER --method=ascl --kills=100
+
+A tiny run is killed by SIGKILL in a phase that takes its turn, at a moment drawn by seed. What
+is killed goes on by the same command, and what it leaves (weights, optimizer, history, records,
+exported variables, names of files) must equal what is left undisturbed bit for bit, but for times.
+In a process of its own, since its runs are forked. Prints as JSON how often a run was killed
+where, how many have ended, and a line for each that did not end as it should.
+"""
+
+import argparse
 import collections
+import json
+import os
+import pathlib
+import random
 import shutil
 
-from tools.endurance.snapshot import differences, take_snapshot
-from tools.endurance.victim import AUTOATTACK, Victim
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # The driver of a GPU would not survive the forks.
+
+from tests.endurance.snapshot import differences, take_snapshot  # noqa: E402
+from tests.endurance.victim import AUTOATTACK, PHASES, Victim  # noqa: E402
 
 MOST_KILLS_OF_A_RUN = 6
 
@@ -86,3 +102,23 @@ class RunKills:
             self.faults.append(f"{workdir.name}: differs in {', '.join(differing)}")
         else:
             shutil.rmtree(workdir)
+
+
+def main():
+    """Kills runs as the command line says."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=pathlib.Path, help="where the runs lie")
+    parser.add_argument("--method", default="ascl", help="method of pre-training")
+    parser.add_argument("--kills", type=int, default=len(PHASES))
+    parser.add_argument("--phases", default=",".join(PHASES), help="by commas")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    rng, phases = random.Random(arguments.seed), arguments.phases.split(",")
+    killed = RunKills(arguments.method, arguments.folder.absolute(), phases, rng)
+    killed.kill(arguments.kills)
+    found = {"kills": killed.kills, "num_runs": killed.num_runs, "faults": killed.faults}
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -8,10 +8,12 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ascl_tf.attacks import apgd, fab_t, square
+from ascl_tf.attacks import AutoAttack, apgd, fab_t, linf_pgd, square
 from ascl_tf.evaluation.black_box import transfer_matrix
 from ascl_tf.evaluation.sweeps import sweep_epsilons, sweep_steps
-from tests.test_properties import CHECK, IMAGES, NUMBERS, TEXT
+from tests.properties.values import CHECK, NUMBERS, TEXT
+
+IMAGES = tf.constant(0.5, shape=(2, 2, 2, 3))
 
 
 def _four_logits(images):
@@ -48,6 +50,48 @@ _ARGUMENTS = st.fixed_dictionaries(
         ),
     },
 )
+
+
+@settings(CHECK, max_examples=30)
+@given(epsilon=NUMBERS, step_size=NUMBERS, num_steps=st.integers(-2, 2))
+def test_pgd_stays_in_ball_and_box_or_names_what_is_wrong(epsilon, step_size, num_steps):
+    try:
+        attacked = linf_pgd(
+            lambda images: tf.reduce_sum(images, axis=[1, 2, 3]),
+            IMAGES,
+            epsilon=epsilon,
+            step_size=step_size,
+            num_steps=num_steps,
+        )
+    except ValueError as error:
+        assert str(error).split("`")[1] in ("epsilon", "step_size", "num_steps")
+    else:
+        moved = np.abs(attacked - IMAGES).max()
+        assert moved <= epsilon + 1e-6 and np.all((attacked >= 0) & (attacked <= 1))
+
+
+@CHECK
+@given(
+    epsilon=NUMBERS,
+    num_classes=NUMBERS,
+    batch_size=NUMBERS,
+    version=st.sampled_from(["standard", "fast", "", "custom"]),
+    norm=st.sampled_from(["linf", "l2", "l1", ""]),
+)
+def test_autoattack_is_made_or_names_what_is_wrong(epsilon, num_classes, batch_size, version, norm):
+    try:
+        AutoAttack(
+            lambda images: images[:, 0, 0],
+            epsilon=epsilon,
+            num_classes=num_classes,
+            batch_size=batch_size,
+            version=version,
+            norm=norm,
+        )
+    except ValueError as error:
+        assert str(error).startswith("`")
+    else:
+        assert 0 < epsilon < math.inf and num_classes >= 2 and batch_size >= 1
 
 
 @settings(CHECK, max_examples=40)

@@ -14,12 +14,11 @@ from ascl_tf.errors import RunError
 from ascl_tf.evaluation.protocols import get_protocol
 from ascl_tf.evaluation.records import REQUIRED_FIELDS, read_records, write_records
 from ascl_tf.training.workdir import recorded_config
+from tests.properties.values import CHECK
 
 FUZZ = settings(
+    CHECK,
     max_examples=50,
-    derandomize=True,
-    deadline=None,
-    database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 

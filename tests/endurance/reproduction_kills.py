@@ -1,16 +1,16 @@
 """Kills tools/reproduce.py at random moments, calls it again, and compares what it leaves."""
 
 import collections
-import json
-import os
+import pathlib
 import shutil
-import signal
 import subprocess
 import sys
 import time
 
-from tools.endurance.snapshot import differences, read_untimed, take_snapshot
+from tests.endurance.open_files import end_processes_with
+from tests.endurance.snapshot import differences, read_untimed, take_snapshot
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 MOST_KILLS_OF_A_RUN = 5
 # A reproduction that goes on takes less time than a whole one.
 LATEST_KILL = 0.6
@@ -70,7 +70,8 @@ class ReproductionKills:
             process.wait()
         locks = sorted((self.folder / name).glob("*/*.lock"))
         if self.kills.total() % 2:
-            _end_programs(locks)
+            for lock in locks:
+                end_processes_with(lock)
         return sorted({lock.name.partition("-")[0] for lock in locks})
 
     def _finish_and_compare(self, name):
@@ -87,21 +88,7 @@ class ReproductionKills:
         runs = self.folder / name
         places = [f"--runs={runs}", f"--output={runs / 'results'}"]
         with open(runs.with_suffix(".log"), "ab") as log:
-            return subprocess.Popen([*self.command, *places], stdout=log, stderr=log)
-
-
-def _end_programs(locks):
-    """Ends the programs that outlived the killed holders of these locks."""
-    for lock in locks:
-        try:
-            holders = json.loads(lock.read_text(encoding="utf-8"))["holders"]
-        except (OSError, ValueError):  # It was killed while it made the lock.
-            continue
-        for pid, _ in holders[1:]:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+            return subprocess.Popen([*self.command, *places], cwd=ROOT, stdout=log, stderr=log)
 
 
 def snapshot(runs):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ascl_tf.losses import (
@@ -13,8 +13,8 @@ from ascl_tf.losses import (
     supervised_contrastive_loss,
     trades_loss,
 )
+from tests.properties.values import CHECK
 
-CHECK = settings(max_examples=60, derandomize=True, deadline=None, database=None)
 _SHAPE = st.lists(st.sampled_from([1, 2, 3, 4]), min_size=1, max_size=3)
 _ROWS = _SHAPE | st.sampled_from([[2, 3], [4, 3], [4, 3]])
 _SCALE = st.sampled_from([0.5, 1.0, 1e4])
@@ -27,7 +27,7 @@ def _draw(shape, scale, dtype=np.float32):
     return values.astype(dtype)
 
 
-def _normalised(shape):
+def _normalized(shape):
     return tf.math.l2_normalize(_draw(shape, 1.0), axis=-1)
 
 
@@ -43,9 +43,11 @@ def _try(loss, names, num_values):
 
 @CHECK
 @given(views=_ROWS, adversarial=_ROWS, labels=_SHAPE, dtype=_DTYPE, temperature=_NUMBER)
-def test_contrastive_losses(views, adversarial, labels, dtype, temperature):
+def test_contrastive_losses_are_finite_or_name_what_is_wrong(
+    views, adversarial, labels, dtype, temperature
+):
     ids = np.zeros(labels, dtype)
-    clean, attacked = _normalised(views), _normalised(adversarial)
+    clean, attacked = _normalized(views), _normalized(adversarial)
     names = {"projections", "clean_projections", "adversarial_projections", "labels", "temperature"}
     for loss in (
         lambda: nt_xent_loss(clean, temperature=temperature),
@@ -60,7 +62,9 @@ def test_contrastive_losses(views, adversarial, labels, dtype, temperature):
 
 @CHECK
 @given(clean=_ROWS, adversarial=_ROWS, labels=_SHAPE, dtype=_DTYPE, beta=_NUMBER, scale=_SCALE)
-def test_classification_losses(clean, adversarial, labels, dtype, beta, scale):
+def test_classification_losses_are_finite_or_name_what_is_wrong(
+    clean, adversarial, labels, dtype, beta, scale
+):
     ids = np.zeros(labels, dtype)
     names = {"clean_logits", "adversarial_logits", "labels", "beta"}
     for loss in (trades_loss, mart_loss):

@@ -1,1 +1,0 @@
-"""What tools/chaos.py is made of."""
