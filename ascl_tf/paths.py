@@ -23,11 +23,12 @@ def expand(text: str, kind: str = PATH) -> str:
         kind: `PATH`, `PATHS` or `DATASET`, where only what follows `folder:` is a path.
 
     Raises:
-        ValueError: if no such user is known, or if the text is not UTF-8, which TensorFlow
-            cannot open.
+        ValueError: if no such user is known, or if a path is not UTF-8, which TensorFlow
+            cannot open. Folders of pictures may have any name: Python reads them.
     """
     try:
-        text.encode()
+        if kind != DATASET:
+            text.encode()
     except UnicodeEncodeError:
         raise ValueError(f"expected a path in UTF-8; found {os.fsencode(text)!r}") from None
     return re.sub(f"({_BEFORE[kind]})(~[^/,]*)", lambda found: found[1] + _home(found[2]), text)

@@ -297,5 +297,5 @@ def test_evaluation_of_a_run_makes_the_same_checks():
     def collapsed(images):
         return 0 * _mean(images)[:, :1] + tf.one_hot(0, num_logits)
 
-    (record,) = run._evaluate(helpers.TINY, collapsed, dataset, [STANDARD], "finetune, best")
+    (record,) = run._evaluate(helpers.TINY, collapsed, dataset, [STANDARD], "finetune, best", None)
     assert {"class_count", "constant_output"} <= {check["name"] for check in record["checks"]}

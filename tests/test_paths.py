@@ -16,7 +16,7 @@ PROGRAMS = (Config, EvaluateConfig, analyze.AnalyzeConfig)
 # Flags whose text is no path although it is free.
 NOT_PATHS = {
     *("decay_at", "finetune_decay_at", "num_clusters", "protocol", "validation_protocol"),
-    *("split", "training_split"),
+    *("split", "training_split", "train_split", "validation_split", "test_split"),
 }
 
 

@@ -39,7 +39,7 @@ def stubs(monkeypatch):
     images = types.SimpleNamespace(images=np.zeros((1, 8, 6, 3), np.uint8), name="noise")
     model = types.SimpleNamespace(logits_fn=lambda images: tf.reduce_mean(images, [1, 2]))
     for program in (evaluate, analyze):
-        monkeypatch.setattr(program, "load_images", lambda config: images)
+        monkeypatch.setattr(program, "load_images", lambda config, **settings: images)
         monkeypatch.setattr(program, "check_fit", lambda *arguments: None)
         monkeypatch.setattr(program, "model_sha256", lambda path: "0")
     monkeypatch.setattr(evaluate, "describe_models", lambda paths: {"model_sha256": "0"})
@@ -71,7 +71,7 @@ def test_run_names_its_width(monkeypatch):
     monkeypatch.setattr(run, "evaluate_robustness", _raise)
     config = helpers.TINY.replace(evaluation_batch_size=7, validation_protocol="fgsm")
     with pytest.raises(RunError, match=LINE.format("at width 64")):
-        run._evaluate(config, None, None, [], "finetune_laf, best")
+        run._evaluate(config, None, None, [], "finetune_laf, best", None)
     validate = run._make_validation(
         config, helpers.make_method(finetune=True), helpers.make_dataset()
     )

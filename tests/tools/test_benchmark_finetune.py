@@ -18,7 +18,7 @@ def _method(kind, monkeypatch, **settings):
     return finetune.make_method(kind, config, helpers.make_dataset())
 
 
-@pytest.mark.parametrize("mode, counts", [("laf", [1 + 2 + 1, 1 + 2 + 1 + 1]), ("lsf", [1, 2])])
+@pytest.mark.parametrize("mode, counts", [("laf", [1 + 2 + 1, 1 + 2 + 2 + 1]), ("lsf", [1, 2])])
 def test_plain_step_passes_natural_images_anew_and_ends_the_same(monkeypatch, mode, counts):
     found = []
     for kind in (FineTune, finetune.PlainFineTune):

@@ -70,4 +70,4 @@ def test_record_holds_ratios_of_medians(arguments):
 def test_unknown_row_is_refused(capsys):
     with pytest.raises(SystemExit):
         methods.main(["--rows=nonsense"])
-    assert "--rows: expected a folder" in capsys.readouterr().err
+    assert "--rows: expected a row" in capsys.readouterr().err

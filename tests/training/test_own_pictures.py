@@ -32,7 +32,7 @@ def fits(monkeypatch):
     """Stages are prepared and not trained: (config, stage, training images, validation)."""
     prepared = []
 
-    def fit(config, workdir, stage, method, train, validation, steps):
+    def fit(config, workdir, stage, method, train, validation, steps, inputs):
         prepared.append((config, stage, train, validation))
 
     monkeypatch.setattr(run, "_fit", fit)

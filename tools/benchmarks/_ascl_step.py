@@ -61,7 +61,9 @@ def recompute_anchors(method):
         return supervised_loss(adversarial_projections, clean, labels)
 
     def make_adversarial(views):
-        anchors = ascl_attacks.Anchors(views["labels"], views["stacked_views"], tf.zeros([0]))
+        labels = views["labels"]
+        logits = ascl_attacks.natural_logits_if_unlabeled(method, views["images"], labels)
+        anchors = ascl_attacks.Anchors(labels, views["stacked_views"], logits, tf.zeros([0]))
         return {
             "images_at": ascl_attacks.perturb_for_at(method, views, anchors),
             "views_cl": ascl_attacks.perturb_for_cl(method, views, anchors),
