@@ -402,6 +402,7 @@ def test_guarded_run_stopped_after_the_switch_continues_bit_for_bit(
     assert first[0] == second[0] and first[1]["train/loss"] != second[1]["train/loss"]
 
 
+@pytest.mark.slow
 def test_stage_that_unlearns_says_so_also_where_it_was_stopped(tiny_world, tmp_path, monkeypatch):
     # 21 steps in all; twelve validation images.
     config = tiny_world.replace(
