@@ -42,8 +42,6 @@ class PathParser(flags.ArgumentParser[str]):
         kind: one of `ascl_tf.paths`.
     """
 
-    syntactic_help = "a path in UTF-8, with ~ or ~user only for a home folder that there is"
-
     def __init__(self, kind: str) -> None:
         super().__init__()
         self._kind = kind
@@ -211,6 +209,8 @@ def _explain(error: Exception, values: flags.FlagValues) -> str:
         hint = f" (near it: --{near.replace(', ', ', --')})" if near else ""
         return f"--{error.flagname}: expected a known flag{hint}; found an unknown one"
     match = re.match(r"flag --(\w+)=(.*?): ", text)
+    if match and match[1] in values and isinstance(values[match[1]].parser, PathParser):
+        return f"--{match[1]}: {text.removeprefix(match[0])}"
     if match and match[1] in values:
         return f"--{match[1]}: expected {_accepted(values[match[1]].parser)}; found {match[2]!r}"
     return text

@@ -299,3 +299,27 @@ def test_evaluation_of_a_run_makes_the_same_checks():
 
     (record,) = run._evaluate(helpers.TINY, collapsed, dataset, [STANDARD], "finetune, best", None)
     assert {"class_count", "constant_output"} <= {check["name"] for check in record["checks"]}
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("two", r"a=.*: `labels` must be below the 2 classes of the model; received 2"),
+        ("nan", r"a=.*: expected finite logits; the model returned NaN or inf"),
+    ],
+)
+def test_later_model_that_cannot_answer_is_refused_before_the_first_is_measured(
+    models, folder, tmp_path, monkeypatch, name, message
+):
+    images = keras.Input((SIZE, SIZE, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(images)
+    logits = keras.layers.Dense(2)(pooled) if name == "two" else keras.ops.log(pooled - 2.0)
+    keras.Model(images, logits).save(tmp_path / f"{name}.keras")
+
+    def measure(*arguments, **settings):
+        raise AssertionError("a model was measured")
+
+    monkeypatch.setitem(analyze.MEASURE, "calibration", measure)
+    pair = {"b": models["sound"], "a": tmp_path / f"{name}.keras"}
+    with pytest.raises(RunError, match=rf"^--models={message}"):
+        _analyze(pair, folder, tmp_path, "calibration")

@@ -70,7 +70,7 @@ def test_every_path_flag_expands_what_it_is_given(program):
     found = flag_defs.parse(values, ["program", *argv])
     assert found == {name: f"{text}/home/me/x" for name, text in texts.items()}
     for name, text in texts.items():
-        with pytest.raises(ConfigError, match=f"--{name}: expected a path .*~nobody_here"):
+        with pytest.raises(ConfigError, match=f"--{name}: expected ~ or ~user .*~nobody_here"):
             flag_defs.parse(values, ["program", f"--{name}={text}~nobody_here/x"])
 
 

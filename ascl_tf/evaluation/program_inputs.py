@@ -2,11 +2,13 @@
 
 import re
 
+import numpy as np
 import tensorflow as tf
 from rich.console import Console
 
+from ascl_tf.attacks.model_checks import spread_rows
 from ascl_tf.data.datasets import load_dataset, name_at_hand
-from ascl_tf.errors import RunError
+from ascl_tf.errors import MissingSplitError, RunError
 from ascl_tf.evaluation import checks
 from ascl_tf.evaluation.inputs import as_evaluation_data, as_unit_float
 from ascl_tf.evaluation.logits import make_logits_function
@@ -33,7 +35,13 @@ def load_images(config, *, needs_labels=True):
     Raises:
         RunError: if it is not there, lacks needed labels, or has fewer than `num_images` images.
     """
-    dataset = _load(config, config.split)
+    try:
+        dataset = _load(config, config.split)
+    except MissingSplitError as missing:
+        raise RunError(
+            f"--split: expected one of the splits of {config.dataset}: "
+            f"{', '.join(missing.splits)}; found {config.split}"
+        ) from None
     if needs_labels and (dataset.labels < 0).any():
         raise RunError(
             f"--dataset={config.dataset}: expected labels in the split {config.split}; "
@@ -93,7 +101,7 @@ def check_fit(classifier, dataset, named):
 
     Raises:
         RunError: that begins with `named`, if the model returns no logits, or if images or
-            labels are not as `as_evaluation_data` wants them.
+            labels are not as `as_evaluation_data` wants them, or not what the model can answer.
     """
     try:
         make_logits_function(classifier)(tf.constant(as_unit_float(dataset.images[:1])))
@@ -113,7 +121,22 @@ def check_fit(classifier, dataset, named):
     except tf.errors.OpError as error:
         raise _misfit(classifier, dataset, named, error) from error
     _print_warnings(named, outcomes)
+    _check_logits(classifier, data, f"{named} on {dataset.name}")
     return outcomes
+
+
+def _check_logits(classifier, data, named):
+    """Raises RunError if a model has no logit for a label, or NaN on images of each class."""
+    images, _ = data.rows(spread_rows(data.labels))
+    logits = make_logits_function(classifier)(tf.constant(images)).numpy()
+    highest, num_logits = data.labels.max(), logits.shape[1]
+    if highest >= num_logits:
+        raise RunError(
+            f"{named}: `labels` must be below the {num_logits} classes of the model; "
+            f"received {highest}."
+        )
+    if not np.all(np.isfinite(logits)):
+        raise RunError(f"{named}: expected finite logits; the model returned NaN or inf")
 
 
 def _print_warnings(named, outcomes):

@@ -154,8 +154,8 @@ def _num_train_images(config, dataset):
     count = min(max(config.num_train_images, 2 * dataset.num_classes), len(dataset))
     if count != config.num_train_images:
         print(
-            f"notice: --smoke: {count} training images, not {config.num_train_images}: two of "
-            f"each class, of {len(dataset)}",
+            f"notice: --smoke: {count} training images, not {config.num_train_images}: "
+            + ("all there are" if count == len(dataset) else "two of each class"),
             flush=True,
         )
     return count

@@ -197,8 +197,8 @@ DATA_DIRECTORIES = [
     Case(
         "--dataset=photos --data_dir={root}/sets --split=tset --model={root}/model.keras",
         1,
-        "--dataset=photos: expected",
-        "'tset'",
+        "--split: expected",
+        "found tset",
         program="evaluate",
     ),
 ]

@@ -57,8 +57,8 @@ FLAGS = [
     Case("--validation_protocol=pdg20", 2, "--validation_protocol: ", "'pdg20'"),
     Case("--dataset=cifar11", 2, "--dataset=cifar11: expected a name that", "found an unknown"),
     Case("--pretrained --smoke", 2, "--pretrained: expected a value", "found the flag --smoke"),
-    Case("--workdir=~nobody_here/x", 2, "--workdir: expected a path", "'~nobody_here/x'"),
-    Case("--workdir=run/\udcff", 2, "--workdir: expected a path in UTF-8", "found 'run/\\udcff'"),
+    Case("--workdir=~nobody_here/x", 2, "--workdir: expected ~ or ~user", "'~nobody_here'"),
+    Case("--workdir=run/\udcff", 2, "--workdir: expected a path in UTF-8", "found b'run/\\xff'"),
     Case("surplus", 2, "expected only flags", "found 'surplus'"),
 ]
 
@@ -87,7 +87,7 @@ FLAGFILES = [
     _flagfile("\n--dataset=x --seed=3\n", 2, "line 2: expected one flag on each line", "--seed"),
     _flagfile("--flagfile=bad.flags\n", 2, "line 1: --flagfile=bad.flags: expected", "found one"),
     _flagfile(b"--seed=3\n\0", 2, "bad.flags, line 2: expected text", "found a NUL character"),
-    _flagfile("--workdir=~nobody_here/x\n", 2, "--workdir: expected a path", "'~nobody_here/x'"),
+    _flagfile("--workdir=~nobody_here/x\n", 2, "--workdir: expected ~ or ~user", "'~nobody_here'"),
     _flagfile("--flagfile=no.flags\n", 2, "--flagfile=no.flags: expected a readable", "No such"),
 ]
 
