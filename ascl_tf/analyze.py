@@ -198,7 +198,12 @@ def _from_models(config, console):
     models = {label: _load(config, label, path) for label, path in paths.items()}
     dataset = load_images(config, needs_labels=config.figure != "inversion")
     outcomes = {
-        label: check_fit(model.logits_fn, dataset, f"--models={label}={paths[label]}")
+        label: check_fit(
+            model.logits_fn,
+            dataset,
+            f"--models={label}={paths[label]}",
+            num_images=config.num_images,
+        )
         for label, model in models.items()
     }
     height, width = dataset.images.shape[1:3]

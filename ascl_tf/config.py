@@ -201,12 +201,12 @@ class Config(
 
 
 def with_absolute_places(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns settings whose paths hold in every working directory; `~` is the home folder."""
-    places = {name: _absolute(values[name]) for name in PLACES if values.get(name)}
+    """Returns settings whose paths hold in every working directory."""
+    places = {name: os.path.abspath(values[name]) for name in PLACES if values.get(name)}
     for name in DATA_SETS:
         prefix, found, path = values.get(name, "").partition(FOLDER_PREFIX)
         if found and path and not prefix:
-            places[name] = FOLDER_PREFIX + _absolute(path)
+            places[name] = FOLDER_PREFIX + os.path.abspath(path)
     return {**values, **places}
 
 
@@ -219,12 +219,8 @@ def without_places(identity: Mapping[str, Any]) -> dict[str, Any]:
     for name in DATA_SETS:
         prefix, found, path = str(kept.get(name, "")).partition(FOLDER_PREFIX)
         if found and path and not prefix:
-            kept[name] = FOLDER_PREFIX + os.path.basename(_absolute(path))
+            kept[name] = FOLDER_PREFIX + os.path.basename(os.path.abspath(path))
     return kept
-
-
-def _absolute(path: str) -> str:
-    return os.path.abspath(os.path.expanduser(path))
 
 
 def config_from_json(text: str, source: str) -> Config:
@@ -258,7 +254,7 @@ def shrink(config: Config, kept: Collection[str] = ()) -> Config:
         config: what is to be made small.
         kept: names of settings that stay as they are; folders of pictures do in any case.
     """
-    folders = (n for n in _DATA_SETS if getattr(config, n).startswith("folder:"))
+    folders = (n for n in DATA_SETS if getattr(config, n).startswith(FOLDER_PREFIX))
     kept = {*kept, *folders}
     small = {name: value for name, value in _small(config).items() if name not in kept}
     if "dataset" in small:
@@ -270,7 +266,6 @@ def shrink(config: Config, kept: Collection[str] = ()) -> Config:
     return config.replace(smoke=True, **small)
 
 
-_DATA_SETS = ("dataset", "unlabeled_dataset")
 _BUNDLED_SPLITS = {"train_split": "train", "validation_split": "", "test_split": "auto"}
 
 

@@ -129,7 +129,7 @@ def _evaluate_model(config, console, at_the_end):
     members = [load_logits_function(path, trust_model=config.trust_model) for path in paths]
     dataset = load_images(config)
     for path, member in zip(paths, members, strict=True):
-        check_fit(member, dataset, f"--model={path}")
+        check_fit(member, dataset, f"--model={path}", num_images=config.num_images)
     with _one_line(config, "model", dataset):
         corruption_settings = config.corruption_settings(dataset)
     description = describe_models(paths)
@@ -168,7 +168,7 @@ def _evaluate_transfer(config, console, at_the_end):
     models = {label: _load_named(config, path, named[label]) for label, path in paths.items()}
     dataset = load_images(config)
     for label, model in models.items():
-        check_fit(model, dataset, named[label])
+        check_fit(model, dataset, named[label], num_images=config.num_images)
     kept = _kept_records(config, explain_seen(config, dataset), console, at_the_end)
     (protocol,) = config.protocols()
     with evaluation_progress(console) as progress, _one_line(config, "targets", dataset):

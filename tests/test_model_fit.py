@@ -10,6 +10,7 @@ from PIL import Image
 
 from ascl_tf import analyze, evaluate, flag_defs
 from ascl_tf.errors import RunError
+from ascl_tf.evaluation.program_inputs import check_fit
 from ascl_tf.evaluation.protocols import STANDARD
 from ascl_tf.evaluation.records import read_records
 from ascl_tf.training import run
@@ -323,3 +324,14 @@ def test_later_model_that_cannot_answer_is_refused_before_the_first_is_measured(
     pair = {"b": models["sound"], "a": tmp_path / f"{name}.keras"}
     with pytest.raises(RunError, match=rf"^--models={message}"):
         _analyze(pair, folder, tmp_path, "calibration")
+
+
+def test_labels_of_images_that_are_not_measured_need_no_logit():
+    dataset = helpers.make_dataset(labels=np.repeat([0, 1, 2], 8))
+
+    def of_two_classes(images):
+        return _mean(images)[:, :2]
+
+    assert check_fit(of_two_classes, dataset, "--model=m", num_images=16)["class_count"]
+    with pytest.raises(RunError, match=r"^--model=m on .* below the 2 classes .*; received 2"):
+        check_fit(of_two_classes, dataset, "--model=m")

@@ -20,7 +20,7 @@ from ascl_tf.data.corruptions.frost_textures import PROCEDURAL
 from ascl_tf.errors import RunError
 from ascl_tf.evaluation import checks, records
 from ascl_tf.evaluation.corruption_sources import GENERATED, open_source
-from ascl_tf.evaluation.inputs import as_evaluation_data
+from ascl_tf.evaluation.inputs import as_evaluation_data, check_labels_fit
 from ascl_tf.evaluation.logits import make_logits_function
 from ascl_tf.evaluation.protocols import STANDARD
 
@@ -94,7 +94,7 @@ def evaluate_corruptions(
     if model_sha256 is None and hasattr(logits_fn, "get_weights"):
         model_sha256 = records.weights_sha256(logits_fn)
     scorer = _Scorer(make_logits_function(logits_fn), min(batch_size, len(data.labels)))
-    _check_classes(scorer.logits_fn, data)
+    check_labels_fit(data.labels, scorer.logits_fn(tf.constant(data.rows(slice(1))[0])).shape[1])
     of_model = checks.check_model(logits_fn, data.images, data.labels, num_classes=data.num_classes)
     constant = {
         "protocol": PROTOCOL,
@@ -299,16 +299,6 @@ def _check_choice(name, chosen, known):
         raise ValueError(
             f"`{name}` must be one or more of {', '.join(map(str, known))}, each once; "
             f"received {', '.join(map(str, chosen)) or 'none'}."
-        )
-
-
-def _check_classes(logits_fn, data):
-    images, _ = data.rows(slice(1))
-    received = logits_fn(tf.constant(images)).shape[1]
-    if data.labels.max() >= received:
-        raise ValueError(
-            f"`labels` must be below the {received} classes of the model; "
-            f"received {data.labels.max()}."
         )
 
 

@@ -65,6 +65,15 @@ def as_evaluation_data(dataset, *, num_images=None, allow_unlabeled=False):
     return EvaluationData(images[:count], labels, name, sha256, num_classes)
 
 
+def check_labels_fit(labels, num_logits):
+    """Raises ValueError if one of the labels (array) has no logit."""
+    if labels.max() >= num_logits:
+        raise ValueError(
+            f"`labels` must be below the {num_logits} classes of the model; "
+            f"received {labels.max()}."
+        )
+
+
 def _validate(images, labels, allow_unlabeled):
     if images.ndim != 4 or not images.size:
         raise ValueError(

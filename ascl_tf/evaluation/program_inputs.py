@@ -10,7 +10,7 @@ from ascl_tf.attacks.model_checks import spread_rows
 from ascl_tf.data.datasets import load_dataset, name_at_hand
 from ascl_tf.errors import MissingSplitError, RunError
 from ascl_tf.evaluation import checks
-from ascl_tf.evaluation.inputs import as_evaluation_data, as_unit_float
+from ascl_tf.evaluation.inputs import as_evaluation_data, as_unit_float, check_labels_fit
 from ascl_tf.evaluation.logits import make_logits_function
 from ascl_tf.evaluation.overlap import explain_overlap
 
@@ -86,7 +86,7 @@ def _load(config, split):
     )
 
 
-def check_fit(classifier, dataset, named):
+def check_fit(classifier, dataset, named, *, num_images=0):
     """Tries a model on images, so that a misfit is one line and not a traceback.
 
     What is suspicious about its output is printed at once, and not only after hours of attacks.
@@ -95,6 +95,7 @@ def check_fit(classifier, dataset, named):
         classifier: as `evaluate_robustness` takes it.
         dataset: `ascl_tf.data.image_dataset.ImageDataset`.
         named: how the command line names the model, such as `--model=path`.
+        num_images: so many of the first images are measured; 0: all.
 
     Returns:
         What `checks.check_model` has found.
@@ -121,20 +122,19 @@ def check_fit(classifier, dataset, named):
     except tf.errors.OpError as error:
         raise _misfit(classifier, dataset, named, error) from error
     _print_warnings(named, outcomes)
-    _check_logits(classifier, data, f"{named} on {dataset.name}")
+    _check_answers(classifier, data, num_images or None, f"{named} on {dataset.name}")
     return outcomes
 
 
-def _check_logits(classifier, data, named):
-    """Raises RunError if a model has no logit for a label, or NaN on images of each class."""
-    images, _ = data.rows(spread_rows(data.labels))
+def _check_answers(classifier, data, num_images, named):
+    """Raises RunError if a model has no logit for a label that counts, or answers NaN."""
+    measured = data.labels[:num_images]
+    images, _ = data.rows(spread_rows(measured))
     logits = make_logits_function(classifier)(tf.constant(images)).numpy()
-    highest, num_logits = data.labels.max(), logits.shape[1]
-    if highest >= num_logits:
-        raise RunError(
-            f"{named}: `labels` must be below the {num_logits} classes of the model; "
-            f"received {highest}."
-        )
+    try:
+        check_labels_fit(measured, logits.shape[1])
+    except ValueError as error:
+        raise RunError(f"{named}: {error}") from error
     if not np.all(np.isfinite(logits)):
         raise RunError(f"{named}: expected finite logits; the model returned NaN or inf")
 

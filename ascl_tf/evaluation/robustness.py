@@ -23,7 +23,7 @@ from ascl_tf.evaluation import checks, records
 from ascl_tf.evaluation.attack_kinds import ATTACKS
 from ascl_tf.evaluation.batches import attack_seed, padded_batches
 from ascl_tf.evaluation.ensembles import EnsembleOptions
-from ascl_tf.evaluation.inputs import as_evaluation_data
+from ascl_tf.evaluation.inputs import as_evaluation_data, check_labels_fit
 from ascl_tf.evaluation.logits import make_logits_function
 from ascl_tf.evaluation.protocols import STANDARD, Protocol, get_protocol
 from ascl_tf.evaluation.recheck import measure, recheck
@@ -236,11 +236,7 @@ def _check_classes(logits_fn, data, num_classes, chosen):
         raise ValueError(
             f"`logits_fn` must return {num_classes} logits per image; received {received}."
         )
-    if data.labels.max() >= received:
-        raise ValueError(
-            f"`labels` must be below the {received} classes of the model; "
-            f"received {data.labels.max()}."
-        )
+    check_labels_fit(data.labels, received)
     if received < 2 and any(ATTACKS[protocol.kind].whole_set for protocol in chosen):
         raise ValueError(f"`logits_fn` must return two or more logits; received {received}.")
 

@@ -45,11 +45,16 @@ def load_training_data(config, *, needs_labels=True, labeled_only=False):
     return _cut(config, dataset, needs_labels=needs_labels, labeled_only=labeled_only)
 
 
-def _cut(config, dataset, *, needs_labels=True, labeled_only=False):
+def _say(line):
+    print(line, flush=True)
+
+
+def _cut(config, dataset, *, needs_labels=True, labeled_only=False, say=_say):
+    """Cuts the training split; `say` takes a line on what may surprise."""
     if config.num_train_images:
-        count = _num_train_images(config, dataset)
+        count = _num_train_images(config, dataset, say)
         dataset = splits.class_balanced_subset(dataset, count, config.seed)
-    dataset, validation = _with_validation(config, dataset, needs_labels)
+    dataset, validation = _with_validation(config, dataset, needs_labels, say)
     if config.labeled_fraction < 1 and dataset.num_labeled:
         dataset = splits.mask_labels(dataset, config.labeled_fraction, config.seed)
     return splits.repeat_labeled(dataset) if labeled_only else dataset, validation
@@ -136,10 +141,10 @@ def explain_seen(config, test, trained_on=None, *, is_finetuned=True):
 
 def _training_part(config, split, is_finetuned):
     """Returns what a classifier's own stage trains on, of the whole training split."""
-    if is_finetuned:
-        return _cut(config, split, labeled_only=True)[0]
-    train, _ = _cut(config, split, labeled_only=not config.uses_unlabeled_images)
-    return with_unlabeled_images(config, train)
+    labeled_only = is_finetuned or not config.uses_unlabeled_images
+    # What may surprise has been said before the stage.
+    train, _ = _cut(config, split, labeled_only=labeled_only, say=lambda line: None)
+    return train if is_finetuned else with_unlabeled_images(config, train)
 
 
 def num_steps_per_epoch(dataset, global_batch_size):
@@ -147,21 +152,18 @@ def num_steps_per_epoch(dataset, global_batch_size):
     return steps_per_epoch(len(dataset), global_batch_size)
 
 
-def _num_train_images(config, dataset):
+def _num_train_images(config, dataset, say):
     if not config.smoke:
         return config.num_train_images
     # Two of a class, so that one of them can validate.
     count = min(max(config.num_train_images, 2 * dataset.num_classes), len(dataset))
     if count != config.num_train_images:
-        print(
-            f"notice: --smoke: {count} training images, not {config.num_train_images}: "
-            + ("all there are" if count == len(dataset) else "two of each class"),
-            flush=True,
-        )
+        reason = "all there are" if count == len(dataset) else "two of each class"
+        say(f"notice: --smoke: {count} training images, not {config.num_train_images}: {reason}")
     return count
 
 
-def _with_validation(config, dataset, needs_labels):
+def _with_validation(config, dataset, needs_labels, say):
     """Returns (train, validation), the latter None where there is nothing to validate on."""
     if config.validation_split:
         name = config.validation_split
@@ -176,7 +178,7 @@ def _with_validation(config, dataset, needs_labels):
         dataset, validation = splits.validation_split(
             dataset, config.validation_fraction, config.seed
         )
-        _tell_of_raised_share(config, dataset, validation)
+        _tell_of_raised_share(config, dataset, validation, say)
     else:
         return dataset, None
     if config.num_validation_images:
@@ -195,14 +197,13 @@ def _check_same_images(train, validation):
         )
 
 
-def _tell_of_raised_share(config, train, validation):
+def _tell_of_raised_share(config, train, validation, say):
     num_labeled = len(validation) + train.num_labeled
     asked = round(config.validation_fraction * num_labeled)
     if len(validation) != asked:
-        print(
+        say(
             f"notice: {len(validation)} validation images, at least one of each class that has "
-            f"two; --validation_fraction={config.validation_fraction} of {num_labeled} are {asked}",
-            flush=True,
+            f"two; --validation_fraction={config.validation_fraction} of {num_labeled} are {asked}"
         )
 
 
@@ -271,8 +272,4 @@ def _check_labels(config, dataset):
 def _use_of_labels(config):
     """Returns what needs labels: the method, or else fine-tuning."""
     is_label_free = config.method in SELF_SUPERVISED_METHODS
-    return (
-        f"fine-tuning after --method={config.method}"
-        if is_label_free
-        else (f"--method={config.method}")
-    )
+    return ("fine-tuning after " if is_label_free else "") + f"--method={config.method}"

@@ -40,7 +40,7 @@ def stubs(monkeypatch):
     model = types.SimpleNamespace(logits_fn=lambda images: tf.reduce_mean(images, [1, 2]))
     for program in (evaluate, analyze):
         monkeypatch.setattr(program, "load_images", lambda config, **settings: images)
-        monkeypatch.setattr(program, "check_fit", lambda *arguments: None)
+        monkeypatch.setattr(program, "check_fit", lambda *arguments, **settings: None)
         monkeypatch.setattr(program, "model_sha256", lambda path: "0")
     monkeypatch.setattr(evaluate, "describe_models", lambda paths: {"model_sha256": "0"})
     monkeypatch.setattr(evaluate, "load_logits_function", lambda *a, **k: model.logits_fn)

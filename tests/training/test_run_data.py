@@ -281,3 +281,13 @@ def test_without_a_training_split_nothing_is_said_of_it(loaded, monkeypatch):
 
     monkeypatch.setattr(datasets, "load_dataset", gone)
     assert run_data.explain_seen(CONFIG, test) is None
+
+
+def test_cutting_the_training_images_again_says_nothing_twice(monkeypatch, capsys):
+    labels = np.repeat([0, 1, 2], [40, 40, 3])
+    _return(monkeypatch, helpers.make_dataset(len(labels), labels=labels))
+    config, test = CONFIG.replace(validation_fraction=0.02), helpers.make_dataset(5, seed=1)
+    train, _ = run_data.load_training_data(config)
+    assert "validation images, at least one of each class" in capsys.readouterr().out
+    assert run_data.explain_seen(config, test, train.sha256) == ""
+    assert capsys.readouterr().out == ""
