@@ -19,25 +19,23 @@ import os
 
 from rich.console import Console
 
-from ascl_tf import flag_defs, signals
-from ascl_tf.cluster import check_single_process
 from ascl_tf.errors import RunError
-from ascl_tf.files import check_file_place
-from ascl_tf.quiet_start import quiet_start
+from ascl_tf.process import signals
+from ascl_tf.process.files import check_file_place
+from ascl_tf.process.quiet_start import quiet_start
+from ascl_tf.process.tf_config import check_single_process
+from ascl_tf.program import flag_defs
 
 with flag_defs.importing(), quiet_start():
-    from ascl_tf.evaluation import checks, evaluate_robustness, overlap
+    from ascl_tf.evaluation import checks, evaluate_robustness
     from ascl_tf.evaluation.black_box import transfer_matrix
     from ascl_tf.evaluation.display import evaluation_progress
     from ascl_tf.evaluation.measurements import measure
-    from ascl_tf.evaluation.memory import lack_in_one_line
     from ascl_tf.evaluation.model_ensemble import (
         describe_models,
         mean_probability_logits,
         member_paths,
     )
-    from ascl_tf.evaluation.program_inputs import check_fit, explain_seen, load_images
-    from ascl_tf.evaluation.program_settings import EvaluateConfig
     from ascl_tf.evaluation.records import (
         KeptRecords,
         model_sha256,
@@ -46,6 +44,9 @@ with flag_defs.importing(), quiet_start():
     from ascl_tf.evaluation.robustness import CompiledAttacks
     from ascl_tf.evaluation.summaries import print_summary
     from ascl_tf.export import load_logits_function
+    from ascl_tf.process.failures import lack_in_one_line
+    from ascl_tf.program.evaluate_settings import EvaluateConfig
+    from ascl_tf.program.inputs import check_fit, explain_seen, load_images
 
 
 def main(argv):
@@ -110,7 +111,7 @@ def _kept_records(config, seen, console, at_the_end):
     """Returns the `KeptRecords` of this program, which are shown when `at_the_end` closes."""
 
     def complete(records):
-        return records if seen is None else checks.add(records, overlap.CHECK, seen)
+        return records if seen is None else checks.add(records, checks.CHECK, seen)
 
     def show():
         if kept.records():

@@ -7,10 +7,11 @@ import sys
 from absl import flags
 
 from ascl_tf import config as cfg
-from ascl_tf import signals
-from ascl_tf.cluster import read_cluster
 from ascl_tf.errors import ConfigError
-from ascl_tf.flag_defs import (
+from ascl_tf.process import signals
+from ascl_tf.process.quiet_start import quiet_start
+from ascl_tf.process.tf_config import read_cluster
+from ascl_tf.program.flag_defs import (
     define_flags,
     define_program_flags,
     on_command_line,
@@ -18,7 +19,6 @@ from ascl_tf.flag_defs import (
     run_program,
     wants_help,
 )
-from ascl_tf.quiet_start import quiet_start
 
 DEFAULT_WORKDIRS = "runs"
 TRAINING_STAGES = (cfg.PRETRAIN, cfg.FINETUNE)
@@ -57,7 +57,7 @@ def _run(stage, explicit, kept):
         # TensorFlow takes seconds to import; a mistaken flag should not wait for it.
         config_from(cfg.Config(), explicit, kept)
     with quiet_start():
-        from ascl_tf.training.cluster_workdir import open_work_directory
+        from ascl_tf.training.cluster.workdir import open_work_directory
         from ascl_tf.training.run import check_protocols, run_stages
         from ascl_tf.training.run_data import resolve_dataset_name
         from ascl_tf.training.workdir import recorded_config

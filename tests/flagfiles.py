@@ -10,8 +10,9 @@ import re
 from absl import flags
 
 from ascl_tf import config as cfg
-from ascl_tf import flag_defs, train
+from ascl_tf import train
 from ascl_tf.config import Config
+from ascl_tf.program import flag_defs
 from tools.rows import program_of
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ascl_tf import analyze, flag_defs
+from ascl_tf import analyze
 from ascl_tf.evaluation.records import model_sha256, write_records
 from ascl_tf.export import export_classifier
 from ascl_tf.models import Classifier
+from ascl_tf.program import flag_defs
 from tests.analysis import documents
 
 SIZE = 8

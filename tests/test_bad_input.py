@@ -12,7 +12,8 @@ import types
 import pytest
 import tensorflow as tf
 
-from ascl_tf import flag_defs, train
+from ascl_tf import train
+from ascl_tf.program import flag_defs
 from ascl_tf.training.callbacks import StopOnNonFinite
 from tests.bad_input.case import WORKDIR, contents
 

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from ascl_tf import train
-from ascl_tf.cluster import Cluster, check_single_process, read_cluster
 from ascl_tf.errors import ConfigError
+from ascl_tf.process.tf_config import Cluster, check_single_process, read_cluster
 
 TWO = {"worker": ["a:1", "b:1"]}
 A_CHIEF_TOO = TWO | {"chief": ["c:1"]}

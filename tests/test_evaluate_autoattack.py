@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ascl_tf import evaluate, flag_defs
+from ascl_tf import evaluate
 from ascl_tf.attacks.autoattack_run import Run
 from ascl_tf.evaluation.records import read_records
+from ascl_tf.program import flag_defs
 
 SIZE = 8
 

@@ -10,11 +10,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from ascl_tf import evaluate, flag_defs
+from ascl_tf import evaluate
 from ascl_tf.data import load_dataset
 from ascl_tf.data.corruptions import BENCHMARK_CORRUPTIONS
 from ascl_tf.errors import RunError
 from ascl_tf.evaluation.records import model_sha256, read_records
+from ascl_tf.program import flag_defs
 
 SIZE = 8
 

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from ascl_tf import files
 from ascl_tf.errors import RunError
+from ascl_tf.process import files
 
 
 def test_text_replaces_what_was_there_and_makes_the_folder(tmp_path):

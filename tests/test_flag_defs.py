@@ -7,9 +7,9 @@ import pytest
 from absl import flags
 
 from ascl_tf import config as cfg
-from ascl_tf import flag_defs
 from ascl_tf.config import Config, Fraction
 from ascl_tf.errors import ConfigError, RunError
+from ascl_tf.program import flag_defs
 
 FIELDS = dataclasses.fields(Config)
 

@@ -5,7 +5,7 @@ import codecs
 import pytest
 
 from ascl_tf.errors import ConfigError
-from ascl_tf.flagfiles import expand_flagfiles
+from ascl_tf.program.flagfiles import expand_flagfiles
 
 KNOWN = {"seed": False, "dataset": False, "workdir": False, "smoke": True}
 

@@ -11,10 +11,10 @@ import re
 import pytest
 
 from ascl_tf import config as cfg
-from ascl_tf import flag_defs
 from ascl_tf.config import Config
+from ascl_tf.config.methods import AsclConfig
 from ascl_tf.evaluation.protocols import get_protocol
-from ascl_tf.method_settings import AsclConfig
+from ascl_tf.program import flag_defs
 from tests.flagfiles import (
     ALL_FILES,
     BASE,

@@ -16,51 +16,29 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = "ascl_tf"
 
 # A room is a file or a folder directly in the package.
-GROUND = {
-    "cluster",
-    "config",
-    "errors",
-    "files",
-    "locks",
-    "loops",
-    "paths",
-    "printing",
-    "randomness",
-    "settings",
-    "signals",
-}
-SECTIONS = {"method_settings", "run_settings"}
+GROUND = {"config", "errors", "loops", "process", "randomness"}
 TOOLKITS = {"data", "models", "losses", "attacks"}
 WORKSHOPS = {"evaluation", "analysis", "export"}
 ALLOWED = {
     PACKAGE: set(),
-    "cluster": {"errors"},
     "errors": set(),
-    "files": {"errors"},
-    "locks": set(),
     "loops": set(),
-    "paths": set(),
-    "printing": set(),
-    "flagfiles": {"errors", "paths"},
-    "settings": {"errors"},
-    **{sections: {"paths", "settings"} for sections in SECTIONS},
-    "config": {"errors", "settings", *SECTIONS},
     "randomness": set(),
-    "signals": set(),
-    "quiet_start": set(),
-    "flag_defs": {"config", "errors", "flagfiles", "paths", "printing", "signals"},
+    "config": {"errors"},
+    "process": {"errors"},
     **{room: GROUND for room in TOOLKITS},
     **{room: GROUND | TOOLKITS for room in WORKSHOPS},
     "methods": GROUND | TOOLKITS,
     "training": GROUND | TOOLKITS | WORKSHOPS | {"methods"},
-    "train": GROUND | WORKSHOPS | {"flag_defs", "quiet_start", "training"},
-    "evaluate": GROUND | TOOLKITS | WORKSHOPS | {"flag_defs", "quiet_start"},
-    "analyze": GROUND | TOOLKITS | WORKSHOPS | {"flag_defs", "quiet_start"},
+    "program": GROUND | TOOLKITS | WORKSHOPS,
+    "train": GROUND | {"program", "training"},
+    "evaluate": GROUND | TOOLKITS | WORKSHOPS | {"program"},
+    "analyze": GROUND | TOOLKITS | WORKSHOPS | {"program"},
 }
 
 # What only a few modules may know: name -> modules, as paths inside the package.
 CONFINED = {
-    "absl.flags": {"flag_defs.py", "train.py", "evaluate.py", "analyze.py"},
+    "absl.flags": {"program/flag_defs.py", "train.py", "evaluate.py", "analyze.py"},
     "cleverhans": {"evaluation/reference_attacks.py"},
     "tensorflow_addons": {"data/addons.py"},
     "matplotlib": {"analysis/figures.py"},
@@ -72,16 +50,19 @@ CONFINED = {
 # Readable without TensorFlow, so that a mistake in flags does not wait for its import.
 WITHOUT_LIBRARIES = (
     "__init__.py",
-    "cluster.py",
-    "config.py",
     "errors.py",
-    "flagfiles.py",
-    "method_settings.py",
-    "paths.py",
-    "printing.py",
-    "run_settings.py",
-    "settings.py",
-    "signals.py",
+    "config/__init__.py",
+    "config/config.py",
+    "config/methods.py",
+    "config/paths.py",
+    "config/sections.py",
+    "config/setting.py",
+    "process/__init__.py",
+    "process/printing.py",
+    "process/signals.py",
+    "process/tf_config.py",
+    "program/__init__.py",
+    "program/flagfiles.py",
 )
 
 
@@ -204,7 +185,7 @@ def _write_tree(root, files):
         ("methods/a.py", "from ascl_tf.evaluation import x", "methods must not import evaluation"),
         ("evaluation/a.py", "import ascl_tf.training", "evaluation must not import training"),
         ("randomness.py", "from ascl_tf import config", "randomness must not import config"),
-        ("config.py", "import tensorflow as tf", "must import no library, imports tensorflow"),
+        ("config/config.py", "import tensorflow as tf", "imports tensorflow"),
         ("training/a.py", "from absl import flags", "may import absl.flags"),
         ("evaluation/a.py", "import cleverhans.tf2", "may import cleverhans"),
         ("evaluation/a.py", "__import__(f'cleverhans.{x}')", "may import cleverhans"),
@@ -227,7 +208,7 @@ def test_checker_lets_allowed_arrows_pass(tmp_path):
         "training/run.py": "from ascl_tf import evaluation, export\nfrom . import workdir",
         "methods/ascl.py": "from ascl_tf.losses import x\nimport tensorflow as tf",
         "evaluation/reference_attacks.py": "import cleverhans",
-        "config.py": "import json\nfrom ascl_tf.errors import ConfigError",
+        "config/config.py": "import json\nfrom ascl_tf.errors import ConfigError",
         "losses/a.py": "from ascl_tf import randomness",
     }
     assert violations(_write_tree(tmp_path, files)) == []
@@ -250,7 +231,7 @@ def test_no_test_imports_what_another_keeps_for_itself():
 
 def test_flags_are_parsed_without_tensorflow():
     code = (
-        "import sys, ascl_tf, ascl_tf.train, ascl_tf.flag_defs, ascl_tf.config as cfg\n"
+        "import sys, ascl_tf, ascl_tf.train, ascl_tf.program.flag_defs, ascl_tf.config as cfg\n"
         "from absl import flags\n"
         "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules\n"
         "assert not set(flags.FLAGS) & set(cfg.Config.__dataclass_fields__)\n"

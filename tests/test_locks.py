@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from ascl_tf.locks import Lock
+from ascl_tf.process.locks import Lock
 
 HERE = f"process {os.getpid()} on host {socket.gethostname()}"
 

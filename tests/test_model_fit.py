@@ -8,11 +8,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from ascl_tf import analyze, evaluate, flag_defs
+from ascl_tf import analyze, evaluate
 from ascl_tf.errors import RunError
-from ascl_tf.evaluation.program_inputs import check_fit
 from ascl_tf.evaluation.protocols import STANDARD
 from ascl_tf.evaluation.records import read_records
+from ascl_tf.program import flag_defs
+from ascl_tf.program.inputs import check_fit
 from ascl_tf.training import run
 from tests.methods import helpers
 

@@ -5,12 +5,13 @@ import pathlib
 
 import pytest
 
-from ascl_tf import analyze, flag_defs, paths
-from ascl_tf.config import Config
+from ascl_tf import analyze
+from ascl_tf.config import Config, paths
 from ascl_tf.errors import ConfigError
 from ascl_tf.evaluation.model_ensemble import member_paths
-from ascl_tf.evaluation.named_models import named_paths
-from ascl_tf.evaluation.program_settings import EvaluateConfig
+from ascl_tf.program import flag_defs
+from ascl_tf.program.evaluate_settings import EvaluateConfig
+from ascl_tf.program.named_models import named_paths
 
 PROGRAMS = (Config, EvaluateConfig, analyze.AnalyzeConfig)
 # Flags whose text is no path although it is free.

@@ -7,9 +7,9 @@ import sys
 import pytest
 from rich.console import Console
 
-from ascl_tf import flag_defs
 from ascl_tf.evaluation.display import print_records
-from ascl_tf.printing import encodable
+from ascl_tf.process.printing import encodable
+from ascl_tf.program import flag_defs
 
 NAMES = "caf\u00e9 \u5b57 \udcff"
 ESCAPED = "caf\\xe9 \\u5b57 \\udcff"

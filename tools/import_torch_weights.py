@@ -16,8 +16,8 @@ import os
 import pathlib
 import sys
 
-from ascl_tf.paths import expand
-from ascl_tf.printing import escape_unprintable
+from ascl_tf.config.paths import expand
+from ascl_tf.process.printing import escape_unprintable
 
 
 def main(argv=None):

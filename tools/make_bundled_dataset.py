@@ -21,12 +21,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import tensorflow_datasets as tfds  # noqa: E402
 
+from ascl_tf.config.paths import expand
 from ascl_tf.data.datasets import prepared_builder  # noqa: E402
 from ascl_tf.data.reading import quiet  # noqa: E402
 from ascl_tf.data.tfds_layout import complete_or_absent, write_tfds_dataset  # noqa: E402
 from ascl_tf.errors import RunError  # noqa: E402
-from ascl_tf.paths import expand  # noqa: E402
-from ascl_tf.printing import escape_unprintable  # noqa: E402
+from ascl_tf.process.printing import escape_unprintable
 
 NAME, VERSION = "cifar10_mini", "1.0.0"
 SEED = 0

@@ -24,8 +24,8 @@ from rich.table import Table
 # Python puts the folder of a program on its path, not the one it is called from.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from ascl_tf.paths import expand, expanded_path  # noqa: E402
-from ascl_tf.printing import escape_unprintable  # noqa: E402
+from ascl_tf.config.paths import expand, expanded_path
+from ascl_tf.process.printing import escape_unprintable
 from tools.measured_process import run_measured  # noqa: E402
 from tools.rows import (  # noqa: E402
     ONE_EPOCH,

@@ -13,8 +13,8 @@ import argparse
 import os
 import sys
 
-from ascl_tf.paths import expand
-from ascl_tf.printing import escape_unprintable
+from ascl_tf.config.paths import expand
+from ascl_tf.process.printing import escape_unprintable
 
 ARCHIVES = {
     "cifar10": "cifar-10-binary.tar.gz",

@@ -21,11 +21,12 @@ from rich.console import Console
 # Python puts the folder of a program on its path, not the one it is called from.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from ascl_tf import flag_defs, signals  # noqa: E402
+from ascl_tf.config.paths import expand, expanded_path
 from ascl_tf.errors import ConfigError, RunError  # noqa: E402
-from ascl_tf.files import remove_leftovers, write_text  # noqa: E402
-from ascl_tf.locks import Lock  # noqa: E402
-from ascl_tf.paths import expand, expanded_path  # noqa: E402
+from ascl_tf.process import signals
+from ascl_tf.process.files import remove_leftovers, write_text
+from ascl_tf.process.locks import Lock
+from ascl_tf.program import flag_defs
 from tools.reproduction import grids, report, tables  # noqa: E402
 from tools.reproduction.artifacts import ARTIFACTS, make_plan  # noqa: E402
 from tools.reproduction.display import LiveDisplay, PlainDisplay, duration  # noqa: E402

@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Python puts the folder of a program on its path, not the one it is called from.
 sys.path.insert(0, str(ROOT))
 
-from ascl_tf.paths import expanded_path  # noqa: E402
+from ascl_tf.config.paths import expanded_path  # noqa: E402
 from tools.reproduction.artifacts import ARTIFACTS, folders_of  # noqa: E402
 from tools.reproduction.presets import PRESETS  # noqa: E402
 from tools.rows import METHOD_ROWS  # noqa: E402

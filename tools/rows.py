@@ -24,7 +24,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from ascl_tf import config as cfg  # noqa: E402
-from ascl_tf import flag_defs, train  # noqa: E402
+from ascl_tf import train  # noqa: E402
+from ascl_tf.program import flag_defs  # noqa: E402
 
 RUNS = "runs/"
 ENSEMBLE = "ensemble"

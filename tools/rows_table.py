@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Python puts the folder of a program on its path, not the one it is called from.
 sys.path.insert(0, str(ROOT))
 
-from ascl_tf.paths import expanded_path  # noqa: E402
+from ascl_tf.config.paths import expanded_path  # noqa: E402
 from tools import rows  # noqa: E402
 from tools.reproduction import numbers  # noqa: E402
 from tools.reproduction.numbers import NOT_RUN, NUMBERS  # noqa: E402

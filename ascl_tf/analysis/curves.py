@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from ascl_tf.config.setting import Fraction
 from ascl_tf.errors import RunError
-from ascl_tf.settings import Fraction
 
 SWEEPS = ("sweep_steps", "sweep_epsilon")
 CORRUPTIONS = "corruptions"

@@ -4,7 +4,7 @@ import textwrap
 
 import numpy as np
 
-from ascl_tf.printing import encodable
+from ascl_tf.process.printing import encodable
 
 # Okabe and Ito 2008: eight colours that colour-blind readers tell apart.
 COLORS = (

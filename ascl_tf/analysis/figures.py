@@ -39,7 +39,7 @@ from ascl_tf.analysis.figure_parts import (
     spans_decades,
     style_of,
 )
-from ascl_tf.files import write_whole
+from ascl_tf.process.files import write_whole
 
 
 def draw(document):

@@ -14,7 +14,7 @@ import pathlib
 import numpy as np
 
 from ascl_tf.errors import RunError
-from ascl_tf.files import write_whole
+from ascl_tf.process.files import write_whole
 
 _FORMAT = 3
 # Logits of the same model on another machine differ by rounding; share of the largest.

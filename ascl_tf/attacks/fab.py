@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from ascl_tf.attacks import logit_losses, norms, rows
+from ascl_tf.attacks import logit_losses, norms
 from ascl_tf.attacks.arguments import (
     as_batch,
     check_choice,
@@ -141,7 +141,7 @@ def fab_run(
         num_steps=num_steps,
         start=start,
     )
-    return rows.choose(tf.reshape(distances, [-1]) <= epsilon, closest, images)
+    return norms.choose(tf.reshape(distances, [-1]) <= epsilon, closest, images)
 
 
 def closest_misclassified(
@@ -205,9 +205,9 @@ class FabSearch:
             fooled = ~logit_losses.is_correct(self._logits_fn(points), labels)
             distance = tf.reshape(norms.lengths(points - images, self._norm), [-1])
             improved = fooled & (distance < best_distance)
-            best = rows.choose(improved, points, best)
+            best = norms.choose(improved, points, best)
             best_distance = tf.where(improved, distance, best_distance)
-            points = rows.choose(fooled, images + _KEPT * (points - images), points)
+            points = norms.choose(fooled, images + _KEPT * (points - images), points)
             return i + 1, points, best, best_distance
 
         _, points, best, best_distance = while_loop(
@@ -265,7 +265,7 @@ def _make_hyperplane(logits_fn, labels, targets, num_classes, norm):
             )
             away = tf.abs(other) / (dual + _TINY)
             closer = away < distance
-            normals = rows.choose(closer, gradient, normals)
+            normals = norms.choose(closer, gradient, normals)
             return (
                 offset + 1,
                 tf.where(closer, away, distance),

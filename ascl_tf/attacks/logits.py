@@ -94,3 +94,22 @@ def _select(outputs):
         "`logits_fn` must return logits, or a dictionary with the key 'logits'; "
         f"received the keys {sorted(outputs)}."
     )
+
+
+def make_logits_function(classifier):
+    """Returns a function images [B, H, W, C] -> logits [B, num_classes] in float32.
+
+    As `ascl_tf.attacks.logits.as_logits_function`, but with a gradient always: it is
+    zero where the classifier has none.
+
+    Raises:
+        ValueError: as there.
+    """
+    untied = as_logits_function(classifier)
+
+    def logits_fn(images):
+        # Ties the output to the input where a model does not (rounding, say): its
+        # gradient is then zero, which a check reports, instead of absent.
+        return untied(images) + 0.0 * tf.reduce_sum(images)
+
+    return logits_fn

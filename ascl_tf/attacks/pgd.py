@@ -12,7 +12,7 @@ the contrastive losses:
 import numpy as np
 import tensorflow as tf
 
-from ascl_tf.attacks import constraints
+from ascl_tf.attacks import norms
 from ascl_tf.attacks.arguments import check_not_negative, known_value
 from ascl_tf.loops import while_loop
 
@@ -78,12 +78,12 @@ def linf_pgd(
     _validate_box(images, clip_min, clip_max)
     if observation_dtype is not None:
         _validate_observation(num_steps, gathers_across_replicas)
-    lower, upper = constraints.linf_interval(
+    lower, upper = norms.linf_interval(
         images, epsilon=epsilon, clip_min=clip_min, clip_max=clip_max
     )
     start = images
     if random_start:
-        start = constraints.uniform_linf_start(images, lower, upper, epsilon=epsilon, seed=seed)
+        start = norms.uniform_linf_start(images, lower, upper, epsilon=epsilon, seed=seed)
 
     def ascend(x, lower, upper, *constants):
         # The tape is opened inside the loop body: one step's graph, not num_steps of them.

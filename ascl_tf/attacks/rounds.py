@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from ascl_tf import randomness
-from ascl_tf.attacks import logit_losses, rows
+from ascl_tf.attacks import logit_losses, norms
 
 
 def fooling_images(logits_fn, one_round, num_rounds, images, labels):
@@ -19,7 +19,7 @@ def fooling_images(logits_fn, one_round, num_rounds, images, labels):
     def body(number, found, is_robust):
         candidates = one_round(number)
         fooled = is_robust & ~logit_losses.is_correct(logits_fn(candidates), labels)
-        found = rows.choose(fooled, candidates, found)
+        found = norms.choose(fooled, candidates, found)
         return number + 1, found, is_robust & ~fooled
 
     is_robust = logit_losses.is_correct(logits_fn(images), labels)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from ascl_tf import randomness
-from ascl_tf.attacks import logit_losses, norms, rows
+from ascl_tf.attacks import logit_losses, norms
 from ascl_tf.attacks.arguments import (
     as_batch,
     check_choice,
@@ -126,7 +126,7 @@ class SquareSearch:
             points = propose(best_images, query, draws)
             margin = logit_losses.margin(self._logits_fn(points), state.labels)
             improved = (margin < best_margin) & (best_margin > 0)
-            best_images = rows.choose(improved, points, best_images)
+            best_images = norms.choose(improved, points, best_images)
             return query + 1, best_images, tf.where(improved, margin, best_margin)
 
         _, best_images, best_margin = while_loop(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from ascl_tf.attacks import rows
+from ascl_tf.attacks import norms
 
 # The paper's constants: the step is halved where at most this share of the steps raised
 # the loss; the first step in radii.
@@ -102,9 +102,9 @@ def advance(state, points, correct, loss, gradient):
         previous_images=state.images,
         gradient=gradient,
         is_robust=state.is_robust & correct,
-        adversarial_images=rows.choose(correct, state.adversarial_images, points),
-        best_images=rows.choose(improved, points, state.best_images),
-        best_gradient=rows.choose(improved, gradient, state.best_gradient),
+        adversarial_images=norms.choose(correct, state.adversarial_images, points),
+        best_images=norms.choose(improved, points, state.best_images),
+        best_gradient=norms.choose(improved, gradient, state.best_gradient),
         best_loss=tf.where(improved, loss, state.best_loss),
         last_loss=loss,
         num_rises=state.num_rises + tf.cast(loss > state.last_loss, tf.float32),
@@ -119,9 +119,9 @@ def halve(state, window):
     reduced = is_checkpoint & (few_rises | stuck)
     # The previous images stay: the next momentum leads from there to the best images.
     return state._replace(
-        images=rows.choose(reduced, state.best_images, state.images),
-        gradient=rows.choose(reduced, state.best_gradient, state.gradient),
-        step_size=rows.choose(reduced, 0.5 * state.step_size, state.step_size),
+        images=norms.choose(reduced, state.best_images, state.images),
+        gradient=norms.choose(reduced, state.best_gradient, state.gradient),
+        step_size=norms.choose(reduced, 0.5 * state.step_size, state.step_size),
         was_reduced=tf.where(is_checkpoint, reduced, state.was_reduced),
         best_loss_at_checkpoint=tf.where(
             is_checkpoint, state.best_loss, state.best_loss_at_checkpoint

@@ -15,13 +15,13 @@ import numpy as np
 import tensorflow as tf
 
 from ascl_tf.attacks.arguments import check_integer
+from ascl_tf.attacks.logits import make_logits_function
 from ascl_tf.data.corruptions import BENCHMARK_CORRUPTIONS, CORRUPTIONS, SEVERITIES
 from ascl_tf.data.corruptions.frost_textures import PROCEDURAL
 from ascl_tf.errors import RunError
 from ascl_tf.evaluation import checks, records
 from ascl_tf.evaluation.corruption_sources import GENERATED, open_source
 from ascl_tf.evaluation.inputs import as_evaluation_data, check_labels_fit
-from ascl_tf.evaluation.logits import make_logits_function
 from ascl_tf.evaluation.protocols import STANDARD
 
 PROTOCOL = "corruptions"

@@ -9,8 +9,8 @@ import math
 import tensorflow as tf
 
 from ascl_tf.attacks.logits import as_logits_function
+from ascl_tf.config.paths import split_list
 from ascl_tf.evaluation.records import model_sha256
-from ascl_tf.paths import split_list
 
 
 def member_paths(models):

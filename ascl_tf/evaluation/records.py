@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ascl_tf.errors import RunError
-from ascl_tf.files import write_text
+from ascl_tf.process.files import write_text
 
 Record = dict[str, Any]
 PathLike = str | os.PathLike[str]

@@ -19,12 +19,12 @@ import tensorflow as tf
 from ascl_tf import randomness
 from ascl_tf.attacks.arguments import check_integer
 from ascl_tf.attacks.autoattack_versions import VERSIONS
+from ascl_tf.attacks.logits import make_logits_function
 from ascl_tf.evaluation import checks, records
 from ascl_tf.evaluation.attack_kinds import ATTACKS
 from ascl_tf.evaluation.batches import attack_seed, padded_batches
 from ascl_tf.evaluation.ensembles import EnsembleOptions
 from ascl_tf.evaluation.inputs import as_evaluation_data, check_labels_fit
-from ascl_tf.evaluation.logits import make_logits_function
 from ascl_tf.evaluation.protocols import STANDARD, Protocol, get_protocol
 from ascl_tf.evaluation.recheck import measure, recheck
 

@@ -34,8 +34,8 @@ from ascl_tf.methods.at_attack import AtAttack
 from ascl_tf.methods.base import Method
 from ascl_tf.methods.outer_loss import make_outer_loss
 from ascl_tf.methods.step_data import Outputs, Purpose, Term
-from ascl_tf.methods.strong_views import make_strong_views
 from ascl_tf.methods.supervised import make_weak_view
+from ascl_tf.methods.views import make_strong_views
 from ascl_tf.models import ADVERSARIAL, CLEAN
 
 

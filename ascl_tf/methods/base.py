@@ -17,9 +17,8 @@ import tensorflow as tf
 from ascl_tf.attacks import linf_pgd
 from ascl_tf.errors import ConfigError
 from ascl_tf.losses.reduction import global_mean
-from ascl_tf.methods.scalars import record_step
 from ascl_tf.methods.step_data import Batch, StepSeeds, first_position
-from ascl_tf.methods.update import apply_update
+from ascl_tf.methods.update import apply_update, record_step
 from ascl_tf.methods.weight_perturbation import differentiate_at_worse_weights
 from ascl_tf.models import ADVERSARIAL, Classifier, DualBatchNormalization
 

@@ -13,7 +13,7 @@ Differs from the authors' code: docs/differences.md.
 from ascl_tf.losses.contrastive import nt_xent_loss
 from ascl_tf.methods.base import Method
 from ascl_tf.methods.step_data import Outputs, Term
-from ascl_tf.methods.strong_views import make_strong_views
+from ascl_tf.methods.views import make_strong_views
 from ascl_tf.models import ADVERSARIAL
 
 

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ascl_tf import signals
 from ascl_tf.models import DualBatchNormalization
+from ascl_tf.process import signals
 from ascl_tf.training.checkpoints import BEST, LAST
 from ascl_tf.training.not_finite import StopOnNonFinite
 

@@ -10,7 +10,7 @@ import hashlib
 import pathlib
 import re
 
-from ascl_tf.files import write_text
+from ascl_tf.process.files import write_text
 
 SUFFIX = ".sha256"
 _LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")

@@ -7,17 +7,19 @@ from typing import Any
 
 import tensorflow as tf
 
-from ascl_tf import signals
 from ascl_tf.config import PRETRAIN
 from ascl_tf.data.pipeline import training_batches
 from ascl_tf.evaluation.records import environment_versions
+from ascl_tf.methods.linear_probe import compute_features
+from ascl_tf.models import ADVERSARIAL
+from ascl_tf.process import signals
+from ascl_tf.process.failures import in_one_line
 from ascl_tf.training import callbacks, provenance
-from ascl_tf.training.cached_features import with_fixed_features
 from ascl_tf.training.checkpoints import LAST, StageCheckpoints
-from ascl_tf.training.device_errors import in_one_line
 from ascl_tf.training.lars import Lars
 from ascl_tf.training.not_finite import ROLLBACK, Rollback
 from ascl_tf.training.sgd import Sgd
+from ascl_tf.training.strategy import is_step_compiled
 from ascl_tf.training.training_clock import TrainingClock
 from ascl_tf.training.watches import (
     make_loss_watches,
@@ -25,7 +27,6 @@ from ascl_tf.training.watches import (
     make_watches,
 )
 from ascl_tf.training.workdir import name_devices
-from ascl_tf.training.xla import is_step_compiled
 
 
 def compile_method(method, config, schedule):
@@ -217,3 +218,14 @@ class StageFit:
             ),
             callbacks.SaveLast(checkpoints, config.checkpoint_every, self._stop),
         ]
+
+
+def with_fixed_features(method, dataset):
+    """Returns `dataset` with the features that `method` finds; as it is where they change.
+
+    In inference mode, adversarial branch, as a step has them.
+    """
+    if not method.has_fixed_features:
+        return dataset
+    features = compute_features(method.encoder, dataset.images, branch=ADVERSARIAL)
+    return dataclasses.replace(dataset, features=features)

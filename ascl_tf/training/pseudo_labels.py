@@ -18,7 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ascl_tf import config as cfg
 from ascl_tf.errors import ConfigError, RunError
-from ascl_tf.files import write_whole
+from ascl_tf.process.files import write_whole
 from ascl_tf.training.checkpoints import LAST
 from ascl_tf.training.feature_sources import open_feature_source
 

@@ -11,17 +11,18 @@ from rich.console import Console
 
 from ascl_tf import config as cfg
 from ascl_tf.errors import ConfigError
-from ascl_tf.evaluation import checks, evaluate_robustness, overlap, records
+from ascl_tf.evaluation import checks, evaluate_robustness, records
 from ascl_tf.evaluation.display import evaluation_progress, print_records
-from ascl_tf.evaluation.memory import lack_in_one_line
 from ascl_tf.evaluation.protocols import get_protocol
 from ascl_tf.evaluation.robustness import CompiledAttacks
 from ascl_tf.export import export_classifier
-from ascl_tf.files import one_line_for_full_disks
 from ascl_tf.methods.factory import make_finetune_method, make_pretrain_method
+from ascl_tf.process.failures import lack_in_one_line
+from ascl_tf.process.files import one_line_for_full_disks
 from ascl_tf.training import cost, provenance, pseudo_labels, report, run_data
 from ascl_tf.training.checkpoints import BEST, LAST, read_spans, restore_parts
-from ascl_tf.training.cluster_fit import make_stage_fit
+from ascl_tf.training.cluster.fit import make_stage_fit
+from ascl_tf.training.cluster.workers import Workers, lost_worker_in_one_line
 from ascl_tf.training.feature_sources import start_from_initial_encoder
 from ascl_tf.training.fitting import compile_method
 from ascl_tf.training.precision import layers_in, make_evaluated_classifier
@@ -29,7 +30,6 @@ from ascl_tf.training.schedules import make_finetune_schedule, make_pretrain_sch
 from ascl_tf.training.strategy import has_gpu, make_strategy
 from ascl_tf.training.validation_watches import make_prediction_counter
 from ascl_tf.training.workdir import recorded_config
-from ascl_tf.training.workers import Workers, lost_worker_in_one_line
 
 QUICKSTART = "flags/quickstart.flags"
 LONG_RUN_SECONDS = 1800
@@ -169,7 +169,7 @@ def evaluate(config, workdir, protocols):
     seen = run_data.explain_seen(config, test, recorded, is_finetuned=is_finetuned(config))
 
     def complete(found):
-        return found if seen is None else checks.add(found, overlap.CHECK, seen)
+        return found if seen is None else checks.add(found, checks.CHECK, seen)
 
     # Written protocol by protocol: what ends the second checkpoint leaves the first.
     kept, measured = records.KeptRecords(workdir.results(f"evaluate_{stage}"), complete), {}

@@ -4,7 +4,7 @@ from ascl_tf.config import SELF_SUPERVISED_METHODS
 from ascl_tf.data import datasets, splits
 from ascl_tf.data.pipeline import steps_per_epoch
 from ascl_tf.errors import ConfigError, MissingSplitError, RunError
-from ascl_tf.evaluation.overlap import explain_overlap
+from ascl_tf.evaluation.checks import explain_overlap
 
 # An encoder halves the image three times; below this nothing is left to pool over.
 MIN_IMAGE_SIZE = 8

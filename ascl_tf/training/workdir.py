@@ -4,6 +4,7 @@ config.json  flags.txt  environment.json
 checkpoints/<stage>/{last,best}/  tensorboard/<stage>/  results/<stage>.json  export/<stage>/
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -15,8 +16,8 @@ import tensorflow as tf
 from ascl_tf.config import CONFIG_FILE, config_from_json, without_places
 from ascl_tf.errors import ConfigError, RunError
 from ascl_tf.evaluation.records import checkout_commit, environment_versions
-from ascl_tf.files import write_text
-from ascl_tf.training.run_lock import RunLock
+from ascl_tf.process.files import remove_leftovers, write_text
+from ascl_tf.process.locks import Lock
 
 PATTERN_CHARACTERS = "*?[]\\"
 
@@ -169,3 +170,56 @@ def _read_document(path):
     if not isinstance(stages, dict) or not all(isinstance(s, dict) for s in stages.values()):
         raise RunError(f"{file}: expected `stages` to be an object of objects; found {stages!r}")
     return document
+
+
+LOCK_FILE = "run.lock"
+
+
+class RunLock:
+    """Keeps other runs out of a work directory while a run works in it.
+
+    The lock is a file that names host and process, and is gone when the run ends: nothing
+    that a run leaves behind names the host.
+
+    Args:
+        folder: the work directory; it need not exist yet.
+    """
+
+    def __init__(self, folder):
+        self._folder = pathlib.Path(folder)
+        self._lock = Lock(self._folder / LOCK_FILE)
+        self._is_wanted = self._is_held = False
+
+    @contextlib.contextmanager
+    def held(self):
+        """Holds the lock: from now on where the folder exists, else once it is made.
+
+        Raises:
+            RunError: naming process and host, if another run holds it.
+        """
+        self._is_wanted = True
+        try:
+            if self._folder.is_dir():
+                self.claim()
+            yield
+        finally:
+            self._is_wanted = False
+            if self._is_held:
+                self._is_held = False
+                self._lock.release()
+
+    def claim(self):
+        """Takes the lock now, if `held` asks for it; the folder exists."""
+        if not self._is_wanted or self._is_held:
+            return
+        if not self._lock.acquire():
+            raise RunError(
+                f"--workdir={self._folder}: expected no other run in it; found "
+                f"{self._lock.describe()} at work there ({LOCK_FILE})"
+            )
+        self._is_held = True
+        if self._lock.left_by:
+            print(f"notice: {self._lock.left_by} has left its {LOCK_FILE}; taking over")
+        checkpoints = self._folder.glob("checkpoints/*/*/")
+        for folder in (self._folder, self._folder / "results", *checkpoints):
+            remove_leftovers(folder)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ascl_tf.attacks import parallel
-from ascl_tf.attacks.parallel import PartwiseFunction
+from ascl_tf.attacks import runners
+from ascl_tf.attacks.runners import PartwiseFunction
 
 SIGNATURE = (
     {"values": tf.TensorSpec([None, 3], tf.float32), "labels": tf.TensorSpec([None], tf.int32)},
@@ -22,7 +22,7 @@ def _batch(size):
 
 
 def _cores(monkeypatch, number):
-    monkeypatch.setattr(parallel, "_num_cores", lambda: number)
+    monkeypatch.setattr(runners, "_num_cores", lambda: number)
 
 
 @pytest.mark.parametrize("num_cores", [1, 2, 3, 16])

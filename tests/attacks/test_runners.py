@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from ascl_tf.attacks.autoattack_versions import plan
-from ascl_tf.attacks.rows import choose
+from ascl_tf.attacks.norms import choose
 from ascl_tf.attacks.runners import make_runner
 from tests.attacks.classifiers import (
     NUM_CLASSES,

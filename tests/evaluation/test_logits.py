@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ascl_tf.evaluation.logits import make_logits_function
+from ascl_tf.attacks.logits import make_logits_function
 from tests.common import random_images
 from tests.evaluation import models
 

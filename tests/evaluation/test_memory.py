@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from ascl_tf import analyze, evaluate
 from ascl_tf.errors import RunError
-from ascl_tf.evaluation.memory import lack_in_one_line
+from ascl_tf.process.failures import lack_in_one_line
 from ascl_tf.training import run
 from tests.methods import helpers
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ascl_tf.data.image_dataset import ImageDataset
-from ascl_tf.evaluation.overlap import count_seen, explain_overlap
+from ascl_tf.evaluation.checks import count_seen, explain_overlap
 
 
 def _set(images, name="folder:photos"):

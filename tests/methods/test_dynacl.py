@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ascl_tf.methods import strong_views
+from ascl_tf.methods import views
 from ascl_tf.models import ADVERSARIAL, CLEAN
 from tests.losses.contrastive_oracles import nt_xent_oracle
 from tests.methods import contract, helpers
@@ -55,7 +55,7 @@ def test_views_have_the_strength_of_their_epoch(monkeypatch):
         seen.append(float(strength))
         return images
 
-    monkeypatch.setattr(strong_views, "strong_view", record)
+    monkeypatch.setattr(views, "strong_view", record)
     helpers.views_of(_at_epoch(_method(), 4), helpers.make_data())
     assert seen == [pytest.approx(0.7)] * 2
 

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ascl_tf import config as cfg
-from ascl_tf import flag_defs
-from ascl_tf.cluster import check_single_process
+from ascl_tf.config.setting import Fraction
 from ascl_tf.errors import ConfigError
 from ascl_tf.evaluation.model_ensemble import member_paths
-from ascl_tf.evaluation.named_models import named_paths
-from ascl_tf.evaluation.program_settings import EvaluateConfig
 from ascl_tf.evaluation.protocols import Protocol
-from ascl_tf.settings import Fraction
+from ascl_tf.process.tf_config import check_single_process
+from ascl_tf.program import flag_defs
+from ascl_tf.program.evaluate_settings import EvaluateConfig
+from ascl_tf.program.named_models import named_paths
 from tests.properties.values import CHECK, NUMBERS, TEXT
 
 _NAMES = sorted(cfg.Config.__dataclass_fields__)

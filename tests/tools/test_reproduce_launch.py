@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from ascl_tf.locks import Lock
+from ascl_tf.process.locks import Lock
 from tools.reproduction.launch import Launcher, WorkerLauncher, shown
 from tools.reproduction.store import last_lines
 

@@ -4,7 +4,8 @@ import pytest
 from absl import flags
 
 from ascl_tf import config as cfg
-from ascl_tf import flag_defs, train
+from ascl_tf import train
+from ascl_tf.program import flag_defs
 from tools import rows
 from tools.reproduction.artifacts import ARTIFACTS, folders_of, make_plan
 from tools.reproduction.graph import ANALYZE, EVALUATE, TRAIN, Graph
@@ -51,7 +52,7 @@ def test_training_reads_from_the_arguments_what_the_key_was_made_of(preset):
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
 def test_evaluation_and_analysis_understand_their_steps(preset):
     from ascl_tf.analyze import AnalyzeConfig
-    from ascl_tf.evaluation.program_settings import EvaluateConfig
+    from ascl_tf.program.evaluate_settings import EvaluateConfig
 
     for node in _nodes(preset, EVALUATE):
         config = EvaluateConfig.from_flags(_parsed(node, EvaluateConfig))

@@ -12,9 +12,11 @@ import re
 import signal
 import sys
 
-from ascl_tf import flag_defs, signals, train
-from ascl_tf.cluster import read_cluster
-from ascl_tf.quiet_start import quiet_start
+from ascl_tf import train
+from ascl_tf.process import signals
+from ascl_tf.process.quiet_start import quiet_start
+from ascl_tf.process.tf_config import read_cluster
+from ascl_tf.program import flag_defs
 
 
 def main(flagfile, workdir, dtype, event):

@@ -9,9 +9,9 @@ import types
 import pytest
 import tensorflow as tf
 
-from ascl_tf.cluster import Cluster
 from ascl_tf.errors import RunError
-from ascl_tf.training.cluster_start import wait_for_all
+from ascl_tf.process.tf_config import Cluster
+from ascl_tf.training.cluster.start import wait_for_all
 from ascl_tf.training.strategy import check_same_devices
 from tests.training.clusters import free_ports
 

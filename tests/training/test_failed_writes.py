@@ -8,9 +8,8 @@ import resource
 import pytest
 import tensorflow as tf
 
-from ascl_tf import files
 from ascl_tf.errors import RunError
-from ascl_tf.training import device_errors
+from ascl_tf.process import failures, files
 from ascl_tf.training.checkpoints import LAST, StageCheckpoints
 from ascl_tf.training.checksums import find_fault, list_prefixes
 from tests.methods import helpers
@@ -104,7 +103,7 @@ def test_other_faults_of_the_system_stay_what_they_are(tmp_path):
 
 def _raise_in_training(error):
     where = {"batch_flag": "global_batch_size", "global_batch_size": 6, "logs": "a/tensorboard"}
-    with device_errors.in_one_line(helpers.TINY, **where):
+    with failures.in_one_line(helpers.TINY, **where):
         raise error
 
 

@@ -10,13 +10,12 @@ import pytest
 
 from ascl_tf.errors import RunError
 from ascl_tf.training import run
-from ascl_tf.training.run_lock import FILE, RunLock
-from ascl_tf.training.workdir import WorkDirectory
+from ascl_tf.training.workdir import LOCK_FILE, RunLock, WorkDirectory
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HOLD = """
 import sys
-from ascl_tf.training.run_lock import RunLock
+from ascl_tf.training.workdir import RunLock
 
 with RunLock(sys.argv[1]).held():
     print("held", flush=True)
@@ -43,7 +42,7 @@ def test_second_run_is_refused_and_told_who_is_first(other, tmp_path):
         with RunLock(tmp_path).held():
             raise AssertionError("two runs hold one lock")
     assert str(tmp_path) in str(e.value) and len(str(e.value).splitlines()) == 1
-    assert (tmp_path / FILE).exists()
+    assert (tmp_path / LOCK_FILE).exists()
 
 
 def test_lock_of_a_killed_run_is_taken_over_and_its_leftovers_go(other, tmp_path, capsys):
@@ -67,7 +66,7 @@ def test_lock_waits_for_the_folder_and_goes_with_an_error(tmp_path):
         assert not (tmp_path / "run").exists()
         (tmp_path / "run").mkdir()
         lock.claim()
-        assert (tmp_path / "run" / FILE).exists()
+        assert (tmp_path / "run" / LOCK_FILE).exists()
         raise KeyError
     assert list((tmp_path / "run").iterdir()) == []
 

@@ -12,7 +12,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from ascl_tf.config import Fraction
 from ascl_tf.training import callbacks, overfitting, run
 from ascl_tf.training.checkpoints import History
-from ascl_tf.training.collapse import CollapseWatch, can_collapse
 from ascl_tf.training.loss_watch import LossWatch
 from ascl_tf.training.overfitting import OverfittingWatch, is_trained_in_one_step
 from ascl_tf.training.training_clock import TrainingClock
@@ -21,7 +20,13 @@ from ascl_tf.training.validation_watches import (
     OneAnswerWatch,
     make_prediction_counter,
 )
-from ascl_tf.training.watches import make_loss_watches, make_validation_watches, make_watches
+from ascl_tf.training.watches import (
+    CollapseWatch,
+    can_collapse,
+    make_loss_watches,
+    make_validation_watches,
+    make_watches,
+)
 from ascl_tf.training.workdir import WorkDirectory
 from tests.methods import helpers
 

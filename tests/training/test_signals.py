@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 
 from ascl_tf import config as cfg
-from ascl_tf import flag_defs, signals
+from ascl_tf.process import signals
+from ascl_tf.program import flag_defs
 from ascl_tf.training import callbacks, run
 from ascl_tf.training.workdir import WorkDirectory
 

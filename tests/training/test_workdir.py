@@ -9,7 +9,7 @@ import pytest
 
 from ascl_tf import config as cfg
 from ascl_tf.errors import ConfigError, RunError
-from ascl_tf.flag_defs import define_flags, parse
+from ascl_tf.program.flag_defs import define_flags, parse
 from ascl_tf.training import workdir as module
 from ascl_tf.training.workdir import WorkDirectory, recorded_config
 from tests.methods.helpers import TINY

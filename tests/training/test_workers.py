@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from ascl_tf.errors import RunError
-from ascl_tf.training.workers import Workers, lost_worker_in_one_line
+from ascl_tf.training.cluster.workers import Workers, lost_worker_in_one_line
 
 GONE = (
     "Graph execution error:\n\nCollective ops is aborted by: Error reported from "

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from ascl_tf import config as cfg
 from ascl_tf.errors import ConfigError
-from ascl_tf.training import run, xla
+from ascl_tf.training import run, strategy
 from ascl_tf.training.workdir import WorkDirectory
 from tests.common import two_replicas
 from tests.methods import helpers
@@ -26,10 +26,10 @@ from tests.methods import helpers
     ],
 )
 def test_auto_is_on_with_one_gpu_alone(monkeypatch, jit, has_gpu, num_replicas, expected):
-    strategy = types.SimpleNamespace(num_replicas_in_sync=num_replicas)
-    monkeypatch.setattr(tf.distribute, "get_strategy", lambda: strategy)
-    monkeypatch.setattr(xla, "has_gpu", lambda: has_gpu)
-    assert xla.is_step_compiled(cfg.Config(jit=jit)) is expected
+    current = types.SimpleNamespace(num_replicas_in_sync=num_replicas)
+    monkeypatch.setattr(tf.distribute, "get_strategy", lambda: current)
+    monkeypatch.setattr(strategy, "has_gpu", lambda: has_gpu)
+    assert strategy.is_step_compiled(cfg.Config(jit=jit)) is expected
 
 
 def test_several_devices_are_refused_before_anything_is_written(tiny_world, tmp_path, monkeypatch):

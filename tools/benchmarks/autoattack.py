@@ -14,7 +14,7 @@ import sys
 
 import numpy as np
 
-from ascl_tf.paths import expanded_path
+from ascl_tf.config.paths import expanded_path
 from tools.benchmarks import common
 from tools.benchmarks._autoattack_candidates import OfficialCandidate, OurCandidate
 

@@ -11,9 +11,9 @@ import tensorflow as tf
 from rich.console import Console
 from rich.table import Table
 
+from ascl_tf.config.paths import expanded_path
 from ascl_tf.evaluation.records import environment_versions
-from ascl_tf.files import write_text
-from ascl_tf.paths import expanded_path
+from ascl_tf.process.files import write_text
 from tools.benchmarks import _limit
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]

@@ -15,7 +15,7 @@ import subprocess
 import sys
 from typing import NamedTuple
 
-from ascl_tf.paths import expand, expanded_path
+from ascl_tf.config.paths import expand, expanded_path
 from tools.rows import ROOT, pretrain_file, row_config
 
 CPU_PRESET = "flags/base/cpu.flags"
@@ -61,7 +61,7 @@ def main(argv=None):
 
 def parse(argv):
     """Returns the arguments, their lists parsed."""
-    from ascl_tf.run_settings import PRECISIONS
+    from ascl_tf.config.sections import PRECISIONS
     from tools.benchmarks import common
 
     parser = common.make_parser(__doc__, repeats=1)

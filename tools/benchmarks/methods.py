@@ -16,7 +16,7 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from ascl_tf.paths import expanded_path
+from ascl_tf.config.paths import expanded_path
 from tools.measured_process import run_measured
 from tools.rows import ONE_EPOCH, ROOT, named_rows, row_config
 

@@ -16,9 +16,9 @@ import numpy as np
 import tensorflow as tf
 
 from ascl_tf.attacks import linf_pgd
+from ascl_tf.config.paths import expanded_path
 from ascl_tf.data import load_dataset
 from ascl_tf.losses import cross_entropy_loss
-from ascl_tf.paths import expanded_path
 from tools.benchmarks import _cost, _limit, _pgd_peers, common
 
 NUM_STEPS = 20

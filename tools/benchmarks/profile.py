@@ -14,8 +14,8 @@ import re
 
 import tensorflow as tf
 
-from ascl_tf.paths import expanded_path
-from ascl_tf.run_settings import PRECISIONS
+from ascl_tf.config.paths import expanded_path
+from ascl_tf.config.sections import PRECISIONS
 from tools.benchmarks import _ascl_step, common
 
 # An operation is recorded as <name>:<kind>; what the runtime itself does has no such name.

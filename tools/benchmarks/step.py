@@ -11,7 +11,7 @@ a matrix product.
 
 import os
 
-from ascl_tf.run_settings import PRECISIONS
+from ascl_tf.config.sections import PRECISIONS
 from tools.benchmarks import _ascl_step, _cost, _limit, common
 
 OURS = {precision: f"ascl_tf, {precision}" for precision in PRECISIONS}

@@ -2,7 +2,7 @@
 
 import json
 
-from ascl_tf.files import write_text
+from ascl_tf.process.files import write_text
 from tools.reproduction.store import copy_outputs
 
 RECORDS = "records.json"

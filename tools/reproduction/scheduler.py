@@ -6,7 +6,7 @@ import signal
 import time
 from typing import NamedTuple
 
-from ascl_tf.signals import Stopped
+from ascl_tf.process.signals import Stopped
 from tools.reproduction.launch import shown
 from tools.reproduction.nodes import command_line
 from tools.reproduction.store import last_lines, wait_a_little

@@ -14,8 +14,8 @@ import pathlib
 import shutil
 import time
 
-from ascl_tf.files import remove_leftovers, write_text
-from ascl_tf.locks import Lock
+from ascl_tf.process.files import remove_leftovers, write_text
+from ascl_tf.process.locks import Lock
 
 DONE = "done.json"
 LOG = "log.txt"

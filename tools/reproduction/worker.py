@@ -35,7 +35,7 @@ def main(argv):
 
 def call(program, arguments):
     """Calls a program's `main` and returns its exit status; tracebacks are printed."""
-    from ascl_tf import flag_defs
+    from ascl_tf.program import flag_defs
 
     try:
         module = importlib.import_module(program)
@@ -68,7 +68,7 @@ def _call_with_log(request):
 
 def _use_small_network():
     """Leaves one block of eight in ResNet-18: rows differ in what is done with it."""
-    from ascl_tf.quiet_start import quiet_start
+    from ascl_tf.process.quiet_start import quiet_start
 
     with quiet_start():
         from ascl_tf.models import resnet

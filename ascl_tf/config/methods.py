@@ -6,8 +6,8 @@ Part of `ascl_tf.config.Config`; what several methods share is there.
 import dataclasses
 from typing import Any
 
-from ascl_tf.paths import PATH
-from ascl_tf.settings import FINETUNE, PRETRAIN, setting
+from ascl_tf.config.paths import PATH
+from ascl_tf.config.setting import FINETUNE, PRETRAIN, setting
 
 _PRE, _TRAIN = (PRETRAIN,), (PRETRAIN, FINETUNE)
 

@@ -65,7 +65,7 @@ def setting(
     Args:
         stages: the stages whose results depend on this field.
         choices: the allowed values of a closed choice.
-        path: what of the text is a path, one of the kinds of `ascl_tf.paths`; empty: nothing.
+        path: what of the text is a path, a kind of `config.paths`; empty: nothing.
         above, minimum, maximum: bounds; `above` is exclusive.
         is_identity: whether a run with another value is another run. Where files and other
             runs lie and how often progress is written are no part of a run's identity: what
@@ -78,6 +78,12 @@ def setting(
     metadata["path"] = path
     identity = {"is_identity": is_identity, "added_later": added_later}
     return dataclasses.field(default=default, metadata={**metadata, **identity})
+
+
+def like_run_setting(section: type, name: str) -> Any:
+    """Returns a field like `name` of a training run's `section`, used by a program as a whole."""
+    field = {field.name: field for field in dataclasses.fields(section)}[name]
+    return dataclasses.field(default=field.default, metadata={**field.metadata, "stages": STAGES})
 
 
 def value_from_json(field: "dataclasses.Field[Any]", value: Any, source: str) -> Any:

@@ -2,7 +2,7 @@
 
 import contextlib
 
-from ascl_tf.cluster import read_cluster
+from ascl_tf.process.tf_config import read_cluster
 from ascl_tf.training.workdir import WorkDirectory
 
 

@@ -11,11 +11,11 @@ import signal
 import keras
 import tensorflow as tf
 
-from ascl_tf import signals
+from ascl_tf.process import signals
 from ascl_tf.training import callbacks
-from ascl_tf.training.cluster_checkpoints import ClusterCheckpoints
+from ascl_tf.training.cluster.checkpoints import ClusterCheckpoints
+from ascl_tf.training.cluster.workers import Workers
 from ascl_tf.training.fitting import StageFit
-from ascl_tf.training.workers import Workers
 
 
 def make_stage_fit(**settings):

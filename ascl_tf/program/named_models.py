@@ -2,8 +2,8 @@
 
 import os
 
+from ascl_tf.config.paths import split_list
 from ascl_tf.errors import ConfigError
-from ascl_tf.paths import split_list
 
 
 def named_paths(text, flag, *, known=None):

@@ -1,4 +1,4 @@
-"""The two strong views of each image that contrastive methods compare."""
+"""Views of a batch: the weak one, and the two strong ones that contrastive methods compare."""
 
 import tensorflow as tf
 

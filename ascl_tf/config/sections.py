@@ -1,12 +1,12 @@
 """Settings that all methods share, by topic: data, network, attacks, optimisation, stages.
 
-Part of `ascl_tf.config.Config`; those of single methods are in method_settings.py.
+Part of `ascl_tf.config.Config`; those of single methods are in config/methods.py.
 """
 
 import dataclasses
 
-from ascl_tf.paths import DATASET, PATH
-from ascl_tf.settings import (
+from ascl_tf.config.paths import DATASET, PATH
+from ascl_tf.config.setting import (
     EVALUATE,
     EXPORT,
     FINETUNE,
@@ -157,7 +157,7 @@ class ModelConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ObjectiveConfig:
-    """What pre-training minimises; see method_settings.py for the methods' own."""
+    """What pre-training minimises; see config/methods.py for the methods' own."""
 
     method: str = setting("ascl", "Method of pre-training.", choices=METHODS)
     temperature: float = setting(

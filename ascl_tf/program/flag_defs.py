@@ -16,11 +16,11 @@ from typing import Any, NoReturn
 
 from absl import flags
 
-from ascl_tf import paths, signals
-from ascl_tf.config import STAGES, Fraction
+from ascl_tf.config import STAGES, Fraction, paths
 from ascl_tf.errors import ConfigError
-from ascl_tf.flagfiles import expand_flagfiles
-from ascl_tf.printing import escape_unprintable
+from ascl_tf.process import signals
+from ascl_tf.process.printing import escape_unprintable
+from ascl_tf.program.flagfiles import expand_flagfiles
 
 
 class FractionParser(flags.ArgumentParser[Fraction]):
@@ -39,7 +39,7 @@ class PathParser(flags.ArgumentParser[str]):
     """Takes the text of a flag that holds paths, and puts home folders in place of `~`.
 
     Args:
-        kind: one of `ascl_tf.paths`.
+        kind: one of `ascl_tf.config.paths`.
     """
 
     def __init__(self, kind: str) -> None:

@@ -10,8 +10,8 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 
+from ascl_tf.config.paths import expand
 from ascl_tf.errors import ConfigError
-from ascl_tf.paths import expand
 
 _NAME = "flagfile"
 _LINE_ENDS = re.compile(r"\r\n|\r|\n")

@@ -6,13 +6,13 @@ import numpy as np
 import tensorflow as tf
 from rich.console import Console
 
+from ascl_tf.attacks.logits import make_logits_function
 from ascl_tf.attacks.model_checks import spread_rows
 from ascl_tf.data.datasets import load_dataset, name_at_hand
 from ascl_tf.errors import MissingSplitError, RunError
 from ascl_tf.evaluation import checks
+from ascl_tf.evaluation.checks import explain_overlap
 from ascl_tf.evaluation.inputs import as_evaluation_data, as_unit_float, check_labels_fit
-from ascl_tf.evaluation.logits import make_logits_function
-from ascl_tf.evaluation.overlap import explain_overlap
 
 # What TensorFlow and Keras say before they say what was wrong.
 _NO_REASON = (

@@ -2,7 +2,9 @@
 
 import dataclasses
 
-from ascl_tf.config import STAGES, Config, DataConfig, EvaluationConfig, RunConfig, setting
+from ascl_tf.config import Config, DataConfig, EvaluationConfig, RunConfig, setting
+from ascl_tf.config.paths import PATH, PATHS
+from ascl_tf.config.setting import like_run_setting
 from ascl_tf.errors import ConfigError
 from ascl_tf.evaluation.black_box import makes_examples
 from ascl_tf.evaluation.ensembles import EnsembleOptions
@@ -12,15 +14,8 @@ from ascl_tf.evaluation.measurements import (
     prepare_corruptions,
 )
 from ascl_tf.evaluation.model_ensemble import member_paths
-from ascl_tf.evaluation.named_models import named_paths
 from ascl_tf.evaluation.protocols import Protocol
-from ascl_tf.paths import PATH, PATHS
-
-
-def _shared(section, name):
-    """Returns a field like the one of a training run, for every use of this program."""
-    field = section.__dataclass_fields__[name]
-    return dataclasses.field(default=field.default, metadata={**field.metadata, "stages": STAGES})
+from ascl_tf.program.named_models import named_paths
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,14 +74,14 @@ class EvaluateConfig:
         "Split that models are trained on: test images that it holds too are reported. Not looked "
         "at where the data set has no such split; empty: nowhere.",
     )
-    dataset: str = _shared(DataConfig, "dataset")
-    data_dir: str = _shared(DataConfig, "data_dir")
-    download: bool = _shared(DataConfig, "download")
-    image_size: int = _shared(DataConfig, "image_size")
-    protocol: str = _shared(EvaluationConfig, "protocol")
-    num_images: int = _shared(EvaluationConfig, "num_images")
-    evaluation_batch_size: int = _shared(EvaluationConfig, "evaluation_batch_size")
-    seed: int = _shared(RunConfig, "seed")
+    dataset: str = like_run_setting(DataConfig, "dataset")
+    data_dir: str = like_run_setting(DataConfig, "data_dir")
+    download: bool = like_run_setting(DataConfig, "download")
+    image_size: int = like_run_setting(DataConfig, "image_size")
+    protocol: str = like_run_setting(EvaluationConfig, "protocol")
+    num_images: int = like_run_setting(EvaluationConfig, "num_images")
+    evaluation_batch_size: int = like_run_setting(EvaluationConfig, "evaluation_batch_size")
+    seed: int = like_run_setting(RunConfig, "seed")
 
     @classmethod
     def from_flags(cls, settings):

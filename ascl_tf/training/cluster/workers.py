@@ -12,8 +12,8 @@ import re
 import numpy as np
 import tensorflow as tf
 
-from ascl_tf.cluster import read_cluster
 from ascl_tf.errors import RunError
+from ascl_tf.process.tf_config import read_cluster
 from ascl_tf.training.strategy import is_over_workers
 
 # How TensorFlow begins whatever it raises once a worker is gone.

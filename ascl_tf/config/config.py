@@ -1,8 +1,8 @@
 """Every setting of a training run, in one flat and frozen `Config`.
 
-The fields, with default, help, range and the stages that use them, are in run_settings.py
-and method_settings.py. Flags are made from these fields
-(flag_defs.py), so that each default and help text exists once. No TensorFlow here:
+The fields, with default, help, range and the stages that use them, are in config/sections.py
+and config/methods.py. Flags are made from these fields
+(program/flag_defs.py), so that each default and help text exists once. No TensorFlow here:
 tools and tests of flagfiles stay fast.
 """
 
@@ -12,8 +12,7 @@ import os
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from ascl_tf.errors import ConfigError, RunError
-from ascl_tf.method_settings import (
+from ascl_tf.config.methods import (
     METHOD_SECTIONS,
     AclConfig,
     AsclConfig,
@@ -24,13 +23,9 @@ from ascl_tf.method_settings import (
     RoclConfig,
     fast_conflict,
 )
-from ascl_tf.run_settings import (
-    ATTACK_SOURCES,
-    FINETUNE_MODES,
-    METHODS,
+from ascl_tf.config.sections import (
     ONE_SHOT_METHODS,
     SELF_SUPERVISED_METHODS,
-    TRAINING_STAGES,
     AttackConfig,
     DataConfig,
     EvaluationConfig,
@@ -40,44 +35,12 @@ from ascl_tf.run_settings import (
     RunConfig,
     TrainingConfig,
 )
-from ascl_tf.settings import (
-    ALL,
-    EVALUATE,
-    EXPORT,
-    FINETUNE,
-    PRETRAIN,
-    STAGES,
+from ascl_tf.config.setting import (
     Fraction,
     check_setting,
-    setting,
     value_from_json,
 )
-
-__all__ = [
-    "ALL",
-    "ATTACK_SOURCES",
-    "EVALUATE",
-    "EXPORT",
-    "FINETUNE",
-    "FINETUNE_MODES",
-    "METHODS",
-    "METHOD_SECTIONS",
-    "ONE_SHOT_METHODS",
-    "PRETRAIN",
-    "SELF_SUPERVISED_METHODS",
-    "STAGES",
-    "TRAINING_STAGES",
-    "AttackConfig",
-    "DataConfig",
-    "EvaluationConfig",
-    "FinetuneConfig",
-    "Fraction",
-    "ModelConfig",
-    "ObjectiveConfig",
-    "RunConfig",
-    "TrainingConfig",
-    "setting",
-]
+from ascl_tf.errors import ConfigError, RunError
 
 # Where a work directory keeps the settings of its run.
 CONFIG_FILE = "config.json"

@@ -1,0 +1,1 @@
+"""What any program owes its user: files, locks, signals, a quiet start, failures in one line."""

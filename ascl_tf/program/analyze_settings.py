@@ -1,0 +1,110 @@
+"""The flags of `python -m ascl_tf.analyze`, and what they mean together."""
+
+import dataclasses
+
+from ascl_tf.analysis.measurements import MEASURE
+from ascl_tf.config import Config, DataConfig, EvaluationConfig, RunConfig, setting
+from ascl_tf.config.paths import PATH, PATHS
+from ascl_tf.config.setting import like_run_setting
+from ascl_tf.errors import ConfigError
+from ascl_tf.evaluation.protocols import get_protocol
+from ascl_tf.program.named_models import named_paths
+
+FROM_RECORDS = ("sweeps", "corruptions", "transfer")
+FIGURES = (*MEASURE, *FROM_RECORDS)
+PROTOCOLS = {"weight_landscape": "pgd10", "calibration": "pgd20"}
+# Flags that only some figures use -> which.
+_USED_BY = {
+    "num_points": ("input_landscape", "weight_landscape"),
+    "num_steps": ("inversion",),
+    "protocol": tuple(PROTOCOLS),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class AnalyzeConfig:
+    """The flags of this program; those that a training run has too mean the same."""
+
+    figure: str = setting("tsne", "What to draw.", choices=FIGURES)
+    models: str = setting(
+        "", "SavedModel folders or .keras files as label=path, separated by commas.", path=PATHS
+    )
+    records: str = setting(
+        "",
+        "In place of --models, for the figures sweeps, corruptions and transfer: record files as "
+        "label=path, separated by commas (of transfer one; its label is not shown).",
+        path=PATHS,
+    )
+    trust_model: bool = setting(
+        False,
+        "Load .keras files with Lambda layers too, which run Python code from the file; only for "
+        "files whose author you trust.",
+    )
+    output: str = setting(
+        "", "Folder for <figure>.json, .png and .svg; made if need be.", path=PATH
+    )
+    num_points: int = setting(
+        0,
+        "Points of a landscape in each direction, odd; 0: 33 (input) or 21 (weight).",
+        minimum=0,
+    )
+    num_steps: int = setting(0, "Steps of the feature inversion; 0: 200.", minimum=0)
+    protocol: str = setting(
+        "",
+        "PGD of the weight landscape and of the attacked images of calibration, such as pgd20; "
+        "standard: calibration of clean images alone; empty: pgd10 and pgd20.",
+    )
+    num_images: int = setting(
+        0,
+        "Images, chosen by seed (of inversion those at which components must be alive); "
+        "0: as many as the figure takes by itself.",
+        minimum=0,
+    )
+    split: str = setting("test", "Split of the data set.")
+    dataset: str = like_run_setting(DataConfig, "dataset")
+    data_dir: str = like_run_setting(DataConfig, "data_dir")
+    download: bool = like_run_setting(DataConfig, "download")
+    image_size: int = like_run_setting(DataConfig, "image_size")
+    evaluation_batch_size: int = like_run_setting(EvaluationConfig, "evaluation_batch_size")
+    seed: int = like_run_setting(RunConfig, "seed")
+
+    def __post_init__(self):
+        shared = set(AnalyzeConfig.__dataclass_fields__) & set(Config.__dataclass_fields__)
+        Config(**{name: getattr(self, name) for name in shared - {"protocol"}})
+        is_drawn_from_records = self.figure in FROM_RECORDS
+        needed = "records" if is_drawn_from_records else "models"
+        other = "models" if is_drawn_from_records else "records"
+        if getattr(self, other):
+            raise ConfigError(f"--{other}: expected --{needed} for --figure={self.figure}")
+        paths = named_paths(getattr(self, needed), needed)
+        if not paths:
+            raise ConfigError(f"--{needed}: expected label=path for {self.figure}; found none")
+        if self.figure == "transfer" and len(paths) > 1:
+            raise ConfigError(f"--records: expected one file for transfer; found {len(paths)}")
+        if not self.output:
+            raise ConfigError("--output: expected a folder; found none")
+        for name, figures in _USED_BY.items():
+            if getattr(self, name) and self.figure not in figures:
+                raise ConfigError(
+                    f"--{name}: expected --figure={' or '.join(figures)}; found {self.figure}"
+                )
+        if self.num_points and (self.num_points < 3 or self.num_points % 2 == 0):
+            raise ConfigError(f"--num_points: expected an odd number >= 3; found {self.num_points}")
+        self.attack()
+
+    def attack(self):
+        """Returns the settings of PGD for `ascl_tf.attacks.linf_pgd`, or None for no attack."""
+        try:
+            protocol = get_protocol(self.protocol or PROTOCOLS.get(self.figure, "standard"))
+        except ValueError as error:
+            raise ConfigError(f"--protocol: {error}") from None
+        if protocol.kind == "none" and self.figure != "weight_landscape":
+            return None
+        if protocol.kind != "linf_pgd" or protocol.num_restarts != 1:
+            raise ConfigError(f"--protocol: expected PGD, such as pgd20; found {protocol.name}")
+        return {
+            "epsilon": float(protocol.epsilon),
+            "step_size": float(protocol.step_size),
+            "num_steps": protocol.num_steps,
+            "random_start": protocol.random_start,
+        }
