@@ -19,6 +19,7 @@ from ascl_tf.program.flag_defs import (
     run_program,
     wants_help,
 )
+from ascl_tf.program.outside_methods import load_outside_method
 
 DEFAULT_WORKDIRS = "runs"
 TRAINING_STAGES = (cfg.PRETRAIN, cfg.FINETUNE)
@@ -32,7 +33,8 @@ def run(argv=None):
 
 def main(argv):
     """Parses the command line and runs the stages that it asks for."""
-    values = define_flags(*cfg.SECTIONS)
+    load_outside_method(argv)
+    values = define_flags(*cfg.sections())
     define_program_flags(values)
     flags.DEFINE_enum(
         "stage", cfg.PRETRAIN, [*cfg.STAGES, cfg.ALL], "What to do.", flag_values=values
@@ -127,7 +129,7 @@ def default_workdir(config):
     dataset = config.dataset.removeprefix("folder:").rstrip("/").rpartition("/")[2]
     if not dataset:
         raise ConfigError(f"--dataset={config.dataset}: expected a name to call the run by")
-    return os.path.join(DEFAULT_WORKDIRS, f"{dataset}_{config.method}")
+    return os.path.join(DEFAULT_WORKDIRS, f"{dataset}_{config.method.rpartition(':')[2]}")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ ROWS = sorted({str(pathlib.PurePath(p).parent) for p in RUNS if p.count("/") > 2
 @functools.cache
 def parse(*argv):
     """Returns the config and the stage that a command line of ascl_tf.train asks for."""
-    values = flag_defs.define_flags(*cfg.SECTIONS)
+    values = flag_defs.define_flags(*cfg.sections())
     flag_defs.define_program_flags(values)
     stages = [*cfg.STAGES, cfg.ALL]
     flags.DEFINE_enum("stage", cfg.PRETRAIN, stages, "What to do.", flag_values=values)

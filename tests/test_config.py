@@ -13,7 +13,8 @@ from ascl_tf import config as cfg
 from ascl_tf.config import Config, Fraction, config_from_json, shrink
 from ascl_tf.errors import ConfigError, RunError
 
-FIELDS = {field.name: field for field in dataclasses.fields(Config)}
+FIELDS = cfg.setting_fields()
+LABEL_FREE = [name for name in cfg.method_names() if Config(method=name).is_label_free]
 few_examples = settings(max_examples=40, deadline=None)
 
 
@@ -74,7 +75,7 @@ def test_defaults_are_valid_and_every_field_is_described():
 
 
 def test_sections_share_no_field_and_make_up_the_config():
-    names = [field.name for section in cfg.SECTIONS for field in dataclasses.fields(section)]
+    names = [field.name for section in cfg.sections() for field in dataclasses.fields(section)]
     assert len(names) == len(set(names))
     assert set(names) == set(FIELDS)
 
@@ -106,7 +107,7 @@ def test_config_cannot_be_changed_in_place():
 def _random_value(field):
     """Returns a strategy of values that the field's own checks accept."""
     choices, bounds = field.metadata["choices"], field.metadata["bounds"]
-    if field.name in ("at_attack", "shared_perturbation"):
+    if field.metadata["only_own_methods"] or field.name == "method":
         return st.just(field.default)  # Others go only with some methods.
     if choices:
         return st.sampled_from(choices)
@@ -173,7 +174,7 @@ def test_json_may_leave_settings_out_and_write_whole_floats_as_integers():
         ('{"epsilon": null}', r"^here: expected epsilon to be Fraction; found None"),
         ('{"epsilon": true}', r"^here: expected epsilon to be Fraction; found True"),
         ('{"epsilon": 8}', r"^here: --epsilon: expected a number > 0 and <= 1.*found 8"),
-        ('{"method": "moco"}', r"^here: --method: expected one of ascl, .*; found 'moco'"),
+        ('{"method": "moco"}', r"^here: --method: expected one of acl, .*; found 'moco'"),
     ],
 )
 def test_broken_json_names_its_source_and_the_setting(text, message):
@@ -199,7 +200,7 @@ def test_broken_json_names_its_source_and_the_setting(text, message):
         ({"image_size": -1}, r"--image_size: expected a number >= 0; found -1"),
         ({"num_replicas": -1}, r"--num_replicas: expected a number >= 0; found -1"),
         ({"seed": 2**31}, r"--seed: expected a number >= 0 and <= 2.*; found 2147483648"),
-        ({"method": "moco"}, r"--method: expected one of ascl, scl, standard, at.*; found 'moco'"),
+        ({"method": "moco"}, r"--method: expected one of acl, advcl, ascl.*; found 'moco'"),
         ({"cl_mode": "a2b"}, r"--cl_mode: expected one of a2a, a2s, ds; found 'a2b'"),
         ({"finetune": "slf"}, r"--finetune: expected one of laf, lsf, fsf, faf; found 'slf'"),
         ({"depth": 50}, r"--depth: expected 18 or 34; found 50"),
@@ -214,7 +215,7 @@ def test_broken_json_names_its_source_and_the_setting(text, message):
         ),
         (
             {"method": "rotation_at", "at_attack": "fgsm_rs"},
-            "--at_attack=fgsm_rs: expected .* trades or mart; found --method=rotation_at",
+            "--at_attack=fgsm_rs: expected .* mart or trades; found --method=rotation_at",
         ),
         (
             {"at_attack": "fgsm_rs", "attack_source_at": "cl"},
@@ -277,28 +278,67 @@ def test_each_bound_refuses_the_next_value_beyond_it(name, kind, bound):
         Config(**{name: kind_of_number(beyond)})
 
 
-def test_identity_holds_what_a_stage_depends_on_and_no_place():
-    pretrain, finetune = (Config().identity(stage) for stage in ("pretrain", "finetune"))
-    assert {"lambda_1", "temperature", "epochs", "seed", "dataset"} <= set(pretrain)
-    assert "finetune" in finetune and "finetune" not in pretrain
-    assert "lambda_1" not in finetune
-    places = {"workdir", "data_dir", "download", "num_replicas", "log_every", "checkpoint_every"}
-    assert not places & (set(pretrain) | set(finetune))
+def _settings(config, stage):
+    return cfg.settings_in(cfg.identity_of(config, stage))
+
+
+def test_identity_holds_what_differs_from_the_defaults_and_no_place():
+    assert _settings(Config(), "pretrain") == _settings(Config(), "finetune") == {}
+    config = Config(lambda_1=0.3, finetune="faf", workdir="w", num_replicas=2, data_dir="d")
+    assert _settings(config, "pretrain") == {"lambda_1": 0.3}
+    assert _settings(config, "finetune") == {"finetune": "faf"}
+    weaker = Config(epsilon=Fraction("4/255"))
+    assert _settings(weaker, "finetune") == {"epsilon": "4/255"}
+
+
+@pytest.mark.parametrize(
+    ("mode", "name", "value"),
+    [
+        ("laf", "finetune_epochs", 10),
+        ("faf", "finetune_epochs", 25),
+        ("laf", "finetune_decay_at", ""),
+        ("faf", "finetune_decay_at", "0.6,0.8"),
+        ("laf", "finetune_global_batch_size", 512),
+    ],
+)
+def test_a_value_that_the_default_stands_for_is_the_default(mode, name, value):
+    plain, other = Config(finetune=mode), "0.5" if name == "finetune_decay_at" else 7
+    same = plain.replace(**{name: value})
+    assert cfg.identity_of(same, "finetune") == cfg.identity_of(plain, "finetune")
+    assert _settings(plain.replace(**{name: other}), "finetune")[name] == other
+
+
+def test_a_setting_that_is_added_later_changes_no_recorded_run():
+    config = Config(lambda_1=0.3)
+    identity = cfg.identity_of(config, "pretrain")
+    # As an earlier version recorded it: every setting but those that it did not know.
+    recorded = {name: value for name, value in config.to_json().items() if name != "precision"}
+    recorded = {n: v for n, v in recorded.items() if FIELDS[n].metadata["is_identity"]}
+    assert cfg.find_differences({**recorded, "formats": identity["formats"]}, identity) == []
+
+
+def test_differences_name_flags_with_both_values_and_formats():
+    first = cfg.identity_of(Config(lambda_1=0.3, seed=1), "pretrain")
+    second = cfg.identity_of(Config(lambda_1=0.4), "pretrain")
+    found = cfg.find_differences(first, second)
+    assert found == ["--lambda_1=0.4 (recorded: 0.3)", "--seed=0 (recorded: 1)"]
+    (difference,) = cfg.find_differences({"lambda_1": 0.4}, second)
+    assert difference == "format 2 of the optimization settings (recorded: 1)"
 
 
 def test_identity_changes_with_a_setting_of_the_stage_only():
     config = Config()
     other = config.replace(temperature=0.1, workdir="elsewhere")
-    assert other.identity("pretrain") != config.identity("pretrain")
-    assert other.identity("finetune") == config.identity("finetune")
+    assert cfg.identity_of(other, "pretrain") != cfg.identity_of(config, "pretrain")
+    assert cfg.identity_of(other, "finetune") == cfg.identity_of(config, "finetune")
     # One pre-training can be fine-tuned in every mode.
     other = config.replace(finetune="faf")
-    assert other.identity("pretrain") == config.identity("pretrain")
-    assert other.identity("finetune") != config.identity("finetune")
+    assert cfg.identity_of(other, "pretrain") == cfg.identity_of(config, "pretrain")
+    assert cfg.identity_of(other, "finetune") != cfg.identity_of(config, "finetune")
 
 
 def test_identity_is_plain_json():
-    identity = Config().identity("pretrain")
+    identity = cfg.identity_of(Config(), "pretrain")
     assert json.loads(json.dumps(identity)) == identity
 
 
@@ -317,7 +357,7 @@ def test_length_of_fine_tuning_follows_its_mode_unless_given(changes, epochs):
 
 
 def test_one_shot_methods_are_the_supervised_ones():
-    one_shot = {method for method in cfg.METHODS if Config(method=method).is_one_shot}
+    one_shot = {method for method in cfg.method_names() if Config(method=method).is_one_shot}
     assert one_shot == {"standard", "at", "trades", "mart", "rotation_at"}
 
 
@@ -368,7 +408,7 @@ def test_smoke_of_few_labels_leaves_some_of_every_class():
         ({"lambda_1": 0.0}, False),
         ({"method": "rotation_at"}, True),
         ({"method": "rotation_at", "rotation_weight": 0.0}, False),
-        *[({"method": method}, True) for method in cfg.SELF_SUPERVISED_METHODS],
+        *[({"method": method}, True) for method in LABEL_FREE],
         *[({"method": m}, False) for m in ("scl", "standard", "at", "trades", "mart")],
     ],
 )

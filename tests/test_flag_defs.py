@@ -1,21 +1,20 @@
 """Flags made from fields: one each, with default and help; what a command line sets."""
 
-import dataclasses
 import inspect
 
 import pytest
 from absl import flags
 
 from ascl_tf import config as cfg
-from ascl_tf.config import Config, Fraction
+from ascl_tf.config import Fraction
 from ascl_tf.errors import ConfigError, RunError
 from ascl_tf.program import flag_defs
 
-FIELDS = dataclasses.fields(Config)
+FIELDS = list(cfg.setting_fields().values())
 
 
 def _values():
-    values = flag_defs.define_flags(*cfg.SECTIONS)
+    values = flag_defs.define_flags(*cfg.sections())
     flag_defs.define_program_flags(values)
     return values
 
@@ -53,8 +52,8 @@ def test_defining_flags_leaves_absls_global_ones_alone():
 
 
 def test_two_programs_can_share_a_flag():
-    first = flag_defs.define_flags(cfg.DataConfig)
-    second = flag_defs.define_flags(cfg.DataConfig)
+    first = flag_defs.define_flags(cfg.DataSettings)
+    second = flag_defs.define_flags(cfg.DataSettings)
     flag_defs.parse(first, ["program", "--dataset=stl10"])
     assert (first["dataset"].value, second["dataset"].value) == ("stl10", "auto")
 
@@ -92,7 +91,6 @@ def test_last_setting_wins_over_flagfiles_and_command_line(tmp_path):
         ("--epsilon=8:255", r"--epsilon: expected a number or a fraction such as 8/255; found"),
         ("--epsilon=1/0", r"--epsilon: expected a number or a fraction such as 8/255; found"),
         ("--smoke=maybe", r"--smoke: expected true or false; found 'maybe'"),
-        ("--method=moco", r"--method: expected one of ascl, scl, standard, .*; found 'moco'"),
         ("--epochs", r"Missing value for flag --epochs"),
         ("width=3", r"expected only flags such as --seed=1; found 'width=3'"),
         ("--flagfile=no.flags", r"--flagfile=no\.flags: expected a readable file; found: No such"),

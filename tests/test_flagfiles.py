@@ -12,8 +12,8 @@ import pytest
 
 from ascl_tf import config as cfg
 from ascl_tf.config import Config
-from ascl_tf.config.methods import AsclConfig
 from ascl_tf.evaluation.protocols import get_protocol
+from ascl_tf.methods.ascl_spec import AsclSettings
 from ascl_tf.program import flag_defs
 from tests.flagfiles import (
     ALL_FILES,
@@ -173,20 +173,22 @@ def test_row_folder_holds_its_stages(folder):
 @pytest.mark.parametrize("row", find_rows())
 def test_stages_of_a_row_describe_one_run(row):
     pretrain = config_of(pretrain_file(row))
-    expected = pretrain.identity(cfg.PRETRAIN)
+    expected = cfg.identity_of(pretrain, cfg.PRETRAIN)
     for evaluation in evaluation_files(row):
         if not (finetune := finetune_file(evaluation)):
             continue
         config = config_of(finetune)
         start = config.pretrained or config.workdir
         assert start == pretrain.workdir, "fine-tuning starts from the row's encoder"
-        found = config.identity(cfg.PRETRAIN)
+        found = cfg.identity_of(config, cfg.PRETRAIN)
         differing = {name for name in expected if found[name] != expected[name]}
         # What only the attack of fine-tuning needs may differ where the work directory does.
         assert differing <= (DATA | {"step_size"} if config.pretrained else set())
         if is_of_train(evaluation):
             configs = [config_of(path) for path in (finetune, evaluation)]
-            assert configs[0].identity(cfg.FINETUNE) == configs[1].identity(cfg.FINETUNE)
+            assert cfg.identity_of(configs[0], cfg.FINETUNE) == cfg.identity_of(
+                configs[1], cfg.FINETUNE
+            )
             assert configs[0].workdir == configs[1].workdir
 
 
@@ -197,10 +199,10 @@ def test_work_directories_never_hold_two_runs():
         if not config.workdir:
             continue
         if stage == cfg.PRETRAIN:
-            key, identity = (config.workdir,), config.identity(cfg.PRETRAIN)
+            key, identity = (config.workdir,), cfg.identity_of(config, cfg.PRETRAIN)
         else:
             key = (config.workdir, config.finetune, config.encoder_part)
-            identity = config.identity(cfg.FINETUNE)
+            identity = cfg.identity_of(config, cfg.FINETUNE)
         assert seen.setdefault(key, identity) == identity, path
 
 
@@ -212,7 +214,7 @@ def test_runs_that_are_started_from_are_trained_by_a_row():
 
 
 def _differing(paths, stage):
-    first, second = (config_of(path).identity(stage) for path in paths)
+    first, second = (cfg.identity_of(config_of(path), stage) for path in paths)
     return {name for name in first if first[name] != second[name]}
 
 
@@ -270,7 +272,7 @@ def test_rows_differ_in_fine_tuning_where_the_table_says(row, other, fields):
 
 def test_every_method_has_a_row():
     methods = {config_of(path).method for row in ROWS for path in files_in(row, cfg.PRETRAIN)}
-    assert methods == set(cfg.METHODS)
+    assert methods == set(cfg.method_names())
 
 
 @pytest.mark.parametrize("path", FLAGFILES)
@@ -302,9 +304,14 @@ def test_the_papers_settings_are_all_written_out():
     files = [path, *groups_in(path)]
     files += [group for file in groups_in(path) for group in groups_in(file)]
     written = {re.match(r"--(\w+)", line)[1] for file in files for line in flag_lines(file)}
-    sections = (cfg.ModelConfig, cfg.AttackConfig, cfg.TrainingConfig, cfg.FinetuneConfig)
+    sections = (
+        cfg.NetworkSettings,
+        cfg.AttackSettings,
+        cfg.OptimizationSettings,
+        cfg.FinetuneSettings,
+    )
     needed = {field.name for section in sections for field in dataclasses.fields(section)}
-    sections = (cfg.ObjectiveConfig, AsclConfig)
+    sections = (cfg.ObjectiveSettings, AsclSettings)
     objective = {field.name for section in sections for field in dataclasses.fields(section)}
     # Another run's encoder is no setting of a paper; LARS is not its optimizer.
     assert needed | objective <= written | {"pretrained", "encoder_part", "lars_trust", "lars_rate"}

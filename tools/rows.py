@@ -195,7 +195,7 @@ def units_of(path):
 @functools.cache
 def read_config(path, *more):
     """Returns the `Config` that a flagfile of ascl_tf.train gives, `more` flags behind it."""
-    values = flag_defs.define_flags(*cfg.SECTIONS)
+    values = flag_defs.define_flags(*cfg.sections())
     flag_defs.define_program_flags(values)
     flags.DEFINE_enum("stage", cfg.PRETRAIN, [*cfg.STAGES, cfg.ALL], "", flag_values=values)
     with contextlib.chdir(ROOT):  # Nested flagfiles are named from there.

@@ -1,9 +1,10 @@
-"""Settings that all methods share, by topic: data, network, attacks, optimisation, stages.
+"""Settings that all methods share, by topic: data, network, attacks, optimization, stages.
 
-Part of `ascl_tf.config.Config`; those of single methods are in config/methods.py.
+Those of single methods are beside the methods, in `ascl_tf/methods/*_spec.py`.
 """
 
 import dataclasses
+from typing import ClassVar
 
 from ascl_tf.config.paths import DATASET, PATH
 from ascl_tf.config.setting import (
@@ -16,23 +17,10 @@ from ascl_tf.config.setting import (
     Fraction,
     setting,
 )
+from ascl_tf.errors import ConfigError
 
 TRAINING_STAGES = (PRETRAIN, FINETUNE)
 
-# Supervised from end to end: no fine-tuning.
-ONE_SHOT_METHODS = ("standard", "at", "trades", "mart", "rotation_at")
-# Without labels.
-SELF_SUPERVISED_METHODS = (
-    "simclr",
-    "rocl",
-    "acl",
-    "dynacl",
-    "dynacl_pp",
-    "advcl",
-    "selfie",
-    "selfie_dpe",
-)
-METHODS = ("ascl", "scl", *ONE_SHOT_METHODS, *SELF_SUPERVISED_METHODS)
 FINETUNE_MODES = ("laf", "lsf", "fsf", "faf")
 ATTACK_SOURCES = ("ce", "cl", "ascl")
 PRECISIONS = ("float32", "bfloat16")
@@ -41,8 +29,22 @@ PRECISIONS = ("float32", "bfloat16")
 _PRE, _FINE, _TRAIN = (PRETRAIN,), (FINETUNE,), TRAINING_STAGES
 
 
+def _shares(name: str, text: str) -> tuple[float, ...]:
+    try:
+        shares = tuple(sorted(float(share) for share in text.split(",") if share.strip()))
+        is_valid = all(0 < share <= 1 for share in shares)
+    except ValueError:
+        is_valid = False
+    if not is_valid:
+        raise ConfigError(
+            f"--{name}: expected numbers in (0, 1], separated by commas, such as 0.6,0.8; "
+            f"found {text!r}"
+        )
+    return shares
+
+
 @dataclasses.dataclass(frozen=True)
-class DataConfig:
+class DataSettings:
     """Which images a run sees."""
 
     dataset: str = setting(
@@ -51,23 +53,24 @@ class DataConfig:
         "(4,000 training and 1,000 test images of CIFAR-10), or auto: cifar10 where it is at "
         "hand, else bundled.",
         path=DATASET,
+        smoke="bundled",
     )
     train_split: str = setting(
-        "train", "Split of the data set to train on.", stages=_TRAIN, added_later=True
+        "train", "Split of the data set to train on.", stages=_TRAIN, smoke="train"
     )
     validation_split: str = setting(
         "",
         "Split of the data set to validate on; empty: --validation_fraction of the training "
         "images.",
         stages=_TRAIN,
-        added_later=True,
+        smoke="",
     )
     test_split: str = setting(
         "auto",
         "Split of the data set to test on; auto: test, or where there is none val or validation.",
         stages=(EVALUATE, EXPORT),
         is_identity=False,
-        added_later=True,
+        smoke="auto",
     )
     data_dir: str = setting(
         "",
@@ -79,7 +82,10 @@ class DataConfig:
         False, "Download the data set where data_dir does not hold it.", is_identity=False
     )
     image_size: int = setting(
-        0, "Resize images to this height and width, antialiased; 0: as they are.", minimum=0
+        0,
+        "Resize images to this height and width, antialiased; 0: as they are.",
+        minimum=0,
+        smoke=16,
     )
     num_train_images: int = setting(
         0, "Use a class-balanced part of the training images; 0: all.", stages=_TRAIN, minimum=0
@@ -91,6 +97,7 @@ class DataConfig:
         stages=_TRAIN,
         minimum=0.0,
         maximum=0.9,
+        smoke=0.25,
     )
     labeled_fraction: float = setting(
         1.0,
@@ -128,17 +135,21 @@ class DataConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelConfig:
+class NetworkSettings:
     """The network."""
 
     depth: int = setting(18, "Depth of the ResNet, 18 or 34.")
-    width: int = setting(64, "Channels of the first stage; 64 is the paper's.", minimum=1)
-    projection_dim: int = setting(128, "Width of the projections.", stages=_PRE, minimum=1)
+    width: int = setting(64, "Channels of the first stage; 64 is the paper's.", minimum=1, smoke=2)
+    projection_dim: int = setting(128, "Width of the projections.", stages=_PRE, minimum=1, smoke=8)
     projection_layers: int = setting(
         2, "Dense layers of the projection head.", stages=_PRE, minimum=1, maximum=3
     )
     projection_hidden_dim: int = setting(
-        0, "Width inside the projection head; 0: that of the features.", stages=_PRE, minimum=0
+        0,
+        "Width inside the projection head; 0: that of the features.",
+        stages=_PRE,
+        minimum=0,
+        smoke_maximum=16,
     )
     projection_batch_norm: str = setting(
         "hidden",
@@ -154,19 +165,27 @@ class ModelConfig:
         choices=("separate", "shared", "triple"),
     )
 
+    def __post_init__(self) -> None:
+        if self.depth not in (18, 34):
+            raise ConfigError(f"--depth: expected 18 or 34; found {self.depth}")
+
 
 @dataclasses.dataclass(frozen=True)
-class ObjectiveConfig:
-    """What pre-training minimises; see config/methods.py for the methods' own."""
+class ObjectiveSettings:
+    """What pre-training minimizes; each method has settings of its own, too."""
 
-    method: str = setting("ascl", "Method of pre-training.", choices=METHODS)
+    method: str = setting(
+        "ascl",
+        "Method of pre-training: one of the package's, or one of your own as "
+        "my_package.my_file:MyMethod (docs/methods.md).",
+    )
     temperature: float = setting(
         0.5, "Divisor of the similarities in the contrastive terms.", stages=_PRE, above=0.0
     )
 
 
 @dataclasses.dataclass(frozen=True)
-class AttackConfig:
+class AttackSettings:
     """The attacks inside training (eq. 2)."""
 
     epsilon: Fraction = setting(
@@ -184,13 +203,17 @@ class AttackConfig:
         maximum=1.0,
     )
     num_steps_at: int = setting(
-        10, "Attack steps of the classification term.", stages=_PRE, minimum=0
+        10, "Attack steps of the classification term.", stages=_PRE, minimum=0, smoke_maximum=2
     )
     num_steps_cl: int = setting(
-        5, "Attack steps of the self-supervised term.", stages=_PRE, minimum=0
+        5, "Attack steps of the self-supervised term.", stages=_PRE, minimum=0, smoke_maximum=2
     )
     num_steps_ascl: int = setting(
-        5, "Attack steps of the supervised contrastive term.", stages=_PRE, minimum=0
+        5,
+        "Attack steps of the supervised contrastive term.",
+        stages=_PRE,
+        minimum=0,
+        smoke_maximum=2,
     )
     attack_source_at: str = setting(
         "ce",
@@ -211,14 +234,24 @@ class AttackConfig:
         choices=ATTACK_SOURCES,
     )
 
+    def __post_init__(self) -> None:
+        if self.step_size > self.epsilon * 2:
+            raise ConfigError(
+                f"--step_size: expected at most twice --epsilon={self.epsilon}; "
+                f"found {self.step_size}"
+            )
+
 
 @dataclasses.dataclass(frozen=True)
-class TrainingConfig:
-    """Optimisation of pre-training (or of a one-shot method)."""
+class OptimizationSettings:
+    """Optimization of pre-training (or of a one-shot method)."""
 
-    epochs: int = setting(100, "Epochs of pre-training.", stages=_PRE, minimum=1)
+    # 2: SGD has the rate outside its velocity.
+    FORMAT: ClassVar[int] = 2
+
+    epochs: int = setting(100, "Epochs of pre-training.", stages=_PRE, minimum=1, smoke=1)
     global_batch_size: int = setting(
-        512, "Images per step over all replicas.", stages=_TRAIN, minimum=1
+        512, "Images per step over all replicas.", stages=_TRAIN, minimum=1, smoke=16
     )
     optimizer: str = setting(
         "sgd",
@@ -244,6 +277,7 @@ class TrainingConfig:
         "Epochs over which pre-training's learning rate rises linearly from 0.",
         stages=_PRE,
         minimum=0.0,
+        smoke=0.0,
     )
     momentum: float = setting(0.9, "Momentum.", stages=_TRAIN, minimum=0.0, maximum=0.9999)
     nesterov: bool = setting(False, "Nesterov's form of momentum in pre-training.", stages=_PRE)
@@ -256,7 +290,6 @@ class TrainingConfig:
         "as --optimizer=sgd and PyTorch's SGD (RoCL).",
         stages=_PRE,
         choices=("inside", "outside"),
-        added_later=True,
     )
     weight_decay: float = setting(
         2e-4,
@@ -272,9 +305,17 @@ class TrainingConfig:
         choices=("all", "kernels"),
     )
 
+    def __post_init__(self) -> None:
+        _ = self.decay_shares  # Raises where the text cannot be read.
+
+    @property
+    def decay_shares(self) -> tuple[float, ...]:
+        """`decay_at` as numbers, ascending."""
+        return _shares("decay_at", self.decay_at)
+
 
 @dataclasses.dataclass(frozen=True)
-class FinetuneConfig:
+class FinetuneSettings:
     """Fine-tuning (Table 7)."""
 
     finetune: str = setting(
@@ -308,6 +349,7 @@ class FinetuneConfig:
         "Epochs of fine-tuning; 0: the paper's 10 (linear layer) or 25 (everything).",
         stages=_FINE,
         minimum=0,
+        smoke=1,
     )
     finetune_learning_rate: float = setting(
         0.1, "Learning rate of fine-tuning.", stages=_FINE, above=0.0
@@ -319,7 +361,11 @@ class FinetuneConfig:
         stages=_FINE,
     )
     finetune_global_batch_size: int = setting(
-        0, "Images per step of fine-tuning; 0: as --global_batch_size.", stages=_FINE, minimum=0
+        0,
+        "Images per step of fine-tuning; 0: as --global_batch_size.",
+        stages=_FINE,
+        minimum=0,
+        smoke_maximum=16,
     )
     finetune_weight_decay: float = setting(
         2e-4, "Coupled weight decay of fine-tuning.", stages=_FINE, minimum=0.0
@@ -333,14 +379,31 @@ class FinetuneConfig:
     finetune_loss: str = setting(
         "trades", "Loss of laf and faf.", stages=_FINE, choices=("trades", "ce")
     )
-    finetune_num_steps: int = setting(10, "Attack steps of laf and faf.", stages=_FINE, minimum=0)
+    finetune_num_steps: int = setting(
+        10, "Attack steps of laf and faf.", stages=_FINE, minimum=0, smoke_maximum=2
+    )
     finetune_augmentation: str = setting(
         "crop_flip", "Augmentation in fine-tuning.", stages=_FINE, choices=("crop_flip", "none")
     )
 
+    def __post_init__(self) -> None:
+        _ = self.finetune_decay_shares  # Raises where the text cannot be read.
+
+    @property
+    def finetune_decay_shares(self) -> tuple[float, ...]:
+        """`finetune_decay_at` as numbers, ascending, with "auto" filled in."""
+        if self.finetune_decay_at != "auto":
+            return _shares("finetune_decay_at", self.finetune_decay_at)
+        return () if self.finetune in ("lsf", "laf") else (0.6, 0.8)
+
+    @property
+    def num_finetune_epochs(self) -> int:
+        """Epochs of fine-tuning with the paper's default filled in."""
+        return self.finetune_epochs or (10 if self.finetune in ("lsf", "laf") else 25)
+
 
 @dataclasses.dataclass(frozen=True)
-class EvaluationConfig:
+class EvaluationSettings:
     """Validation while training, and evaluation at the end."""
 
     protocol: str = setting(
@@ -355,6 +418,7 @@ class EvaluationConfig:
         stages=(EVALUATE,),
         minimum=0,
         is_identity=False,
+        smoke=20,
     )
     evaluation_batch_size: int = setting(
         250,
@@ -362,9 +426,13 @@ class EvaluationConfig:
         stages=STAGES[:3],
         minimum=1,
         is_identity=False,
+        smoke=20,
     )
     validation_protocol: str = setting(
-        "pgd20", "Protocol whose robust accuracy selects the best checkpoint.", stages=_TRAIN
+        "pgd20",
+        "Protocol whose robust accuracy selects the best checkpoint.",
+        stages=_TRAIN,
+        smoke="fgsm",
     )
     export_checkpoint: str = setting(
         "best",
@@ -374,7 +442,11 @@ class EvaluationConfig:
         is_identity=False,
     )
     num_validation_images: int = setting(
-        0, "Validate on the first so many held-out images; 0: all.", stages=_TRAIN, minimum=0
+        0,
+        "Validate on the first so many held-out images; 0: all.",
+        stages=_TRAIN,
+        minimum=0,
+        smoke=10,
     )
     validate_every: int = setting(
         1, "Validate after every so many epochs, and after the last.", stages=_TRAIN, minimum=1
@@ -382,7 +454,7 @@ class EvaluationConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class RunConfig:
+class RunSettings:
     """Where a run lies, and how it reports."""
 
     workdir: str = setting(
@@ -401,7 +473,6 @@ class RunConfig:
         "statistics, pixels and perturbations are float32 in both; so is evaluation.",
         stages=_TRAIN,
         choices=PRECISIONS,
-        added_later=True,
     )
     jit: str = setting(
         "auto",
@@ -410,7 +481,6 @@ class RunConfig:
         stages=_TRAIN,
         choices=("auto", "on", "off"),
         is_identity=False,
-        added_later=True,
     )
     seed: int = setting(
         0, "Seed of initial weights, data order, views and attacks.", minimum=0, maximum=2**31 - 1
@@ -442,3 +512,16 @@ class RunConfig:
         "Shrink everything to seconds: few images, two steps, a narrow network. What the command "
         "line itself sets stays, and so do folders of pictures.",
     )
+
+
+# By the name that a `Config` has them under.
+SHARED_SECTIONS = {
+    "run": RunSettings,
+    "data": DataSettings,
+    "network": NetworkSettings,
+    "objective": ObjectiveSettings,
+    "attack": AttackSettings,
+    "optimization": OptimizationSettings,
+    "finetuning": FinetuneSettings,
+    "evaluation": EvaluationSettings,
+}

@@ -58,7 +58,9 @@ def setting(
     minimum: float | None = None,
     maximum: float | None = None,
     is_identity: bool = True,
-    added_later: bool = False,
+    only_own_methods: bool = False,
+    smoke: Any = None,
+    smoke_maximum: float | None = None,
 ) -> Any:
     """Returns a dataclass field that carries what flags and checks need.
 
@@ -70,14 +72,23 @@ def setting(
         is_identity: whether a run with another value is another run. Where files and other
             runs lie and how often progress is written are no part of a run's identity: what
             it has found there is known by its hash, see training/provenance.py.
-        added_later: whether runs begun before this setting existed did what its default does:
-            at the default it is then no part of a run's identity, so that they continue.
+        only_own_methods: whether another value than the default is refused for methods that do
+            not have this setting.
+        smoke: the value under `--smoke`; None: as it is.
+        smoke_maximum: the largest value under `--smoke`; None: as it is.
     """
-    bounds = {"above": above, "minimum": minimum, "maximum": maximum}
-    metadata = {"help": help, "stages": stages, "choices": choices, "bounds": bounds}
-    metadata["path"] = path
-    identity = {"is_identity": is_identity, "added_later": added_later}
-    return dataclasses.field(default=default, metadata={**metadata, **identity})
+    metadata = {
+        "help": help,
+        "stages": stages,
+        "choices": choices,
+        "bounds": {"above": above, "minimum": minimum, "maximum": maximum},
+        "path": path,
+        "is_identity": is_identity,
+        "only_own_methods": only_own_methods,
+        "smoke": smoke,
+        "smoke_maximum": smoke_maximum,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def like_run_setting(section: type, name: str) -> Any:

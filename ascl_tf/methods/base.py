@@ -15,7 +15,6 @@ import keras
 import tensorflow as tf
 
 from ascl_tf.attacks import linf_pgd
-from ascl_tf.errors import ConfigError
 from ascl_tf.losses.reduction import global_mean
 from ascl_tf.methods.step_data import Batch, StepSeeds, first_position
 from ascl_tf.methods.update import apply_update, record_step
@@ -69,11 +68,6 @@ class Method(keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if config.awp_gamma > 0 and not self.has_classifier:
-            raise ConfigError(
-                "--awp_gamma: expected 0, or a method that trains a classifier, such as at; "
-                f"found {config.awp_gamma} with --method={config.method}"
-            )
         self.encoder, self.linear_head = encoder, linear_head
         self.projection_head = projection_head
         self.config, self.steps_per_epoch = config, steps_per_epoch

@@ -1,42 +1,12 @@
-"""From a config to a method: the one table of names."""
+"""From a config to a built method."""
 
-import importlib
-
-from ascl_tf.config import METHODS
 from ascl_tf.methods.finetune import FineTune
 from ascl_tf.models import LinearHead, ProjectionHead, ResNet
-
-# Imported when chosen, so that a run reads the code of its own method only.
-PRETRAIN_METHODS = {
-    "ascl": "ascl.Ascl",
-    "standard": "supervised.Standard",
-    "at": "supervised.AdversarialTraining",
-    "trades": "supervised.Trades",
-    "mart": "supervised.Mart",
-    "rotation_at": "rotation_at.RotationAdversarialTraining",
-    "scl": "scl.Scl",
-    "simclr": "simclr.SimClr",
-    "rocl": "rocl.Rocl",
-    "acl": "acl.Acl",
-    "dynacl": "dynacl.DynAcl",
-    "dynacl_pp": "dynacl_pp.DynAclPlusPlus",
-    "advcl": "advcl.AdvCl",
-    "selfie": "selfie.Selfie",
-    "selfie_dpe": "selfie_dpe.SelfieDpe",
-}
-if set(PRETRAIN_METHODS) != set(METHODS):
-    raise ImportError("config.METHODS and factory.PRETRAIN_METHODS name different methods")
-
-
-def method_class(name):
-    """Returns the class of the pre-training method called `name`."""
-    module, _, class_name = PRETRAIN_METHODS[name].partition(".")
-    return getattr(importlib.import_module(f"ascl_tf.methods.{module}"), class_name)
 
 
 def make_pretrain_method(config, *, num_classes, image_shape, steps_per_epoch=1):
     """Returns the built method of `--stage=pretrain`; call it inside the strategy's scope."""
-    chosen = method_class(config.method)
+    chosen = config.method_spec.load_class()
     encoder = make_encoder(config)
     heads = {}
     if chosen.has_classifier:

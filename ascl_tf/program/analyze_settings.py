@@ -3,7 +3,14 @@
 import dataclasses
 
 from ascl_tf.analysis.measurements import MEASURE
-from ascl_tf.config import Config, DataConfig, EvaluationConfig, RunConfig, setting
+from ascl_tf.config import (
+    Config,
+    DataSettings,
+    EvaluationSettings,
+    RunSettings,
+    setting,
+    setting_fields,
+)
 from ascl_tf.config.paths import PATH, PATHS
 from ascl_tf.config.setting import like_run_setting
 from ascl_tf.errors import ConfigError
@@ -61,15 +68,15 @@ class AnalyzeConfig:
         minimum=0,
     )
     split: str = setting("test", "Split of the data set.")
-    dataset: str = like_run_setting(DataConfig, "dataset")
-    data_dir: str = like_run_setting(DataConfig, "data_dir")
-    download: bool = like_run_setting(DataConfig, "download")
-    image_size: int = like_run_setting(DataConfig, "image_size")
-    evaluation_batch_size: int = like_run_setting(EvaluationConfig, "evaluation_batch_size")
-    seed: int = like_run_setting(RunConfig, "seed")
+    dataset: str = like_run_setting(DataSettings, "dataset")
+    data_dir: str = like_run_setting(DataSettings, "data_dir")
+    download: bool = like_run_setting(DataSettings, "download")
+    image_size: int = like_run_setting(DataSettings, "image_size")
+    evaluation_batch_size: int = like_run_setting(EvaluationSettings, "evaluation_batch_size")
+    seed: int = like_run_setting(RunSettings, "seed")
 
     def __post_init__(self):
-        shared = set(AnalyzeConfig.__dataclass_fields__) & set(Config.__dataclass_fields__)
+        shared = set(AnalyzeConfig.__dataclass_fields__) & set(setting_fields())
         Config(**{name: getattr(self, name) for name in shared - {"protocol"}})
         is_drawn_from_records = self.figure in FROM_RECORDS
         needed = "records" if is_drawn_from_records else "models"

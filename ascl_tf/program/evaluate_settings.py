@@ -2,7 +2,14 @@
 
 import dataclasses
 
-from ascl_tf.config import Config, DataConfig, EvaluationConfig, RunConfig, setting
+from ascl_tf.config import (
+    Config,
+    DataSettings,
+    EvaluationSettings,
+    RunSettings,
+    setting,
+    setting_fields,
+)
 from ascl_tf.config.paths import PATH, PATHS
 from ascl_tf.config.setting import like_run_setting
 from ascl_tf.errors import ConfigError
@@ -74,14 +81,14 @@ class EvaluateConfig:
         "Split that models are trained on: test images that it holds too are reported. Not looked "
         "at where the data set has no such split; empty: nowhere.",
     )
-    dataset: str = like_run_setting(DataConfig, "dataset")
-    data_dir: str = like_run_setting(DataConfig, "data_dir")
-    download: bool = like_run_setting(DataConfig, "download")
-    image_size: int = like_run_setting(DataConfig, "image_size")
-    protocol: str = like_run_setting(EvaluationConfig, "protocol")
-    num_images: int = like_run_setting(EvaluationConfig, "num_images")
-    evaluation_batch_size: int = like_run_setting(EvaluationConfig, "evaluation_batch_size")
-    seed: int = like_run_setting(RunConfig, "seed")
+    dataset: str = like_run_setting(DataSettings, "dataset")
+    data_dir: str = like_run_setting(DataSettings, "data_dir")
+    download: bool = like_run_setting(DataSettings, "download")
+    image_size: int = like_run_setting(DataSettings, "image_size")
+    protocol: str = like_run_setting(EvaluationSettings, "protocol")
+    num_images: int = like_run_setting(EvaluationSettings, "num_images")
+    evaluation_batch_size: int = like_run_setting(EvaluationSettings, "evaluation_batch_size")
+    seed: int = like_run_setting(RunSettings, "seed")
 
     @classmethod
     def from_flags(cls, settings):
@@ -92,7 +99,7 @@ class EvaluateConfig:
         return cls(**chosen)
 
     def __post_init__(self):
-        shared = set(EvaluateConfig.__dataclass_fields__) & set(Config.__dataclass_fields__)
+        shared = set(EvaluateConfig.__dataclass_fields__) & set(setting_fields())
         Config(**{name: getattr(self, name) for name in shared})
         if self.targets:
             self._check_transfer()

@@ -133,8 +133,9 @@ class StageFit:
             )
 
     def _surroundings(self):
+        sha256 = self.config.method_spec.sha256
         return {
-            "versions": environment_versions(),
+            "versions": environment_versions() | ({"method_file": sha256} if sha256 else {}),
             "devices": sorted(set(name_devices())),
             "num_replicas": self.method.distribute_strategy.num_replicas_in_sync,
             "precision": self.config.precision,

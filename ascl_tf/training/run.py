@@ -51,8 +51,7 @@ def run_stages(config, stage, workdir):
 
 def _run_stage(name, config, workdir, protocols, *, is_finetuned_next):
     if name == cfg.PRETRAIN:
-        is_label_free = config.method in cfg.SELF_SUPERVISED_METHODS
-        pretrain(config, workdir, needs_labels=is_finetuned_next or not is_label_free)
+        pretrain(config, workdir, needs_labels=is_finetuned_next or not config.is_label_free)
     elif name == cfg.FINETUNE:
         finetune(config, workdir)
     elif name == cfg.EVALUATE:
@@ -99,7 +98,7 @@ def pretrain(config, workdir, *, needs_labels=True):
     train = run_data.with_unlabeled_images(config, train)
     config = run_data.fit_smoke_batches(config, train, strategy.num_replicas_in_sync)
     steps = run_data.num_steps_per_epoch(train, config.global_batch_size)
-    workdir.check_stage(cfg.PRETRAIN, config.identity(cfg.PRETRAIN))
+    workdir.check_stage(cfg.PRETRAIN, cfg.identity_of(config, cfg.PRETRAIN))
     keras.utils.set_random_seed(config.seed)
     with strategy.scope(), layers_in(config.precision):
         method = make_pretrain_method(
@@ -118,7 +117,7 @@ def pretrain(config, workdir, *, needs_labels=True):
         initial_encoder_sha256=start,
         pseudo_label_encoder_sha256=source.sha256 if source else None,
     )
-    _begin(workdir, cfg.PRETRAIN, config.identity(cfg.PRETRAIN), config, inputs)
+    _begin(workdir, cfg.PRETRAIN, cfg.identity_of(config, cfg.PRETRAIN), config, inputs)
     train = pseudo_labels.of_chief(Workers(strategy), config, workdir, method, train, source)
     _announce(config, method, train, steps)
     _fit(config, workdir, cfg.PRETRAIN, method, train, validation, steps, inputs)
@@ -132,7 +131,7 @@ def finetune(config, workdir):
     train, validation = run_data.load_training_data(config, labeled_only=True)
     config = run_data.fit_smoke_batches(config, train, strategy.num_replicas_in_sync)
     steps = run_data.num_steps_per_epoch(train, config.finetune_batch_size)
-    workdir.check_stage(name, config.identity(cfg.FINETUNE))
+    workdir.check_stage(name, cfg.identity_of(config, cfg.FINETUNE))
     keras.utils.set_random_seed(config.seed)
     with strategy.scope(), layers_in(config.precision):
         method = make_finetune_method(
@@ -146,7 +145,7 @@ def finetune(config, workdir):
     is_drawn = config.encoder_checkpoint == "random"
     start = None if is_drawn else records.weights_sha256(method.encoder)
     inputs = provenance.describe_inputs(train, validation, encoder_sha256=start)
-    _begin(workdir, name, config.identity(cfg.FINETUNE), config, inputs)
+    _begin(workdir, name, cfg.identity_of(config, cfg.FINETUNE), config, inputs)
     _fit(config, workdir, name, method, train, validation, steps, inputs)
 
 
@@ -253,7 +252,7 @@ def _fit(config, workdir, stage, method, train, validation, steps, inputs):
     history = fit.run().history
     document = {
         "stage": stage,
-        "settings": config.identity(cfg.PRETRAIN if is_pretraining else cfg.FINETUNE),
+        "settings": cfg.identity_of(config, cfg.PRETRAIN if is_pretraining else cfg.FINETUNE),
         **inputs,
         "num_images": len(train),
         "steps_per_epoch": steps,

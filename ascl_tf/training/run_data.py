@@ -1,6 +1,5 @@
 """The images of a run: training and validation part, and the test set."""
 
-from ascl_tf.config import SELF_SUPERVISED_METHODS
 from ascl_tf.data import datasets, splits
 from ascl_tf.data.pipeline import steps_per_epoch
 from ascl_tf.errors import ConfigError, MissingSplitError, RunError
@@ -271,5 +270,4 @@ def _check_labels(config, dataset):
 
 def _use_of_labels(config):
     """Returns what needs labels: the method, or else fine-tuning."""
-    is_label_free = config.method in SELF_SUPERVISED_METHODS
-    return ("fine-tuning after " if is_label_free else "") + f"--method={config.method}"
+    return ("fine-tuning after " if config.is_label_free else "") + f"--method={config.method}"

@@ -13,7 +13,7 @@ import tempfile
 
 import tensorflow as tf
 
-from ascl_tf.config import CONFIG_FILE, config_from_json, without_places
+from ascl_tf.config import CONFIG_FILE, config_from_json, find_differences
 from ascl_tf.errors import ConfigError, RunError
 from ascl_tf.evaluation.records import checkout_commit, environment_versions
 from ascl_tf.process.files import remove_leftovers, write_text
@@ -78,7 +78,7 @@ class WorkDirectory:
     def check_stage(self, name, identity):
         """Raises ConfigError, naming the flags, if a stage has begun with other settings."""
         recorded = self.stage_identities().get(name, identity)
-        check_same_settings(without_places(recorded), identity, f"{self.path}, stage {name}")
+        check_same_settings(recorded, identity, f"{self.path}, stage {name}")
 
     def begin_stage(self, name, identity, config):
         """Records that a stage runs with these settings, after `check_stage`."""
@@ -114,11 +114,7 @@ def recorded_config(path):
 
 def check_same_settings(recorded, wanted, where):
     """Raises ConfigError that names each flag whose value differs from the recorded one."""
-    differing = [
-        f"--{name}={wanted.get(name)} (recorded: {recorded.get(name)})"
-        for name in sorted(set(recorded) | set(wanted))
-        if recorded.get(name) != wanted.get(name)
-    ]
+    differing = find_differences(recorded, wanted)
     if differing:
         raise ConfigError(
             f"{where}: expected the flags with which it began; found {', '.join(differing)}. "

@@ -3,7 +3,7 @@
 import json
 import pathlib
 
-from ascl_tf.config import Config
+from ascl_tf.config import Config, identity_of
 from ascl_tf.training.workdir import WorkDirectory
 from tests.bad_input.case import WORKDIR, Case
 
@@ -152,7 +152,7 @@ def _settings(content, expected, found):
 
 def _other_run(root):
     config = Config(dataset="bundled", workdir=WORKDIR, width=4)
-    WorkDirectory(WORKDIR).begin_stage("pretrain", config.identity("pretrain"), config)
+    WorkDirectory(WORKDIR).begin_stage("pretrain", identity_of(config, "pretrain"), config)
 
 
 def _place(text):

@@ -17,7 +17,7 @@ from ascl_tf.program.evaluate_settings import EvaluateConfig
 from ascl_tf.program.named_models import named_paths
 from tests.properties.values import CHECK, NUMBERS, TEXT
 
-_NAMES = sorted(cfg.Config.__dataclass_fields__)
+_NAMES = sorted(cfg.setting_fields())
 
 
 def _names_flag(error):
@@ -28,7 +28,7 @@ def _names_flag(error):
 @CHECK
 @given(name=st.sampled_from(_NAMES), text=TEXT)
 def test_any_text_behind_a_flag_is_a_value_or_a_config_error(name, text):
-    values = flag_defs.define_flags(*cfg.SECTIONS)
+    values = flag_defs.define_flags(*cfg.sections())
     try:
         config = cfg.Config(**flag_defs.parse(values, ["train", f"--{name}={text}"]))
     except ConfigError as error:
@@ -41,7 +41,7 @@ def test_any_text_behind_a_flag_is_a_value_or_a_config_error(name, text):
 @CHECK
 @given(arguments=st.lists(TEXT | st.sampled_from(["--", "-", "--epochs", "--no", "="]), max_size=4))
 def test_any_command_line_is_parsed_or_a_config_error(arguments):
-    values = flag_defs.define_flags(*cfg.SECTIONS)
+    values = flag_defs.define_flags(*cfg.sections())
     try:
         flag_defs.parse(values, ["train", *arguments])
     except ConfigError as error:

@@ -37,13 +37,14 @@ def _parsed(node, *sections):
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
 def test_training_reads_from_the_arguments_what_the_key_was_made_of(preset):
     for node in _nodes(preset, TRAIN):
-        explicit = _parsed(node, *cfg.SECTIONS)
+        explicit = _parsed(node, *cfg.sections())
         assert explicit.pop("stage") == node.kind
         config = train.config_from(cfg.Config(), explicit)
         found = config.to_json()
         assert config.workdir == "here"
-        assert {name: found[name] for name in node.settings} == node.settings
-        identity = set(config.identity(node.kind)) - NAMES_OF_RUNS
+        settings = cfg.settings_in(node.settings)
+        assert {name: found[name] for name in settings} == settings
+        identity = set(cfg.identity_of(config, node.kind)) - NAMES_OF_RUNS
         assert identity <= set(node.settings)
         named = {name for name in NAMES_OF_RUNS if found[name]}
         assert {found[name] for name in named} <= {earlier.name for earlier in node.before}

@@ -98,7 +98,7 @@ def test_recorded_folder_of_data_is_found_from_anywhere(tiny_world, tmp_path, mo
     assert found[1].pretrained == f"{tmp_path}/a/b"
     assert found[1].initial_encoder == f"{tmp_path.parent}/c"
     for stage in cfg.STAGES:
-        assert str(tmp_path) not in str(found[1].identity(stage))
+        assert str(tmp_path) not in str(cfg.identity_of(found[1], stage))
 
 
 @pytest.fixture

@@ -52,11 +52,11 @@ def _check_read_by_float32(config, path):
 
 
 def test_precision_is_part_of_a_run_only_where_it_is_not_the_default():
-    assert "precision" not in cfg.Config().identity(cfg.PRETRAIN)
+    assert "precision" not in cfg.identity_of(cfg.Config(), cfg.PRETRAIN)
     half = cfg.Config(precision="bfloat16")
-    assert half.identity(cfg.PRETRAIN)["precision"] == "bfloat16"
-    assert half.identity(cfg.FINETUNE)["precision"] == "bfloat16"
-    assert "precision" not in half.identity(cfg.EVALUATE)
+    assert cfg.identity_of(half, cfg.PRETRAIN)["precision"] == "bfloat16"
+    assert cfg.identity_of(half, cfg.FINETUNE)["precision"] == "bfloat16"
+    assert "precision" not in cfg.identity_of(half, cfg.EVALUATE)
 
 
 def test_stopped_fine_tuning_on_cached_features_continues_bit_for_bit(tiny_world, tmp_path):

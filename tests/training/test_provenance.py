@@ -130,7 +130,7 @@ def test_fine_tuning_refuses_another_encoder(tiny_world, tmp_path):
     )
     for name, change in (("one", 0.0), ("two", 0.1)):
         start = WorkDirectory(tmp_path / name)
-        start.begin_stage(cfg.PRETRAIN, config.identity(cfg.PRETRAIN), config)
+        start.begin_stage(cfg.PRETRAIN, cfg.identity_of(config, cfg.PRETRAIN), config)
         method = helpers.compile_tiny(helpers.make_method(config))
         method.encoder.conv.kernel.assign_add(tf.fill(method.encoder.conv.kernel.shape, change))
         StageCheckpoints(start.checkpoints(cfg.PRETRAIN), method).save(LAST)

@@ -22,7 +22,7 @@ CONFIG = TINY.replace(
 @pytest.fixture
 def workdir(tmp_path):
     directory = WorkDirectory(tmp_path / "deep" / "run")
-    directory.begin_stage(cfg.PRETRAIN, CONFIG.identity(cfg.PRETRAIN), CONFIG)
+    directory.begin_stage(cfg.PRETRAIN, cfg.identity_of(CONFIG, cfg.PRETRAIN), CONFIG)
     return directory
 
 
@@ -41,14 +41,14 @@ def test_folder_without_a_run_has_no_settings(tmp_path):
 
 
 def test_flagfile_repeats_the_run(workdir):
-    values = define_flags(*cfg.SECTIONS)
+    values = define_flags(*cfg.sections())
     explicit = parse(values, ["train", f"--flagfile={workdir.path / 'flags.txt'}"])
     assert cfg.Config().replace(**explicit) == CONFIG
 
 
 def test_same_settings_may_begin_again(workdir):
     before = (workdir.path / "config.json").read_text()
-    workdir.begin_stage(cfg.PRETRAIN, CONFIG.identity(cfg.PRETRAIN), CONFIG)
+    workdir.begin_stage(cfg.PRETRAIN, cfg.identity_of(CONFIG, cfg.PRETRAIN), CONFIG)
     assert (workdir.path / "config.json").read_text() == before
 
 
@@ -60,14 +60,14 @@ def test_other_settings_are_refused_by_name_and_nothing_is_overwritten(workdir):
         r"--epsilon=4/255 \(recorded: 6/255\), --learning_rate=0.75 \(recorded: 0.05\)"
     )
     with pytest.raises(ConfigError, match=pattern):
-        workdir.begin_stage(cfg.PRETRAIN, other.identity(cfg.PRETRAIN), other)
+        workdir.begin_stage(cfg.PRETRAIN, cfg.identity_of(other, cfg.PRETRAIN), other)
     assert {p: p.read_bytes() for p in workdir.path.iterdir()} == before
 
 
 def test_flags_of_another_stage_and_of_reporting_may_differ(workdir):
     other = CONFIG.replace(finetune_learning_rate=0.9, log_every=77, checkpoint_every=5)
-    workdir.begin_stage(cfg.PRETRAIN, other.identity(cfg.PRETRAIN), other)
-    workdir.begin_stage("finetune_laf", other.identity(cfg.FINETUNE), other)
+    workdir.begin_stage(cfg.PRETRAIN, cfg.identity_of(other, cfg.PRETRAIN), other)
+    workdir.begin_stage("finetune_laf", cfg.identity_of(other, cfg.FINETUNE), other)
     assert set(workdir.stage_identities()) == {"pretrain", "finetune_laf"}
     assert recorded_config(workdir.path).finetune_learning_rate == 0.9
 
@@ -75,18 +75,18 @@ def test_flags_of_another_stage_and_of_reporting_may_differ(workdir):
 def test_place_of_data_and_of_other_runs_may_change(tmp_path):
     config = CONFIG.replace(dataset="folder:/one/photos", unlabeled_dataset="folder:/one/more")
     directory = WorkDirectory(tmp_path / "run")
-    directory.begin_stage("finetune_laf", config.identity(cfg.FINETUNE), config)
+    directory.begin_stage("finetune_laf", cfg.identity_of(config, cfg.FINETUNE), config)
     # As versions before have recorded it, from another working directory.
     document = json.loads((directory.path / "config.json").read_text())
     document["stages"]["finetune_laf"] |= {"dataset": "folder:data/photos/", "pretrained": "a/b"}
     (directory.path / "config.json").write_text(json.dumps(document))
     moved = config.replace(dataset="folder:/two/photos", pretrained="/somewhere/else")
-    directory.begin_stage("finetune_laf", moved.identity(cfg.FINETUNE), moved)
+    directory.begin_stage("finetune_laf", cfg.identity_of(moved, cfg.FINETUNE), moved)
     assert recorded_config(directory.path).dataset == "folder:/two/photos"
     assert "/two" not in json.dumps(directory.stage_identities())
     other = config.replace(dataset="folder:/two/pictures")
     with pytest.raises(ConfigError, match="dataset=folder:pictures .recorded: folder:photos"):
-        directory.check_stage("finetune_laf", other.identity(cfg.FINETUNE))
+        directory.check_stage("finetune_laf", cfg.identity_of(other, cfg.FINETUNE))
 
 
 def test_environment_names_versions_and_no_host_or_user(workdir):

@@ -41,7 +41,7 @@ def test_several_devices_are_refused_before_anything_is_written(tiny_world, tmp_
 
 
 def test_a_run_may_continue_with_another_setting():
-    assert "jit" not in cfg.Config(jit="on").identity(cfg.PRETRAIN)
+    assert "jit" not in cfg.identity_of(cfg.Config(jit="on"), cfg.PRETRAIN)
 
 
 def _trained(jit):

@@ -53,24 +53,30 @@ def compiled_step(method, data):
 
 def recompute_anchors(method):
     """Makes the third attack project its clean anchors anew in each step, for comparison."""
-    supervised_loss = method.supervised_loss
+    perturb = method.perturb
 
-    def supervised_loss_of_views(adversarial_projections, clean, labels):
-        if clean.shape.rank == 4:  # The views themselves, as given below.
-            clean = method.projections(clean, branch=CLEAN, training=False)
-        return supervised_loss(adversarial_projections, clean, labels)
+    def perturb_with_new_anchors(objective, images, *, constants, **settings):
+        def of_views(x, labels, stacked_views, *others):
+            clean = method.projections(stacked_views, branch=CLEAN, training=False)
+            return objective(x, labels, clean, *others)
+
+        return perturb(of_views, images, constants=constants, **settings)
 
     def make_adversarial(views):
         labels = views["labels"]
         logits = ascl_attacks.natural_logits_if_unlabeled(method, views["images"], labels)
+        # The views stand where the projections would.
         anchors = ascl_attacks.Anchors(labels, views["stacked_views"], logits, tf.zeros([0]))
-        return {
+        adversarial = {
             "images_at": ascl_attacks.perturb_for_at(method, views, anchors),
             "views_cl": ascl_attacks.perturb_for_cl(method, views, anchors),
-            "images_ascl": ascl_attacks.perturb_for_ascl(method, views, anchors),
         }
+        method.perturb = perturb_with_new_anchors
+        adversarial["images_ascl"] = ascl_attacks.perturb_for_ascl(method, views, anchors)
+        method.perturb = perturb
+        return adversarial
 
-    method.supervised_loss, method.make_adversarial = supervised_loss_of_views, make_adversarial
+    method.make_adversarial = make_adversarial
     return method
 
 

@@ -12,8 +12,6 @@ RECORDS = "records.json"
 CHECKPOINTS = "checkpoints"
 EXPORT_FOLDER = "export/*"
 # Where other runs lie is told by the steps before, not by the settings.
-_PLACES_OF_RUNS = (*rows.NAMES_OF_RUNS, "pretrained")
-_DEFAULTS = cfg.Config().to_json()
 
 
 class Classifier(NamedTuple):
@@ -69,7 +67,7 @@ class Graph:
         return self._train(
             cfg.PRETRAIN,
             _title(row, row.config, seed),
-            config.identity(cfg.PRETRAIN),
+            cfg.identity_of(config, cfg.PRETRAIN),
             _flags_of_runs(places),
             outputs=("results/pretrain.json", f"{CHECKPOINTS}/pretrain/last"),
             seconds=costs.training(self.preset, config, row.units, config.epochs),
@@ -154,7 +152,7 @@ class Graph:
         node = self._train(
             cfg.FINETUNE,
             title,
-            _without_places(config.identity(cfg.FINETUNE)),
+            cfg.identity_of(config, cfg.FINETUNE),
             _flags_of_runs({"pretrained": start}),
             outputs=("results/finetune_*.json", f"{CHECKPOINTS}/finetune_*/last"),
             seconds=costs.training(self.preset, config, head.units, config.num_finetune_epochs),
@@ -162,7 +160,6 @@ class Graph:
         return Classifier(node, config, start, title)
 
     def _train(self, stage, title, settings, places, **fields):
-        settings = _without_places(settings)
         return self.add(
             Node(
                 kind=stage,
@@ -171,7 +168,7 @@ class Graph:
                 settings=settings,
                 arguments=(
                     f"--stage={stage}",
-                    *as_flags(settings, _DEFAULTS),
+                    *as_flags(settings),
                     *places,
                     ("--workdir=", Place(None)),
                 ),
@@ -182,10 +179,9 @@ class Graph:
     def _of_classifier(self, stage, classifier, more, note="", **fields):
         """Returns a step in a folder of its own that reads the checkpoints of another."""
         config, start = classifier.config, classifier.start
-        settings = config.identity(stage) | more
+        settings = cfg.identity_of(config, stage) | more
         if start is not None:
-            settings |= config.identity(cfg.FINETUNE)
-        settings = _without_places(settings)
+            settings |= cfg.identity_of(config, cfg.FINETUNE)
         places = _flags_of_runs({"pretrained": start} if start else {})
         return self.add(
             Node(
@@ -195,7 +191,7 @@ class Graph:
                 settings=settings,
                 arguments=(
                     f"--stage={stage}",
-                    *as_flags(settings, _DEFAULTS),
+                    *as_flags(settings),
                     *places,
                     ("--workdir=", Place(None)),
                 ),
@@ -219,13 +215,11 @@ class Graph:
         return rows.RowRun(row, like.config.replace(**changes), like.units, heads)
 
 
-def as_flags(settings, defaults=None):
-    """Returns settings as arguments, without those that are at their default."""
-    defaults = {} if defaults is None else defaults
-    chosen = {name: value for name, value in settings.items() if value != defaults.get(name)}
+def as_flags(settings):
+    """Returns settings as arguments."""
     return tuple(
         f"--{'' if value else 'no'}{name}" if isinstance(value, bool) else f"--{name}={value}"
-        for name, value in chosen.items()
+        for name, value in cfg.settings_in(settings).items()
     )
 
 
@@ -235,10 +229,6 @@ def _output(name):
 
 def _flags_of_runs(nodes):
     return tuple((f"--{name}=", Place(node)) for name, node in nodes.items())
-
-
-def _without_places(settings):
-    return {name: value for name, value in settings.items() if name not in _PLACES_OF_RUNS}
 
 
 def _separated(places):

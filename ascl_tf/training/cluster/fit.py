@@ -11,6 +11,7 @@ import signal
 import keras
 import tensorflow as tf
 
+from ascl_tf.config import identity_of
 from ascl_tf.process import signals
 from ascl_tf.training import callbacks
 from ascl_tf.training.cluster.checkpoints import ClusterCheckpoints
@@ -41,7 +42,7 @@ class ClusterFit(StageFit):
         self.measure = lambda: workers.from_chief(measure)
 
     def _make_checkpoints(self):
-        settings = self.config.identity(self.stage.partition("_")[0])
+        settings = identity_of(self.config, self.stage.partition("_")[0])
         found = {f"--{name}": value for name, value in settings.items()}
         self._workers.check_same({**found, "training images": self.dataset.sha256})
         folder = self.workdir.checkpoints(self.stage)

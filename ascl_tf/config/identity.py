@@ -1,0 +1,110 @@
+"""What identifies a run: the settings that differ from their defaults.
+
+Two runs are the same if every setting on which a stage depends resolves to the same value. Only
+those that are not at their default are recorded, so that a setting that is added later changes no
+run that has been recorded; and a format number for each section, which is raised when a default or
+the meaning of a setting in that section changes: runs before and after it are different runs. A
+section without a number has the first, 1.
+"""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from ascl_tf.config import registry
+from ascl_tf.config.config import DATA_SETS, FOLDER_PREFIX, PLACES, Config, setting_fields
+from ascl_tf.config.sections import SHARED_SECTIONS
+from ascl_tf.config.setting import Fraction
+
+FORMATS = "formats"
+_FIRST_FORMAT = 1
+
+
+def identity_of(config: Config, stage: str) -> dict[str, Any]:
+    """Returns what the result of `stage` depends on, as plain JSON values; no directory.
+
+    Settings that stand for another value, such as 0 epochs of fine-tuning for the paper's number,
+    count as that value.
+    """
+    found: dict[str, Any] = {}
+    formats = {}
+    for name, section in _named_sections().items():
+        fields = [field for field in dataclasses.fields(section) if _identifies(field, stage)]
+        if fields and getattr(section, "FORMAT", _FIRST_FORMAT) != _FIRST_FORMAT:
+            formats[name] = section.FORMAT
+        found |= {f.name: getattr(config, f.name) for f in fields if not _is_default(config, f)}
+    plain = {name: _plain(value) for name, value in found.items()}
+    return {**_without_places(plain), FORMATS: formats}
+
+
+def find_differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Returns how two identities differ, as flags with both values; [] where they are the same."""
+    defaults = {name: _plain(field.default) for name, field in setting_fields().items()}
+    # What earlier versions recorded holds defaults and places too.
+    recorded = {k: v for k, v in _without_places(recorded).items() if v != defaults.get(k, ...)}
+    names = sorted((set(recorded) | set(wanted)) - {FORMATS})
+    differing = [
+        f"--{name}={_value(wanted, name, defaults)} (recorded: {_value(recorded, name, defaults)})"
+        for name in names
+        if wanted.get(name) != recorded.get(name)
+    ]
+    before, now = recorded.get(FORMATS, {}), wanted.get(FORMATS, {})
+    return differing + [
+        f"format {now.get(name, _FIRST_FORMAT)} of the {name} settings "
+        f"(recorded: {before.get(name, _FIRST_FORMAT)})"
+        for name in sorted(set(before) | set(now))
+        if before.get(name, _FIRST_FORMAT) != now.get(name, _FIRST_FORMAT)
+    ]
+
+
+def settings_in(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings of an identity, without its formats."""
+    return {name: value for name, value in identity.items() if name != FORMATS}
+
+
+def _named_sections() -> dict[str, Any]:
+    methods = registry.method_sections()
+    return {**SHARED_SECTIONS, **{section.__name__: section for section in methods}}
+
+
+def _identifies(field: "dataclasses.Field[Any]", stage: str) -> bool:
+    return field.metadata["is_identity"] and stage in field.metadata["stages"]
+
+
+def _is_default(config: Config, field: "dataclasses.Field[Any]") -> bool:
+    """Whether a setting has the value that its default stands for."""
+    value = getattr(config, field.name)
+    if value == field.default:
+        return True
+    derived = _DERIVED.get(field.name)
+    if derived is None:
+        return False
+    at_default = config.replace(**{field.name: field.default})
+    return bool(getattr(config, derived) == getattr(at_default, derived))
+
+
+# Settings whose default stands for another value -> what has that value.
+_DERIVED = {
+    "finetune_epochs": "num_finetune_epochs",
+    "finetune_decay_at": "finetune_decay_shares",
+    "finetune_global_batch_size": "finetune_batch_size",
+}
+
+
+def _without_places(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns an identity that knows a folder of images by its own name, and no other place."""
+    kept = {name: value for name, value in identity.items() if name not in PLACES}
+    for name in DATA_SETS:
+        prefix, found, path = str(kept.get(name, "")).partition(FOLDER_PREFIX)
+        if found and path and not prefix:
+            kept[name] = FOLDER_PREFIX + os.path.basename(os.path.abspath(path))
+    return kept
+
+
+def _plain(value: Any) -> Any:
+    return value.text if isinstance(value, Fraction) else value
+
+
+def _value(identity: Mapping[str, Any], name: str, defaults: Mapping[str, Any]) -> Any:
+    return identity.get(name, defaults.get(name))

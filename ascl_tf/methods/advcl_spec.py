@@ -1,0 +1,62 @@
+"""What is known of advcl before TensorFlow is imported."""
+
+import dataclasses
+
+from ascl_tf.config.paths import PATH
+from ascl_tf.config.registry import LABELS_NONE, MethodSpec, register
+from ascl_tf.config.setting import PRETRAIN, setting
+from ascl_tf.errors import ConfigError
+
+
+@dataclasses.dataclass(frozen=True)
+class AdvClSettings:
+    """AdvCL: labels from clusters of features, and a view of high frequencies."""
+
+    pseudo_label_encoder: str = setting(
+        "",
+        "advcl: whose features are clustered into pseudo-labels: the work directory of a "
+        "pre-training, or an exported SavedModel.",
+        stages=(PRETRAIN,),
+        path=PATH,
+        is_identity=False,
+    )
+    num_clusters: str = setting(
+        "2,10,50,100,500",
+        "Numbers of clusters of advcl, separated by commas, one pseudo-label head each; "
+        "dynacl_pp has as many clusters as the data set has classes.",
+        stages=(PRETRAIN,),
+        smoke="2,3",
+    )
+    advcl_ce_weight: float = setting(
+        0.2, "Weight of advcl's pseudo-label term.", stages=(PRETRAIN,), minimum=0.0
+    )
+    high_frequency_radius: int = setting(
+        8,
+        "advcl: frequencies nearer than this to zero are taken out of its fourth view.",
+        stages=(PRETRAIN,),
+        minimum=0,
+    )
+
+    @property
+    def cluster_counts(self):
+        """`num_clusters` as numbers, in the order given."""
+        try:
+            counts = tuple(int(count) for count in self.num_clusters.split(","))
+        except ValueError:
+            counts = ()
+        if not counts or min(counts) < 2:
+            raise ConfigError(
+                "--num_clusters: expected whole numbers >= 2, separated by commas, such as "
+                f"2,10,50; found {self.num_clusters!r}"
+            )
+        return counts
+
+    def __post_init__(self):
+        _ = self.cluster_counts  # Raises where the text cannot be read.
+
+
+register(
+    MethodSpec(
+        "advcl", "ascl_tf.methods.advcl:AdvCl", settings=(AdvClSettings,), labels=LABELS_NONE
+    )
+)

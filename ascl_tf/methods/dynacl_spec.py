@@ -1,0 +1,64 @@
+"""What is known of dynacl and dynacl_pp before TensorFlow is imported."""
+
+import dataclasses
+
+from ascl_tf.config.paths import PATH
+from ascl_tf.config.registry import LABELS_NONE, MethodSpec, register
+from ascl_tf.config.setting import PRETRAIN, setting
+from ascl_tf.methods.supervised_spec import OuterLossSettings
+
+
+@dataclasses.dataclass(frozen=True)
+class DynAclSettings:
+    """DynACL: views that grow weaker, and an averaged encoder."""
+
+    dynacl_interval: int = setting(
+        50,
+        "Epochs after which dynacl changes the strength of its views and its weights.",
+        stages=(PRETRAIN,),
+        minimum=1,
+    )
+    dynacl_weight_rate: float = setting(
+        2 / 3,
+        "dynacl: how far the weight of the adversarial loss rises above that of the clean one "
+        "as views grow weaker.",
+        stages=(PRETRAIN,),
+        minimum=0.0,
+    )
+    dynacl_momentum: float = setting(
+        0.99,
+        "Momentum of dynacl's averaged encoder, through which its second view goes; 0: none.",
+        stages=(PRETRAIN,),
+        minimum=0.0,
+        maximum=0.99999,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class InitialEncoderSettings:
+    """The encoder that training starts from, and whose features are clustered."""
+
+    initial_encoder: str = setting(
+        "",
+        "Work directory of the pre-training whose encoder dynacl_pp starts from, and whose "
+        "features it clusters into pseudo-labels.",
+        stages=(PRETRAIN,),
+        path=PATH,
+        is_identity=False,
+    )
+
+
+register(
+    MethodSpec(
+        "dynacl",
+        "ascl_tf.methods.dynacl:DynAcl",
+        settings=(DynAclSettings,),
+        labels=LABELS_NONE,
+    ),
+    MethodSpec(
+        "dynacl_pp",
+        "ascl_tf.methods.dynacl_pp:DynAclPlusPlus",
+        settings=(DynAclSettings, InitialEncoderSettings, OuterLossSettings),
+        labels=LABELS_NONE,
+    ),
+)

@@ -1,0 +1,23 @@
+"""What is known of rocl before TensorFlow is imported."""
+
+import dataclasses
+
+from ascl_tf.config.registry import LABELS_NONE, MethodSpec, register
+from ascl_tf.config.setting import PRETRAIN, setting
+
+
+@dataclasses.dataclass(frozen=True)
+class RoclSettings:
+    """RoCL."""
+
+    rocl_lambda: float = setting(
+        1 / 256,
+        "Weight of rocl's term between adversarial and second view.",
+        stages=(PRETRAIN,),
+        minimum=0.0,
+    )
+
+
+register(
+    MethodSpec("rocl", "ascl_tf.methods.rocl:Rocl", settings=(RoclSettings,), labels=LABELS_NONE)
+)

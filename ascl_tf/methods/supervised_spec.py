@@ -1,0 +1,92 @@
+"""What is known of standard, at, trades and mart before TensorFlow is imported."""
+
+import dataclasses
+
+from ascl_tf.config.registry import MethodSpec, register
+from ascl_tf.config.setting import FINETUNE, PRETRAIN, setting
+
+
+@dataclasses.dataclass(frozen=True)
+class OuterLossSettings:
+    """Weights of TRADES and MART, as methods of their own, inside ascl, and in fine-tuning."""
+
+    trades_beta: float = setting(
+        6.0, "Weight of the KL term in TRADES.", stages=(PRETRAIN, FINETUNE), minimum=0.0
+    )
+    mart_beta: float = setting(
+        5.0, "Weight of the KL term in MART.", stages=(PRETRAIN,), minimum=0.0
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class AtAttackSettings:
+    """The attack of a classification term."""
+
+    at_attack: str = setting(
+        "pgd",
+        "Attack of the classification term of ascl, at, trades and mart: PGD of --num_steps_at, or "
+        "FGSM with a random start (fgsm_rs), one step of --fgsm_step_ratio radii.",
+        stages=(PRETRAIN,),
+        choices=("pgd", "fgsm_rs"),
+        only_own_methods=True,
+    )
+    fgsm_step_ratio: float = setting(
+        1.25,
+        "Length of the step of fgsm_rs, in radii.",
+        stages=(PRETRAIN,),
+        above=0.0,
+        maximum=2.0,
+    )
+    fgsm_guard: str = setting(
+        "pgd",
+        "What follows catastrophic overfitting of fgsm_rs: PGD from the next step to the end of "
+        "the run (pgd), or the warning alone (warn).",
+        stages=(PRETRAIN,),
+        choices=("pgd", "warn"),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightPerturbationSettings:
+    """Adversarial weight perturbation (AWP)."""
+
+    awp_gamma: float = setting(
+        0.0,
+        "Size of the adversarial weight perturbation, as a share of each kernel's norm; 0: none.",
+        stages=(PRETRAIN,),
+        only_own_methods=True,
+        minimum=0.0,
+    )
+    awp_warmup_epochs: int = setting(
+        0, "Epochs before weights are perturbed.", stages=(PRETRAIN,), minimum=0, smoke=0
+    )
+
+
+_SETTINGS = (OuterLossSettings, AtAttackSettings, WeightPerturbationSettings)
+
+register(
+    MethodSpec(
+        "standard",
+        "ascl_tf.methods.supervised:Standard",
+        settings=(WeightPerturbationSettings,),
+        needs_finetuning=False,
+    ),
+    MethodSpec(
+        "at",
+        "ascl_tf.methods.supervised:AdversarialTraining",
+        settings=_SETTINGS,
+        needs_finetuning=False,
+    ),
+    MethodSpec(
+        "trades",
+        "ascl_tf.methods.supervised:Trades",
+        settings=_SETTINGS,
+        needs_finetuning=False,
+    ),
+    MethodSpec(
+        "mart",
+        "ascl_tf.methods.supervised:Mart",
+        settings=_SETTINGS,
+        needs_finetuning=False,
+    ),
+)
