@@ -31,15 +31,15 @@ class Acl(Method):
     has_projection_head = True
     reports_robust_accuracy = False
 
-    def __init__(self, *, config, **kwargs):
-        self.mode = self.choose_mode(config)
-        names = {"ds": ("clean_loss", "adversarial_loss")}
-        self.term_names = names.get(self.mode, ("adversarial_loss",))
-        super().__init__(config=config, **kwargs)
+    @property
+    def mode(self):
+        """Which views are adversarial: "ds", "a2a" or "a2s"."""
+        return self.config.acl_mode
 
-    def choose_mode(self, config):
-        """Returns "ds", "a2a" or "a2s"."""
-        return config.acl_mode
+    @property
+    def term_names(self):
+        both = ("clean_loss", "adversarial_loss")
+        return both if self.mode == "ds" else ("adversarial_loss",)
 
     @property
     def trained_branches(self):

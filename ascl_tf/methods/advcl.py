@@ -25,8 +25,7 @@ from ascl_tf.data.frequency import high_frequency_component
 from ascl_tf.losses.multi_view import clustering_loss, multi_view_contrastive_loss
 from ascl_tf.methods.base import Method
 from ascl_tf.methods.step_data import Outputs, Purpose, Term
-from ascl_tf.methods.supervised import make_weak_view
-from ascl_tf.methods.views import make_strong_views
+from ascl_tf.methods.views import make_strong_views, make_weak_view
 from ascl_tf.models import ADVERSARIAL, ADVERSARIAL_CE, CLEAN
 from ascl_tf.models.pseudo_label_heads import PseudoLabelHeads
 
@@ -39,26 +38,22 @@ class AdvCl(Method):
     has_classifier = False
     has_projection_head = True
     reports_robust_accuracy = False
-    pseudo_label_heads = None  # The base's constructor asks for the parts before there are any.
-
-    def __init__(self, *, config, **kwargs):
-        self.has_pseudo_labels = config.advcl_ce_weight > 0
-        self.term_names = ("cl_loss", "ce_loss") if self.has_pseudo_labels else ("cl_loss",)
-        super().__init__(config=config, **kwargs)
-        if self.has_pseudo_labels:
-            self.pseudo_label_heads = PseudoLabelHeads(
-                config.cluster_counts, name="pseudo_label_heads"
-            )
+    preparations = ("pseudo_labels",)
 
     def build(self, input_shape):
         super().build(input_shape)
         if self.has_pseudo_labels:
-            self.pseudo_label_heads.build(self.encoder.compute_output_shape(input_shape))
+            heads = PseudoLabelHeads(self.config.cluster_counts, name="pseudo_label_heads")
+            self.pseudo_label_heads = self.add_part(heads, self.feature_shape(input_shape))
 
     @property
-    def parts(self):
-        heads = self.pseudo_label_heads
-        return super().parts | ({} if heads is None else {"pseudo_label_heads": heads})
+    def has_pseudo_labels(self):
+        """Whether the objective has the pseudo-label term."""
+        return self.config.advcl_ce_weight > 0
+
+    @property
+    def term_names(self):
+        return ("cl_loss", "ce_loss") if self.has_pseudo_labels else ("cl_loss",)
 
     @property
     def pseudo_label_counts(self):

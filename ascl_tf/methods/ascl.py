@@ -34,8 +34,7 @@ from ascl_tf.methods.at_attack import AtAttack
 from ascl_tf.methods.base import Method
 from ascl_tf.methods.outer_loss import make_outer_loss
 from ascl_tf.methods.step_data import Outputs, Purpose, Term
-from ascl_tf.methods.supervised import make_weak_view
-from ascl_tf.methods.views import make_strong_views
+from ascl_tf.methods.views import make_strong_views, make_weak_view
 from ascl_tf.models import ADVERSARIAL, CLEAN
 
 
@@ -44,20 +43,38 @@ class Ascl(Method):
 
     has_projection_head = True
 
-    def __init__(self, *, config, **kwargs):
-        self.has_cl, self.has_ascl = config.lambda_1 > 0, config.lambda_2 > 0
-        is_active = {"at_loss": True, "cl_loss": self.has_cl, "ascl_loss": self.has_ascl}
-        self.term_names = tuple(name for name, active in is_active.items() if active)
-        super().__init__(config=config, **kwargs)
+    def build(self, input_shape):
+        super().build(input_shape)
         self.outer_loss = make_outer_loss(
-            config.outer_loss, trades_beta=config.trades_beta, mart_beta=config.mart_beta
+            self.config.outer_loss,
+            trades_beta=self.config.trades_beta,
+            mart_beta=self.config.mart_beta,
         )
         self.at_attack = AtAttack(self)
 
     @property
+    def has_cl(self):
+        """Whether the objective has the self-supervised term."""
+        return self.config.lambda_1 > 0
+
+    @property
+    def has_ascl(self):
+        """Whether the objective has the supervised contrastive term."""
+        return self.config.lambda_2 > 0
+
+    @property
+    def term_names(self):
+        is_active = {"at_loss": True, "cl_loss": self.has_cl, "ascl_loss": self.has_ascl}
+        return tuple(name for name, active in is_active.items() if active)
+
+    @property
+    def reports_projections(self):
+        return self.has_cl or self.has_ascl
+
+    @property
     def trained_layers(self):
         # Without a contrastive term nothing reaches the projection head.
-        heads = [self.projection_head] if self.has_cl or self.has_ascl else []
+        heads = [self.projection_head] if self.reports_projections else []
         return [self.encoder, self.linear_head, *heads]
 
     @property
@@ -104,7 +121,7 @@ class Ascl(Method):
             passes += num_perturbed * 3
         if self.has_clean_pass:
             passes += 6
-        return 1 + attacks + passes * (2 if self.perturbs_weights else 1)
+        return 1 + attacks + passes * (2 if self.optimization.perturbs_weights else 1)
 
     def make_views(self, batch):
         seeds = batch.seeds

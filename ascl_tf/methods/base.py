@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from ascl_tf.attacks import linf_pgd
 from ascl_tf.losses.reduction import global_mean
+from ascl_tf.methods.optimization import of_pretraining
 from ascl_tf.methods.step_data import Batch, StepSeeds, first_position
 from ascl_tf.methods.update import apply_update, record_step
 from ascl_tf.methods.weight_perturbation import differentiate_at_worse_weights
@@ -33,15 +34,18 @@ class Method(keras.Model):
         steps_per_epoch: Python int; for what changes with the epoch.
         num_classes: classes of the data set; for what is as many without being them.
 
-    Subclasses set the class attributes below, and define `make_views`, `make_adversarial`
-    and `forward`. `call` is inference: images -> logits of the adversarial branch (features
-    where there is no classifier).
+    Subclasses set the class attributes below (a property where the config decides), and define
+    `make_views`, `make_adversarial` and `forward`. Parts of their own they make in `build`, with
+    `add_part`; metrics and parts exist when `build` has run. `call` is inference: images -> logits
+    of the adversarial branch (features where there is no classifier).
 
     Attributes:
         has_classifier: whether a linear head is trained along on the data set's labels.
         has_projection_head: whether the method uses the projection head.
         reports_robust_accuracy: whether `forward` yields logits of adversarial images.
         term_names: names of the terms that `forward` yields, in order.
+        preparations: what must be there before the first step, as training/preparation.py names
+            it: "initial_encoder", "pseudo_labels".
         pseudo_label_setting: the setting that names the model whose features are clustered.
         pseudo_label_branch: batch-norm branch of those features, of a model trained here.
         has_fixed_features: whether an image has the same features in every step, so that
@@ -55,6 +59,7 @@ class Method(keras.Model):
     pseudo_label_setting = "pseudo_label_encoder"
     pseudo_label_branch = ADVERSARIAL
     has_fixed_features = False
+    preparations: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -75,7 +80,8 @@ class Method(keras.Model):
         self.classifier = None
         if linear_head is not None:
             self.classifier = Classifier(encoder, linear_head, name="classifier")
-        self.scalars = {name: keras.metrics.Mean(name=name) for name in self._scalar_names()}
+        self.optimization = self.choose_optimization(config)
+        self.scalars, self._own_parts = {}, {}
 
     # What a method defines.
 
@@ -97,6 +103,10 @@ class Method(keras.Model):
         """Returns `Outputs`. Called on the tape; each pass states its branch and mode."""
         raise NotImplementedError(f"{type(self).__name__} must define forward")
 
+    def choose_optimization(self, config):
+        """Returns the `Optimization` of this stage."""
+        return of_pretraining(config)
+
     def forward_units(self):
         """Returns the cost of a step per image, in forward passes.
 
@@ -113,7 +123,7 @@ class Method(keras.Model):
     @property
     def has_scheduled_loss(self):
         """Whether the loss means something else at the end of training than at its start."""
-        return self.perturbs_weights and self.config.awp_warmup_epochs > 0
+        return self.optimization.perturbs_weights and self.optimization.awp_warmup_epochs > 0
 
     def initialize(self, features, pseudo_labels, images):
         """Sets variables from the clustered features, once before the first step.
@@ -129,16 +139,22 @@ class Method(keras.Model):
 
     @property
     def parts(self):
-        """Every part with weights, by name: what a checkpoint holds.
-
-        A method with parts of its own adds them, and builds them in `build`.
-        """
+        """Every part with weights, by name: what a checkpoint holds. Complete when built."""
         parts = {
             "encoder": self.encoder,
             "linear_head": self.linear_head,
             "projection_head": self.projection_head,
         }
-        return {name: part for name, part in parts.items() if part is not None}
+        return {name: part for name, part in parts.items() if part is not None} | self._own_parts
+
+    def add_part(self, part, input_shape):
+        """Builds a part of the method's own, a layer with a name, and returns it.
+
+        For `build`, behind `super().build`. A step updates it, and checkpoints hold it.
+        """
+        part.build(input_shape)
+        self._own_parts[part.name] = part
+        return part
 
     @property
     def trained_layers(self):
@@ -161,7 +177,7 @@ class Method(keras.Model):
         standard_logits = None
         if self.has_classifier:
             standard_logits = self.standard_logits(views)
-        decays = [self._decay_of(variable) for variable in variables]
+        decays = [self.optimization.decay_of(variable) for variable in variables]
         norms = apply_update(self.optimizer, gradients, variables, decays)
         self.after_update()
         record_step(self.scalars, means, norms, standard_logits, outputs, views.get("labels"))
@@ -181,11 +197,11 @@ class Method(keras.Model):
         return outputs, {"loss": loss, **means}, tape.gradient(loss, values)
 
     def _outputs_and_gradients(self, views, adversarial, variables):
-        if not self.perturbs_weights:
+        if not self.optimization.perturbs_weights:
             values = [variable.value for variable in variables]
             return self.differentiate(views, adversarial, values)
-        begun = self.epoch() >= self.config.awp_warmup_epochs
-        gamma = tf.where(begun, self.config.awp_gamma, 0.0)
+        begun = self.epoch() >= self.optimization.awp_warmup_epochs
+        gamma = tf.where(begun, self.optimization.awp_gamma, 0.0)
         return differentiate_at_worse_weights(self, views, adversarial, variables, gamma=gamma)
 
     def make_batch(self, data):
@@ -258,10 +274,16 @@ class Method(keras.Model):
     # Keras' side.
 
     def build(self, input_shape):
+        """Builds the parts; a subclass makes its own behind this, with `add_part`."""
         whole = self.encoder if self.classifier is None else self.classifier
         whole.build(input_shape)
         if self.projection_head is not None:
-            self.projection_head.build(self.encoder.compute_output_shape(input_shape))
+            self.projection_head.build(self.feature_shape(input_shape))
+        self.scalars = {name: keras.metrics.Mean(name=name) for name in self.scalar_names()}
+
+    def feature_shape(self, input_shape):
+        """Returns (None, F), the shape of features of images of `input_shape`."""
+        return self.encoder.compute_output_shape(input_shape)
 
     def call(self, images, training=False):
         whole = self.encoder if self.classifier is None else self.classifier
@@ -271,38 +293,15 @@ class Method(keras.Model):
     def metrics(self):
         return list(self.scalars.values())
 
-    # How a stage optimises; fine-tuning has settings of its own.
-
-    @property
-    def optimizer_name(self):
-        """The optimizer of this stage, as `--optimizer` has it."""
-        return self.config.optimizer
-
-    @property
-    def nesterov(self):
-        """Whether this stage's momentum is Nesterov's."""
-        return self.config.nesterov
-
-    @property
-    def weight_decay(self):
-        """Coupled weight decay of this stage."""
-        return self.config.weight_decay
-
-    def _decay_of(self, variable):
-        kernels_only = self.config.weight_decay_on == "kernels"
-        return 0.0 if kernels_only and variable.name != "kernel" else self.weight_decay
-
-    @property
-    def perturbs_weights(self):
-        """Whether this stage takes its gradients at adversarially perturbed weights."""
-        return self.config.awp_gamma > 0
-
-    def _scalar_names(self):
+    def scalar_names(self):
+        """Returns the names of the metrics of a step, in order."""
         names = ["loss", *self.term_names, "gradient_norm", "update_norm"]
         if self.has_classifier:
             names += ["standard_accuracy"]
             names += ["robust_accuracy"] if self.reports_robust_accuracy else []
-        # Asked for while the parts of a subclass are yet to be made.
-        head = self.projection_head
-        projects = head is not None and any(layer is head for layer in self.trained_layers)
-        return names + (["projection_std"] if projects else [])
+        return names + (["projection_std"] if self.reports_projections else [])
+
+    @property
+    def reports_projections(self):
+        """Whether `forward` yields projections, whose spread is reported."""
+        return self.has_projection_head

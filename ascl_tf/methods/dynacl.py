@@ -31,22 +31,16 @@ class DynAcl(Acl):
 
     online_encoder = None
     online_projection_head = None
-
-    def __init__(self, *, config, **kwargs):
-        super().__init__(config=config, **kwargs)
-        if config.dynacl_momentum > 0:
-            self.online_encoder = make_twin(self.encoder, "online_encoder")
-            self.online_projection_head = make_twin(self.projection_head, "online_projection_head")
-
-    def choose_mode(self, config):
-        return "ds"
+    mode = "ds"
 
     def build(self, input_shape):
         super().build(input_shape)
-        if self.online_encoder is None:
+        if self.config.dynacl_momentum == 0:
             return
-        self.online_encoder.build(input_shape)
-        self.online_projection_head.build(self.encoder.compute_output_shape(input_shape))
+        encoder = make_twin(self.encoder, "online_encoder")
+        head = make_twin(self.projection_head, "online_projection_head")
+        self.online_encoder = self.add_part(encoder, input_shape)
+        self.online_projection_head = self.add_part(head, self.feature_shape(input_shape))
         for online, averaged in self._twins():
             copy_variables(online, averaged)
 
@@ -60,16 +54,8 @@ class DynAcl(Acl):
         ]
 
     @property
-    def parts(self):
-        return super().parts | {online.name: online for online, _ in self._twins()}
-
-    @property
     def trained_layers(self):
         return [online for online, _ in self._twins()] or super().trained_layers
-
-    def _scalar_names(self):
-        # The trained head is yet to be made when the base asks for it.
-        return list(dict.fromkeys([*super()._scalar_names(), "projection_std"]))
 
     @property
     def has_scheduled_loss(self):

@@ -19,7 +19,8 @@ Differs from the authors' code: docs/differences.md.
 from ascl_tf.errors import RunError
 from ascl_tf.methods.linear_probe import compute_features, fit_linear_probe
 from ascl_tf.methods.step_data import Purpose
-from ascl_tf.methods.supervised import Trades, make_weak_view
+from ascl_tf.methods.supervised import Trades
+from ascl_tf.methods.views import make_weak_view
 from ascl_tf.models import ADVERSARIAL, CLEAN, LinearHead
 
 # Gradient descent for a time T is about as strong as a decay of 1/T: the authors' probe makes
@@ -32,27 +33,19 @@ class DynAclPlusPlus(Trades):
 
     has_classifier = False
     reports_robust_accuracy = False
+    preparations = ("pseudo_labels", "initial_encoder")
     pseudo_label_setting = "initial_encoder"
     pseudo_label_branch = CLEAN
-    pseudo_label_head = None  # The base's constructor asks for the parts before there are any.
-
-    def __init__(self, *, num_classes, **kwargs):
-        super().__init__(num_classes=num_classes, **kwargs)
-        if num_classes < 2:
-            raise RunError(
-                f"--dataset={self.config.dataset}: expected classes, whose number "
-                f"--method=dynacl_pp takes for its clusters; found {num_classes}"
-            )
-        self.pseudo_label_head = LinearHead(num_classes, name="pseudo_label_head")
 
     def build(self, input_shape):
         super().build(input_shape)
-        self.pseudo_label_head.build(self.encoder.compute_output_shape(input_shape))
-
-    @property
-    def parts(self):
-        head = self.pseudo_label_head
-        return super().parts | ({} if head is None else {"pseudo_label_head": head})
+        if self.num_classes < 2:
+            raise RunError(
+                f"--dataset={self.config.dataset}: expected classes, whose number "
+                f"--method=dynacl_pp takes for its clusters; found {self.num_classes}"
+            )
+        head = LinearHead(self.num_classes, name="pseudo_label_head")
+        self.pseudo_label_head = self.add_part(head, self.feature_shape(input_shape))
 
     @property
     def pseudo_label_counts(self):

@@ -45,6 +45,7 @@ class InitialEncoderSettings:
         stages=(PRETRAIN,),
         path=PATH,
         is_identity=False,
+        only_own_methods=True,
     )
 
 

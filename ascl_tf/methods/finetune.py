@@ -20,26 +20,44 @@ import tensorflow as tf
 
 from ascl_tf.losses.classification import cross_entropy_loss
 from ascl_tf.methods.base import Method
-from ascl_tf.methods.outer_loss import make_outer_loss
+from ascl_tf.methods.optimization import of_finetuning
+from ascl_tf.methods.outer_loss import make_outer_loss, outer_loss_logits, perturb_for_outer_loss
 from ascl_tf.methods.step_data import Outputs, Purpose, Term
-from ascl_tf.methods.supervised import make_weak_view, outer_loss_logits, perturb_for_outer_loss
+from ascl_tf.methods.views import make_weak_view
 from ascl_tf.models import ADVERSARIAL, CLEAN
 
 
 class FineTune(Method):
     """Fine-tuning in the mode that `config.finetune` names."""
 
-    def __init__(self, *, config, **kwargs):
-        self.trains_encoder = config.finetune in ("fsf", "faf")
-        self.is_adversarial = config.finetune in ("laf", "faf")
-        self.term_names = ("adversarial_loss",) if self.is_adversarial else ("standard_loss",)
-        self.reports_robust_accuracy = self.is_adversarial
-        super().__init__(config=config, **kwargs)
+    def build(self, input_shape):
+        super().build(input_shape)
         self.outer_loss = make_outer_loss(
-            "trades" if config.finetune_loss == "trades" else "at",
-            trades_beta=config.trades_beta,
-            mart_beta=config.mart_beta,
+            "trades" if self.config.finetune_loss == "trades" else "at",
+            trades_beta=self.config.trades_beta,
+            mart_beta=self.config.mart_beta,
         )
+
+    def choose_optimization(self, config):
+        return of_finetuning(config)
+
+    @property
+    def trains_encoder(self):
+        """Whether everything is trained, not the linear layer alone."""
+        return self.config.finetune in ("fsf", "faf")
+
+    @property
+    def is_adversarial(self):
+        """Whether the loss is that of adversarial images."""
+        return self.config.finetune in ("laf", "faf")
+
+    @property
+    def term_names(self):
+        return ("adversarial_loss",) if self.is_adversarial else ("standard_loss",)
+
+    @property
+    def reports_robust_accuracy(self):
+        return self.is_adversarial
 
     @property
     def trained_layers(self):
@@ -59,24 +77,6 @@ class FineTune(Method):
     @property
     def has_fixed_features(self):
         return not self.trains_encoder and self.config.finetune_augmentation == "none"
-
-    # What the config says of pre-training does not hold here.
-
-    @property
-    def optimizer_name(self):
-        return "sgd"
-
-    @property
-    def nesterov(self):
-        return False
-
-    @property
-    def weight_decay(self):
-        return self.config.finetune_weight_decay
-
-    @property
-    def perturbs_weights(self):
-        return False
 
     def forward_units(self):
         num_steps, loss = self.config.finetune_num_steps, self.outer_loss

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ascl_tf.losses import classification
-from ascl_tf.methods.unlabeled import cross_entropy_or_divergence
+from ascl_tf.methods.unlabeled import cross_entropy_or_divergence, natural_logits_if_unlabeled
+from ascl_tf.models import ADVERSARIAL
 
 
 class OuterLoss(NamedTuple):
@@ -51,6 +52,52 @@ def make_outer_loss(name, *, trades_beta, mart_beta):
     if name not in makers:
         raise ValueError(f"`name` must be one of {sorted(makers)}; received {name!r}.")
     return makers[name]()
+
+
+def perturb_for_outer_loss(
+    method,
+    outer_loss,
+    views,
+    *,
+    num_steps,
+    natural_branch=ADVERSARIAL,
+    natural_logits=None,
+    perturb=None,
+):
+    """Returns adversarial images that raise the outer loss' attack objective.
+
+    Inference mode, adversarial branch. The natural logits of a KL objective are those of
+    `natural_branch`; they are constant and computed once, or given. So are those of a
+    cross-entropy where a label is missing. `perturb` stands in for `method.perturb`.
+    """
+    images, labels = views["images"], views["labels"]
+    if natural_logits is None and outer_loss.attack_needs_natural:
+        natural_logits = method.logits(images, branch=natural_branch, training=False)
+    elif natural_logits is None:
+        natural_logits = natural_logits_if_unlabeled(method, images, labels)
+
+    def objective(x):
+        logits = method.logits(x, branch=ADVERSARIAL, training=False)
+        return outer_loss.attack_objective(logits, natural_logits, labels)
+
+    perturb = method.perturb if perturb is None else perturb
+    return perturb(objective, images, num_steps=num_steps, seed=views["seed_at"])
+
+
+def outer_loss_logits(
+    method, outer_loss, views, adversarial, *, training, natural_branch=ADVERSARIAL
+):
+    """Returns (natural or None, adversarial) logits [B, C], each of a pass of its own.
+
+    The natural images, where the loss needs them, pass first, then the adversarial ones. In
+    training mode neither pass sees the other's batch statistics, whatever the branch, and moving
+    statistics move in that order: the order of MART's, ACL's and DynACL's code.
+    """
+    natural_logits = None
+    if outer_loss.needs_natural:
+        natural_logits = method.logits(views["images"], branch=natural_branch, training=training)
+    perturbed = adversarial["images_at"]
+    return natural_logits, method.logits(perturbed, branch=ADVERSARIAL, training=training)
 
 
 def _madry(natural_logits, adversarial_logits, labels):

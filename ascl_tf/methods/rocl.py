@@ -29,11 +29,14 @@ class Rocl(Method):
     has_projection_head = True
     reports_robust_accuracy = False
 
-    def __init__(self, *, config, **kwargs):
-        self.has_pair_term = config.rocl_lambda > 0
-        pair = ("adversarial_loss",) if self.has_pair_term else ()
-        self.term_names = ("contrastive_loss", *pair)
-        super().__init__(config=config, **kwargs)
+    @property
+    def has_pair_term(self):
+        """Whether the objective has the term between adversarial and second view."""
+        return self.config.rocl_lambda > 0
+
+    @property
+    def term_names(self):
+        return ("contrastive_loss", *(("adversarial_loss",) if self.has_pair_term else ()))
 
     def forward_units(self):
         # The second view is the attack's constant target.

@@ -18,7 +18,7 @@ from ascl_tf.losses.classification import cross_entropy_loss
 from ascl_tf.methods import pretext
 from ascl_tf.methods.base import Method
 from ascl_tf.methods.step_data import Outputs, Purpose, Term
-from ascl_tf.methods.supervised import make_weak_view
+from ascl_tf.methods.views import make_weak_view
 from ascl_tf.models import ADVERSARIAL, LinearHead
 
 
@@ -27,18 +27,11 @@ class RotationAdversarialTraining(Method):
 
     term_names = ("at_loss", "rotation_loss")
 
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.rotation_head = LinearHead(pretext.NUM_TURNS, name="rotation_head")
-
-    @property
-    def parts(self):
-        return {**super().parts, "rotation_head": self.rotation_head}
-
     def build(self, input_shape):
         pretext.check_image_shape("rotation_at", input_shape, is_square=True)
         super().build(input_shape)
-        self.rotation_head.build(self.encoder.compute_output_shape(input_shape))
+        head = LinearHead(pretext.NUM_TURNS, name="rotation_head")
+        self.rotation_head = self.add_part(head, self.feature_shape(input_shape))
 
     def forward_units(self):
         # Four turns in each pass, and the natural accuracy.

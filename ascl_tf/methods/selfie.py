@@ -25,7 +25,7 @@ from ascl_tf.losses.inputs import at_least_float32
 from ascl_tf.methods import pretext
 from ascl_tf.methods.base import Method
 from ascl_tf.methods.step_data import Outputs, Purpose, Term
-from ascl_tf.methods.supervised import make_weak_view
+from ascl_tf.methods.views import make_weak_view
 from ascl_tf.models import ADVERSARIAL
 from ascl_tf.models.attention import PatchQueries
 
@@ -37,18 +37,11 @@ class Selfie(Method):
     reports_robust_accuracy = False
     term_names = ("clean_loss", "adversarial_loss")
 
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.patch_queries = make_patch_queries(self.config)
-
-    @property
-    def parts(self):
-        return {**super().parts, "patch_queries": self.patch_queries}
-
     def build(self, input_shape):
         pretext.check_image_shape("selfie", input_shape, has_patches=True)
         super().build(input_shape)
-        self.patch_queries.build((None, None, self.encoder.feature_dim))
+        queries_shape = (None, None, self.encoder.feature_dim)
+        self.patch_queries = self.add_part(make_patch_queries(self.config), queries_shape)
 
     def forward_units(self):
         return 2 * self.config.num_steps_pretext + 6

@@ -32,7 +32,7 @@ from ascl_tf.methods import pretext
 from ascl_tf.methods.base import Method
 from ascl_tf.methods.selfie import make_patch_queries, patch_losses
 from ascl_tf.methods.step_data import Outputs, Purpose, Term
-from ascl_tf.methods.supervised import make_weak_view
+from ascl_tf.methods.views import make_weak_view
 from ascl_tf.models import ADVERSARIAL
 
 TASKS = ("selfie", "rotation", "jigsaw")
@@ -48,39 +48,32 @@ class SelfieDpe(Method):
     has_classifier = False
     reports_robust_accuracy = False
 
-    def __init__(self, *, config, **kwargs):
-        self.has_penalty = config.dpe_weight != 0
-        losses = tuple(f"{task}_loss" for task in TASKS)
-        self.term_names = (*losses, "log_determinant") if self.has_penalty else losses
-        super().__init__(config=config, **kwargs)
-        self.encoder_rotation = _another(self.encoder, "encoder_rotation")
-        self.encoder_jigsaw = _another(self.encoder, "encoder_jigsaw")
-        self.patch_queries = make_patch_queries(config)
-        self.rotation_head = _make_head(pretext.NUM_TURNS, "rotation_head")
-        self.jigsaw_head = _make_head(pretext.NUM_JIGSAW_CLASSES, "jigsaw_head")
-        table_seed = tf.constant([config.seed, int(Purpose.JIGSAW)], tf.int32)
-        self.jigsaw_table = pretext.make_jigsaw_table(table_seed).numpy()
+    @property
+    def has_penalty(self):
+        """Whether the objective has the gradients' log-determinant."""
+        return self.config.dpe_weight != 0
 
     @property
-    def parts(self):
-        names = (
-            "encoder_rotation",
-            "encoder_jigsaw",
-            "patch_queries",
-            "rotation_head",
-            "jigsaw_head",
-        )
-        return {**super().parts, **{name: getattr(self, name) for name in names}}
+    def term_names(self):
+        losses = tuple(f"{task}_loss" for task in TASKS)
+        return (*losses, "log_determinant") if self.has_penalty else losses
 
     def build(self, input_shape):
         pretext.check_image_shape("selfie_dpe", input_shape, is_square=True, has_patches=True)
         super().build(input_shape)
-        feature_shape = self.encoder.compute_output_shape(input_shape)
-        for encoder in (self.encoder_rotation, self.encoder_jigsaw):
-            encoder.build(input_shape)
-        self.patch_queries.build((None, None, self.encoder.feature_dim))
-        for head in (self.rotation_head, self.jigsaw_head):
-            head.build(feature_shape)
+        features, queries = self.feature_shape(input_shape), (None, None, self.encoder.feature_dim)
+        # All are made before one is built: each draws a seed for its initial weights.
+        parts = {
+            _another(self.encoder, "encoder_rotation"): input_shape,
+            _another(self.encoder, "encoder_jigsaw"): input_shape,
+            make_patch_queries(self.config): queries,
+            _make_head(pretext.NUM_TURNS, "rotation_head"): features,
+            _make_head(pretext.NUM_JIGSAW_CLASSES, "jigsaw_head"): features,
+        }
+        for part, shape in parts.items():
+            setattr(self, part.name, self.add_part(part, shape))
+        table_seed = tf.constant([self.config.seed, int(Purpose.JIGSAW)], tf.int32)
+        self.jigsaw_table = pretext.make_jigsaw_table(table_seed).numpy()
 
     def forward_units(self):
         adversarial = STEP_UNITS * self.config.num_steps_pretext + PASS_UNITS

@@ -10,21 +10,17 @@ of its own, the natural ones first: a moving statistic m goes to 0.9 (0.9 m + 0.
 Differs from the authors' code: docs/differences.md.
 """
 
-from ascl_tf.data.views import weak_view
 from ascl_tf.losses.classification import cross_entropy_loss
 from ascl_tf.methods.at_attack import AtAttack
 from ascl_tf.methods.base import Method
-from ascl_tf.methods.outer_loss import make_outer_loss
+from ascl_tf.methods.outer_loss import (
+    make_outer_loss,
+    outer_loss_logits,
+    perturb_for_outer_loss,
+)
 from ascl_tf.methods.step_data import Outputs, Purpose, Term
-from ascl_tf.methods.unlabeled import natural_logits_if_unlabeled
+from ascl_tf.methods.views import make_weak_view
 from ascl_tf.models import ADVERSARIAL
-
-
-def make_weak_view(batch, augmentation):
-    """Returns the weakly augmented images of a batch, or the images themselves for "none"."""
-    if augmentation == "none":
-        return batch.images
-    return weak_view(batch.images, batch.seeds(Purpose.WEAK_VIEW))
 
 
 class Standard(Method):
@@ -34,7 +30,7 @@ class Standard(Method):
     reports_robust_accuracy = False
 
     def forward_units(self):
-        return 1 + 3 * (2 if self.perturbs_weights else 1)
+        return 1 + 3 * (2 if self.optimization.perturbs_weights else 1)
 
     def make_views(self, batch):
         images = make_weak_view(batch, self.config.weak_augmentation)
@@ -58,8 +54,8 @@ class AdversarialTraining(Method):
     term_names = ("at_loss",)
     outer_loss_name = "at"
 
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
+    def build(self, input_shape):
+        super().build(input_shape)
         self.outer_loss = make_outer_loss(
             self.outer_loss_name,
             trades_beta=self.config.trades_beta,
@@ -70,7 +66,7 @@ class AdversarialTraining(Method):
     def forward_units(self):
         units = self.outer_loss.forward_units(self.at_attack.num_steps)
         # The worse weights cost a second pass there and back.
-        return units + (self.outer_loss.pass_units if self.perturbs_weights else 0)
+        return units + (self.outer_loss.pass_units if self.optimization.perturbs_weights else 0)
 
     def make_views(self, batch):
         return {
@@ -106,49 +102,3 @@ class Mart(AdversarialTraining):
     """MART (Wang et al. 2020)."""
 
     outer_loss_name = "mart"
-
-
-def perturb_for_outer_loss(
-    method,
-    outer_loss,
-    views,
-    *,
-    num_steps,
-    natural_branch=ADVERSARIAL,
-    natural_logits=None,
-    perturb=None,
-):
-    """Returns adversarial images that raise the outer loss' attack objective.
-
-    Inference mode, adversarial branch. The natural logits of a KL objective are those of
-    `natural_branch`; they are constant and computed once, or given. So are those of a
-    cross-entropy where a label is missing. `perturb` stands in for `method.perturb`.
-    """
-    images, labels = views["images"], views["labels"]
-    if natural_logits is None and outer_loss.attack_needs_natural:
-        natural_logits = method.logits(images, branch=natural_branch, training=False)
-    elif natural_logits is None:
-        natural_logits = natural_logits_if_unlabeled(method, images, labels)
-
-    def objective(x):
-        logits = method.logits(x, branch=ADVERSARIAL, training=False)
-        return outer_loss.attack_objective(logits, natural_logits, labels)
-
-    perturb = method.perturb if perturb is None else perturb
-    return perturb(objective, images, num_steps=num_steps, seed=views["seed_at"])
-
-
-def outer_loss_logits(
-    method, outer_loss, views, adversarial, *, training, natural_branch=ADVERSARIAL
-):
-    """Returns (natural or None, adversarial) logits [B, C], each of a pass of its own.
-
-    The natural images, where the loss needs them, pass first, then the adversarial ones. In
-    training mode neither pass sees the other's batch statistics, whatever the branch, and moving
-    statistics move in that order: the order of MART's, ACL's and DynACL's code.
-    """
-    natural_logits = None
-    if outer_loss.needs_natural:
-        natural_logits = method.logits(views["images"], branch=natural_branch, training=training)
-    perturbed = adversarial["images_at"]
-    return natural_logits, method.logits(perturbed, branch=ADVERSARIAL, training=training)

@@ -2,8 +2,15 @@
 
 import tensorflow as tf
 
-from ascl_tf.data.views import strong_view
+from ascl_tf.data.views import strong_view, weak_view
 from ascl_tf.methods.step_data import Purpose
+
+
+def make_weak_view(batch, augmentation):
+    """Returns the weakly augmented images of a batch, or the images themselves for "none"."""
+    if augmentation == "none":
+        return batch.images
+    return weak_view(batch.images, batch.seeds(Purpose.WEAK_VIEW))
 
 
 def make_strong_views(batch, config, *, strength=1.0):

@@ -76,7 +76,7 @@ def open_feature_source(name, config, image_shape, branch):
 
 
 def start_from_initial_encoder(config, method):
-    """Loads the encoder of `--initial_encoder` into the method's, where one is named.
+    """Loads the encoder of `--initial_encoder` into the method's.
 
     Before `fit`, which then replaces it if the run has a checkpoint of its own.
 
@@ -84,8 +84,6 @@ def start_from_initial_encoder(config, method):
         ConfigError: if the folder is no work directory, its network another one, or its
             checkpoint damaged.
     """
-    if not config.initial_encoder:
-        return
     path = pathlib.Path(config.initial_encoder)
     source = recorded_config(path)
     flag = f"--initial_encoder={config.initial_encoder}"

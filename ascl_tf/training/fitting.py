@@ -31,26 +31,26 @@ from ascl_tf.training.workdir import name_devices
 
 def compile_method(method, config, schedule):
     """Gives the method its optimizer, and says whether XLA compiles its step."""
-    optimizer = make_optimizer(method, config, schedule)
+    optimizer = make_optimizer(method.optimization, schedule)
     method.compile(optimizer=optimizer, jit_compile=is_step_compiled(config))
     optimizer.build(method.step_variables())
 
 
-def make_optimizer(method, config, schedule):
-    """Returns the optimizer of a method's stage.
+def make_optimizer(optimization, schedule):
+    """Returns the optimizer of an `Optimization`.
 
-    SGD's weight decay is the method's own (coupled); LARS decays by itself, and
+    SGD's weight decay is added by the step (coupled); LARS decays by itself, and
     `weight_decay_on` says which variables it decays and adapts.
     """
-    settings = {"momentum": config.momentum, "nesterov": method.nesterov}
-    if method.optimizer_name == "sgd":
+    settings = {"momentum": optimization.momentum, "nesterov": optimization.nesterov}
+    if optimization.optimizer == "sgd":
         return Sgd(schedule, **settings)
     return Lars(
         schedule,
-        rate_inside=config.lars_rate == "inside",
-        trust=config.lars_trust,
-        decay=method.weight_decay,
-        adapts_vectors=config.weight_decay_on == "all",
+        rate_inside=optimization.lars_rate == "inside",
+        trust=optimization.lars_trust,
+        decay=optimization.weight_decay,
+        adapts_vectors=optimization.weight_decay_on == "all",
         **settings,
     )
 

@@ -19,13 +19,13 @@ from ascl_tf.export import export_classifier
 from ascl_tf.methods.factory import make_finetune_method, make_pretrain_method
 from ascl_tf.process.failures import lack_in_one_line
 from ascl_tf.process.files import one_line_for_full_disks
-from ascl_tf.training import cost, provenance, pseudo_labels, report, run_data
+from ascl_tf.training import cost, provenance, report, run_data
 from ascl_tf.training.checkpoints import BEST, LAST, read_spans, restore_parts
 from ascl_tf.training.cluster.fit import make_stage_fit
 from ascl_tf.training.cluster.workers import Workers, lost_worker_in_one_line
-from ascl_tf.training.feature_sources import start_from_initial_encoder
 from ascl_tf.training.fitting import compile_method
 from ascl_tf.training.precision import layers_in, make_evaluated_classifier
+from ascl_tf.training.preparation import open_preparations
 from ascl_tf.training.schedules import make_finetune_schedule, make_pretrain_schedule
 from ascl_tf.training.strategy import has_gpu, make_strategy
 from ascl_tf.training.validation_watches import make_prediction_counter
@@ -108,17 +108,12 @@ def pretrain(config, workdir, *, needs_labels=True):
             steps_per_epoch=steps,
         )
         compile_method(method, config, make_pretrain_schedule(config, steps))
-    start_from_initial_encoder(config, method)
-    start = records.weights_sha256(method.encoder) if config.initial_encoder else None
-    source = pseudo_labels.open_source(config, method, train)
-    inputs = provenance.describe_inputs(
-        train,
-        validation,
-        initial_encoder_sha256=start,
-        pseudo_label_encoder_sha256=source.sha256 if source else None,
-    )
+    preparations = open_preparations(config, method, train)
+    hashes = {name: sha256 for made in preparations for name, sha256 in made.inputs.items()}
+    inputs = provenance.describe_inputs(train, validation, **hashes)
     _begin(workdir, cfg.PRETRAIN, cfg.identity_of(config, cfg.PRETRAIN), config, inputs)
-    train = pseudo_labels.of_chief(Workers(strategy), config, workdir, method, train, source)
+    for made in preparations:
+        train = made.apply(Workers(strategy), workdir, train)
     _announce(config, method, train, steps)
     _fit(config, workdir, cfg.PRETRAIN, method, train, validation, steps, inputs)
 

@@ -132,7 +132,7 @@ def test_recipe_reaches_batches_rates_and_decay(tmp_path, monkeypatch, size, ste
     )
     fit = _caught_fit(config, tmp_path, monkeypatch)
     assert (fit.global_batch_size, fit.steps_per_epoch, fit.epochs) == (size or 6, steps, 10)
-    assert fit.method.weight_decay == 0.125
+    assert fit.method.optimization.weight_decay == 0.125
     optimizer = fit.method.optimizer
     assert isinstance(optimizer, keras.optimizers.SGD)
     rates = []

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from ascl_tf.losses.classification import cross_entropy_loss
-from ascl_tf.methods.supervised import outer_loss_logits, perturb_for_outer_loss
+from ascl_tf.methods.outer_loss import outer_loss_logits, perturb_for_outer_loss
 from ascl_tf.models import ADVERSARIAL
 from ascl_tf.training.fitting import with_fixed_features
 from tests.methods import contract, helpers

@@ -193,7 +193,7 @@ def test_step_moves_the_same_variables_as_without():
 def test_fine_tuning_perturbs_no_weights():
     config = CONFIG.replace(finetune="faf")
     method = helpers.compile_tiny(helpers.make_method(config, finetune=True))
-    assert not method.perturbs_weights
+    assert not method.optimization.perturbs_weights
     passes = contract.record_passes(method)
     method.train_step(helpers.make_data())
     # TRADES' two, of natural and of adversarial images.

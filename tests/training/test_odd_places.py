@@ -92,7 +92,7 @@ def test_recorded_folder_of_data_is_found_from_anywhere(tiny_world, tmp_path, mo
     train.main(["train", "--dataset=bundled", "--data_dir=sets", "--workdir=run"])
     assert found[0].data_dir == str(tmp_path / "sets") and recorded_config("run") is None
     places = ["--dataset=folder:data/set", "--unlabeled_dataset=folder:~/more", "--pretrained=a/b"]
-    train.main(["train", *places, "--initial_encoder=../c", "--workdir=run"])
+    train.main(["train", *places, "--method=dynacl_pp", "--initial_encoder=../c", "--workdir=run"])
     assert found[1].dataset == f"folder:{tmp_path}/data/set"
     assert found[1].unlabeled_dataset == f"folder:{tmp_path}/home/more"
     assert found[1].pretrained == f"{tmp_path}/a/b"

@@ -18,7 +18,7 @@ from ascl_tf.data import load_dataset
 from ascl_tf.methods.base import Method
 from ascl_tf.methods.factory import make_encoder
 from ascl_tf.methods.finetune import FineTune
-from ascl_tf.methods.supervised import outer_loss_logits, perturb_for_outer_loss
+from ascl_tf.methods.outer_loss import outer_loss_logits, perturb_for_outer_loss
 from ascl_tf.models import LinearHead
 from ascl_tf.training.fitting import compile_method, with_fixed_features
 from ascl_tf.training.precision import layers_in
