@@ -16,11 +16,12 @@ import pathlib
 
 from rich.console import Console
 
-from ascl_tf.errors import RunError
+from ascl_tf.errors import RunError, renamed
 from ascl_tf.process import signals
 from ascl_tf.process.files import check_folder_place, write_text
 from ascl_tf.process.quiet_start import quiet_start
 from ascl_tf.program import flag_defs
+from ascl_tf.program.messages import as_flag, refused
 
 with flag_defs.importing(), quiet_start():
     from ascl_tf.analysis.curves import corruption_document, sweep_document
@@ -95,20 +96,19 @@ def _from_models(config, console):
         label: check_fit(
             model.logits_fn,
             dataset,
-            f"--models={label}={paths[label]}",
+            as_flag(f"models={label}", paths[label]),
             num_images=config.num_images,
         )
         for label, model in models.items()
     }
     height, width = dataset.images.shape[1:3]
     memory = lack_in_one_line(config.evaluation_batch_size, f"of {height} x {width} pixels")
-    try:
-        with evaluation_progress(console) as progress, memory:
-            document, num_images = MEASURE[config.figure](config, models, dataset, progress)
-    except RunError:
-        raise
-    except ValueError as error:
-        raise RunError(f"--figure={config.figure} on {dataset.name}: {error}") from error
+    with (
+        refused(f"{as_flag('figure', config.figure)} on {dataset.name}"),
+        evaluation_progress(console) as progress,
+        memory,
+    ):
+        document, num_images = MEASURE[config.figure](config, models, dataset, progress)
     for entry in document["models"]:
         entry["model_sha256"] = model_sha256(paths[entry["label"]])
         entry |= checks.as_fields(outcomes[entry["label"]])
@@ -122,12 +122,8 @@ def _from_models(config, console):
 
 
 def _load(config, label, path):
-    try:
+    with renamed(path=f"models={label}"):
         return load_model(path, trust_model=config.trust_model)
-    except RunError as error:
-        # It names the flag that holds a single model.
-        named = str(error).replace(f"--model={path}", f"--models={label}={path}", 1)
-        raise RunError(named) from error
 
 
 def _write(document, stem):

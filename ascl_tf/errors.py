@@ -1,30 +1,110 @@
 """The two kinds of mistakes that a user can make, and their exit statuses.
 
 Both are `ValueError`s, so that a caller of the library may catch just that.
-The message is one line: which flag or file, what was expected, what was found.
+The message is one line: which setting, argument or file; what was expected; what was found.
+The library knows settings and arguments by their names; which flag a name is, only a program
+knows: `ascl_tf.program.messages` writes the line of an error with flags.
 """
 
+import contextlib
+import re
 
-class ConfigError(ValueError):
+# A setting in a text, and maybe a value of it: `image_size`, `depth=16`.
+_SETTING = re.compile(r"`([a-z]\w*)(?:=([^`]*))?`")
+
+
+def in_backticks(name, value=None):
+    """Returns how a line names a setting or argument to a caller of the library."""
+    return f"`{name}`" if value is None else f"`{name}={value}`"
+
+
+class FieldError(ValueError):
+    """A mistake, kept in parts, so that a program can name its flags where a library cannot.
+
+    In `expected` and `found` other settings stand in backticks, maybe with a value:
+    `image_size`, `depth=16`.
+
+    Args:
+        text: what is wrong, where it has another form; nothing in it is taken for a setting.
+            Or the error that was found there, whose own line follows.
+        field: name of the setting or argument at fault.
+        value: its value, where the line shall name it.
+        place: in place of `field` the file, the step or the worker.
+        expected, found: what was expected, and what was found.
+        cause: in place of `found`, what the system or another library says of it, untouched.
+    """
+
+    exit_status = 1
+
+    def __init__(
+        self, text="", *, field=None, value=None, place=None, expected="", found="", cause=""
+    ):
+        super().__init__(text)
+        self.text, self.field, self.value, self.place = text, field, value, place
+        self.expected, self.found, self.cause = expected, found, cause
+        self._renamings = []
+
+    def __str__(self):
+        return self.line()
+
+    def rename(self, names):
+        """From now on names settings as the dictionary `names` (old -> new) says."""
+        self._renamings = [*self._renamings, names]
+
+    def line(self, write=in_backticks):
+        """Returns the line in which `write` (name, value or None) names settings and arguments."""
+
+        def written(name, value):
+            for names in self._renamings:
+                name = names.get(name, name)
+            return write(name, value)
+
+        def with_settings(text):
+            return _SETTING.sub(lambda match: written(*match.groups()), str(text))
+
+        if isinstance(self.text, FieldError):
+            body = self.text.line(write)
+        elif self.text:
+            body = str(self.text)
+        else:
+            found = f": {self.cause}" if self.cause else f" {with_settings(self.found)}"
+            body = f"expected {with_settings(self.expected)}; found{found}"
+        subject = self.place if self.field is None else written(self.field, self.value)
+        return body if subject is None else f"{subject}: {body}"
+
+
+class ConfigError(FieldError):
     """Something is wrong in flags or flagfiles; the programs exit with 2."""
 
     exit_status = 2
 
 
-class RunError(ValueError):
+class RunError(FieldError):
     """Something is wrong that only the run could find; the programs exit with 1."""
-
-    exit_status = 1
 
 
 class MissingSplitError(RunError):
     """A data set has no split of the name asked for.
 
     Args:
-        message: one line, as of every `RunError`.
         splits: names of the splits that it has.
+        **parts: as of every `RunError`.
     """
 
-    def __init__(self, message, splits):
-        super().__init__(message)
+    def __init__(self, text="", *, splits=(), **parts):
+        super().__init__(text, **parts)
         self.splits = tuple(splits)
+
+
+@contextlib.contextmanager
+def renamed(**names):
+    """Names arguments as the caller knows them, in errors that are raised inside.
+
+    `renamed(path="model")` makes of the argument `path` of a function the setting `model` that
+    was handed to it.
+    """
+    try:
+        yield
+    except FieldError as error:
+        error.rename(names)
+        raise

@@ -19,12 +19,13 @@ import os
 
 from rich.console import Console
 
-from ascl_tf.errors import RunError
+from ascl_tf.errors import RunError, renamed
 from ascl_tf.process import signals
 from ascl_tf.process.files import check_file_place
 from ascl_tf.process.quiet_start import quiet_start
 from ascl_tf.process.tf_config import check_single_process
 from ascl_tf.program import flag_defs
+from ascl_tf.program.messages import as_flag, refused
 
 with flag_defs.importing(), quiet_start():
     from ascl_tf.evaluation import checks, evaluate_robustness
@@ -127,10 +128,10 @@ def _kept_records(config, seen, console, at_the_end):
 def _evaluate_model(config, console, at_the_end):
     """Measures one classifier under everything that `--protocol` names."""
     paths = member_paths(config.model)
-    members = [load_logits_function(path, trust_model=config.trust_model) for path in paths]
+    members = [_load(config, path, "model") for path in paths]
     dataset = load_images(config)
     for path, member in zip(paths, members, strict=True):
-        check_fit(member, dataset, f"--model={path}", num_images=config.num_images)
+        check_fit(member, dataset, as_flag("model", path), num_images=config.num_images)
     with _one_line(config, "model", dataset):
         corruption_settings = config.corruption_settings(dataset)
     description = describe_models(paths)
@@ -163,13 +164,13 @@ def _evaluate_model(config, console, at_the_end):
 def _evaluate_transfer(config, console, at_the_end):
     """Measures `--targets` under the examples of `--sources`."""
     targets, sources = config.target_paths(), config.source_paths()
-    named = {label: f"--sources={label}={path}" for label, path in sources.items()}
-    named |= {label: f"--targets={label}={path}" for label, path in targets.items()}
+    flags = {label: f"sources={label}" for label in sources}
+    flags |= {label: f"targets={label}" for label in targets}
     paths = sources | targets
-    models = {label: _load_named(config, path, named[label]) for label, path in paths.items()}
+    models = {label: _load(config, path, flags[label]) for label, path in paths.items()}
     dataset = load_images(config)
     for label, model in models.items():
-        check_fit(model, dataset, named[label], num_images=config.num_images)
+        check_fit(model, dataset, as_flag(flags[label], paths[label]), num_images=config.num_images)
     kept = _kept_records(config, explain_seen(config, dataset), console, at_the_end)
     (protocol,) = config.protocols()
     with evaluation_progress(console) as progress, _one_line(config, "targets", dataset):
@@ -186,12 +187,9 @@ def _evaluate_transfer(config, console, at_the_end):
         )
 
 
-def _load_named(config, path, named):
-    try:
+def _load(config, path, flag):
+    with renamed(path=flag):
         return load_logits_function(path, trust_model=config.trust_model)
-    except RunError as error:
-        # It names the flag that holds a single model.
-        raise RunError(str(error).replace(f"--model={path}", named, 1)) from error
 
 
 def _settings(config, progress):
@@ -207,14 +205,9 @@ def _settings(config, progress):
 def _one_line(config, flag, dataset):
     """Makes one line that names model and data of what a measurement refuses."""
     height, width = dataset.images.shape[1:3]
-    try:
-        with lack_in_one_line(config.evaluation_batch_size, f"of {height} x {width} pixels"):
-            yield
-    except RunError:
-        raise
-    except ValueError as error:
-        named = f"--model={config.model}" if flag == "model" else f"--{flag}"
-        raise RunError(f"{named} on {dataset.name}: {error}") from error
+    memory = lack_in_one_line(config.evaluation_batch_size, f"of {height} x {width} pixels")
+    with refused(f"{as_flag(flag, config.model or None)} on {dataset.name}"), memory:
+        yield
 
 
 if __name__ == "__main__":

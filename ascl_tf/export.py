@@ -126,8 +126,10 @@ def load_model(path, *, trust_model=False):
         return _load_keras(path, trust_model)
     if not (path / "saved_model.pb").is_file():
         raise RunError(
-            f"--model={path}: expected a SavedModel folder or a .keras file; "
-            f"found {'neither' if path.exists() else 'nothing there'}"
+            field="path",
+            value=path,
+            expected="a SavedModel folder or a .keras file",
+            found="neither" if path.exists() else "nothing there",
         )
     return _load_saved_model(path)
 
@@ -172,18 +174,22 @@ def _load_keras(path, trust_model):
     try:
         if not trust_model and _holds_lambda(path):
             raise RunError(
-                f"--model={path}: expected a Keras model without Lambda layers, which run code "
-                "from the file; found one (--trust_model loads it all the same)"
+                field="path",
+                value=path,
+                expected="a Keras model without Lambda layers, which run code from the file",
+                found="one (`trust_model` loads it all the same)",
             )
         model = keras.saving.load_model(path, compile=False, safe_mode=not trust_model)
     except RunError:
         raise
     except Exception as error:
-        raise RunError(f"--model={path}: expected a Keras model; found {_brief(error)}") from None
+        raise RunError(
+            field="path", value=path, expected="a Keras model", cause=_brief(error)
+        ) from None
     inputs = getattr(model, "inputs", None) or []
     if len(inputs) > 1:
         names = ", ".join(each.name for each in inputs)
-        raise RunError(f"--model={path}: expected a Keras model of one input; found {names}")
+        raise RunError(field="path", value=path, expected="a Keras model of one input", found=names)
     # The weights of a part that was frozen in training belong to the model too; setting the
     # model alone leaves the layers of a Sequential as they are.
     for layer in model._flatten_layers():
@@ -219,10 +225,12 @@ def _load_saved_model(path):
     try:
         loaded = tf.saved_model.load(str(path))
     except Exception as error:
-        raise RunError(f"--model={path}: expected a SavedModel; found {_brief(error)}") from None
+        raise RunError(
+            field="path", value=path, expected="a SavedModel", cause=_brief(error)
+        ) from None
     if SERVING not in getattr(loaded, "signatures", ()):
         found = ", ".join(sorted(getattr(loaded, "signatures", ()))) or "none"
-        raise RunError(f"--model={path}: expected a signature {SERVING}; found {found}")
+        raise RunError(field="path", value=path, expected=f"a signature {SERVING}", found=found)
     logits_fn, features_fn = _call_signature(loaded, SERVING, path), None
     if FEATURES in loaded.signatures:
         features_fn = _take_features(_call_signature(loaded, FEATURES, path), path)
@@ -234,7 +242,7 @@ def _call_signature(loaded, key, path):
     try:
         return as_image_function(loaded, key)
     except ValueError as error:
-        raise RunError(f"--model={path}: {error}") from error
+        raise RunError(error, field="path", value=path) from error
 
 
 def _take_features(call, path):
@@ -244,8 +252,9 @@ def _take_features(call, path):
             return outputs[FEATURES]
         if len(outputs) != 1:
             raise RunError(
-                f"--model={path}: expected one output of signature {FEATURES}, or one of that "
-                f"name; found {', '.join(sorted(outputs))}"
+                place=path,
+                expected=f"one output of signature {FEATURES}, or one of that name",
+                found=", ".join(sorted(outputs)),
             )
         return next(iter(outputs.values()))
 

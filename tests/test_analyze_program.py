@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 
@@ -16,6 +17,7 @@ from ascl_tf.export import export_classifier
 from ascl_tf.models import Classifier
 from ascl_tf.program import flag_defs
 from tests.analysis import documents
+from tests.program_lines import line_matches
 
 SIZE = 8
 
@@ -191,7 +193,7 @@ def test_transfer_matrix_is_drawn_from_one_record_file(tmp_path):
         (
             {"figure": "calibration", "protocol": "pgd21"},
             2,
-            r"--protocol: .*received 'pgd21'\. Did you mean",
+            r"--protocol: .*found 'pgd21' \(near it: pgd20",
         ),
         ({"figure": "transfer", "models": "", "records": "a=b,c=d"}, 2, r"one file for transfer"),
         ({"figure": "sweeps", "models": "", "records": "a=no.json"}, 1, r"no\.json"),
@@ -213,8 +215,7 @@ def test_bad_input_gives_one_line_and_its_status(
     assert exit_info.value.code == status
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    with pytest.raises(ValueError, match=message):
-        analyze.main(argv)
+    assert re.search(message, error), error
     assert not list(tmp_path.iterdir())
 
 
@@ -233,19 +234,19 @@ def test_ctrl_c_is_one_line_that_repeats_the_command(record_files, tmp_path, mon
 
 def test_output_that_is_a_file_is_named(record_files, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match=r"--output=.*file: expected a folder; found a file"):
+    with line_matches(ValueError, r"--output=.*file: expected a folder; found a file"):
         _run(figure="sweeps", records=_named(record_files), output=tmp_path / "file")
 
 
 def test_model_that_does_not_say_its_features_is_named(headless, folder, tmp_path):
     flags = {"figure": "tsne", "dataset": f"folder:{folder}", "output": tmp_path}
-    with pytest.raises(ValueError, match=r"--models=plain: expected a model that says its feat"):
+    with line_matches(ValueError, r"--models=plain: expected a model that says its feat"):
         _run(models=f"plain={headless}", **flags)
 
 
 def test_model_that_does_not_fit_the_images_is_named(headless, folder, tmp_path):
     flags = {"figure": "calibration", "dataset": f"folder:{folder}", "output": tmp_path}
-    with pytest.raises(ValueError, match=r"--models=plain=.*expected logits for.*\(9, 9, 3\)"):
+    with line_matches(ValueError, r"--models=plain=.*expected logits for.*\(9, 9, 3\)"):
         _run(models=f"plain={headless}", image_size=9, **flags)
 
 

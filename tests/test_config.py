@@ -321,7 +321,7 @@ def test_differences_name_flags_with_both_values_and_formats():
     first = cfg.identity_of(Config(lambda_1=0.3, seed=1), "pretrain")
     second = cfg.identity_of(Config(lambda_1=0.4), "pretrain")
     found = cfg.find_differences(first, second)
-    assert found == ["--lambda_1=0.4 (recorded: 0.3)", "--seed=0 (recorded: 1)"]
+    assert found == ["`lambda_1=0.4` (recorded: 0.3)", "`seed=0` (recorded: 1)"]
     (difference,) = cfg.find_differences({"lambda_1": 0.4}, second)
     assert difference == "format 2 of the optimization settings (recorded: 1)"
 

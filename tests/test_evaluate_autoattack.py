@@ -1,6 +1,7 @@
 """`python -m ascl_tf.evaluate --protocol=autoattack_fast`: resumed, saved, refused in one line."""
 
 import os
+import re
 import shlex
 import signal
 
@@ -148,8 +149,7 @@ def test_bad_input_gives_one_line_and_its_status(
     assert exit_info.value.code == status
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    with pytest.raises(ValueError, match=message):
-        evaluate.main(argv)
+    assert re.search(message, error), error
 
 
 def test_model_without_gradient_gives_one_line(flags, tmp_path, capsys):

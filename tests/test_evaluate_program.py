@@ -1,6 +1,7 @@
 """`python -m ascl_tf.evaluate`: any classifier in, a record file out, one line on bad input."""
 
 import os
+import re
 import runpy
 import sys
 
@@ -111,7 +112,7 @@ def _bad_model(tmp_path, text="nothing"):
     ("changes", "status", "message"),
     [
         ({"model": ""}, 2, r"--model: expected a SavedModel folder or a \.keras file; found none"),
-        ({"protocol": "pgd21"}, 2, r"--protocol: .*received 'pgd21'\. Did you mean"),
+        ({"protocol": "pgd21"}, 2, r"--protocol: .*found 'pgd21' \(near it: pgd20"),
         ({"protocol": "sweep"}, 2, r"--protocol: .* sweep_steps, sweep_epsilon, corruptions; "),
         ({"sources": "a=b"}, 2, r"--sources: expected --targets beside it; found none"),
         ({"diagonal": "true"}, 2, r"--diagonal: expected --targets beside it; found none"),
@@ -153,8 +154,7 @@ def test_bad_input_gives_one_line_and_its_status(
     assert exit_info.value.code == status
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    with pytest.raises(ValueError, match=message):
-        evaluate.main(argv)
+    assert re.search(message, error), error
     assert not os.listdir(tmp_path)
 
 
@@ -308,9 +308,9 @@ def test_bad_transfer_gives_one_line_and_its_status(
     with pytest.raises(SystemExit) as exit_info:
         flag_defs.run_program(evaluate.main, argv)
     assert exit_info.value.code == status
-    assert capsys.readouterr().err.count("\n") == 1
-    with pytest.raises(ValueError, match=message):
-        evaluate.main(argv)
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert re.search(message, error), error
 
 
 def test_model_with_too_few_classes_is_named(folder, tmp_path):

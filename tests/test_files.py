@@ -57,10 +57,10 @@ def test_leftovers_of_killed_writers_are_removed_and_nothing_else(tmp_path):
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("folder", r"--output=folder: expected a file; found a folder"),
-        ("/dev/null", r"--output=/dev/null: expected a file; found a device"),
-        ("none/a.json", r"--output=none/a.json: expected a file in a folder .* No such file"),
-        ("file/a.json", r"--output=file/a.json: expected a file in a folder .* Not a directory"),
+        ("folder", r"`output=folder`: expected a file; found a folder"),
+        ("/dev/null", r"`output=/dev/null`: expected a file; found a device"),
+        ("none/a.json", r"`output=none/a.json`: expected a file in a folder .* No such file"),
+        ("file/a.json", r"`output=file/a.json`: expected a file in a folder .* Not a directory"),
     ],
 )
 def test_place_of_a_file_is_tried(path, message, tmp_path, monkeypatch):
@@ -78,9 +78,9 @@ def test_place_of_a_folder_is_tried(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("kept")
     (tmp_path / "folder" / "a.png").mkdir(parents=True)
-    with pytest.raises(RunError, match=r"--output=file: expected a folder; found a file"):
+    with pytest.raises(RunError, match=r"`output=file`: expected a folder; found a file"):
         files.check_folder_place("output", "file")
-    with pytest.raises(RunError, match=r"--output=file/x: expected a folder that can be written"):
+    with pytest.raises(RunError, match=r"`output=file/x`: expected a folder that can be written"):
         files.check_folder_place("output", "file/x")
     with pytest.raises(RunError, match=r"expected a file a.png or none; found a folder"):
         files.check_folder_place("output", "folder", ["a.json", "a.png"])
@@ -94,5 +94,5 @@ def test_full_disk_is_found_before_anything_is_measured(tmp_path, monkeypatch):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(files.tempfile, "TemporaryFile", lambda dir: Full())
-    with pytest.raises(RunError, match="--output=.*: expected a file .*; found: No space left"):
+    with pytest.raises(RunError, match="`output=.*`: expected a file .*; found: No space left"):
         files.check_file_place("output", tmp_path / "a.json")

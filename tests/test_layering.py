@@ -64,6 +64,7 @@ WITHOUT_LIBRARIES = (
     "process/tf_config.py",
     "program/__init__.py",
     "program/flagfiles.py",
+    "program/messages.py",
 )
 
 # The registry loads the methods' specs by name, as it does those from outside of the package.

@@ -61,8 +61,10 @@ def corruption_document(records_by_model):
     for label in rest:
         if sorted(seen[label]) != sorted(seen[first]):
             raise RunError(
-                f"--records={label}: expected the corruptions and severities of {first}; "
-                "found others"
+                field="records",
+                value=label,
+                expected=f"the corruptions and severities of {first}",
+                found="others",
             )
     names = list(dict.fromkeys(name for name, _ in seen[first]))
     models = [_corruption_means(label, rows, names) for label, rows in chosen.items()]
@@ -122,8 +124,10 @@ def _of_protocols(records_by_model, protocols):
     for label, records in chosen.items():
         if not records:
             raise RunError(
-                f"--records={label}: expected records of protocol {' or '.join(protocols)}; "
-                "found none"
+                field="records",
+                value=label,
+                expected=f"records of protocol {' or '.join(protocols)}",
+                found="none",
             )
     return chosen
 
@@ -142,7 +146,10 @@ def _shared_data(records_by_model):
     for label, data in found.items():
         if len(data | found[first]) > 1:
             raise RunError(
-                f"--records={label}: expected one set of images, that of {first}; found others"
+                field="records",
+                value=label,
+                expected=f"one set of images, that of {first}",
+                found="others",
             )
     ((data_set, data_sha256, num_images),) = found[first]
     return {"data_set": data_set, "data_sha256": data_sha256, "num_images": num_images}

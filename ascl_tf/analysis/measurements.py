@@ -118,8 +118,10 @@ def _features_of(models):
     for label, model in models.items():
         if model.features_fn is None:
             raise RunError(
-                f"--models={label}: expected a model that says its features (signature "
-                "`features`); found none"
+                field="models",
+                value=label,
+                expected='a model that says its features (signature "features")',
+                found="none",
             )
     return {label: model.features_fn for label, model in models.items()}
 

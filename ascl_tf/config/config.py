@@ -49,8 +49,9 @@ def setting_fields() -> dict[str, "dataclasses.Field[Any]"]:
         for field in dataclasses.fields(section):
             if field.name in found:
                 raise ConfigError(
-                    f"{section.__module__}.{section.__name__}: expected names that no other "
-                    f"setting has; found {field.name}"
+                    place=f"{section.__module__}.{section.__name__}",
+                    expected="names that no other setting has",
+                    found=field.name,
                 )
             found[field.name] = field
     return found
@@ -188,15 +189,16 @@ def _check_combinations(config: Config) -> None:
     if config.data.unlabeled_dataset and not config.uses_unlabeled_images:
         weight = spec.label_free_weight
         expected = "a method with a term that needs no labels, such as ascl"
-        found = f"--method={method}"
+        found = f"`method={method}`"
         if weight:
-            expected, found = f"--{weight} > 0, the one term that uses such images", f"--{weight}=0"
-        raise ConfigError(f"--unlabeled_dataset: expected {expected}; found {found}")
+            expected, found = f"`{weight}` > 0, the one term that uses such images", f"`{weight}=0`"
+        raise ConfigError(field="unlabeled_dataset", expected=expected, found=found)
     _check_own(config)
     conflict = spec.find_conflict(config) if spec.find_conflict else None
     if conflict:
         name, expected, found = conflict
-        raise ConfigError(f"--{name}={getattr(config, name)}: expected {expected}; found {found}")
+        value = getattr(config, name)
+        raise ConfigError(field=name, value=value, expected=expected, found=found)
 
 
 def _check_own(config: Config) -> None:
@@ -208,8 +210,10 @@ def _check_own(config: Config) -> None:
             value = getattr(config, field.name)
             if field.metadata["only_own_methods"] and value != field.default:
                 raise ConfigError(
-                    f"--{field.name}={value}: expected --method="
-                    f"{_one_of(registry.methods_with(section))}; found --method={config.method}"
+                    field=field.name,
+                    value=value,
+                    expected=f"`method={_one_of(registry.methods_with(section))}`",
+                    found=f"`method={config.method}`",
                 )
 
 
@@ -249,7 +253,7 @@ def config_from_json(text: str, source: str) -> Config:
             raise RunError(f"{source}: expected known settings; found {', '.join(unknown)}")
         return Config(**{k: value_from_json(fields[k], v, source) for k, v in values.items()})
     except ConfigError as error:
-        raise RunError(f"{source}: {error}") from None
+        raise RunError(error, place=source) from None
 
 
 def shrink(config: Config, kept: Collection[str] = ()) -> Config:

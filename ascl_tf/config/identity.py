@@ -39,13 +39,13 @@ def identity_of(config: Config, stage: str) -> dict[str, Any]:
 
 
 def find_differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """Returns how two identities differ, as flags with both values; [] where they are the same."""
+    """Returns how two identities differ, as settings with both values; [] if they do not."""
     defaults = {name: _plain(field.default) for name, field in setting_fields().items()}
     # What earlier versions recorded holds defaults and places too.
     recorded = {k: v for k, v in _without_places(recorded).items() if v != defaults.get(k, ...)}
     names = sorted((set(recorded) | set(wanted)) - {FORMATS})
     differing = [
-        f"--{name}={_value(wanted, name, defaults)} (recorded: {_value(recorded, name, defaults)})"
+        f"`{name}={_value(wanted, name, defaults)}` (recorded: {_value(recorded, name, defaults)})"
         for name in names
         if wanted.get(name) != recorded.get(name)
     ]

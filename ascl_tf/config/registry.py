@@ -91,8 +91,10 @@ def find_method(name: str) -> MethodSpec:
         register(_load_outside(name))
     if name not in _SPECS:
         raise ConfigError(
-            f"--method: expected one of {', '.join(method_names())}, or one of your own as "
-            f"my_package.my_file:MyMethod; found {name!r}"
+            field="method",
+            expected=f"one of {', '.join(method_names())}, or one of your own as "
+            "my_package.my_file:MyMethod",
+            found=repr(name),
         )
     return _SPECS[name]
 
@@ -120,8 +122,10 @@ def _load_outside(name: str) -> MethodSpec:
     found = getattr(_import_outside(name, module_name), class_name, None)
     if not inspect.isclass(found):
         raise ConfigError(
-            f"--method={name}: expected a class {class_name!r} in {module_name}; found "
-            f"{'none' if found is None else type(found).__name__}"
+            field="method",
+            value=name,
+            expected=f"a class {class_name!r} in {module_name}",
+            found="none" if found is None else type(found).__name__,
         )
     spec = vars(found).get(SPEC_ATTRIBUTE) or MethodSpec("", "")
     _check_settings(name, spec)
@@ -138,8 +142,10 @@ def _import_outside(name: str, module_name: str) -> Any:
     except Exception as error:  # Whatever a user's file raises.
         reason = f"{type(error).__name__}: {error}"
         raise ConfigError(
-            f"--method={name}: expected a module {module_name!r} that can be imported; "
-            f"found {' '.join(reason.split())}"
+            field="method",
+            value=name,
+            expected=f"a module {module_name!r} that can be imported",
+            cause=" ".join(reason.split()),
         ) from error
 
 
@@ -148,12 +154,16 @@ def _check_settings(name: str, spec: MethodSpec) -> None:
         for field in _fields_of(name, section):
             if "help" not in field.metadata:
                 raise ConfigError(
-                    f"--method={name}: expected {section.__name__}.{field.name} to be made by "
-                    "ascl_tf.config.setting; found another field"
+                    field="method",
+                    value=name,
+                    expected=f"{section.__name__}.{field.name} to be made by ascl_tf.config.setting",
+                    found="another field",
                 )
 
 
 def _fields_of(name: str, section: Any) -> Iterator["dataclasses.Field[Any]"]:
     if not dataclasses.is_dataclass(section):
-        raise ConfigError(f"--method={name}: expected dataclasses as settings; found {section!r}")
+        raise ConfigError(
+            field="method", value=name, expected="dataclasses as settings", found=repr(section)
+        )
     yield from dataclasses.fields(section)

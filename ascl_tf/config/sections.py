@@ -37,8 +37,9 @@ def _shares(name: str, text: str) -> tuple[float, ...]:
         is_valid = False
     if not is_valid:
         raise ConfigError(
-            f"--{name}: expected numbers in (0, 1], separated by commas, such as 0.6,0.8; "
-            f"found {text!r}"
+            field=name,
+            expected="numbers in (0, 1], separated by commas, such as 0.6,0.8",
+            found=repr(text),
         )
     return shares
 
@@ -167,7 +168,7 @@ class NetworkSettings:
 
     def __post_init__(self) -> None:
         if self.depth not in (18, 34):
-            raise ConfigError(f"--depth: expected 18 or 34; found {self.depth}")
+            raise ConfigError(field="depth", expected="18 or 34", found=self.depth)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -237,8 +238,9 @@ class AttackSettings:
     def __post_init__(self) -> None:
         if self.step_size > self.epsilon * 2:
             raise ConfigError(
-                f"--step_size: expected at most twice --epsilon={self.epsilon}; "
-                f"found {self.step_size}"
+                field="step_size",
+                expected=f"at most twice `epsilon={self.epsilon}`",
+                found=self.step_size,
             )
 
 

@@ -123,15 +123,15 @@ def check_setting(field: "dataclasses.Field[Any]", value: Any) -> None:
     """Raises ConfigError, naming the flag, unless `value` is a choice and within the bounds."""
     choices, bounds = field.metadata["choices"], field.metadata["bounds"]
     if choices is not None and value not in choices:
-        raise ConfigError(f"--{field.name}: expected one of {', '.join(choices)}; found {value!r}")
+        expected = f"one of {', '.join(choices)}"
+        raise ConfigError(field=field.name, expected=expected, found=repr(value))
     if any(bound is not None for bound in bounds.values()):
         # An int is finite, and may be too large to ask.
         is_finite = isinstance(value, int) or math.isfinite(value)
         if not (is_finite and _is_within(value, **bounds)):
             hint = f" ({RADIUS_HELP})" if isinstance(field.default, Fraction) else ""
-            raise ConfigError(
-                f"--{field.name}: expected {_describe(**bounds)}{hint}; found {value}"
-            )
+            expected = f"{_describe(**bounds)}{hint}"
+            raise ConfigError(field=field.name, expected=expected, found=value)
 
 
 def _is_within(

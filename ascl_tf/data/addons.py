@@ -49,8 +49,9 @@ def _load_gaussian_filter2d():
             import tensorflow_addons as tfa
     except ImportError as error:
         raise RunError(
-            "`--gaussian_blur` needs tensorflow-addons, whose wheels go up to Python 3.11; "
-            f"found none that Python {platform.python_version()} can import."
+            field="gaussian_blur",
+            expected="tensorflow-addons, whose wheels go up to Python 3.11",
+            found=f"none that Python {platform.python_version()} can import",
         ) from error
     # Its tf.function would be traced once per sigma, with a warning on retracing.
     return tfa.image.gaussian_filter2d.python_function

@@ -7,7 +7,7 @@ import numpy as np
 
 from ascl_tf.data.corruptions import SEVERITIES
 from ascl_tf.data.datasets import load_dataset, prepared_builder
-from ascl_tf.errors import RunError
+from ascl_tf.errors import RunError, renamed
 
 LABELS_FILE = "labels.npy"
 _TFDS_NAME = "cifar10_corrupted"
@@ -107,7 +107,8 @@ def load_tfds_corruption(corruption, severity, *, data_dir=None):
     Raises:
         RunError: if the set is not at hand.
     """
-    return load_dataset(_tfds_name(corruption, severity), "test", data_dir=data_dir)
+    with renamed(name="dataset"):
+        return load_dataset(_tfds_name(corruption, severity), "test", data_dir=data_dir)
 
 
 def _tfds_name(corruption, severity):

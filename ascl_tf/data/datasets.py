@@ -91,7 +91,7 @@ def _check_text(**arguments):
 def _load_folder(name, split, image_size):
     path = os.path.expanduser(name.removeprefix(FOLDER_PREFIX))
     if not path:
-        raise RunError(f"--dataset={name}: expected {FOLDER_PREFIX}/path, found no path.")
+        raise RunError(field="name", value=name, expected=f"{FOLDER_PREFIX}/path", found="no path")
     # Records never name a directory of a machine, so only the folder's own name stays.
     record_name = FOLDER_PREFIX + readable_name(os.path.basename(os.path.abspath(path)))
     return load_folder(path, split, name=record_name, image_size=image_size)
@@ -116,10 +116,8 @@ def prepared_builder(name, data_dir):
     except registered.DatasetNotFoundError:
         return None
     except Exception as error:
-        raise RunError(
-            f"--dataset={name}: expected a readable TFDS folder in {_place(data_dir)}, "
-            f"found: {_first_line(error)}"
-        ) from error
+        expected = f"a readable TFDS folder in {_place(data_dir)}"
+        raise _unusable(name, expected, error) from error
 
 
 def _absent(name, data_dir, download):
@@ -127,8 +125,10 @@ def _absent(name, data_dir, download):
     _check_known(name, data_dir)
     if not download:
         raise RunError(
-            f"--dataset={name}: expected a prepared data set in {_place(data_dir)}, found none; "
-            "pass the --data_dir that holds it, or --download to fetch it."
+            field="name",
+            value=name,
+            expected=f"a prepared data set in {_place(data_dir)}",
+            found="none; pass the `data_dir` that holds it, or `download` to fetch it",
         )
     try:
         with _quiet_retries():
@@ -137,9 +137,8 @@ def _absent(name, data_dir, download):
     # Whatever stops a download (network, disk, checksums, missing packages) is of
     # a type of its own; the user needs its first line, --debug shows the rest.
     except Exception as error:
-        raise RunError(
-            f"--dataset={name}: --download into {_place(data_dir)} failed: {_first_line(error)}"
-        ) from error
+        expected = f"a `download` into {_place(data_dir)} that succeeds"
+        raise _unusable(name, expected, error) from error
     return builder
 
 
@@ -150,9 +149,11 @@ def _check_known(name, data_dir):
         return
     near = difflib.get_close_matches(base, [*known, BUNDLED], n=3, cutoff=0.5)
     raise ConfigError(
-        f"--dataset={name}: expected a name that tensorflow-datasets or {_place(data_dir)} "
-        f"knows, {FOLDER_PREFIX}/path or {BUNDLED}; found an unknown name"
-        + (f" (near it: {', '.join(near)})." if near else ".")
+        field="name",
+        value=name,
+        expected=f"a name that tensorflow-datasets or {_place(data_dir)} knows, "
+        f"{FOLDER_PREFIX}/path or {BUNDLED}",
+        found="an unknown name" + (f" (near it: {', '.join(near)})" if near else ""),
     )
 
 
@@ -175,10 +176,11 @@ def _expand(data_dir):
 
 def _place(data_dir):
     if data_dir is None:
-        return "the default --data_dir (~/tensorflow_datasets or TFDS_DATA_DIR)"
-    return f"--data_dir={data_dir}"
+        return "the default `data_dir` (~/tensorflow_datasets or TFDS_DATA_DIR)"
+    return f"`data_dir={data_dir}`"
 
 
-def _first_line(error):
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+def _unusable(name, expected, error):
+    """Returns the RunError of a set of which tensorflow-datasets says `error`."""
+    lines = [type(error).__name__, *str(error).strip().splitlines()]
+    return RunError(field="name", value=name, expected=expected, cause=": ".join(lines[:2]))

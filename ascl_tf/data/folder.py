@@ -87,8 +87,10 @@ def find_split(path, split):
     _tell_of_layout(path, splits)
     if split not in (splits or [WHOLE]):
         raise MissingSplitError(
-            f"folder:{path}: expected one of the splits {splits or [WHOLE]}, found {split!r}.",
-            splits or [WHOLE],
+            place=f"folder:{path}",
+            expected=f"one of the splits {splits or [WHOLE]}",
+            found=repr(split),
+            splits=splits or [WHOLE],
         )
     if not splits:
         return _split_at(path, _classes_of_whole(path))
@@ -241,7 +243,7 @@ def _read(files, positions, image_size, title):
                     first_size = image.shape
                     images = np.empty([len(files), *image.shape], np.uint8)
                 if image.shape != first_size:
-                    raise RunError(_unequal(file, image, files[0], images[positions[0]]))
+                    raise _unequal(file, image, files[0], images[positions[0]])
                 images[positions[row]] = image
                 kinds.update(found)
     if kinds:
@@ -257,9 +259,10 @@ def _read_one(file, image_size):
 
 def _unequal(file, image, first_file, first_image):
     sizes = [f"{width}x{height}" for height, width, _ in (image.shape, first_image.shape)]
-    return (
-        f"{file}: expected images of one size, found {sizes[0]} here and {sizes[1]} in "
-        f"{first_file}; pass --image_size to resize them."
+    return RunError(
+        place=file,
+        expected="images of one size",
+        found=f"{sizes[0]} here and {sizes[1]} in {first_file}; pass `image_size` to resize them",
     )
 
 

@@ -22,8 +22,9 @@ def steps_per_epoch(num_images, global_batch_size):
     """
     if global_batch_size < 1 or num_images < global_batch_size:
         raise RunError(
-            "--global_batch_size: expected a positive number of at most the "
-            f"{num_images} training images, found {global_batch_size}."
+            field="global_batch_size",
+            expected=f"a positive number of at most the {num_images} training images",
+            found=global_batch_size,
         )
     return num_images // global_batch_size
 

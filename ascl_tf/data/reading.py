@@ -42,7 +42,7 @@ def read_split(builder, split, *, name, image_size=None):
             batches = _batches(builder, split, image_key, label_key, image_size)
             images, labels, ids = _collect(batches, num_images, name=name, split=split)
     except tf.errors.OpError as error:
-        raise RunError(_reading_problem(error, name, split)) from error
+        raise _reading_problem(error, name, split) from error
     order = np.argsort(ids, kind="stable")
     if np.any(np.diff(order) != 1):
         images, labels = images[order], labels[order]
@@ -67,10 +67,10 @@ def quiet():
 
 def _check_labels(labels, num_classes, name, split):
     if labels.min() < UNLABELLED or labels.max() >= num_classes:
-        raise RunError(
-            f"--dataset={name}: expected labels from 0 to {num_classes - 1} in split {split!r}, "
-            f"or {UNLABELLED} for none, found {labels.min()} to {labels.max()}."
+        expected = (
+            f"labels from 0 to {num_classes - 1} in split {split!r}, or {UNLABELLED} for none"
         )
+        raise _unfit(name, expected, f"{labels.min()} to {labels.max()}")
 
 
 def _feature_keys(info, name):
@@ -79,17 +79,12 @@ def _feature_keys(info, name):
     keys = info.supervised_keys or ("image", "label")
     image_key = keys[0] if keys[0] in features else "image"
     if image_key not in features or not isinstance(features[image_key], tfds.features.Image):
-        raise RunError(
-            f"--dataset={name}: expected a data set with an image feature, "
-            f"found features {sorted(features)}."
-        )
+        raise _unfit(name, "a data set with an image feature", f"features {sorted(features)}")
     image = features[image_key]
     if image.shape[-1] not in (3, None):
-        raise RunError(
-            f"--dataset={name}: expected images with 3 channels, found {image.shape[-1]}."
-        )
+        raise _unfit(name, "images with 3 channels", image.shape[-1])
     if image.np_dtype != np.uint8:
-        raise RunError(f"--dataset={name}: expected uint8 images, found {image.np_dtype}.")
+        raise _unfit(name, "uint8 images", image.np_dtype)
     label_key = keys[1] if keys[1] in features else None
     # Other targets, such as an age, are no classes: such a set has no labels for us.
     if label_key and not isinstance(features[label_key], tfds.features.ClassLabel):
@@ -101,15 +96,18 @@ def _num_images(info, split, name):
     base = split.split("[")[0]
     if base not in info.splits:
         raise MissingSplitError(
-            f"--dataset={name}: expected one of the splits {sorted(info.splits)}, found {split!r}.",
-            info.splits,
+            field="name",
+            value=name,
+            expected=f"one of the splits {sorted(info.splits)}",
+            found=repr(split),
+            splits=info.splits,
         )
     try:
         num_images = info.splits[split].num_examples
     except (ValueError, KeyError) as error:
-        raise RunError(f"--dataset={name}: {split!r} is no slice of a split.") from error
+        raise _broken(name, f"{split!r} is no slice of a split") from error
     if not num_images:
-        raise RunError(f"--dataset={name}: split {split!r} holds no image.")
+        raise _broken(name, f"split {split!r} holds no image")
     return num_images
 
 
@@ -155,9 +153,9 @@ def _collect(batches, num_images, *, name, split):
             _check_channels(batch_images, name)
             images = np.empty([num_images, *batch_images.shape[1:]], np.uint8)
         if batch_images.shape[1:] != images.shape[1:]:
-            raise RunError(_unequal_sizes(name))
+            raise _unequal_sizes(name)
         if len(batch_labels) != rows.stop - rows.start:
-            raise RunError(_incomplete(name, split))
+            raise _incomplete(name, split)
         images[rows], labels[rows] = batch_images, batch_labels
         ids.extend(batch_ids)
     return images, labels, ids
@@ -167,14 +165,12 @@ def _next(iterator, name, split):
     try:
         return tuple(tensor.numpy() for tensor in next(iterator))
     except StopIteration as error:
-        raise RunError(_incomplete(name, split)) from error
+        raise _incomplete(name, split) from error
 
 
 def _check_channels(images, name):
     if images.shape[-1] != 3:
-        raise RunError(
-            f"--dataset={name}: expected images with 3 channels, found {images.shape[-1]}."
-        )
+        raise _unfit(name, "images with 3 channels", images.shape[-1])
 
 
 def _reading_problem(error, name, split):
@@ -185,15 +181,20 @@ def _reading_problem(error, name, split):
     first_line = error.message.strip().splitlines()[0]
     # TensorFlow wraps its message into names of graph nodes and operations.
     text = re.sub(r"^\{\{.*?\}\} ?|\s*\[Op:.*$", "", first_line)
-    return f"--dataset={name}: split {split!r} cannot be read: {text}"
+    return _broken(name, f"split {split!r} cannot be read: {text}")
 
 
 def _unequal_sizes(name):
-    return (
-        f"--dataset={name}: expected images of one size, found several; "
-        "pass --image_size to resize them."
-    )
+    return _unfit(name, "images of one size", "several; pass `image_size` to resize them")
 
 
 def _incomplete(name, split):
-    return f"--dataset={name}: split {split!r} holds fewer images than its metadata says."
+    return _broken(name, f"split {split!r} holds fewer images than its metadata says")
+
+
+def _broken(name, text):
+    return RunError(text, field="name", value=name)
+
+
+def _unfit(name, expected, found):
+    return RunError(field="name", value=name, expected=expected, found=found)

@@ -46,17 +46,21 @@ def validation_split(dataset, fraction, seed):
     )
     if not len(chosen):
         raise RunError(
-            f"--dataset={dataset.name}: expected at least one validation image of every class, "
-            "found none with two images; --validation_fraction=0 validates on none."
+            field="dataset",
+            value=dataset.name,
+            expected="at least one validation image of every class",
+            found="none with two images; `fraction=0` validates on none",
         )
     train = dataset.take(np.setdiff1d(np.arange(len(dataset)), chosen))
     missing = _missing_class(dataset, train)
     if missing is not None:
         share = _validation_share(dataset.labels[labelled], fraction, seed)
         raise RunError(
-            f"--dataset={dataset.name}: expected at least one training image of every class, "
-            f"found none of class {missing!r} with a validation share of {fraction}; "
-            f"--validation_fraction={share} leaves one."
+            field="dataset",
+            value=dataset.name,
+            expected="at least one training image of every class",
+            found=f"none of class {missing!r} with a validation share of {fraction}; "
+            f"`fraction={share}` leaves one",
         )
     return train, dataset.take(chosen)
 
@@ -87,9 +91,11 @@ def mask_labels(dataset, labeled_fraction, seed):
     if missing is not None:
         share = _rounded_up(len(np.unique(dataset.labels[labelled])), len(labelled))
         raise RunError(
-            f"--dataset={dataset.name}: expected at least one labelled image of every class, "
-            f"found none of class {missing!r} with --labeled_fraction={labeled_fraction}; "
-            f"--labeled_fraction={share} leaves one."
+            field="dataset",
+            value=dataset.name,
+            expected="at least one labelled image of every class",
+            found=f"none of class {missing!r} with `labeled_fraction={labeled_fraction}`; "
+            f"`labeled_fraction={share}` leaves one",
         )
     return masked
 
@@ -108,7 +114,10 @@ def repeat_labeled(dataset):
         return dataset
     if not len(labeled):
         raise RunError(
-            f"--dataset={dataset.name}: expected labels, which this training needs; found none."
+            field="dataset",
+            value=dataset.name,
+            expected="labels, which this training needs",
+            found="none",
         )
     return dataset.take(np.resize(labeled, len(dataset)))
 
@@ -128,8 +137,10 @@ def class_balanced_subset(dataset, num_images, seed):
     """
     if not 1 <= num_images <= len(dataset):
         raise RunError(
-            f"--dataset={dataset.name}: expected to take 1 to {len(dataset)} images, "
-            f"found a request for {num_images}."
+            field="dataset",
+            value=dataset.name,
+            expected=f"to take 1 to {len(dataset)} images",
+            found=f"a request for {num_images}",
         )
     everything = np.arange(len(dataset))
     return dataset.take(_stratified(dataset.labels, everything, num_images, seed, _SUBSET))
@@ -143,9 +154,10 @@ def with_unlabeled(dataset, unlabeled):
     """
     if dataset.image_shape != unlabeled.image_shape:
         raise RunError(
-            f"--unlabeled_dataset={unlabeled.name}: expected images of shape "
-            f"{dataset.image_shape} as in {dataset.name}, found {unlabeled.image_shape}; "
-            "pass --image_size to resize both."
+            field="unlabeled",
+            value=unlabeled.name,
+            expected=f"images of shape {dataset.image_shape} as in {dataset.name}",
+            found=f"{unlabeled.image_shape}; pass `image_size` to resize both",
         )
     hidden = np.full([len(unlabeled)], UNLABELLED, np.int32)
     return dataclasses.replace(

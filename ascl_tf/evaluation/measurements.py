@@ -1,6 +1,6 @@
 """Names that `--protocol` takes beside protocols: each gives not one number but several."""
 
-from ascl_tf.evaluation.protocols import PROTOCOLS, get_protocol
+from ascl_tf.evaluation.protocols import get_protocol
 from ascl_tf.evaluation.sweeps import SWEEP_EPSILON, SWEEP_STEPS, sweep_epsilons, sweep_steps
 
 CORRUPTIONS = "corruptions"
@@ -12,16 +12,11 @@ def get_protocol_or_measurement(name):
     """Returns the `Protocol` called `name`, or `name` itself if it is one of `MEASUREMENTS`.
 
     Raises:
-        ValueError: if it is neither; lists the known names and the nearest protocol.
+        ConfigError: if it is neither; lists the known names and the nearest protocol.
     """
     if name in MEASUREMENTS:
         return name
-    try:
-        return get_protocol(name)
-    except ValueError as error:
-        expected = f"one of {', '.join(sorted(PROTOCOLS))}"
-        more = f"{expected}, {', '.join(MEASUREMENTS)}"
-        raise ValueError(str(error).replace(expected, more, 1)) from None
+    return get_protocol(name, also=MEASUREMENTS)
 
 
 def measure(name, attacks, dataset, *, corruption_settings, **settings):

@@ -11,6 +11,7 @@ import types
 from collections.abc import Mapping
 
 from ascl_tf.config import Fraction
+from ascl_tf.errors import ConfigError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,19 +66,22 @@ class Protocol:
         }
 
 
-def get_protocol(name):
+def get_protocol(name, also=()):
     """Returns the protocol called `name`.
 
+    Args:
+        name: text.
+        also: what else may stand there, for the message.
+
     Raises:
-        ValueError: if there is none; lists the known ones and the nearest.
+        ConfigError: if there is none; lists the known ones and the nearest.
     """
     if isinstance(name, str) and name in PROTOCOLS:
         return PROTOCOLS[name]
     nearest = difflib.get_close_matches(str(name), PROTOCOLS, n=1, cutoff=0.4)
-    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    raise ValueError(
-        f"`protocol` must be one of {', '.join(sorted(PROTOCOLS))}; received {name!r}.{hint}"
-    )
+    hint = f" (near it: {nearest[0]})" if nearest else ""
+    expected = f"one of {', '.join([*sorted(PROTOCOLS), *also])}"
+    raise ConfigError(field="protocol", expected=expected, found=f"{name!r}{hint}")
 
 
 def _as_pixel_units(field, value):

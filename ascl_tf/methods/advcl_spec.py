@@ -46,8 +46,9 @@ class AdvClSettings:
             counts = ()
         if not counts or min(counts) < 2:
             raise ConfigError(
-                "--num_clusters: expected whole numbers >= 2, separated by commas, such as "
-                f"2,10,50; found {self.num_clusters!r}"
+                field="num_clusters",
+                expected="whole numbers >= 2, separated by commas, such as 2,10,50",
+                found=repr(self.num_clusters),
             )
         return counts
 

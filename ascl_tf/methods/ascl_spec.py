@@ -71,11 +71,11 @@ def find_conflict(config):
     """Returns what ascl cannot do of what `config` asks for, as (setting, expected, found)."""
     shared = config.shared_perturbation
     if config.at_attack == "fgsm_rs" and config.attack_source_at != "ce":
-        return "at_attack", "--attack_source_at=ce", config.attack_source_at
+        return "at_attack", "`attack_source_at=ce`", config.attack_source_at
     if shared != "none" and config.ascl_loss != "clean_adversarial":
-        return "shared_perturbation", "--ascl_loss=clean_adversarial", config.ascl_loss
+        return "shared_perturbation", "`ascl_loss=clean_adversarial`", config.ascl_loss
     if shared == "all" and config.cl_mode != "a2s":
-        expected = "--cl_mode=a2s, an adversarial and a clean view"
+        expected = "`cl_mode=a2s`, an adversarial and a clean view"
         return "shared_perturbation", expected, config.cl_mode
     return None
 

@@ -41,8 +41,10 @@ class DynAclPlusPlus(Trades):
         super().build(input_shape)
         if self.num_classes < 2:
             raise RunError(
-                f"--dataset={self.config.dataset}: expected classes, whose number "
-                f"--method=dynacl_pp takes for its clusters; found {self.num_classes}"
+                field="dataset",
+                value=self.config.dataset,
+                expected="classes, whose number `method=dynacl_pp` takes for its clusters",
+                found=self.num_classes,
             )
         head = LinearHead(self.num_classes, name="pseudo_label_head")
         self.pseudo_label_head = self.add_part(head, self.feature_shape(input_shape))

@@ -101,11 +101,15 @@ def check_image_shape(method, image_shape, *, is_square=False, has_patches=False
     height, width = image_shape[1:3]
     if has_patches and (height % GRID or width % GRID):
         raise RunError(
-            f"--method={method}: expected images whose height and width are multiples of "
-            f"{GRID}; found {height} x {width} (--image_size resizes)"
+            field="method",
+            value=method,
+            expected=f"images whose height and width are multiples of {GRID}",
+            found=f"{height} x {width} (`image_size` resizes)",
         )
     if is_square and height != width:
         raise RunError(
-            f"--method={method}: expected square images; found {height} x {width} "
-            "(--image_size resizes)"
+            field="method",
+            value=method,
+            expected="square images",
+            found=f"{height} x {width} (`image_size` resizes)",
         )

@@ -12,16 +12,17 @@ def lack_in_one_line(batch_size, what):
     """Turns lack of memory into a RunError.
 
     Args:
-        batch_size: images per batch, as `--evaluation_batch_size` says.
+        batch_size: images per batch, as the setting `evaluation_batch_size` says.
         what: the network or the images, such as "at width 64".
     """
     try:
         yield
     except (tf.errors.ResourceExhaustedError, MemoryError) as error:
         raise RunError(
-            "--evaluation_batch_size: expected a batch that fits into memory; found that "
-            f"{batch_size} images {what} do not. Lower --evaluation_batch_size: numbers stay the "
-            "same but for rounding"
+            field="evaluation_batch_size",
+            expected="a batch that fits into memory",
+            found=f"that {batch_size} images {what} do not. Lower `evaluation_batch_size`: "
+            "numbers stay the same but for rounding",
         ) from error
 
 
@@ -29,12 +30,12 @@ EVENT_FILE = "tfevents"
 
 
 @contextlib.contextmanager
-def in_one_line(config, *, batch_flag, global_batch_size, logs):
+def in_one_line(config, *, batch_setting, global_batch_size, logs):
     """Turns lack of memory, and of space for TensorBoard's files, into a RunError.
 
     Args:
         config: `Config`.
-        batch_flag: name of the flag that sets `global_batch_size`.
+        batch_setting: name of the setting that sets `global_batch_size`.
         global_batch_size: images per step.
         logs: folder of the event files.
     """
@@ -42,9 +43,10 @@ def in_one_line(config, *, batch_flag, global_batch_size, logs):
         yield
     except tf.errors.ResourceExhaustedError as error:
         raise RunError(
-            f"--{batch_flag}: expected a step that fits into memory; found that "
-            f"{global_batch_size} images at width {config.width} do not. Lower --{batch_flag}, or "
-            "else --width, in another --workdir: it is another run"
+            field=batch_setting,
+            expected="a step that fits into memory",
+            found=f"that {global_batch_size} images at width {config.width} do not. Lower "
+            f"`{batch_setting}`, or else `width`, in another `workdir`: it is another run",
         ) from error
     except tf.errors.OpError as error:
         first = str(error.message).splitlines()[0]

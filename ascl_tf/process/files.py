@@ -56,11 +56,11 @@ def write_text(path, text):
     write_whole(path, lambda file: file.write(text.encode("utf-8", "surrogateescape")))
 
 
-def check_file_place(flag, path):
+def check_file_place(field, path):
     """Tries the place of a result, so that nothing is measured that could not be written.
 
     Args:
-        flag: name of the flag that holds `path`, for messages.
+        field: name of the setting that holds `path`, for messages.
         path: the file to be.
 
     Raises:
@@ -69,11 +69,12 @@ def check_file_place(flag, path):
     target = pathlib.Path(path)
     if target.exists() and not target.is_file():
         found = "a folder" if target.is_dir() else "a device"
-        raise RunError(f"--{flag}={path}: expected a file; found {found}")
-    _try_to_write(target.absolute().parent, f"--{flag}={path}: expected a file in a folder that")
+        raise RunError(field=field, value=path, expected="a file", found=found)
+    expected = "a file in a folder that can be written"
+    _try_to_write(target.absolute().parent, field=field, value=path, expected=expected)
 
 
-def check_folder_place(flag, path, files=()):
+def check_folder_place(field, path, files=()):
     """As `check_file_place`, for a folder that is made if need be.
 
     Args:
@@ -81,22 +82,25 @@ def check_folder_place(flag, path, files=()):
     """
     target = pathlib.Path(path).absolute()
     if target.exists() and not target.is_dir():
-        raise RunError(f"--{flag}={path}: expected a folder; found a file")
+        raise RunError(field=field, value=path, expected="a folder", found="a file")
     existing = next(place for place in (target, *target.parents) if place.exists())
-    _try_to_write(existing, f"--{flag}={path}: expected a folder that")
+    _try_to_write(existing, field=field, value=path, expected="a folder that can be written")
     for name in files:
         if (target / name).is_dir():
-            raise RunError(f"--{flag}={path}: expected a file {name} or none; found a folder")
+            raise RunError(
+                field=field, value=path, expected=f"a file {name} or none", found="a folder"
+            )
 
 
-def _try_to_write(folder, expected):
+def _try_to_write(folder, **parts):
+    """Raises RunError of these `parts` if no file can be written."""
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             # A full disk may still have room for an empty file.
             file.write(bytes(_TRIAL_SIZE))
             file.flush()
     except OSError as error:
-        raise RunError(f"{expected} can be written; found: {error.strerror}") from error
+        raise RunError(**parts, cause=error.strerror) from error
 
 
 def remove_leftovers(folder):

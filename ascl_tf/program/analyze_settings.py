@@ -101,10 +101,7 @@ class AnalyzeConfig:
 
     def attack(self):
         """Returns the settings of PGD for `ascl_tf.attacks.linf_pgd`, or None for no attack."""
-        try:
-            protocol = get_protocol(self.protocol or PROTOCOLS.get(self.figure, "standard"))
-        except ValueError as error:
-            raise ConfigError(f"--protocol: {error}") from None
+        protocol = get_protocol(self.protocol or PROTOCOLS.get(self.figure, "standard"))
         if protocol.kind == "none" and self.figure != "weight_landscape":
             return None
         if protocol.kind != "linf_pgd" or protocol.num_restarts != 1:

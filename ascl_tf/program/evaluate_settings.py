@@ -174,10 +174,7 @@ class EvaluateConfig:
 
     def _chosen(self):
         names = [name.strip() for name in self.protocol.split(",") if name.strip()]
-        try:
-            chosen = [get_protocol_or_measurement(name) for name in dict.fromkeys(names)]
-        except ValueError as error:
-            raise ConfigError(f"--protocol: {error}") from None
+        chosen = [get_protocol_or_measurement(name) for name in dict.fromkeys(names)]
         if not chosen:
             raise ConfigError("--protocol: expected one or more names; found none")
         return chosen

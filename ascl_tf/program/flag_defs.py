@@ -21,6 +21,7 @@ from ascl_tf.errors import ConfigError
 from ascl_tf.process import signals
 from ascl_tf.process.printing import escape_unprintable
 from ascl_tf.program.flagfiles import expand_flagfiles
+from ascl_tf.program.messages import one_line
 
 
 class FractionParser(flags.ArgumentParser[Fraction]):
@@ -143,7 +144,7 @@ def run_program(
         status = getattr(error, "exit_status", None)
         if status is None or "--debug" in argv:
             raise
-        print(f"error: {_one_line(error)}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(status)
 
 
@@ -203,7 +204,7 @@ def _stage_help(stages: tuple[str, ...]) -> str:
 
 def _explain(error: Exception, values: flags.FlagValues) -> str:
     """Returns what absl refuses, in the form of the other messages where it can be told."""
-    text = _one_line(error)
+    text = one_line(error)
     if isinstance(error, flags.UnrecognizedFlagError):
         near = text.partition("Did you mean: ")[2].removesuffix("?").strip()
         hint = f" (near it: --{near.replace(', ', ', --')})" if near else ""
@@ -221,7 +222,3 @@ def _accepted(parser: flags.ArgumentParser) -> str:
     if choices:
         return f"one of {', '.join(choices)}"
     return "true or false" if parser.flag_type() == "bool" else parser.syntactic_help
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()).removeprefix("ERROR:: ")

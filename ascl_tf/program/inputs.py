@@ -1,7 +1,5 @@
 """What a program that measures loads first, with messages that name its flags."""
 
-import re
-
 import numpy as np
 import tensorflow as tf
 from rich.console import Console
@@ -9,20 +7,11 @@ from rich.console import Console
 from ascl_tf.attacks.logits import make_logits_function
 from ascl_tf.attacks.model_checks import spread_rows
 from ascl_tf.data.datasets import load_dataset, name_at_hand
-from ascl_tf.errors import MissingSplitError, RunError
+from ascl_tf.errors import MissingSplitError, RunError, renamed
 from ascl_tf.evaluation import checks
 from ascl_tf.evaluation.checks import explain_overlap
 from ascl_tf.evaluation.inputs import as_evaluation_data, as_unit_float, check_labels_fit
-
-# What TensorFlow and Keras say before they say what was wrong.
-_NO_REASON = (
-    "Graph execution error",
-    "Detected at node",
-    "Exception encountered when calling",
-    "<stack traces unavailable>",
-    "File ",
-    "[[{{",
-)
+from ascl_tf.program.messages import reason, refused
 
 
 def load_images(config, *, needs_labels=True):
@@ -77,13 +66,14 @@ def explain_seen(config, dataset):
 
 def _load(config, split):
     data_dir = config.data_dir or None
-    return load_dataset(
-        name_at_hand(config.dataset, data_dir=data_dir, download=config.download),
-        split,
-        data_dir=data_dir,
-        download=config.download,
-        image_size=config.image_size or None,
-    )
+    with renamed(name="dataset"):
+        return load_dataset(
+            name_at_hand(config.dataset, data_dir=data_dir, download=config.download),
+            split,
+            data_dir=data_dir,
+            download=config.download,
+            image_size=config.image_size or None,
+        )
 
 
 def check_fit(classifier, dataset, named, *, num_images=0):
@@ -108,10 +98,8 @@ def check_fit(classifier, dataset, named, *, num_images=0):
         make_logits_function(classifier)(tf.constant(as_unit_float(dataset.images[:1])))
     except (ValueError, TypeError, tf.errors.OpError) as error:
         raise _misfit(classifier, dataset, named, error) from error
-    try:
+    with refused(f"{named} on {dataset.name}"):
         data = as_evaluation_data(dataset, allow_unlabeled=True)
-    except ValueError as error:
-        raise RunError(f"{named} on {dataset.name}: {error}") from error
     try:
         outcomes = checks.check_model(
             classifier, data.images, data.labels, num_classes=data.num_classes
@@ -131,10 +119,8 @@ def _check_answers(classifier, data, num_images, named):
     measured = data.labels[:num_images]
     images, _ = data.rows(spread_rows(measured))
     logits = make_logits_function(classifier)(tf.constant(images)).numpy()
-    try:
+    with refused(named):
         check_labels_fit(measured, logits.shape[1])
-    except ValueError as error:
-        raise RunError(f"{named}: {error}") from error
     if not np.all(np.isfinite(logits)):
         raise RunError(f"{named}: expected finite logits; the model returned NaN or inf")
 
@@ -156,7 +142,7 @@ def _misfit(classifier, dataset, named, error):
         wanted = tuple(spec.shape[1:])
         advice = _how_to_fit(wanted, image_shape)
         return RunError(f"{expected}; found a model for images of shape {wanted}: {advice}")
-    return RunError(f"{expected}; found {type(error).__name__}: {_reason(error)}")
+    return RunError(f"{expected}; found {type(error).__name__}: {reason(error)}")
 
 
 def image_spec(classifier):
@@ -182,12 +168,3 @@ def _how_to_fit(wanted, found):
             "and width only)"
         )
     return "--image_size changes height and width only"
-
-
-def _reason(error):
-    """Returns the first line of an error that says something of its own."""
-    # TensorFlow puts names of graph nodes in front.
-    text = re.sub(r"\{\{function_node .*?\}\} ?", "", str(error))
-    lines = [line.strip() for line in text.splitlines()]
-    said = [line for line in lines if line and not line.startswith(_NO_REASON)]
-    return said[0] if said else ""

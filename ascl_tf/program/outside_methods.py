@@ -40,8 +40,8 @@ def _named_methods(argv: Sequence[str]) -> list[str]:
     except (flags.Error, ConfigError):
         return []
     if values["method"].present:
-        return [values["method"].value]
-    return [_recorded_method(values[name].value) for name in _WORK_DIRECTORIES]
+        return [str(values["method"].value)]
+    return [_recorded_method(str(values[name].value)) for name in _WORK_DIRECTORIES]
 
 
 def _recorded_method(folder: str) -> str:

@@ -225,9 +225,10 @@ def _check_convention(path, optimizer):
     if any(key.startswith(f"optimizer/{other}/") for key in keys):
         wanted, found = ("with", "without") if optimizer.rate_inside else ("without", "with")
         raise RunError(
-            f"{path}: expected momentum {wanted} the learning rate in it; found momentum {found} "
-            "it, of another version or optimizer: repeat the stage in another --workdir (a "
-            "finished one still serves --stage=finetune, evaluate and export)"
+            place=path,
+            expected=f"momentum {wanted} the learning rate in it",
+            found=f"momentum {found} it, of another version or optimizer: repeat the stage in "
+            "another `workdir` (a finished one still serves `stage=finetune`, evaluate and export)",
         )
 
 

@@ -57,19 +57,20 @@ def open_feature_source(name, config, image_shape, branch):
         ConfigError: if the setting is empty, names neither, or what is there is damaged.
     """
     value = getattr(config, name)
-    expected = "expected the work directory of a pre-training, or an exported SavedModel"
+    expected = "the work directory of a pre-training, or an exported SavedModel"
     if not value:
-        raise ConfigError(f"--{name}: {expected}, for --method={config.method}; found none")
+        wanted = f"{expected}, for `method={config.method}`"
+        raise ConfigError(field=name, expected=wanted, found="none")
     path = pathlib.Path(value)
     if (path / "saved_model.pb").is_file():
         return FeatureSource(_signature_function(name, path), model_sha256(path))
     source_config = recorded_config(path)
     if source_config is None:
         found = "neither" if path.exists() else "nothing there"
-        raise ConfigError(f"--{name}={value}: {expected}; found {found}")
+        raise ConfigError(field=name, value=value, expected=expected, found=found)
     encoder = factory.make_encoder(source_config)
     encoder.build((None, *image_shape))
-    _restore(f"--{name}={value}", path, encoder)
+    _restore(name, path, encoder)
     return FeatureSource(
         lambda images: encoder(images, training=False, branch=branch), weights_sha256(encoder)
     )
@@ -86,25 +87,22 @@ def start_from_initial_encoder(config, method):
     """
     path = pathlib.Path(config.initial_encoder)
     source = recorded_config(path)
-    flag = f"--initial_encoder={config.initial_encoder}"
+    named = {"field": "initial_encoder", "value": config.initial_encoder}
     if source is None:
-        raise ConfigError(
-            f"{flag}: expected the work directory of a pre-training; found no config.json there"
-        )
+        expected = "the work directory of a pre-training"
+        raise ConfigError(**named, expected=expected, found="no config.json there")
     for name in ("depth", "width", "batch_norm"):
         if getattr(source, name) != getattr(config, name):
-            raise ConfigError(
-                f"{flag}: expected --{name}={getattr(config, name)} as in this run; "
-                f"found {getattr(source, name)}"
-            )
-    _restore(flag, path, method.encoder)
+            expected = f"`{name}={getattr(config, name)}` as in this run"
+            raise ConfigError(**named, expected=expected, found=getattr(source, name))
+    _restore("initial_encoder", path, method.encoder)
 
 
-def _restore(flag, path, encoder):
+def _restore(name, path, encoder):
     try:
         restore_parts(path / "checkpoints" / cfg.PRETRAIN, LAST, encoder=encoder)
     except RunError as error:
-        raise ConfigError(f"{flag}: {error}") from None
+        raise ConfigError(error, field=name, value=path) from None
 
 
 def _signature_function(name, path):
@@ -112,17 +110,17 @@ def _signature_function(name, path):
         loaded = tf.saved_model.load(str(path))
     except (ValueError, OSError, tf.errors.OpError) as error:
         reason = str(error).splitlines()[0]
-        raise ConfigError(f"--{name}={path}: expected a SavedModel; found {reason}") from None
+        raise ConfigError(field=name, value=path, expected="a SavedModel", cause=reason) from None
     key = next((key for key in (FEATURES, SERVING) if key in loaded.signatures), None)
     if key is None:
         found = ", ".join(sorted(loaded.signatures)) or "none"
         raise ConfigError(
-            f"--{name}={path}: expected a signature {FEATURES} or {SERVING}; found {found}"
+            field=name, value=path, expected=f"a signature {FEATURES} or {SERVING}", found=found
         )
     try:
         image_function = as_image_function(loaded, key)
     except ValueError as error:
-        raise ConfigError(f"--{name}={path}: {error}") from None
+        raise ConfigError(error, field=name, value=path) from None
 
     def function(images):
         outputs = image_function(_resized(images, image_function.image_spec.shape))

@@ -187,7 +187,7 @@ class StageFit:
         is_own = self.stage != PRETRAIN and self.config.finetune_global_batch_size
         return in_one_line(
             self.config,
-            batch_flag="finetune_global_batch_size" if is_own else "global_batch_size",
+            batch_setting="finetune_global_batch_size" if is_own else "global_batch_size",
             global_batch_size=self.global_batch_size,
             logs=self.workdir.tensorboard(self.stage),
         )

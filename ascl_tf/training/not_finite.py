@@ -47,9 +47,11 @@ class StopOnNonFinite(keras.callbacks.Callback):
         good = self.checkpoints.last_good_step() if self.checkpoints else None
         last = "" if good is None else f", the last good one is that of step {good}"
         return RunError(
-            f"step {step}: expected finite values; found NaN or infinity in {', '.join(bad)}. "
-            f"Checkpoints of earlier steps are untouched{last}; a lower learning rate is the "
-            "usual remedy, --on_nan=rollback another"
+            place=f"step {step}",
+            expected="finite values",
+            found=f"NaN or infinity in {', '.join(bad)}. Checkpoints of earlier steps are "
+            f"untouched{last}; a lower learning rate is the usual remedy, `on_nan=rollback` "
+            "another",
         )
 
 

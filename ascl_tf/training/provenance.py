@@ -60,8 +60,10 @@ def check_inputs(spans, inputs, where):
     ]
     if differing:
         raise RunError(
-            f"{where}: expected what it has been trained on so far; found {', '.join(differing)}. "
-            "Put back what it began with, or choose another --workdir for another run"
+            place=where,
+            expected="what it has been trained on so far",
+            found=f"{', '.join(differing)}. Put back what it began with, or choose another "
+            "`workdir` for another run",
         )
 
 

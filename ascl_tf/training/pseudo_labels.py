@@ -42,8 +42,9 @@ def open_source(config, method, dataset):
         return None
     if max(counts) > len(dataset):
         raise ConfigError(
-            "--num_clusters: expected at most as many clusters as there are training images, "
-            f"{len(dataset)}; found {max(counts)}"
+            field="num_clusters",
+            expected=f"at most as many clusters as there are training images, {len(dataset)}",
+            found=max(counts),
         )
     return open_feature_source(
         method.pseudo_label_setting, config, dataset.image_shape, method.pseudo_label_branch
@@ -169,7 +170,8 @@ def _read(path, identity):
     ]
     if differing:
         raise RunError(
-            f"{path}: expected pseudo-labels of these images by this model; found "
-            f"{', '.join(differing)}. Choose another --workdir for another run"
+            place=path,
+            expected="pseudo-labels of these images by this model",
+            found=f"{', '.join(differing)}. Choose another `workdir` for another run",
         )
     return pseudo_labels

@@ -10,7 +10,7 @@ import keras
 from rich.console import Console
 
 from ascl_tf import config as cfg
-from ascl_tf.errors import ConfigError
+from ascl_tf.errors import ConfigError, renamed
 from ascl_tf.evaluation import checks, evaluate_robustness, records
 from ascl_tf.evaluation.display import evaluation_progress, print_records
 from ascl_tf.evaluation.protocols import get_protocol
@@ -79,14 +79,9 @@ def classifier_stage(config):
 
 def check_protocols(config):
     """Returns the protocols named by `--protocol`; both kinds of names are checked here."""
-    try:
+    with renamed(protocol="validation_protocol"):
         get_protocol(config.validation_protocol)
-    except ValueError as error:
-        raise ConfigError(f"--validation_protocol: {error}") from None
-    try:
-        return [get_protocol(name.strip()) for name in config.protocol.split(",")]
-    except ValueError as error:
-        raise ConfigError(f"--protocol: {error}") from None
+    return [get_protocol(name.strip()) for name in config.protocol.split(",")]
 
 
 def pretrain(config, workdir, *, needs_labels=True):
@@ -204,8 +199,10 @@ def with_encoder_settings(config, workdir):
     source = recorded_config(config.pretrained)
     if source is None:
         raise ConfigError(
-            f"--pretrained={config.pretrained}: expected the work directory of a pre-training; "
-            "found no config.json there"
+            field="pretrained",
+            value=config.pretrained,
+            expected="the work directory of a pre-training",
+            found="no config.json there",
         )
     return config.replace(depth=source.depth, width=source.width, batch_norm=source.batch_norm)
 

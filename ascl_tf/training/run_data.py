@@ -2,7 +2,7 @@
 
 from ascl_tf.data import datasets, splits
 from ascl_tf.data.pipeline import steps_per_epoch
-from ascl_tf.errors import ConfigError, MissingSplitError, RunError
+from ascl_tf.errors import ConfigError, MissingSplitError, RunError, renamed
 from ascl_tf.evaluation.checks import explain_overlap
 
 # An encoder halves the image three times; below this nothing is left to pool over.
@@ -15,9 +15,10 @@ TEST_SPLITS = ("val", "validation")
 
 def resolve_dataset_name(config):
     """Returns the config with `auto` replaced by what is at hand."""
-    name = datasets.name_at_hand(
-        config.dataset, data_dir=config.data_dir or None, download=config.download
-    )
+    with renamed(name="dataset"):
+        name = datasets.name_at_hand(
+            config.dataset, data_dir=config.data_dir or None, download=config.download
+        )
     if config.dataset == datasets.AUTO and name == datasets.BUNDLED:
         print(
             "notice: CIFAR-10 is not at hand; using the bundled 4,000 training images. "
@@ -38,7 +39,7 @@ def load_training_data(config, *, needs_labels=True, labeled_only=False):
     Raises:
         RunError: if labels are needed and there are none, or if a cut would leave a class out.
     """
-    dataset = _load(config, config.dataset, config.train_split, flag="train_split")
+    dataset = _load(config, config.dataset, config.train_split, setting="train_split")
     if needs_labels:
         _check_labels(config, dataset)
     return _cut(config, dataset, needs_labels=needs_labels, labeled_only=labeled_only)
@@ -60,21 +61,27 @@ def _cut(config, dataset, *, needs_labels=True, labeled_only=False, say=_say):
 
 
 def with_unlabeled_images(config, dataset):
-    """Returns `dataset` with the images of `--unlabeled_dataset`, labelled -1."""
+    """Returns `dataset` with the images of `unlabeled_dataset`, labelled -1."""
     if not config.unlabeled_dataset:
         return dataset
+    with renamed(dataset="unlabeled_dataset", unlabeled="unlabeled_dataset"):
+        return splits.with_unlabeled(dataset, _load_unlabeled(config))
+
+
+def _load_unlabeled(config):
     name = config.unlabeled_dataset
     try:
-        unlabeled = _load(config, name, _unlabeled_split(config))
+        return _load(config, name, _unlabeled_split(config))
     except MissingSplitError as missing:
         named = [split for split in missing.splits if "unlabel" in split.lower()]
         if not named:
             raise RunError(
-                f"--unlabeled_dataset={name}: expected a split train or unlabeled; found the "
-                f"splits {', '.join(missing.splits)}"
+                field="unlabeled_dataset",
+                value=name,
+                expected="a split train or unlabeled",
+                found=f"the splits {', '.join(missing.splits)}",
             ) from None
-        unlabeled = _load(config, name, named[0])
-    return splits.with_unlabeled(dataset, unlabeled)
+    return _load(config, name, named[0])
 
 
 def load_test_data(config):
@@ -86,15 +93,17 @@ def load_test_data(config):
     dataset = _load_test_split(config)
     if (dataset.labels < 0).any():
         raise RunError(
-            f"--test_split: expected labels in the split of {dataset.name} that is tested on; "
-            "found images without"
+            field="test_split",
+            expected=f"labels in the split of {dataset.name} that is tested on",
+            found="images without",
         )
     # --smoke asked for few images, not for more than there are.
     count = min(config.num_images, len(dataset)) if config.smoke else config.num_images
     if count > len(dataset):
         raise RunError(
-            f"--num_images: expected at most the {len(dataset)} test images of {dataset.name}; "
-            f"found {config.num_images}"
+            field="num_images",
+            expected=f"at most the {len(dataset)} test images of {dataset.name}",
+            found=config.num_images,
         )
     return dataset.take(slice(count or None))
 
@@ -168,15 +177,16 @@ def _with_validation(config, dataset, needs_labels, say):
         name = config.validation_split
         if name == config.train_split:
             raise ConfigError(
-                f"--validation_split: expected another split than --train_split; found {name}"
+                field="validation_split", expected="another split than `train_split`", found=name
             )
-        validation = _load(config, config.dataset, name, flag="validation_split")
+        validation = _load(config, config.dataset, name, setting="validation_split")
         if needs_labels:
             _check_same_images(dataset, validation)
     elif config.validation_fraction > 0 and dataset.num_labeled:
-        dataset, validation = splits.validation_split(
-            dataset, config.validation_fraction, config.seed
-        )
+        with renamed(fraction="validation_fraction"):
+            dataset, validation = splits.validation_split(
+                dataset, config.validation_fraction, config.seed
+            )
         _tell_of_raised_share(config, dataset, validation, say)
     else:
         return dataset, None
@@ -191,8 +201,9 @@ def _check_same_images(train, validation):
     if validation.image_shape != train.image_shape or not is_labeled:
         found = f"{validation.image_shape}" if is_labeled else "images without labels"
         raise RunError(
-            f"--validation_split: expected images of shape {train.image_shape} with labels, as in "
-            f"training; found {found}"
+            field="validation_split",
+            expected=f"images of shape {train.image_shape} with labels, as in training",
+            found=found,
         )
 
 
@@ -210,7 +221,7 @@ def _load_test_split(config):
     if config.test_split != AUTO:
         if config.test_split == config.validation_split:
             print("notice: --test_split is the split that chose the best checkpoint", flush=True)
-        return _load(config, config.dataset, config.test_split, flag="test_split")
+        return _load(config, config.dataset, config.test_split, setting="test_split")
     try:
         return _load(config, config.dataset, "test")
     except MissingSplitError as missing:
@@ -218,35 +229,41 @@ def _load_test_split(config):
         names = [n for n in TEST_SPLITS if n in missing.splits and n not in taken]
         if not names:
             raise RunError(
-                f"--test_split: expected a split of {config.dataset} to test on, other than those "
-                f"of training and validation; found the splits {', '.join(missing.splits)}"
+                field="test_split",
+                expected=f"a split of {config.dataset} to test on, other than those of training "
+                "and validation",
+                found=f"the splits {', '.join(missing.splits)}",
             ) from None
     print(f"notice: no split test; tested on {names[0]} (--test_split names another)", flush=True)
     return _load(config, config.dataset, names[0])
 
 
-def _load(config, name, split, *, flag=None):
-    """Returns a split; where there is none, `flag` is named as what chooses another."""
+def _load(config, name, split, *, setting=None):
+    """Returns a split; where there is none, `setting` is named as what chooses another."""
     try:
-        dataset = datasets.load_dataset(
-            name,
-            split,
-            data_dir=config.data_dir or None,
-            download=config.download,
-            image_size=config.image_size or None,
-        )
+        with renamed(name="dataset"):
+            dataset = datasets.load_dataset(
+                name,
+                split,
+                data_dir=config.data_dir or None,
+                download=config.download,
+                image_size=config.image_size or None,
+            )
     except MissingSplitError as missing:
-        if flag is None:
+        if setting is None:
             raise
         raise RunError(
-            f"--{flag}: expected one of the splits of {name}: {', '.join(missing.splits)}; "
-            f"found {split}"
+            field=setting,
+            expected=f"one of the splits of {name}: {', '.join(missing.splits)}",
+            found=split,
         ) from None
     height, width, _ = dataset.image_shape
     if min(height, width) < MIN_IMAGE_SIZE:
         raise RunError(
-            f"--dataset={name}: expected images of at least {MIN_IMAGE_SIZE} x {MIN_IMAGE_SIZE} "
-            f"pixels; found {height} x {width} (--image_size resizes)"
+            field="dataset",
+            value=name,
+            expected=f"images of at least {MIN_IMAGE_SIZE} x {MIN_IMAGE_SIZE} pixels",
+            found=f"{height} x {width} (`image_size` resizes)",
         )
     return dataset
 
@@ -263,11 +280,13 @@ def _check_labels(config, dataset):
     if dataset.num_labeled:
         found = f"those of one class, {dataset.class_names[0]}"
     raise RunError(
-        f"--dataset={config.dataset}: expected labels, which {_use_of_labels(config)} needs; "
-        f"found {found}"
+        field="dataset",
+        value=config.dataset,
+        expected=f"labels, which {_use_of_labels(config)} needs",
+        found=found,
     )
 
 
 def _use_of_labels(config):
     """Returns what needs labels: the method, or else fine-tuning."""
-    return ("fine-tuning after " if config.is_label_free else "") + f"--method={config.method}"
+    return ("fine-tuning after " if config.is_label_free else "") + f"`method={config.method}`"

@@ -33,8 +33,9 @@ def make_strategy(num_replicas=0, *, global_batch_size=None):
     devices = devices or [d.name for d in tf.config.list_logical_devices("CPU")]
     if num_replicas > len(devices):
         raise ConfigError(
-            f"--num_replicas: expected at most the {len(devices)} visible device(s); "
-            f"found {num_replicas}"
+            field="num_replicas",
+            expected=f"at most the {len(devices)} visible device(s)",
+            found=num_replicas,
         )
     devices = devices[: num_replicas or None]
     if global_batch_size is not None:
@@ -51,8 +52,10 @@ def _make_cluster_strategy(cluster, num_replicas, global_batch_size):
     num_all = num_local * cluster.num_workers
     if num_replicas not in (0, num_all):
         raise ConfigError(
-            f"--num_replicas: expected 0, or the {num_all} devices of the {cluster.num_workers} "
-            f"workers (CUDA_VISIBLE_DEVICES limits them); found {num_replicas}"
+            field="num_replicas",
+            expected=f"0, or the {num_all} devices of the {cluster.num_workers} workers "
+            "(CUDA_VISIBLE_DEVICES limits them)",
+            found=num_replicas,
         )
     if global_batch_size is not None:
         check_batch_size(global_batch_size, num_all)
@@ -84,8 +87,9 @@ def check_batch_size(global_batch_size, num_replicas):
     """Raises ConfigError unless every replica gets the same number of images."""
     if global_batch_size % num_replicas:
         raise ConfigError(
-            f"--global_batch_size: expected a multiple of the {num_replicas} replicas; "
-            f"found {global_batch_size}"
+            field="global_batch_size",
+            expected=f"a multiple of the {num_replicas} replicas",
+            found=global_batch_size,
         )
 
 
@@ -107,7 +111,8 @@ def is_step_compiled(config):
     num_replicas = tf.distribute.get_strategy().num_replicas_in_sync
     if config.jit == "on" and num_replicas > 1:
         raise ConfigError(
-            "--jit: expected auto or off on several devices, whose exchange XLA does not compile; "
-            f"found on with {num_replicas} (--num_replicas=1 takes one)"
+            field="jit",
+            expected="auto or off on several devices, whose exchange XLA does not compile",
+            found=f"on with {num_replicas} (`num_replicas=1` takes one)",
         )
     return config.jit == "on" or (config.jit == "auto" and num_replicas == 1 and has_gpu())

@@ -34,8 +34,10 @@ class WorkDirectory:
         if not (existing.is_dir() and os.access(existing, os.W_OK)):
             found = "a folder without write permission" if existing.is_dir() else "a file"
             raise RunError(
-                f"--workdir={path}: expected a folder that can be written; found {found} "
-                f"at {existing}"
+                field="workdir",
+                value=path,
+                expected="a folder that can be written",
+                found=f"{found} at {existing}",
             )
 
     def held(self):
@@ -50,8 +52,10 @@ class WorkDirectory:
                 pass
         except OSError as error:
             raise RunError(
-                f"--workdir={self.path}: expected a folder that can be written; "
-                f"found: {error.strerror}"
+                field="workdir",
+                value=self.path,
+                expected="a folder that can be written",
+                cause=error.strerror,
             ) from None
         self._lock.claim()
 
@@ -76,7 +80,7 @@ class WorkDirectory:
         return _read_document(self.path).get("stages", {})
 
     def check_stage(self, name, identity):
-        """Raises ConfigError, naming the flags, if a stage has begun with other settings."""
+        """Raises ConfigError, naming the settings, if a stage has begun with other settings."""
         recorded = self.stage_identities().get(name, identity)
         check_same_settings(recorded, identity, f"{self.path}, stage {name}")
 
@@ -98,8 +102,11 @@ def _check_no_pattern(path):
     """Raises ConfigError for names that TensorFlow does not find again when it reads."""
     if set(PATTERN_CHARACTERS) & set(str(path.absolute())):
         raise ConfigError(
-            f"--workdir={path}: expected a path without {' '.join(PATTERN_CHARACTERS)}, which "
-            f"TensorFlow takes for patterns; found {path.absolute()}"
+            field="workdir",
+            value=path,
+            expected=f"a path without {' '.join(PATTERN_CHARACTERS)}, which TensorFlow takes for "
+            "patterns",
+            found=path.absolute(),
         )
 
 
@@ -113,12 +120,13 @@ def recorded_config(path):
 
 
 def check_same_settings(recorded, wanted, where):
-    """Raises ConfigError that names each flag whose value differs from the recorded one."""
+    """Raises ConfigError that names each setting whose value differs from the recorded one."""
     differing = find_differences(recorded, wanted)
     if differing:
         raise ConfigError(
-            f"{where}: expected the flags with which it began; found {', '.join(differing)}. "
-            "Choose another --workdir for another run"
+            place=where,
+            expected="the flags with which it began",
+            found=f"{', '.join(differing)}. Choose another `workdir` for another run",
         )
 
 
@@ -210,8 +218,10 @@ class RunLock:
             return
         if not self._lock.acquire():
             raise RunError(
-                f"--workdir={self._folder}: expected no other run in it; found "
-                f"{self._lock.describe()} at work there ({LOCK_FILE})"
+                field="workdir",
+                value=self._folder,
+                expected="no other run in it",
+                found=f"{self._lock.describe()} at work there ({LOCK_FILE})",
             )
         self._is_held = True
         if self._lock.left_by:

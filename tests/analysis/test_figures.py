@@ -190,17 +190,17 @@ def _changed(records, **fields):
 @pytest.mark.parametrize(
     ("make", "records", "message"),
     [
-        (sweep_document, [], r"--records=b: expected records of protocol sweep_steps or sweep_eps"),
-        (corruption_document, [], r"--records=b: expected records of protocol corruptions; found"),
+        (sweep_document, [], r"`records=b`: expected records of protocol sweep_steps or sweep_eps"),
+        (corruption_document, [], r"`records=b`: expected records of protocol corruptions; found"),
         (
             sweep_document,
             _changed(documents.records(), data_sha256="other"),
-            r"--records=b: expected one set of images, that of a; found others",
+            r"`records=b`: expected one set of images, that of a; found others",
         ),
         (
             corruption_document,
             [r for r in documents.records() if r.get("corruption") != "fog"],
-            r"--records=b: expected the corruptions and severities of a; found others",
+            r"`records=b`: expected the corruptions and severities of a; found others",
         ),
     ],
 )

@@ -11,7 +11,7 @@ def _model(name, expected, found):
 MODELS = [
     _model("nothing", "expected a SavedModel folder or a .keras file", "found nothing there"),
     _model("good", "expected a SavedModel folder or a .keras file", "found neither"),
-    _model("text.keras", "text.keras: expected a Keras model", "found File is not a zip file"),
+    _model("text.keras", "text.keras: expected a Keras model", "found: File is not a zip file"),
     _model("short.keras", "short.keras: expected a Keras model", "found"),
     _model("flipped.keras", "flipped.keras: expected a Keras model", "found"),
     _model("empty.keras", "empty.keras: expected a Keras model", "found"),

@@ -84,7 +84,7 @@ def test_failed_download_is_one_line(tmp_path, monkeypatch):
         raise ConnectionError("host unreachable\nand much more")
 
     monkeypatch.setattr(tfds, "builder", fail)
-    with pytest.raises(RunError, match="--download into.*ConnectionError: host unreachable$"):
+    with pytest.raises(RunError, match="`download` into.*ConnectionError: host unreachable$"):
         load_dataset("cifar10", "train", data_dir=tmp_path, download=True)
 
 
@@ -100,13 +100,13 @@ def test_download_into_data_dir_is_read(tmp_path, monkeypatch):
 
 
 def test_absent_set_names_the_flags_that_help(tmp_path):
-    message = rf"--dataset=cifar10: .*--data_dir={tmp_path}, found none; .*--download"
+    message = rf"`name=cifar10`: .*`data_dir={tmp_path}`; found none; .*`download`"
     with pytest.raises(RunError, match=message):
         load_dataset("cifar10", "train", data_dir=tmp_path)
 
 
 def test_unknown_name_lists_near_ones(tmp_path):
-    message = r"--dataset=cifar11: expected a name.*near it: .*cifar10"
+    message = r"`name=cifar11`: expected a name.*near it: .*cifar10"
     with pytest.raises(ConfigError, match=message):
         load_dataset("cifar11", "train", data_dir=tmp_path, download=True)
 
@@ -120,7 +120,7 @@ def test_availability_is_that_of_the_files(tmp_path):
 
 def test_missing_split_names_those_there(tmp_path):
     _prepare(tmp_path, _images())
-    message = r"--dataset=toy: expected one of the splits \['train'\], found 'test'"
+    message = r"`name=toy`: expected one of the splits \['train'\]; found 'test'"
     with pytest.raises(RunError, match=message):
         load_dataset("toy", "test", data_dir=tmp_path)
 
@@ -153,7 +153,7 @@ def test_set_without_labels_is_unlabelled_and_has_no_classes(tmp_path):
 
 def test_grey_images_are_refused_with_their_channel_count(tmp_path):
     _prepare(tmp_path, _images(channels=1))
-    with pytest.raises(RunError, match="expected images with 3 channels, found 1"):
+    with pytest.raises(RunError, match="expected images with 3 channels; found 1"):
         load_dataset("toy", "train", data_dir=tmp_path)
 
 
@@ -206,7 +206,7 @@ def test_images_of_several_sizes_are_resized_on_request(tmp_path):
 def test_images_of_several_sizes_are_refused_without_image_size(tmp_path, num_equal):
     images = [*_images(num_equal, size=4), *_images(3, size=5)]
     _prepare(tmp_path, images, shape=(None, None, 3))
-    with pytest.raises(RunError, match="expected images of one size, found several; pass --image"):
+    with pytest.raises(RunError, match="expected images of one size; found several; pass `image"):
         load_dataset("toy", "train", data_dir=tmp_path)
 
 
@@ -216,7 +216,7 @@ def test_damaged_file_is_one_line(tmp_path):
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    with pytest.raises(RunError, match="--dataset=toy: split 'train' cannot be read: .+"):
+    with pytest.raises(RunError, match="`name=toy`: split 'train' cannot be read: .+"):
         load_dataset("toy", "train", data_dir=tmp_path)
 
 
@@ -234,7 +234,7 @@ def test_file_with_missing_records_is_refused(tmp_path):
 def test_damaged_metadata_is_one_line(tmp_path):
     directory = _prepare(tmp_path, _images())
     (directory / "dataset_info.json").write_text("{")
-    with pytest.raises(RunError, match="--dataset=toy: expected a readable TFDS folder in --data"):
+    with pytest.raises(RunError, match="`name=toy`: expected a readable TFDS folder in `data"):
         load_dataset("toy", "train", data_dir=tmp_path)
 
 

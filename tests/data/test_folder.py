@@ -63,7 +63,7 @@ def test_images_of_several_sizes_are_resized_on_request(folder):
 
 def test_images_of_several_sizes_are_refused_without_image_size(folder):
     _write(folder / "train" / "dog" / "wide.png", size=(10, 6))
-    message = r"wide.png: expected images of one size, found 10x6 here and 4x4.*--image_size"
+    message = r"wide.png: expected images of one size; found 10x6 here and 4x4.*`image_size`"
     with pytest.raises(RunError, match=message):
         load_dataset(f"folder:{folder}", "train")
 
@@ -242,7 +242,7 @@ def test_test_split_without_class_folders_does_not_keep_from_training(folder):
 
 
 def test_missing_split_names_those_there(folder):
-    message = r"expected one of the splits \['test', 'train'\], found 'validation'"
+    message = r"expected one of the splits \['test', 'train'\]; found 'validation'"
     with pytest.raises(MissingSplitError, match=message) as caught:
         load_dataset(f"folder:{folder}", "validation")
     assert caught.value.splits == ("test", "train")
@@ -285,5 +285,5 @@ def test_class_without_images_is_named(folder):
 
 
 def test_empty_path_is_refused():
-    with pytest.raises(RunError, match="--dataset=folder:: expected folder:/path, found no path"):
+    with pytest.raises(RunError, match="`name=folder:`: expected folder:/path; found no path"):
         load_dataset("folder:", "train")

@@ -226,5 +226,7 @@ def test_blur_gives_each_image_its_own_sigma(kernel_size):
 
 def test_missing_addons_are_named_with_flag_and_python(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_addons", None)
-    with pytest.raises(RunError, match=r"`--gaussian_blur` needs tensorflow-addons.*Python 3\.11"):
+    with pytest.raises(
+        RunError, match=r"`gaussian_blur`: expected tensorflow-addons.*Python 3\.11"
+    ):
         addons.blur_with_choice(random_images(), tf.zeros([4]), kernel_size=3, sigmas=(1.0,))

@@ -181,7 +181,7 @@ def test_steps_per_epoch_drops_the_remainder():
 
 @pytest.mark.parametrize("global_batch_size", [0, 21])
 def test_batch_that_the_data_cannot_fill_is_refused(global_batch_size):
-    message = rf"--global_batch_size: expected.*20 training images, found {global_batch_size}"
+    message = rf"`global_batch_size`: expected.*20 training images; found {global_batch_size}"
     with pytest.raises(RunError, match=message):
         training_batches(_dataset(), global_batch_size=global_batch_size, seed=0)
 

@@ -134,7 +134,7 @@ def test_unlabelled_images_are_appended_without_labels():
 
 
 def test_unlabelled_images_of_another_size_are_refused():
-    with pytest.raises(RunError, match=r"--unlabeled_dataset=toy.*\(2, 2, 3\).*\(4, 4, 3\)"):
+    with pytest.raises(RunError, match=r"`unlabeled=toy`.*\(2, 2, 3\).*\(4, 4, 3\)"):
         with_unlabeled(_dataset(), _dataset(size=4))
 
 
@@ -226,18 +226,18 @@ def test_cut_that_needs_no_help_is_where_it_always_was():
 
 
 def test_classes_of_one_image_cannot_validate():
-    message = "found none with two images; --validation_fraction=0 validates on none"
+    message = "found none with two images; `fraction=0` validates on none"
     with pytest.raises(RunError, match=message):
         validation_split(_dataset((1, 1, 1)), 0.5, seed=0)
 
 
 def _share_in(error):
-    return float(re.search(r"fraction=([\d.]+) leaves one", str(error))[1])
+    return float(re.search(r"fraction=([\d.]+)` leaves one", str(error))[1])
 
 
 def test_class_without_training_image_is_named():
     dataset = dataclasses.replace(_dataset((3, 3)), class_names=("cat", "dog"))
-    message = r"one training image of every class, found none of class '(cat|dog)' with .* of 0.8"
+    message = r"one training image of every class; found none of class '(cat|dog)' with .* of 0.8"
     with pytest.raises(RunError, match=message) as caught:
         validation_split(dataset, 0.8, seed=0)
     share = _share_in(caught.value)
@@ -246,7 +246,7 @@ def test_class_without_training_image_is_named():
 
 
 def test_class_without_a_label_left_is_named():
-    message = r"one labelled image.* none of class '[012]' with --labeled_fraction=0.01"
+    message = r"one labelled image.* none of class '[012]' with `labeled_fraction=0.01`"
     with pytest.raises(RunError, match=message) as caught:
         mask_labels(_dataset(), 0.01, seed=0)
     share = _share_in(caught.value)
@@ -264,11 +264,11 @@ def test_rare_class_keeps_a_label_and_stays_in_a_subset():
 
 
 def test_validation_split_of_a_set_without_labels_is_refused():
-    with pytest.raises(RunError, match="one validation image of every class, found none with"):
+    with pytest.raises(RunError, match="one validation image of every class; found none with"):
         validation_split(_dataset((), num_unlabelled=9), 0.5, seed=0)
 
 
 @pytest.mark.parametrize("num_images", [0, 121])
 def test_subset_size_out_of_range_is_refused(num_images):
-    with pytest.raises(RunError, match=rf"1 to 120 images, found a request for {num_images}"):
+    with pytest.raises(RunError, match=rf"1 to 120 images; found a request for {num_images}"):
         class_balanced_subset(_dataset(), num_images, seed=0)

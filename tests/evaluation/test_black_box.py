@@ -255,7 +255,7 @@ def test_attacks_that_work_batch_by_batch_are_told_from_others(name, fits):
         ({"targets": []}, r"`targets` must be one or more labels, each once; received none"),
         ({"protocol": "autoattack"}, r"`protocol` must be an attack .*received 'autoattack'"),
         ({"protocol": "standard"}, r"`protocol` must be an attack .*received 'standard'"),
-        ({"protocol": "pgd21"}, r"`protocol` must be one of .*received 'pgd21'"),
+        ({"protocol": "pgd21"}, r"`protocol`: expected one of .*found 'pgd21'"),
         ({"batch_size": 0}, r"`batch_size` must be an integer >= 1; received 0"),
         (
             {"models": {"a": lambda x: x[:, 0, 0, :2], "b": lambda x: x[:, 0, 0]}},

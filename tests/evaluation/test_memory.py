@@ -13,7 +13,7 @@ from ascl_tf.training import run
 from tests.methods import helpers
 
 NO_MEMORY = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
-LINE = "--evaluation_batch_size: expected a batch .* found that 7 images {} do not. Lower --eval"
+LINE = "`evaluation_batch_size`: expected a batch .* found that 7 images {} do not. Lower `eval"
 
 
 def _raise(*arguments, **settings):

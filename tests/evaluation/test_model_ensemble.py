@@ -19,6 +19,7 @@ from ascl_tf.evaluation.records import model_sha256, read_records
 from ascl_tf.losses import cross_entropy_loss
 from tests.common import random_images
 from tests.evaluation.models import tiny_network
+from tests.program_lines import line_matches
 
 SIZE = 8
 
@@ -153,7 +154,7 @@ def test_program_evaluates_models_separated_by_commas_as_one(world, tmp_path):
 
 def test_missing_member_is_named(world, tmp_path):
     folder, models = world
-    with pytest.raises(ValueError, match="--model=absent: expected a SavedModel folder"):
+    with line_matches(ValueError, "--model=absent: expected a SavedModel folder"):
         _run(f"{models[0]},absent", folder, tmp_path / "none.json")
 
 

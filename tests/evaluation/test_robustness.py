@@ -303,7 +303,7 @@ IMAGES, LABELS = np.full((2, 2, 2, 3), 0.5), np.array([0, 1])
         ({"protocols": None}, r"`protocols` must be a name, .*received NoneType"),
         ({"protocols": [["pgd20"]]}, r"`protocol` must be one of .*received \['pgd20'\]"),
         ({"protocols": []}, r"`protocols` must name at least one"),
-        ({"protocols": "pgd21"}, r"`protocol` must be one of .*received 'pgd21'"),
+        ({"protocols": "pgd21"}, r"`protocol`: expected one of .*found 'pgd21'"),
         ({"protocols": Protocol(name="x", kind="y")}, r"`kind` of protocol 'x' must be one of"),
         ({"logits_fn": 3}, r"`logits_fn` must be a callable.*received int"),
         ({"logits_fn": lambda x: x}, r"`logits_fn` must return logits of shape.*\(1, 2, 2, 3\)"),

@@ -110,7 +110,7 @@ def test_clusters_are_as_many_as_classes_and_of_the_clean_branch():
 
 
 def test_data_set_without_classes_is_refused():
-    with pytest.raises(RunError, match=r"expected classes, .*--method=dynacl_pp .*; found 0"):
+    with pytest.raises(RunError, match=r"expected classes, .*`method=dynacl_pp` .*; found 0"):
         dynacl_pp.DynAclPlusPlus(encoder=helpers.TinyEncoder(), config=DYNACL_PP, num_classes=0)
 
 
@@ -167,5 +167,5 @@ def test_run_starts_from_the_averaged_encoder_and_clusters_its_clean_features(
 
 
 def test_run_without_initial_encoder_is_refused(world, tmp_path):
-    with pytest.raises(ConfigError, match=r"--initial_encoder: expected .*; found none"):
+    with pytest.raises(ConfigError, match=r"`initial_encoder`: expected .*; found none"):
         _pretrain(world.replace(method="dynacl_pp"), tmp_path)

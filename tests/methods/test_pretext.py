@@ -109,11 +109,11 @@ def test_draw_of_an_image_depends_on_its_own_seed_alone(draw):
 
 
 def test_image_that_cannot_be_cut_is_named():
-    with pytest.raises(ValueError, match="--method=selfie: .*multiples of 4; found 10 x 8"):
+    with pytest.raises(ValueError, match="`method=selfie`: .*multiples of 4; found 10 x 8"):
         pretext.check_image_shape("selfie", (None, 10, 8, 3), has_patches=True)
 
 
 def test_image_that_cannot_be_turned_is_named():
-    with pytest.raises(ValueError, match="--method=rotation_at: .*square images; found 8 x 12"):
+    with pytest.raises(ValueError, match="`method=rotation_at`: .*square images; found 8 x 12"):
         pretext.check_image_shape("rotation_at", (None, 8, 12, 3), is_square=True)
     pretext.check_image_shape("selfie", (None, 8, 12, 3), has_patches=True)

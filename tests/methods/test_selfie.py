@@ -101,7 +101,7 @@ def test_one_and_two_replicas_agree(in_graph):
 
 
 def test_images_that_cannot_be_cut_are_refused():
-    with pytest.raises(ValueError, match="--method=selfie: .*multiples of 4; found 10 x 10"):
+    with pytest.raises(ValueError, match="`method=selfie`: .*multiples of 4; found 10 x 10"):
         factory.make_pretrain_method(
             CONFIG.replace(width=1), num_classes=3, image_shape=(10, 10, 3)
         )

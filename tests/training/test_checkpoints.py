@@ -191,7 +191,7 @@ def test_checkpoint_with_the_rate_inside_momentum_is_refused_in_one_line(tmp_pat
     assert str(error.value) == (
         f"{tmp_path / LAST / 'ckpt-1'}: expected momentum without the learning rate in it; found "
         "momentum with it, of another version or optimizer: repeat the stage in another "
-        "--workdir (a finished one still serves --stage=finetune, evaluate and export)"
+        "`workdir` (a finished one still serves `stage=finetune`, evaluate and export)"
     )
     assert _everything(method) == before
     assert (tmp_path / LAST / "ckpt-1.index").exists()

@@ -102,7 +102,7 @@ def test_other_faults_of_the_system_stay_what_they_are(tmp_path):
 
 
 def _raise_in_training(error):
-    where = {"batch_flag": "global_batch_size", "global_batch_size": 6, "logs": "a/tensorboard"}
+    where = {"batch_setting": "global_batch_size", "global_batch_size": 6, "logs": "a/tensorboard"}
     with failures.in_one_line(helpers.TINY, **where):
         raise error
 
@@ -117,7 +117,7 @@ def test_full_disk_under_tensorboard_is_one_line():
 
 def test_lack_of_memory_says_what_to_lower():
     error = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
-    with pytest.raises(RunError, match="found that 6 images at width 64 do not. Lower --global_b"):
+    with pytest.raises(RunError, match="found that 6 images at width 64 do not. Lower `global_b"):
         _raise_in_training(error)
 
 

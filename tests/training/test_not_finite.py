@@ -58,7 +58,7 @@ def test_run_stops_and_names_step_term_and_last_good_checkpoint(tiny_config, tmp
         _run(tiny_config, tmp_path)
     message = str(e.value)
     assert "at_loss" in message and "gradient_norm" in message
-    assert "the last good one is that of step 4" in message and "--on_nan=rollback" in message
+    assert "the last good one is that of step 4" in message and "`on_nan=rollback`" in message
 
 
 def test_weight_that_no_loss_shows_is_found_before_it_is_saved(tiny_config, tmp_path, monkeypatch):

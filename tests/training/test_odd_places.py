@@ -158,7 +158,7 @@ def test_user_without_rights_or_home_runs_a_read_only_package(package):
 @pytest.mark.parametrize("name", ["run[1]", "a*b", "what?", "back\\slash"])
 def test_path_that_tensorflow_would_take_for_a_pattern_is_refused(tmp_path, name):
     with pytest.raises(
-        ConfigError, match=r"--workdir=.*: expected a path without \* \? \[ \] "
+        ConfigError, match=r"`workdir=.*`: expected a path without \* \? \[ \] "
     ) as e:
         WorkDirectory(tmp_path / name / "run")
     assert len(str(e.value).splitlines()) == 1 and list(tmp_path.iterdir()) == []

@@ -91,7 +91,7 @@ def test_loose_pictures_join_labeled_ones(tmp_path, fits):
 def test_loose_pictures_are_not_fine_tuned(tmp_path, fits):
     _write(tmp_path / "loose" / "train", 20)
     _labeled(tmp_path / "loose", splits=["test"])
-    message = "expected labels, which fine-tuning after --method=simclr needs; found none"
+    message = "expected labels, which fine-tuning after `method=simclr` needs; found none"
     with pytest.raises(RunError, match=message):
         _train(tmp_path / "loose", *QUICK, stage="all")
     assert not fits and not (tmp_path / "run").exists()
@@ -150,7 +150,7 @@ def test_validation_split_of_its_own(tmp_path, fits):
     }
     assert len(validation) == 10  # As many as --smoke takes.
     assert run_data.load_test_data(config).name == "folder:pets"
-    with pytest.raises(ConfigError, match=r"--train_split=fold \(recorded: fit\)"):
+    with pytest.raises(ConfigError, match=r"`train_split=fold` \(recorded: fit\)"):
         (root / "fit").rename(root / "fold")
         _train(root, *QUICK, "--train_split=fold")
 
@@ -158,7 +158,7 @@ def test_validation_split_of_its_own(tmp_path, fits):
 def test_split_of_validation_is_not_tested_on_by_itself(tmp_path):
     root = _labeled(tmp_path / "pets", splits=["train", "val"])
     config = helpers.TINY.replace(dataset=f"folder:{root}", validation_split="val")
-    with pytest.raises(RunError, match="--test_split: expected a split .* found the splits train,"):
+    with pytest.raises(RunError, match="`test_split`: expected a split .* found the splits train,"):
         run_data.load_test_data(config)
 
 

@@ -155,7 +155,7 @@ def test_another_saved_model_gives_logits_of_images_of_the_size_that_it_takes(co
 def test_saved_model_without_a_known_signature_is_refused(config, tmp_path):
     module = _Foreign()
     tf.saved_model.save(module, str(tmp_path), signatures={"mean": module.__call__})
-    message = r"--pseudo_label_encoder=.*expected a signature features or serving_default; found m"
+    message = r"`pseudo_label_encoder=.*expected a signature features or serving_default; found m"
     with pytest.raises(ConfigError, match=message):
         _open(tmp_path, config)
 
@@ -170,7 +170,7 @@ def test_saved_model_without_a_known_signature_is_refused(config, tmp_path):
     ],
 )
 def test_path_of_no_model_is_one_line_that_names_the_flag(config, tmp_path, make, found):
-    with pytest.raises(ConfigError, match=rf"^--pseudo_label_encoder=.*{found}") as raised:
+    with pytest.raises(ConfigError, match=rf"^`pseudo_label_encoder=.*{found}") as raised:
         _open(make(tmp_path), config)
     assert "\n" not in str(raised.value)
 
@@ -187,13 +187,13 @@ def _damaged_model(path):
 
 
 def test_missing_flag_is_named_before_anything_is_written(config, tmp_path):
-    with pytest.raises(ConfigError, match="^--pseudo_label_encoder: .*--method=advcl; found none"):
+    with pytest.raises(ConfigError, match="^`pseudo_label_encoder`: .*`method=advcl`; found none"):
         _pretrain(config.replace(pseudo_label_encoder=""), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_more_clusters_than_images_are_refused_before_anything_is_written(config, tmp_path):
-    with pytest.raises(ConfigError, match="--num_clusters: expected at most .* 24; found 25"):
+    with pytest.raises(ConfigError, match="`num_clusters`: expected at most .* 24; found 25"):
         _pretrain(config.replace(num_clusters="2,25"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -316,9 +316,9 @@ def test_initial_encoder_is_loaded_into_the_method(config, simclr):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"initial_encoder": "absent"}, "--initial_encoder=absent: .* found no config.json there"),
-        ({"batch_norm": "shared"}, r"--initial_encoder=.*expected --batch_norm=shared .* separate"),
-        ({"width": 7}, r"--initial_encoder=.*expected --width=7 as in this run; found 64"),
+        ({"initial_encoder": "absent"}, "`initial_encoder=absent`: .* found no config.json there"),
+        ({"batch_norm": "shared"}, r"`initial_encoder=.*expected `batch_norm=shared` .* separate"),
+        ({"width": 7}, r"`initial_encoder=.*expected `width=7` as in this run; found 64"),
     ],
 )
 def test_initial_encoder_of_another_network_is_refused(config, simclr, changes, message):

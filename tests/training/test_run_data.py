@@ -133,7 +133,7 @@ def _has_splits(monkeypatch, *names):
 
     def load_dataset(name, split, **settings):
         if split not in names:
-            raise MissingSplitError(f"{name} has no {split}", names)
+            raise MissingSplitError(f"{name} has no {split}", splits=names)
         loaded.append(split)
         return helpers.make_dataset(12, seed=len(split))
 
@@ -159,8 +159,8 @@ def test_test_split_is_found_where_it_is_called_otherwise(monkeypatch, capsys, n
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({}, r"--test_split: expected a split of noise to test on.*found the splits train$"),
-        ({"test_split": "dev"}, r"--test_split: expected one of the splits of noise: train; found"),
+        ({}, r"`test_split`: expected a split of noise to test on.*found the splits train$"),
+        ({"test_split": "dev"}, r"`test_split`: expected one of the splits of noise: train; found"),
     ],
 )
 def test_data_set_without_test_split_names_the_flag(monkeypatch, changes, message):
@@ -175,12 +175,12 @@ def test_unlabelled_images_may_have_a_split_of_that_name(monkeypatch):
     run_data.with_unlabeled_images(config, helpers.make_dataset())
     assert loaded == ["unlabeled"]
     _has_splits(monkeypatch, "test")
-    with pytest.raises(RunError, match="--unlabeled_dataset=more noise: expected a split train"):
+    with pytest.raises(RunError, match="`unlabeled_dataset=more noise`: expected a split train"):
         run_data.with_unlabeled_images(config, helpers.make_dataset())
 
 
 def test_more_test_images_than_there_are_is_refused(loaded):
-    with pytest.raises(RunError, match=r"--num_images: expected at most the 12 .* found 13"):
+    with pytest.raises(RunError, match=r"`num_images`: expected at most the 12 .* found 13"):
         run_data.load_test_data(CONFIG.replace(num_images=13))
 
 
@@ -220,9 +220,9 @@ def test_data_set_without_labels_is_refused(monkeypatch):
     dataset = helpers.make_dataset()
     labels = np.full_like(dataset.labels, -1)
     _return(monkeypatch, dataclasses.replace(dataset, labels=labels, num_classes=0, class_names=()))
-    with pytest.raises(RunError, match=r"--dataset=noise: expected "):
+    with pytest.raises(RunError, match=r"`dataset=noise`: expected "):
         run_data.load_training_data(CONFIG)
-    with pytest.raises(RunError, match=r"expected labels, which --method=ascl needs; found none"):
+    with pytest.raises(RunError, match=r"expected labels, which `method=ascl` needs; found none"):
         run_data.load_training_data(CONFIG.replace(validation_fraction=0.0))
 
 
@@ -231,7 +231,7 @@ def test_training_on_labels_refuses_a_set_without_any(monkeypatch):
     _return(monkeypatch, dataset)
     config = CONFIG.replace(method="simclr", validation_fraction=0.0)
     run_data.load_training_data(config, needs_labels=False)
-    with pytest.raises(RunError, match=r"--dataset=noise: expected labels, which .*; found none"):
+    with pytest.raises(RunError, match=r"`dataset=noise`: expected labels, which .*; found none"):
         run_data.load_training_data(config, labeled_only=True)
 
 
@@ -245,7 +245,7 @@ def test_images_too_small_for_the_encoder_are_refused(monkeypatch):
 def test_steps_of_an_epoch_are_whole_batches():
     dataset = helpers.make_dataset(23)
     assert run_data.num_steps_per_epoch(dataset, 6) == 3
-    with pytest.raises(RunError, match="--global_batch_size"):
+    with pytest.raises(RunError, match="`global_batch_size`"):
         run_data.num_steps_per_epoch(dataset, 24)
 
 
@@ -277,7 +277,7 @@ def test_without_a_training_split_nothing_is_said_of_it(loaded, monkeypatch):
     test = run_data.load_test_data(CONFIG)
 
     def gone(name, split, **settings):
-        raise RunError("--dataset=noise: expected a prepared data set; found none")
+        raise RunError(field="name", expected="a prepared data set", found="none")
 
     monkeypatch.setattr(datasets, "load_dataset", gone)
     assert run_data.explain_seen(CONFIG, test) is None

@@ -107,9 +107,9 @@ def test_checkout_without_git_has_no_commit(tmp_path, monkeypatch):
 
 def test_file_in_the_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / "run").write_text("mine")
-    with pytest.raises(RunError, match=r"--workdir=.*run: expected a folder that can be written"):
+    with pytest.raises(RunError, match=r"`workdir=.*run`: expected a folder that can be written"):
         WorkDirectory(tmp_path / "run")
-    with pytest.raises(RunError, match=r"--workdir=.*below: expected a folder"):
+    with pytest.raises(RunError, match=r"`workdir=.*below`: expected a folder"):
         WorkDirectory(tmp_path / "run" / "below")
     assert (tmp_path / "run").read_text() == "mine"
 
@@ -117,7 +117,7 @@ def test_file_in_the_place_of_the_folder_is_refused(tmp_path):
 def test_folder_that_cannot_be_made_is_refused(tmp_path):
     directory = WorkDirectory(tmp_path / "run")
     (tmp_path / "run").write_text("in between")
-    with pytest.raises(RunError, match=r"--workdir=.*run: expected a folder that can be written"):
+    with pytest.raises(RunError, match=r"`workdir=.*run`: expected a folder that can be written"):
         directory.make()
 
 

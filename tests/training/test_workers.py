@@ -27,14 +27,14 @@ class Second(Workers):
 def test_one_process_is_its_own_chief():
     workers = Workers(tf.distribute.get_strategy())
     assert workers.is_chief and workers.from_chief(lambda: {"a": 1}) == {"a": 1}
-    workers.check_same({"--width": 64})
+    workers.check_same({"`width`": 64})
 
 
-@pytest.mark.parametrize("found", [{"--seed": 1, "--width": 16}, {"--seed": 1}])
+@pytest.mark.parametrize("found", [{"`seed`": 1, "`width`": 16}, {"`seed`": 1}])
 def test_worker_that_differs_says_in_what(found):
-    chief = {"--seed": 1, "--width": 64}
+    chief = {"`seed`": 1, "`width`": 64}
     Second(chief).check_same(dict(chief))
-    message = f"worker 1: expected the chief's --width, 64; found {found.get('--width')}$"
+    message = f"worker 1: expected the chief's `width`, 64; found {found.get('`width`')}$"
     with pytest.raises(RunError, match=message):
         Second(chief).check_same(found)
 

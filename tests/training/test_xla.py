@@ -35,7 +35,7 @@ def test_auto_is_on_with_one_gpu_alone(monkeypatch, jit, has_gpu, num_replicas, 
 def test_several_devices_are_refused_before_anything_is_written(tiny_world, tmp_path, monkeypatch):
     monkeypatch.setattr(run, "make_strategy", lambda *_, **__: two_replicas())
     config = tiny_world.replace(method="at", jit="on")
-    with pytest.raises(ConfigError, match=r"^--jit: expected auto or off .*; found on with 2 .*"):
+    with pytest.raises(ConfigError, match=r"^`jit`: expected auto or off .*; found on with 2 .*"):
         run.run_stages(config, cfg.PRETRAIN, WorkDirectory(tmp_path))
     assert not list(tmp_path.glob("checkpoints*"))
 

@@ -43,7 +43,7 @@ class ClusterFit(StageFit):
 
     def _make_checkpoints(self):
         settings = identity_of(self.config, self.stage.partition("_")[0])
-        found = {f"--{name}": value for name, value in settings.items()}
+        found = {f"`{name}`": value for name, value in settings.items()}
         self._workers.check_same({**found, "training images": self.dataset.sha256})
         folder = self.workdir.checkpoints(self.stage)
         checkpoints = ClusterCheckpoints(folder, self.method, self._workers)

@@ -76,7 +76,7 @@ class Workers:
         """Makes sure that what each worker has found for itself is the same everywhere.
 
         Args:
-            found: what JSON can hold, by name.
+            found: what JSON can hold, by name; a setting is named in backticks.
 
         Raises:
             RunError: on each worker that differs from the chief.
@@ -85,8 +85,9 @@ class Workers:
         for name in sorted(set(chief) | set(found)):
             if found.get(name) != chief.get(name):
                 raise RunError(
-                    f"worker {self.index}: expected the chief's {name}, {chief.get(name)}; "
-                    f"found {found.get(name)}"
+                    place=f"worker {self.index}",
+                    expected=f"the chief's {name}, {chief.get(name)}",
+                    found=found.get(name),
                 )
 
     def _content_of_chief(self, content):
