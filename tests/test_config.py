@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ascl_tf import config as cfg
 from ascl_tf.config import Config, Fraction, config_from_json, shrink
 from ascl_tf.errors import ConfigError, RunError
+from tests.program_lines import line_matches
 
 FIELDS = cfg.setting_fields()
 LABEL_FREE = [name for name in cfg.method_names() if Config(method=name).is_label_free]
@@ -178,7 +179,7 @@ def test_json_may_leave_settings_out_and_write_whole_floats_as_integers():
     ],
 )
 def test_broken_json_names_its_source_and_the_setting(text, message):
-    with pytest.raises(RunError, match=message):
+    with line_matches(RunError, message):
         config_from_json(text, "here")
 
 
@@ -252,9 +253,9 @@ def test_broken_json_names_its_source_and_the_setting(text, message):
     ],
 )
 def test_value_out_of_range_names_flag_expected_and_found(changes, message):
-    with pytest.raises(ConfigError, match=f"^{message}"):
+    with line_matches(ConfigError, f"^{message}"):
         Config(**changes)
-    with pytest.raises(ConfigError, match=f"^{message}"):
+    with line_matches(ConfigError, f"^{message}"):
         Config().replace(**changes)
 
 
@@ -274,7 +275,7 @@ def test_each_bound_refuses_the_next_value_beyond_it(name, kind, bound):
         "minimum": bound - 1 if kind_of_number is int else math.nextafter(bound, -math.inf),
         "maximum": bound + 1 if kind_of_number is int else math.nextafter(bound, math.inf),
     }[kind]
-    with pytest.raises(ConfigError, match=f"^--{name}: expected a number "):
+    with line_matches(ConfigError, f"^--{name}: expected a number "):
         Config(**{name: kind_of_number(beyond)})
 
 

@@ -156,7 +156,7 @@ def _check_settings(name: str, spec: MethodSpec) -> None:
                 raise ConfigError(
                     field="method",
                     value=name,
-                    expected=f"{section.__name__}.{field.name} to be made by ascl_tf.config.setting",
+                    expected=f"`setting` to make {section.__name__}.{field.name}",
                     found="another field",
                 )
 

@@ -57,7 +57,7 @@ def test_other_settings_are_refused_by_name_and_nothing_is_overwritten(workdir):
     before = {p: p.read_bytes() for p in workdir.path.iterdir()}
     pattern = (
         r"stage pretrain: expected the flags with which it began; found "
-        r"--epsilon=4/255 \(recorded: 6/255\), --learning_rate=0.75 \(recorded: 0.05\)"
+        r"`epsilon=4/255` \(recorded: 6/255\), `learning_rate=0.75` \(recorded: 0.05\)"
     )
     with pytest.raises(ConfigError, match=pattern):
         workdir.begin_stage(cfg.PRETRAIN, cfg.identity_of(other, cfg.PRETRAIN), other)
@@ -85,8 +85,8 @@ def test_place_of_data_and_of_other_runs_may_change(tmp_path):
     assert recorded_config(directory.path).dataset == "folder:/two/photos"
     assert "/two" not in json.dumps(directory.stage_identities())
     other = config.replace(dataset="folder:/two/pictures")
-    with pytest.raises(ConfigError, match="dataset=folder:pictures .recorded: folder:photos"):
-        directory.check_stage("finetune_laf", cfg.identity_of(other, cfg.FINETUNE))
+    with pytest.raises(ConfigError, match="`dataset=folder:pictures` .recorded: folder:photos"):
+        directory.check_stage("finetune_laf", other.identity(cfg.FINETUNE))
 
 
 def test_environment_names_versions_and_no_host_or_user(workdir):
