@@ -86,7 +86,7 @@ def test_place_of_data_and_of_other_runs_may_change(tmp_path):
     assert "/two" not in json.dumps(directory.stage_identities())
     other = config.replace(dataset="folder:/two/pictures")
     with pytest.raises(ConfigError, match="`dataset=folder:pictures` .recorded: folder:photos"):
-        directory.check_stage("finetune_laf", other.identity(cfg.FINETUNE))
+        directory.check_stage("finetune_laf", cfg.identity_of(other, cfg.FINETUNE))
 
 
 def test_environment_names_versions_and_no_host_or_user(workdir):
