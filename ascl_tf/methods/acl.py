@@ -45,12 +45,6 @@ class Acl(Method):
     def trained_branches(self):
         return (ADVERSARIAL,) if self.mode == "a2a" else (ADVERSARIAL, CLEAN)
 
-    def forward_units(self):
-        num_perturbed = 1 if self.mode == "a2s" else 2
-        # Unperturbed views: under a2s once in the step, and once as the attack's anchors.
-        clean = {"ds": 2 * 3, "a2a": 0, "a2s": 3 + 1}[self.mode]
-        return num_perturbed * (2 * self.config.num_steps_cl + 3) + clean
-
     def strength(self):
         """Returns how strong the views are, from 0 to 1."""
         return 1.0

@@ -72,11 +72,6 @@ class AdvCl(Method):
         sets = [getattr(m, "branches", {}).get(ADVERSARIAL_CE) for m in layer._flatten_layers()]
         return idle + [v for s in sets if s is not None for v in s.trainable_variables]
 
-    def forward_units(self):
-        # The clean views: once as the attack's anchors, once in the step.
-        units = 3 + 3 * 3 + 2 * self.config.num_steps_cl + 3
-        return units + (2 * self.config.num_steps_cl + 3 if self.has_pseudo_labels else 0)
-
     def make_views(self, batch):
         images = make_weak_view(batch, self.config.weak_augmentation)
         radius = self.config.high_frequency_radius

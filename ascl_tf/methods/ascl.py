@@ -107,22 +107,6 @@ class Ascl(Method):
         """Whether a contrastive term uses the classification term's adversarial image."""
         return (self.has_ascl, self.has_cl) != (self.attacks_ascl, self.attacks_cl)
 
-    def forward_units(self):
-        config = self.config
-        attacks = 2 * self.at_attack.num_steps + ascl_attacks.anchor_units(self)
-        passes = self.outer_loss.pass_units
-        if self.attacks_cl:
-            num_perturbed = 1 if config.cl_mode == "a2s" else 2
-            attacks += num_perturbed * 2 * config.num_steps_cl
-            passes += num_perturbed * 3
-        if self.attacks_ascl:
-            num_perturbed = 2 if self.perturbs_pair else 1
-            attacks += num_perturbed * 2 * config.num_steps_ascl
-            passes += num_perturbed * 3
-        if self.has_clean_pass:
-            passes += 6
-        return 1 + attacks + passes * (2 if self.optimization.perturbs_weights else 1)
-
     def make_views(self, batch):
         seeds = batch.seeds
         seeds_cl = [seeds(purpose) for purpose in (Purpose.ATTACK_CL_0, Purpose.ATTACK_CL_1)]

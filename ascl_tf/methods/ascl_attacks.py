@@ -128,15 +128,6 @@ def _anchored_sources(method, source, perturbs_both_views):
     return {source} & needs
 
 
-def anchor_units(method):
-    """Returns the cost of the anchors of a batch, see `Method.forward_units`."""
-    needs_natural, has_unlabeled = _needs_natural_logits(method), method.config.has_unlabeled_images
-    units = 2 * uses_clean_projections(method) + needs_natural
-    if has_unlabeled:
-        units += (_classifies_images(method) and not needs_natural) + 2 * _classifies_views(method)
-    return units
-
-
 def _needs_natural_logits(method):
     """Whether the classification term's attack holds natural logits constant, labels or not."""
     return method.config.attack_source_at == "ce" and method.outer_loss.attack_needs_natural

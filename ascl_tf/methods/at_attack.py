@@ -26,11 +26,6 @@ class AtAttack:
         # A variable, so that a compiled step sees the switch.
         self._uses_pgd = tf.Variable(False, trainable=False) if self.is_fast else None
 
-    @property
-    def num_steps(self):
-        """Attack steps, as long as nothing has been switched."""
-        return 1 if self.is_fast else self._method.config.num_steps_at
-
     def perturb(self, objective, images, *, num_steps, **settings):
         """Returns perturbed images, as `Method.perturb` does; `num_steps` are those of PGD."""
         perturb, config = self._method.perturb, self._method.config

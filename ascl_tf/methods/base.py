@@ -107,14 +107,6 @@ class Method(keras.Model):
         """Returns the `Optimization` of this stage."""
         return of_pretraining(config)
 
-    def forward_units(self):
-        """Returns the cost of a step per image, in forward passes.
-
-        A pass counts 1, a backward pass to the images only 1, a full backward pass 2. The
-        accuracy on natural images adds 1 where there is a classifier.
-        """
-        raise NotImplementedError(f"{type(self).__name__} must define forward_units")
-
     @property
     def pseudo_label_counts(self):
         """Numbers of clusters, one for each column of `batch.pseudo_labels`; () for none."""

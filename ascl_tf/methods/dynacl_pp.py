@@ -62,10 +62,6 @@ class DynAclPlusPlus(Trades):
         self.pseudo_label_head.dense.kernel.assign(kernel)
         self.pseudo_label_head.dense.bias.assign(bias)
 
-    def forward_units(self):
-        # No accuracy on natural images.
-        return super().forward_units() - 1
-
     def make_views(self, batch):
         return {
             "images": make_weak_view(batch, self.config.weak_augmentation),

@@ -4,10 +4,13 @@ from ascl_tf.methods.finetune import FineTune
 from ascl_tf.models import LinearHead, ProjectionHead, ResNet
 
 
-def make_pretrain_method(config, *, num_classes, image_shape, steps_per_epoch=1):
-    """Returns the built method of `--stage=pretrain`; call it inside the strategy's scope."""
+def make_pretrain_method(config, *, num_classes, image_shape, steps_per_epoch=1, encoder=None):
+    """Returns the built method of `--stage=pretrain`; call it inside the strategy's scope.
+
+    `encoder` is unbuilt, see `Method`; None: the one that `config` describes.
+    """
     chosen = config.method_spec.load_class()
-    encoder = make_encoder(config)
+    encoder = make_encoder(config) if encoder is None else encoder
     heads = {}
     if chosen.has_classifier:
         heads["linear_head"] = LinearHead(num_classes, name="linear_head")
@@ -38,10 +41,13 @@ def make_projection_head(config, feature_dim):
     )
 
 
-def make_finetune_method(config, *, num_classes, image_shape):
-    """Returns the built method of `--stage=finetune`, with a fresh zero-initialised head."""
+def make_finetune_method(config, *, num_classes, image_shape, encoder=None):
+    """Returns the built method of `--stage=finetune`, with a fresh zero-initialised head.
+
+    `encoder` is unbuilt, see `Method`; None: the one that `config` describes.
+    """
     method = FineTune(
-        encoder=make_encoder(config),
+        encoder=make_encoder(config) if encoder is None else encoder,
         linear_head=LinearHead(num_classes, name="linear_head"),
         config=config,
         # Keras would number it by what the process has made before; variables bear the name.

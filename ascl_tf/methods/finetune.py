@@ -78,16 +78,6 @@ class FineTune(Method):
     def has_fixed_features(self):
         return not self.trains_encoder and self.config.finetune_augmentation == "none"
 
-    def forward_units(self):
-        num_steps, loss = self.config.finetune_num_steps, self.outer_loss
-        if not self.trains_encoder:
-            # The way back is the linear head's alone. Fixed features are not a step's cost.
-            natural = 0 if self.has_fixed_features else 1
-            return natural + (2 * num_steps + 1 if self.is_adversarial else 0)
-        if not self.is_adversarial:
-            return 1 + 3
-        return loss.forward_units(num_steps)
-
     def make_views(self, batch):
         views = {
             "images": make_weak_view(batch, self.config.finetune_augmentation),

@@ -28,19 +28,6 @@ class OuterLoss(NamedTuple):
     needs_natural: bool
     attack_needs_natural: bool
 
-    @property
-    def pass_units(self):
-        """Cost of the loss and its gradient, see `Method.forward_units`."""
-        return 6 if self.needs_natural else 3
-
-    def forward_units(self, num_steps):
-        """Returns the cost of attack, step and natural accuracy, see `Method.forward_units`."""
-        return 1 + self.attack_units(num_steps) + self.pass_units
-
-    def attack_units(self, num_steps):
-        """Returns the cost of the attack."""
-        return 2 * num_steps + self.attack_needs_natural
-
 
 def make_outer_loss(name, *, trades_beta, mart_beta):
     """Returns the `OuterLoss` called `name`: "at", "trades" or "mart"."""

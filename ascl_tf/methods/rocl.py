@@ -38,10 +38,6 @@ class Rocl(Method):
     def term_names(self):
         return ("contrastive_loss", *(("adversarial_loss",) if self.has_pair_term else ()))
 
-    def forward_units(self):
-        # The second view is the attack's constant target.
-        return 1 + 2 * self.config.num_steps_cl + 3 * 3
-
     def make_views(self, batch):
         return {
             "stacked_views": make_strong_views(batch, self.config),  # [2B, H, W, 3], view-major

@@ -33,10 +33,6 @@ class RotationAdversarialTraining(Method):
         head = LinearHead(pretext.NUM_TURNS, name="rotation_head")
         self.rotation_head = self.add_part(head, self.feature_shape(input_shape))
 
-    def forward_units(self):
-        # Four turns in each pass, and the natural accuracy.
-        return pretext.NUM_TURNS * (2 * self.config.num_steps_at + 3) + 1
-
     def make_views(self, batch):
         return {
             "images": make_weak_view(batch, self.config.weak_augmentation),

@@ -43,9 +43,6 @@ class Selfie(Method):
         queries_shape = (None, None, self.encoder.feature_dim)
         self.patch_queries = self.add_part(make_patch_queries(self.config), queries_shape)
 
-    def forward_units(self):
-        return 2 * self.config.num_steps_pretext + 6
-
     def make_views(self, batch):
         return {
             "images": make_weak_view(batch, self.config.weak_augmentation),

@@ -36,10 +36,6 @@ from ascl_tf.methods.views import make_weak_view
 from ascl_tf.models import ADVERSARIAL
 
 TASKS = ("selfie", "rotation", "jigsaw")
-# What one attack step, and the adversarial pass of the step itself, cost per task and image,
-# in forward passes. With the penalty both took about twice the time (CPU, width 8).
-STEP_UNITS, PASS_UNITS = 2, 3
-PENALTY_FACTOR = 2
 
 
 class SelfieDpe(Method):
@@ -74,12 +70,6 @@ class SelfieDpe(Method):
             setattr(self, part.name, self.add_part(part, shape))
         table_seed = tf.constant([self.config.seed, int(Purpose.JIGSAW)], tf.int32)
         self.jigsaw_table = pretext.make_jigsaw_table(table_seed).numpy()
-
-    def forward_units(self):
-        adversarial = STEP_UNITS * self.config.num_steps_pretext + PASS_UNITS
-        if self.has_penalty:
-            adversarial *= PENALTY_FACTOR
-        return len(TASKS) * (3 + adversarial)
 
     def make_views(self, batch):
         seeds = batch.seeds

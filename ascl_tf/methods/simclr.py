@@ -25,9 +25,6 @@ class SimClr(Method):
     reports_robust_accuracy = False
     term_names = ("contrastive_loss",)
 
-    def forward_units(self):
-        return 2 * 3
-
     def make_views(self, batch):
         return {"stacked_views": make_strong_views(batch, self.config)}  # [2B, H, W, 3]
 

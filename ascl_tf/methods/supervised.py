@@ -29,9 +29,6 @@ class Standard(Method):
     term_names = ("standard_loss",)
     reports_robust_accuracy = False
 
-    def forward_units(self):
-        return 1 + 3 * (2 if self.optimization.perturbs_weights else 1)
-
     def make_views(self, batch):
         images = make_weak_view(batch, self.config.weak_augmentation)
         return {"images": images, "labels": batch.labels}
@@ -62,11 +59,6 @@ class AdversarialTraining(Method):
             mart_beta=self.config.mart_beta,
         )
         self.at_attack = AtAttack(self)
-
-    def forward_units(self):
-        units = self.outer_loss.forward_units(self.at_attack.num_steps)
-        # The worse weights cost a second pass there and back.
-        return units + (self.outer_loss.pass_units if self.optimization.perturbs_weights else 0)
 
     def make_views(self, batch):
         return {

@@ -4,6 +4,8 @@ import time
 
 import tensorflow as tf
 
+from ascl_tf.methods.cost import count_step
+
 BATCH_SIZES = (32, 160)
 
 
@@ -20,7 +22,8 @@ def seconds_per_epoch(method, image_shape, num_images):
     per_image = (more - few) / (BATCH_SIZES[1] - BATCH_SIZES[0])
     if per_image <= 0:  # On a machine that was disturbed.
         per_image = more / BATCH_SIZES[1]
-    return per_image * method.forward_units() * num_images
+    units = count_step(method.config, num_classes=method.num_classes, image_shape=image_shape)
+    return per_image * units * num_images
 
 
 def describe_duration(seconds):

@@ -135,10 +135,3 @@ def test_both_views_are_perturbed_together():
 def test_replicas_agree(mode, in_graph):
     loss, gradient = contract.replica_difference(_config(mode), in_graph=in_graph)
     assert loss < 1e-9 and gradient < 1e-9
-
-
-def test_cost_counts_passes_of_both_streams():
-    units = {
-        mode: helpers.make_method(_config(mode, num_steps_cl=5)).forward_units() for mode in MODES
-    }
-    assert units == {"ds": 2 * 13 + 6, "a2a": 2 * 13, "a2s": 13 + 4}

@@ -258,12 +258,6 @@ def test_true_labels_take_no_part():
     assert logs[0] == logs[1] and "standard_accuracy" not in logs[0]
 
 
-def test_cost_of_a_step():
-    # Anchors 3; attacks 2 x 2 steps x 2 passes; in the step 5 images forth and back.
-    assert helpers.make_method(CONFIG).forward_units() == 3 + 8 + 15
-    assert helpers.make_method(WITHOUT_LABELS).forward_units() == 3 + 4 + 12
-
-
 def test_recipe_has_the_settings_that_equal_the_published_run():
     scale = 0.5 / 0.07
     config = row_config("table1/advcl")

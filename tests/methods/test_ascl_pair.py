@@ -106,15 +106,6 @@ def test_clean_branch_is_trained_for_the_clean_denominator_only():
     assert moved == everything
 
 
-def test_cost_counts_two_perturbed_views():
-    eq9, pair, pair_clean = [
-        helpers.make_method(CONFIG.replace(ascl_loss=name)).forward_units()
-        for name in ("clean_adversarial", PAIR, PAIR_CLEAN)
-    ]
-    one_view = 2 * CONFIG.num_steps_ascl + 3
-    assert (pair_clean - eq9, pair_clean - pair) == (one_view, 8)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",

@@ -114,24 +114,6 @@ def test_one_pass_of_the_shared_image_serves_every_term(shared):
         assert float(logs[name]) == pytest.approx(value, rel=2e-5), name
 
 
-UNITS = [
-    ({}, 71),
-    ({"shared_perturbation": "ascl"}, 56),
-    ({"at_attack": "fgsm_rs"}, 53),
-    ({"at_attack": "fgsm_rs", "shared_perturbation": "ascl"}, 38),
-    ({"at_attack": "fgsm_rs", "shared_perturbation": "all", "cl_mode": "a2s"}, 12),
-    ({"attack_source_cl": "ce", "attack_source_ascl": "ce"}, 69),
-    ({"method": "at"}, 24),
-    ({"method": "at", "at_attack": "fgsm_rs"}, 6),
-]
-
-
-@pytest.mark.parametrize("changes, units", UNITS)
-def test_cost_is_what_the_passes_add_up_to(changes, units):
-    config = helpers.TINY.replace(num_steps_at=10, num_steps_cl=5, num_steps_ascl=5, **changes)
-    assert helpers.make_method(config).forward_units() == units
-
-
 def test_nothing_changes_while_all_is_off(monkeypatch):
     calls, attack = [], base.linf_pgd
     monkeypatch.setattr(base, "linf_pgd", lambda *a, **k: calls.append(k) or attack(*a, **k))

@@ -148,7 +148,3 @@ def test_attack_runs_in_inference_mode_and_the_step_in_one_pass_of_batch_mode():
 def test_one_and_two_replicas_agree(in_graph):
     loss, gradient = contract.replica_difference(CONFIG, in_graph=in_graph)
     assert loss < 1e-9 and gradient < 1e-9
-
-
-def test_cost_counts_target_attack_and_three_views():
-    assert helpers.make_method(CONFIG.replace(num_steps_cl=7)).forward_units() == 1 + 14 + 9

@@ -104,8 +104,3 @@ def test_attack_moves_no_variable():
 def test_one_and_two_replicas_agree():
     loss, gradient = contract.replica_difference(CONFIG, in_graph=True)
     assert loss < 1e-9 and gradient < 1e-9
-
-
-def test_cost_counts_four_turns():
-    method = helpers.make_method(CONFIG.replace(num_steps_at=10))
-    assert method.forward_units() == 4 * (10 * 2 + 3) + 1

@@ -105,8 +105,3 @@ def test_images_that_cannot_be_cut_are_refused():
         factory.make_pretrain_method(
             CONFIG.replace(width=1), num_classes=3, image_shape=(10, 10, 3)
         )
-
-
-def test_cost_is_that_of_two_passes_and_the_attack():
-    method = helpers.make_method(CONFIG.replace(num_steps_pretext=10))
-    assert method.forward_units() == 10 * 2 + 2 * 3

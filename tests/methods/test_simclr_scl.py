@@ -77,11 +77,6 @@ def test_one_and_two_replicas_agree(config, in_graph):
     assert loss < 1e-9 and gradient < 1e-9
 
 
-@BOTH
-def test_cost_is_two_views_forward_and_back(config):
-    assert helpers.make_method(config).forward_units() == 6
-
-
 def test_views_are_cropped_from_the_area_of_the_settings():
     data = helpers.make_data()
 

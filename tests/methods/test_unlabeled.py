@@ -294,24 +294,6 @@ def test_natural_images_pass_only_where_a_label_is_missing(
         assert len(passes) == expected
 
 
-@pytest.mark.parametrize(
-    "changes, extra",
-    [
-        ({}, 1),
-        ({"attack_source_at": "cl"}, 0),
-        (dict.fromkeys(SOURCES, "ce"), 3),
-        (dict.fromkeys(SOURCES, "ascl"), 0),
-        ({"shared_perturbation": "all", "cl_mode": "a2s"}, 1),
-    ],
-)
-def test_cost_counts_the_natural_passes_of_runs_with_missing_labels(ascl, changes, extra):
-    units = []
-    for labeled_fraction in (1.0, 0.5):
-        ascl.config = CONFIG.replace(labeled_fraction=labeled_fraction, **changes)
-        units.append(ascl.forward_units())
-    assert units[1] - units[0] == extra
-
-
 # The two functions, against loops in float64.
 
 

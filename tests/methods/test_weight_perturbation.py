@@ -217,10 +217,3 @@ def test_method_without_classifier_is_refused():
         ConfigError, match=r"--awp_gamma: expected 0, .*; found 0.25 with --method=simclr"
     ):
         Blind(encoder=None, config=CONFIG.replace(method="simclr"))
-
-
-@pytest.mark.parametrize("name, passes", [("standard", 3), ("at", 3), ("trades", 6), ("mart", 6)])
-def test_cost_counts_the_second_pass(name, passes):
-    config = CONFIG.replace(method=name)
-    plain = helpers.make_method(config.replace(awp_gamma=0.0)).forward_units()
-    assert helpers.make_method(config).forward_units() == plain + passes

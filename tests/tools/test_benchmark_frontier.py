@@ -6,16 +6,12 @@ import types
 
 import pytest
 
-from ascl_tf.models import resnet
 from tools.benchmarks import frontier
 
 
 @pytest.fixture(scope="module")
 def units():
-    # Of one block in place of eight: the cost counts passes of the network, whatever its depth.
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(resnet.BLOCKS_PER_STAGE, 18, (0, 0, 0, 1))
-        return {name: frontier.count_units(name) for name in frontier.ROWS}
+    return {name: frontier.count_units(name) for name in frontier.ROWS}
 
 
 @pytest.fixture

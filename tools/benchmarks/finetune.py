@@ -8,6 +8,8 @@ from before the first step. With --xla steps compiled by XLA are timed too, whic
 long.
 """
 
+import functools
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -16,6 +18,7 @@ from ascl_tf.config import Config
 from ascl_tf.config.sections import PRECISIONS
 from ascl_tf.data import load_dataset
 from ascl_tf.methods.base import Method
+from ascl_tf.methods.cost import count_step
 from ascl_tf.methods.factory import make_encoder
 from ascl_tf.methods.finetune import FineTune
 from ascl_tf.methods.outer_loss import outer_loss_logits, perturb_for_outer_loss
@@ -27,7 +30,7 @@ from tools.benchmarks import _cost, _limit, common
 LAF, LSF, BFLOAT16, XLA = "laf", "lsf", "laf, bfloat16", "laf, XLA"
 PLAIN = {mode: f"{mode}, plain" for mode in (LAF, LSF)}
 CACHED = {mode: f"{mode}, cached" for mode in (LAF, LSF)}
-# (above, below, at most): a little more than the passes counted by `forward_units`.
+# (above, below, at most): a little more than the passes counted by `count_step`.
 RATIOS = (
     (LAF, PLAIN[LAF], 0.95),
     (LSF, PLAIN[LSF], 0.55),
@@ -113,7 +116,8 @@ def make_step(arguments, kind=FineTune, **settings):
     dataset = with_fixed_features(method, dataset)
     data = {name: tf.constant(column) for name, column in dataset.columns.items()}
     step = tf.function(method.train_step, autograph=False, jit_compile=method.jit_compile)
-    return lambda: step(data), forward * method.forward_units() * arguments.batch_size
+    units = count_step(config, make=functools.partial(build_method, kind))
+    return lambda: step(data), forward * units * arguments.batch_size
 
 
 def shares_of_the_limit(arguments, middle, operations):
@@ -129,11 +133,20 @@ def make_method(kind, config, dataset):
     """Returns a compiled fine-tuning whose linear layer is not zero."""
     keras.utils.set_random_seed(0)
     with layers_in(config.precision):
-        head = LinearHead(dataset.num_classes, name="linear_head")
-        method = kind(encoder=make_encoder(config), linear_head=head, config=config)
-        method.build((None, *dataset.image_shape))
+        method = build_method(
+            kind, config, num_classes=dataset.num_classes, image_shape=dataset.image_shape
+        )
     # Small enough for a hundred steps on one batch to stay finite.
     compile_method(method, config, 1e-4)
-    kernel = head.dense.kernel
+    kernel = method.linear_head.dense.kernel
     kernel.assign(np.random.default_rng(0).normal(size=kernel.shape) * 0.1)
+    return method
+
+
+def build_method(kind, config, *, num_classes, image_shape, encoder=None):
+    """Returns a fine-tuning of that kind, built, as `make_finetune_method` does."""
+    encoder = make_encoder(config) if encoder is None else encoder
+    head = LinearHead(num_classes, name="linear_head")
+    method = kind(encoder=encoder, linear_head=head, config=config)
+    method.build((None, *image_shape))
     return method

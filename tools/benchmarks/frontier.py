@@ -42,7 +42,7 @@ class Run(NamedTuple):
     name: str
     flags: tuple[str, ...]
     epochs: int
-    units: int  # forward passes per image and step
+    units: float  # forward passes per image and step
     precision: str
 
     def workdir(self, runs):
@@ -137,11 +137,10 @@ def _scale(arguments, epochs):
 
 def count_units(name):
     """Returns the forward passes per image and step of a row."""
-    from ascl_tf.methods.factory import make_pretrain_method
+    from ascl_tf.methods.cost import count_step
 
     row, flags = ROWS[name]
-    config = row_config(row, *flags, "--width=1")
-    return make_pretrain_method(config, num_classes=10, image_shape=(16, 16, 3)).forward_units()
+    return count_step(row_config(row, *flags))
 
 
 def train(run, arguments):

@@ -12,6 +12,7 @@ a matrix product.
 import os
 
 from ascl_tf.config.sections import PRECISIONS
+from ascl_tf.methods.cost import count_step
 from tools.benchmarks import _ascl_step, _cost, _limit, common
 
 OURS = {precision: f"ascl_tf, {precision}" for precision in PRECISIONS}
@@ -159,9 +160,10 @@ def report(arguments, seconds, parts):
 
 def shares_of_the_limit(arguments, middle):
     """Returns candidate -> GFLOP/s that a step reaches, those of the product, and their ratio."""
-    method = _ascl_step.make_method(_ascl_step.make_config(arguments, **arguments.settings))
-    forward = _cost.forward_operations(method.encoder, _ascl_step.IMAGE_SIZE)
-    operations = forward * method.forward_units() * arguments.batch_size
+    config = _ascl_step.make_config(arguments, **arguments.settings)
+    encoder = _ascl_step.make_method(config).encoder
+    forward = _cost.forward_operations(encoder, _ascl_step.IMAGE_SIZE)
+    operations = forward * count_step(config) * arguments.batch_size
     return {
         name: _limit.share(arguments, middle, name, operations, precision)
         for precision, name in OURS.items()
