@@ -270,11 +270,6 @@ def test_rows_differ_in_fine_tuning_where_the_table_says(row, other, fields):
     assert _differing(paths, cfg.FINETUNE) - {"pretrained"} == fields
 
 
-def test_every_method_has_a_row():
-    methods = {config_of(path).method for row in ROWS for path in files_in(row, cfg.PRETRAIN)}
-    assert methods == set(cfg.method_names())
-
-
 @pytest.mark.parametrize("path", FLAGFILES)
 def test_smoke_shrinks_it(path):
     if not is_of_train(path):

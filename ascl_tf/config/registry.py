@@ -156,7 +156,7 @@ def _check_settings(name: str, spec: MethodSpec) -> None:
                 raise ConfigError(
                     field="method",
                     value=name,
-                    expected=f"`setting` to make {section.__name__}.{field.name}",
+                    expected=f"ascl_tf.config.setting to make {section.__name__}.{field.name}",
                     found="another field",
                 )
 

@@ -1,0 +1,116 @@
+"""A method of one's own: the very text of docs/methods.md, and what is wrong with others."""
+
+import json
+import pathlib
+import re
+import shlex
+import sys
+
+import pytest
+
+from ascl_tf import config as cfg
+from ascl_tf import train
+from ascl_tf.config import registry
+from ascl_tf.errors import ConfigError
+from ascl_tf.methods.cost import count_step
+from ascl_tf.program.outside_methods import load_outside_method
+from tests.program_lines import line_matches
+
+DOCUMENT = pathlib.Path(__file__).parents[1] / "docs" / "methods.md"
+NAME = "mine:LogitPairing"
+
+
+def _first_block(language):
+    text = DOCUMENT.read_text(encoding="utf-8")
+    return re.search(rf"```{language}\n(.*?)```", text, re.DOTALL)[1]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty folder in which a file can be imported; what is registered there is forgotten."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(registry, "_SPECS", {**{n: cfg.find_method(n) for n in cfg.method_names()}})
+    yield tmp_path
+    for name in ("mine", "broken"):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def mine(folder):
+    (folder / "mine.py").write_text(_first_block("python"))
+    return folder
+
+
+def test_the_documents_method_is_trained_measured_and_recorded_by_its_command(mine):
+    train.main(["train", *shlex.split(_first_block("sh"))[3:]])
+    recorded = json.loads((mine / "run" / "config.json").read_text())["settings"]
+    assert (recorded["method"], recorded["pairing_weight"]) == (NAME, 0.1)
+    record = json.loads((mine / "run" / "results" / "pretrain.json").read_text())
+    assert record["settings"]["pairing_weight"] == 0.1
+    assert len(record["versions"]["method_file"]) == 64
+    assert {"train/adversarial_loss", "train/pairing_loss"} <= set(record["epochs"][-1])
+    (exported,) = (mine / "run" / "export").glob("*/saved_model.pb")
+    assert exported.stat().st_size > 0
+
+
+def test_its_settings_are_flags_wherever_the_method_is_named(mine, tmp_path):
+    (tmp_path / "a.flags").write_text(f"--method={NAME}\n--pairing_weight=0.25\n")
+    load_outside_method(["train", "--flagfile=a.flags"])
+    assert cfg.setting_fields()["pairing_weight"].default == 0.5
+
+
+def test_its_settings_are_known_from_a_work_directory(mine):
+    config = cfg.Config(method=NAME, pairing_weight=2.0)
+    document = {"settings": config.to_json(), "stages": {}}
+    (mine / "run").mkdir()
+    (mine / "run" / "config.json").write_text(json.dumps(document))
+    registry._SPECS.pop(NAME)
+    load_outside_method(["train", "--stage=finetune", "--workdir=run"])
+    assert "pairing_weight" in cfg.setting_fields()
+    again = cfg.config_from_json(json.dumps(document["settings"]), "here")
+    assert again == config and again.is_one_shot
+    assert cfg.settings_in(cfg.identity_of(again, cfg.PRETRAIN)) == {
+        "method": NAME,
+        "pairing_weight": 2.0,
+    }
+
+
+def test_its_cost_is_counted(mine):
+    # PGD-10, two training passes, and the accuracy on natural images.
+    assert count_step(cfg.Config(method=NAME)) == 10 * 2 + 2 * 3 + 1
+
+
+HEAD = "import dataclasses\nfrom ascl_tf.config import setting\nfrom ascl_tf.methods import *\n"
+SETTINGS = "@dataclasses.dataclass(frozen=True)\nclass S:\n    {}\n"
+CLASS = "@register_method(settings=[S])\nclass M(Method):\n    pass\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line"),
+    [
+        ("absent:M", "", "--method=absent:M: expected a module 'absent' .*; found: ModuleNotFound"),
+        ("broken:M", "1 / 0", "--method=broken:M: expected a module .*; found: ZeroDivisionError"),
+        ("broken:M", "x = 1", "--method=broken:M: expected a class 'M' in broken; found none"),
+        ("broken:M", "M = 3", "--method=broken:M: expected a class 'M' in broken; found int"),
+        (
+            "broken:M",
+            HEAD + SETTINGS.format("epochs: int = setting(1, 'Epochs.')") + CLASS,
+            r"broken\.S: expected names that no other setting has; found epochs",
+        ),
+        (
+            "broken:M",
+            HEAD + SETTINGS.format("weight: float = 1.0") + CLASS,
+            "--method=broken:M: expected ascl_tf.config.setting to make S.weight; found another",
+        ),
+        (
+            "broken:M",
+            HEAD + "@register_method(settings=[3])\nclass M(Method):\n    pass\n",
+            "--method=broken:M: expected dataclasses as settings; found 3",
+        ),
+    ],
+)
+def test_what_is_no_method_is_refused_in_one_line(folder, name, text, line):
+    (folder / "broken.py").write_text(text)
+    with line_matches(ConfigError, f"^{line}"):
+        cfg.Config(method=name)
