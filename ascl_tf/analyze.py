@@ -25,8 +25,8 @@ from ascl_tf.program.messages import as_flag, refused
 
 with flag_defs.importing(), quiet_start():
     from ascl_tf.analysis.curves import corruption_document, sweep_document
+    from ascl_tf.analysis.figure_data import MEASURE
     from ascl_tf.analysis.figures import draw, save_figure
-    from ascl_tf.analysis.measurements import MEASURE
     from ascl_tf.evaluation import checks
     from ascl_tf.evaluation.black_box import matrix_of
     from ascl_tf.evaluation.display import evaluation_progress

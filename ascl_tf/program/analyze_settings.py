@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from ascl_tf.analysis.measurements import MEASURE
+from ascl_tf.analysis.figure_data import MEASURE
 from ascl_tf.config import (
     Config,
     DataSettings,
