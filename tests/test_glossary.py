@@ -46,7 +46,7 @@ SYNONYMS = {
     "train_mode": "stage",
 }
 # A targeted attack has target classes, a black-box attack target models: neither are labels.
-ALLOWED = {("attacks", "targets"), ("evaluation", "targets")}
+ALLOWED = {(room, "targets") for room in ("attacks", "evaluation", "program")}
 
 
 def names_of(tree):
