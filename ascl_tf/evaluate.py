@@ -29,21 +29,17 @@ from ascl_tf.program.messages import as_flag, refused
 
 with flag_defs.importing(), quiet_start():
     from ascl_tf.evaluation import checks, evaluate_robustness
+    from ascl_tf.evaluation.batch_attacks import CompiledAttacks
     from ascl_tf.evaluation.black_box import transfer_matrix
-    from ascl_tf.evaluation.display import evaluation_progress
-    from ascl_tf.evaluation.measurements import measure
+    from ascl_tf.evaluation.display import evaluation_progress, print_summary
     from ascl_tf.evaluation.model_ensemble import (
         describe_models,
         mean_probability_logits,
         member_paths,
     )
-    from ascl_tf.evaluation.records import (
-        KeptRecords,
-        model_sha256,
-        read_records,
-    )
-    from ascl_tf.evaluation.robustness import CompiledAttacks
-    from ascl_tf.evaluation.summaries import print_summary
+    from ascl_tf.evaluation.protocols import COMMON_CORRUPTIONS, SWEEP_STEPS
+    from ascl_tf.evaluation.records import KeptRecords, model_sha256, read_records
+    from ascl_tf.evaluation.sweeps import sweep_epsilons, sweep_steps
     from ascl_tf.export import load_logits_function
     from ascl_tf.process.failures import lack_in_one_line
     from ascl_tf.program.evaluate_settings import EvaluateConfig
@@ -64,7 +60,7 @@ def main(argv):
     measure_all = _evaluate_transfer if config.targets else _evaluate_model
     with contextlib.ExitStack() as at_the_end:
         measure_all(config, console, at_the_end)
-        config.ensemble_options().forget(config.protocols())
+        config.autoattack_options().forget(config.protocols())
 
 
 def run(argv=None):
@@ -84,7 +80,7 @@ def _go_on(argv):
     config = _parse(argv)
     if config is None or config.resume:
         return argv
-    is_begun = config.ensemble_options().is_begun(config.protocols())
+    is_begun = config.autoattack_options().is_begun(config.protocols())
     return [*argv, "--resume"] if is_begun else argv
 
 
@@ -99,7 +95,7 @@ def _check_places(config):
             f"--adversarial_images={images}: expected a new file, or an .npz to replace; "
             "found another file"
         )
-    config.ensemble_options().check(config.protocols())
+    config.autoattack_options().check(config.protocols())
     if config.output and os.path.exists(config.output) and os.path.getsize(config.output):
         try:
             read_records(config.output)
@@ -146,19 +142,25 @@ def _evaluate_model(config, console, at_the_end):
                 attacks,
                 dataset,
                 protocols,
-                ensemble_options=config.ensemble_options(),
+                autoattack_options=config.autoattack_options(),
                 on_records=kept.part(**description),
                 **settings,
             )
-        for name in config.measurements():
-            measure(
-                name,
-                attacks,
-                dataset,
-                corruption_settings=corruption_settings,
-                on_records=kept.part(**description),
-                **settings,
-            )
+        for name in config.series():
+            settings["on_records"] = kept.part(**description)
+            _measure_series(name, attacks, dataset, settings, corruption_settings)
+
+
+def _measure_series(name, attacks, dataset, settings, corruption_settings):
+    if name == COMMON_CORRUPTIONS:
+        # Imported late: only those who ask for corruptions pay for their libraries.
+        from ascl_tf.evaluation.common_corruptions import evaluate_corruptions
+
+        evaluate_corruptions(attacks, dataset, **settings, **corruption_settings)
+    elif name == SWEEP_STEPS:
+        sweep_steps(attacks, dataset, **settings)
+    else:
+        sweep_epsilons(attacks, dataset, **settings)
 
 
 def _evaluate_transfer(config, console, at_the_end):

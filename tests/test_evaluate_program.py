@@ -435,11 +435,11 @@ def test_what_is_finished_is_on_disk_whatever_comes_next(
 ):
     found = []
 
-    def measure(name, *_, **__):
+    def measure(*_, **__):
         found.extend(read_records(tmp_path / "records.json"))
         raise end
 
-    monkeypatch.setattr(evaluate, "measure", measure)
+    monkeypatch.setattr(evaluate, "sweep_steps", measure)
     (tmp_path / "records.json").touch()
     flags = (f"model={keras_file}", f"dataset=folder:{folder}", "training_split=train")
     with pytest.raises(type(end)):

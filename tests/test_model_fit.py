@@ -106,7 +106,7 @@ def _no_attack(request, monkeypatch):
     """Where a misfit is looked for, an attack is too late."""
     if "misfit" in request.node.name:
         monkeypatch.setattr(evaluate, "evaluate_robustness", None)
-        monkeypatch.setattr(evaluate, "measure", None)
+        monkeypatch.setattr(evaluate, "sweep_steps", None)
         monkeypatch.setattr(evaluate, "transfer_matrix", None)
         monkeypatch.setattr(analyze, "MEASURE", dict.fromkeys(analyze.MEASURE))
 

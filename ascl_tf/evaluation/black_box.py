@@ -14,12 +14,12 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from ascl_tf.evaluation import checks, measuring
-from ascl_tf.evaluation.attack_kinds import ATTACKS
-from ascl_tf.evaluation.inputs import as_evaluation_data
+from ascl_tf.attacks.autoattack_run import percent
+from ascl_tf.evaluation import checks
+from ascl_tf.evaluation.batch_attacks import ATTACKS, adversarial, as_compiled, report_on
+from ascl_tf.evaluation.evaluation_data import as_evaluation_data
+from ascl_tf.evaluation.measurement import Measurement, Outcome, counter
 from ascl_tf.evaluation.protocols import Protocol, get_protocol
-from ascl_tf.evaluation.recheck import measure, recheck
-from ascl_tf.evaluation.robustness import as_compiled
 
 
 def transfer_matrix(
@@ -85,8 +85,8 @@ def transfer_matrix(
     hashes = model_sha256 or {}
     attacks = {label: as_compiled(models[label]) for label in dict.fromkeys([*targets, *sources])}
     _check_classes(attacks, as_evaluation_data(dataset, num_images=1))
-    clean = {
-        label: measuring.clean_pass(
+    measured = {
+        label: Measurement.of(
             attacks[label],
             dataset,
             batch_size=batch_size,
@@ -98,11 +98,11 @@ def transfer_matrix(
         for label in attacks
     }
     pairs, found = {}, []
-    judges = {label: _make_judge(clean[label].logits_fn) for label in targets}
+    reporters = {label: _make_reporter(attacks[label].logits_fn) for label in targets}
     for source in sources:
-        attacked = {t: judges[t] for t in targets if diagonal or t != source}
-        for target, outcome in _attack_all(clean[source], attack, attacked, source, progress):
-            pairs[target, source] = _record(clean, attack, target, source, outcome)
+        attacked = {t: reporters[t] for t in targets if diagonal or t != source}
+        for target, outcome in _attack_all(measured[source], attack, attacked, source, progress):
+            pairs[target, source] = _record(measured, attack, target, source, outcome)
         found = _in_order(pairs, targets, sources)
         if found and on_records is not None:
             on_records(found)
@@ -140,71 +140,67 @@ def _in_order(pairs, targets, sources):
     return list(found.values())
 
 
-def _attack_all(clean, attack, judges, source, progress):
+def _attack_all(measurement, attack, reporters, source, progress):
     """Returns (target, outcome) pairs: who is right on the examples made on one source."""
-    if not judges:
+    if not reporters:
         return []
-    num_images = len(clean.is_right)
-    craft = _make_craft(clean.logits_fn, attack)
-    seconds, craft_seconds = dict.fromkeys(judges, 0.0), 0.0
-    is_right = {target: np.ones(num_images, bool) for target in judges}
-    num_done, num_to_do = 0, num_images * attack.num_restarts
+    num_images = len(measurement.data.labels)
+    make_examples = _make_example_maker(measurement.attacks.logits_fn, attack)
+    seconds, making_seconds = dict.fromkeys(reporters, 0.0), 0.0
+    is_right = {target: np.ones(num_images, bool) for target in reporters}
+    advance = counter(
+        progress, f"{attack.name}: made on {source}", num_images * attack.num_restarts
+    )
     for restart in range(attack.num_restarts):
-        for batch in measuring.batches(clean, np.arange(num_images), restart=restart):
+        for batch in measurement.batches(np.arange(num_images), restart=restart):
             began = time.perf_counter()
-            adversarial_images = craft(batch.images, batch.labels, batch.seeds)
+            examples = make_examples(batch.images, batch.labels, batch.seeds)
             # A device may still be at work; what it does belongs to this time.
-            np.asarray(adversarial_images[:1])
-            craft_seconds += time.perf_counter() - began
-            for target, judge in judges.items():
+            np.asarray(examples[:1])
+            making_seconds += time.perf_counter() - began
+            for target, report_batch in reporters.items():
                 began = time.perf_counter()
-                report = judge(batch.images, adversarial_images, batch.labels)
-                recheck(report, attack)
+                report = report_batch(batch.images, examples, batch.labels)
+                report.verify(attack)
                 is_right[target][batch.rows] &= report.is_correct.numpy()[: len(batch.rows)]
                 seconds[target] += time.perf_counter() - began
-            num_done += len(batch.rows)
-            if progress is not None:
-                progress(f"{attack.name}: made on {source}", num_done, num_to_do)
-    return [(t, (is_right[t], craft_seconds + seconds[t])) for t in judges]
+            advance(len(batch.rows))
+    return [(t, Outcome(is_right[t], making_seconds + seconds[t])) for t in reporters]
 
 
-def _make_craft(logits_fn, attack):
-    kind = ATTACKS[attack.kind]
-
-    def craft(images, labels, seeds):
-        return kind.attack(logits_fn, images, labels, attack, seeds)
-
-    return tf.function(craft, autograph=False) if kind.in_graph else craft
-
-
-def _make_judge(logits_fn):
+def _make_example_maker(logits_fn, attack):
     @tf.function(autograph=False)
-    def judge(images, adversarial_images, labels):
-        return measure(logits_fn, images, adversarial_images, labels)
+    def make_examples(images, labels, seeds):
+        return adversarial(logits_fn, images, labels, attack, seeds)
 
-    return judge
+    return make_examples
 
 
-def _record(clean, attack, target, source, outcome):
-    is_right, wall_seconds = outcome
-    record = measuring.attacked_record(
-        clean[target],
+def _make_reporter(logits_fn):
+    @tf.function(autograph=False)
+    def report_batch(images, examples, labels):
+        return report_on(logits_fn, images, examples, labels)
+
+    return report_batch
+
+
+def _record(measured, attack, target, source, outcome):
+    model = measured[target]
+    record = model.record(
         attack,
-        clean[target].is_right & is_right,
-        wall_seconds=wall_seconds,
-        transferred_accuracy=measuring.percent(is_right),
+        outcome._replace(is_robust=model.clean.is_robust & outcome.is_robust),
+        transferred_accuracy=percent(outcome.is_robust),
         target=target,
         source=source,
-        source_model_sha256=clean[source].record["model_sha256"],
+        source_model_sha256=measured[source].shared["model_sha256"],
     )
     # Examples of a source whose gradient vanishes show nothing about the target.
     of_source = {
-        f"source_{check['name']}": f"source {source}: {check['message']}"
-        for check in clean[source].record["checks"]
-        if source != target
+        f"source_{name}": f"source {source}: {message}"
+        for name, message in measured[source].of_model.items()
+        if message and source != target
     }
-    of_target = checks.model_outcomes(clean[target].record)
-    (record,) = checks.attach([record], of_target | of_source)
+    (record,) = checks.attach([record], model.of_model | of_source)
     return record
 
 
@@ -235,8 +231,7 @@ def _as_attack(protocol):
 
 def makes_examples(protocol):
     """Returns whether a `Protocol` attacks batch by batch, so that its examples can be reused."""
-    kind = ATTACKS.get(protocol.kind)
-    return kind is not None and not kind.whole_set and protocol.kind != "none"
+    return protocol.kind in ATTACKS and protocol.kind != "none"
 
 
 def _chosen(models, labels, name):
@@ -255,8 +250,8 @@ def _chosen(models, labels, name):
 
 
 def _check_classes(attacks, data):
-    images = tf.constant(data.rows(slice(1))[0])
-    counts = {label: int(model.logits_fn(images).shape[1]) for label, model in attacks.items()}
+    images, _ = data.rows(slice(1))
+    counts = {label: model.num_logits(images) for label, model in attacks.items()}
     if len(set(counts.values())) > 1:
         found = ", ".join(f"{label} {count}" for label, count in counts.items())
         raise ValueError(f"`models` must have the same number of classes; received {found}.")

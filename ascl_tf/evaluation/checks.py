@@ -15,8 +15,8 @@ import tensorflow as tf
 
 from ascl_tf.attacks import model_checks
 from ascl_tf.attacks.logits import make_logits_function
-from ascl_tf.evaluation.inputs import as_unit_float
-from ascl_tf.evaluation.recheck import PERTURBATION_TOLERANCE
+from ascl_tf.evaluation.batch_attacks import PERTURBATION_TOLERANCE
+from ascl_tf.evaluation.evaluation_data import as_unit_float
 
 CLASS_COUNT = "class_count"
 MODEL_CHECKS = (*model_checks.MODEL_CHECKS, CLASS_COUNT)
@@ -57,31 +57,14 @@ def check_model(classifier, images, labels, *, num_classes=None):
     return {name: outcomes[name] for name in MODEL_CHECKS if name in outcomes}
 
 
-def model_outcomes(record):
-    """Returns what `check_model` found of the model of a record, from that record."""
-    raised = {warning["name"]: warning["message"] for warning in record["checks"]}
-    outcomes = dict.fromkeys(record["checks_passed"], "") | raised
-    return {name: outcomes[name] for name in MODEL_CHECKS if name in outcomes}
-
-
 def as_fields(outcomes):
     """Returns the fields `checks` and `checks_passed` of a record, of outcomes by name."""
     return {
-        "checks": _findings(outcomes.items()),
+        "checks": [
+            {"name": name, "message": message} for name, message in outcomes.items() if message
+        ],
         "checks_passed": [name for name, message in outcomes.items() if not message],
     }
-
-
-def check_records(records):
-    """Returns what is suspicious about each of several records of one model.
-
-    Args:
-        records: list of records, as `evaluate_robustness` returns them.
-
-    Returns:
-        One list for each record, of dictionaries with `name` and `message`.
-    """
-    return [_findings(_outcomes(record, records).items()) for record in records]
 
 
 def attach(measured, of_model):
@@ -145,10 +128,6 @@ def _class_count(num_classes, num_logits):
 def _outcomes(record, records):
     """Returns {check: explanation, "" where all is well, None where nothing could be checked}."""
     return {name: check(record, records) for name, check in RECORD_CHECKS.items()}
-
-
-def _findings(named_messages):
-    return [{"name": name, "message": message} for name, message in named_messages if message]
 
 
 def _robust_above_standard(record, _):

@@ -7,24 +7,23 @@ No attack takes place: `robust_accuracy` of these records is the accuracy on the
 images, by itself, whether or not the clean image was right.
 """
 
+import dataclasses
 import hashlib
 import time
 from collections.abc import Sequence
 
 import numpy as np
-import tensorflow as tf
 
-from ascl_tf.attacks.arguments import check_integer
-from ascl_tf.attacks.logits import make_logits_function
 from ascl_tf.data.corruptions import BENCHMARK_CORRUPTIONS, CORRUPTIONS, SEVERITIES
 from ascl_tf.data.corruptions.frost_textures import PROCEDURAL
-from ascl_tf.errors import RunError
-from ascl_tf.evaluation import checks, records
+from ascl_tf.evaluation import checks
 from ascl_tf.evaluation.corruption_sources import GENERATED, open_source
-from ascl_tf.evaluation.inputs import as_evaluation_data, check_labels_fit
-from ascl_tf.evaluation.protocols import STANDARD
+from ascl_tf.evaluation.evaluation_data import as_evaluation_data
+from ascl_tf.evaluation.measurement import Measurement, Outcome, counter
+from ascl_tf.evaluation.protocols import COMMON_CORRUPTIONS, STANDARD
 
-PROTOCOL = "corruptions"
+# Corrupted images are shown as they are.
+_SHOWN = dataclasses.replace(STANDARD, name=COMMON_CORRUPTIONS)
 _SUBSTITUTE = (
     "the photographs of frost are not at hand: procedural textures took their place, so that this "
     "number cannot be compared with published ones"
@@ -90,33 +89,18 @@ def evaluate_corruptions(
     data = as_evaluation_data(dataset, num_images=num_images)
     origin = open_source(source, data, seed, frost_textures, data_dir)
     corruptions = _checked_corruptions(data, origin, corruptions, severities)
-    check_integer("batch_size", batch_size, 1)
-    if model_sha256 is None and hasattr(logits_fn, "get_weights"):
-        model_sha256 = records.weights_sha256(logits_fn)
-    scorer = _Scorer(make_logits_function(logits_fn), min(batch_size, len(data.labels)))
-    check_labels_fit(data.labels, scorer.logits_fn(tf.constant(data.rows(slice(1))[0])).shape[1])
-    of_model = checks.check_model(logits_fn, data.images, data.labels, num_classes=data.num_classes)
-    constant = {
-        "protocol": PROTOCOL,
-        "attack": STANDARD.settings(),
-        "epsilon": STANDARD.epsilon.text,
-        "standard_accuracy": scorer.accuracy(data.images, data.labels),
-        "source": origin.name,
-        "data_set": data.name,
-        "data_sha256": data.sha256,
-        "model_sha256": model_sha256,
-        "num_images": len(data.labels),
-        "num_corruptions": len(corruptions),
-        "seed": seed,
-        "versions": records.environment_versions(),
-    }
-    advance = _progress_of(progress, len(corruptions) * len(severities) * len(data.labels))
+    # Nothing is drawn but the corrupted images, whose seeds may be larger.
+    measurement = Measurement.of(
+        logits_fn, data, batch_size=batch_size, seed=0, model_sha256=model_sha256
+    )
+    num_to_do = len(corruptions) * len(severities) * len(data.labels)
+    advance = counter(progress, COMMON_CORRUPTIONS, num_to_do)
     measured = []
     for corruption in corruptions:
         measured += [
-            constant
-            | _measure(scorer, origin, corruption, severity, advance)
-            | _what_to_know(origin, corruption, of_model)
+            _measure(measurement, origin, corruption, severity, advance)
+            | _what_to_know(origin, corruption, measurement.of_model)
+            | {"num_corruptions": len(corruptions), "seed": seed}
             for severity in severities
         ]
         if on_records is not None:
@@ -160,7 +144,7 @@ def summarize_corruptions(measured):
         ValueError: if there are no such records, if they are of several models, seeds or
             sources, or if not every corruption has the same severities once each.
     """
-    chosen = [record for record in measured if record["protocol"] == PROTOCOL]
+    chosen = [record for record in measured if record["protocol"] == COMMON_CORRUPTIONS]
     if not chosen:
         raise ValueError("`measured` must hold records of corruptions; received none.")
     _check_uniform(chosen)
@@ -215,60 +199,33 @@ def _mean_of(means, names):
     return float(np.mean([means[name] for name in names]))
 
 
-class _Scorer:
-    """Which images a classifier gets right; one trace serves every batch."""
-
-    def __init__(self, logits_fn, batch_size):
-        self.logits_fn = logits_fn
-        self.batch_size = batch_size
-        self._judge = tf.function(self._judge_batch, autograph=False)
-
-    def is_correct(self, images, labels):
-        """Returns bool [B] for at most `batch_size` images, uint8.
-
-        Raises:
-            RunError: if logits are not finite.
-        """
-        missing = self.batch_size - len(labels)
-        padded = np.pad(images, ((0, missing), (0, 0), (0, 0), (0, 0)), mode="edge")
-        predictions, are_finite = self._judge(tf.constant(padded))
-        if not are_finite:
-            raise RunError(
-                f"protocol {PROTOCOL}: expected finite logits; the model returned NaN or inf."
-            )
-        return predictions.numpy()[: len(labels)] == labels
-
-    def accuracy(self, images, labels):
-        """Returns the percentage of images that are right."""
-        starts = range(0, len(labels), self.batch_size)
-        parts = [slice(start, start + self.batch_size) for start in starts]
-        return _percent([self.is_correct(images[part], labels[part]) for part in parts])
-
-    def _judge_batch(self, images):
-        logits = self.logits_fn(tf.cast(images, tf.float32) / 255)
-        are_finite = tf.reduce_all(tf.math.is_finite(logits))
-        return tf.argmax(logits, axis=1, output_type=tf.int32), are_finite
-
-
-def _measure(scorer, origin, corruption, severity, advance):
-    """Returns the fields of a record that one corruption at one severity gives."""
+def _measure(measurement, origin, corruption, severity, advance):
+    """Returns the record of one corruption at one severity."""
     began = time.perf_counter()
-    is_correct, digest, differences = [], hashlib.sha256(), []
-    for corrupted, clean, labels in origin.batches(corruption, severity, scorer.batch_size):
-        is_correct.append(scorer.is_correct(corrupted, labels))
+    is_right, digest, differences = [], hashlib.sha256(), []
+    for corrupted, clean, labels in origin.batches(corruption, severity, measurement.batch_size):
+        is_right.append(_is_right(measurement, corrupted, labels))
         digest.update(np.ascontiguousarray(corrupted))
         if clean is not None:
             moved = np.abs(corrupted.astype(np.int16) - clean)
             differences.append(moved.mean(axis=(1, 2, 3)))
-        advance(len(labels), f"{corruption} {severity}")
-    return {
-        "corruption": corruption,
-        "severity": severity,
-        "robust_accuracy": _percent(is_correct),
-        "mean_difference": float(np.mean(np.concatenate(differences))) if differences else None,
-        "corrupted_sha256": digest.hexdigest(),
-        "wall_seconds": time.perf_counter() - began,
-    }
+        advance(len(labels), note=f"{corruption} {severity}")
+    return measurement.record(
+        _SHOWN,
+        Outcome(np.concatenate(is_right), time.perf_counter() - began),
+        corruption=corruption,
+        severity=severity,
+        source=origin.name,
+        mean_difference=float(np.mean(np.concatenate(differences))) if differences else None,
+        corrupted_sha256=digest.hexdigest(),
+    )
+
+
+def _is_right(measurement, images, labels):
+    """Returns bool [B] for at most a batch of corrupted images."""
+    corrupted = measurement.data._replace(images=images, labels=labels)
+    shown = dataclasses.replace(measurement, data=corrupted)
+    return shown.survivors(_SHOWN, np.ones(len(labels), bool)).is_robust
 
 
 def _what_to_know(origin, corruption, of_model):
@@ -300,19 +257,3 @@ def _check_choice(name, chosen, known):
             f"`{name}` must be one or more of {', '.join(map(str, known))}, each once; "
             f"received {', '.join(map(str, chosen)) or 'none'}."
         )
-
-
-def _progress_of(progress, num_to_do):
-    num_done = 0
-
-    def advance(count, note):
-        nonlocal num_done
-        num_done += count
-        if progress is not None:
-            progress(PROTOCOL, num_done, num_to_do, note=note)
-
-    return advance
-
-
-def _percent(parts):
-    return 100.0 * float(np.mean(np.concatenate(parts)))

@@ -7,6 +7,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from ascl_tf.evaluation.black_box import matrix_of
+from ascl_tf.evaluation.protocols import COMMON_CORRUPTIONS, SWEEP_STEPS
+
+# Of a sweep over steps; the record file holds them all.
+_SHOWN_STEPS = (0, 1, 2, 5, 10, 20, 50, 100)
+
 
 @contextlib.contextmanager
 def evaluation_progress(console, title=""):
@@ -32,6 +38,14 @@ def evaluation_progress(console, title=""):
         yield advance
 
 
+def print_summary(records, console):
+    """Prints the records of one evaluation: a table of numbers, or a matrix."""
+    if "target" in records[0]:
+        _print_matrix(records, console)
+    else:
+        print_records(_shown_records(records), console)
+
+
 def print_records(records, console):
     """Prints a row per record, and each warning of the checks once."""
     first = records[0]
@@ -50,16 +64,79 @@ def print_records(records, console):
         seconds = f"{record['wall_seconds']:.1f}"
         table.add_row(*(record[name] for name in names), *accuracies, seconds)
     console.print(table)
-    for warning in _distinct_warnings(records):
-        console.print(f"warning: {warning}", markup=False, soft_wrap=True)
+    _print_warnings(records, console, "protocol")
 
 
-def _distinct_warnings(records):
-    """Returns each explanation once, with the protocols that it concerns."""
+def _print_matrix(records, console):
+    first, matrix = records[0], matrix_of(records)
+    console.print(
+        f"{first['data_set']}, {first['num_images']} images, {first['protocol']}, epsilon "
+        f"{first['epsilon']}: RA % of targets (rows) on examples made on sources (columns)",
+        markup=False,
+    )
+    table = Table(box=SIMPLE, padding=(0, 1, 0, 0), show_edge=False)
+    table.add_column("target", overflow="fold", min_width=4)
+    # A narrow terminal folds labels; a digit of a number is never cut off.
+    for label in ("SA %", *matrix["sources"]):
+        table.add_column(Text(label), justify="right", overflow="fold", min_width=6)
+    standard = {record["target"]: record["standard_accuracy"] for record in records}
+    for target, values in zip(matrix["targets"], matrix["values"], strict=True):
+        cells = ["-" if value is None else f"{value:.2f}" for value in values]
+        table.add_row(Text(target), f"{standard[target]:.2f}", *cells)
+    console.print(table)
+    _print_warnings(records, console, "target")
+
+
+def _print_warnings(records, console, field):
+    """Prints each explanation once, with the protocols or targets that it concerns."""
     concerned = {}
     for record in records:
         for check in record["checks"]:
-            concerned.setdefault((check["name"], check["message"]), []).append(record["protocol"])
-    return [
-        f"{name} ({', '.join(dict.fromkeys(by))}): {text}" for (name, text), by in concerned.items()
-    ]
+            concerned.setdefault((check["name"], check["message"]), []).append(record[field])
+    for (name, message), found in concerned.items():
+        by = ", ".join(dict.fromkeys(found))
+        console.print(f"warning: {name} ({by}): {message}", markup=False, soft_wrap=True)
+
+
+def _shown_records(records):
+    """Returns the records to show: sweeps thinned out, corruptions as means over severities."""
+    shown = [record for record in map(_as_shown, records) if record is not None]
+    corrupted = [record for record in records if record["protocol"] == COMMON_CORRUPTIONS]
+    return shown + (_corruption_means(corrupted) if corrupted else [])
+
+
+def _as_shown(record):
+    if record["protocol"] == COMMON_CORRUPTIONS:
+        return None
+    if record["protocol"] != SWEEP_STEPS:
+        return record
+    num_steps = record["attack"]["num_steps"]
+    if num_steps not in _SHOWN_STEPS:
+        return None
+    return record | {"protocol": f"{SWEEP_STEPS}: {num_steps}"}
+
+
+def _corruption_means(records):
+    # Imported late: only those who ask for corruptions pay for their libraries.
+    from ascl_tf.evaluation.common_corruptions import summarize_corruptions
+
+    summary = summarize_corruptions(records)
+    by_type = {}
+    for record in records:
+        by_type.setdefault(record["corruption"], []).append(record)
+    accuracies = summary["per_corruption"]
+    shown = [_as_mean(by_type[name], name, accuracies[name]) for name in by_type]
+    means = {"mean of the 15": summary["mean_15"], "mean of all 19": summary["mean_19"]}
+    quiet = [record | {"checks": []} for record in records]
+    return shown + [_as_mean(quiet, n, value) for n, value in means.items() if value is not None]
+
+
+def _as_mean(records, name, accuracy):
+    """Returns a record that stands for several, with the checks that any of them raised."""
+    raised = {check["name"]: check for record in records for check in record["checks"]}
+    return records[0] | {
+        "protocol": name,
+        "robust_accuracy": accuracy,
+        "wall_seconds": sum(record["wall_seconds"] for record in records),
+        "checks": list(raised.values()),
+    }

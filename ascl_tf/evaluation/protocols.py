@@ -1,7 +1,7 @@
 """Named protocols: the only place where an attack that makes a number has its numbers.
 
 A protocol is data. Which function carries out its `kind` stands in
-`evaluation/attack_kinds.py`. Radii and steps are kept as they are written
+`evaluation/batch_attacks.py`. Radii and steps are kept as they are written
 (`8/255`), since that is how they are quoted and recorded.
 """
 
@@ -13,6 +13,11 @@ from collections.abc import Mapping
 from ascl_tf.config import Fraction
 from ascl_tf.errors import ConfigError
 
+# What `--protocol` takes beside protocols: each gives not one number but several.
+SWEEP_STEPS, SWEEP_EPSILON = "sweep_steps", "sweep_epsilon"
+COMMON_CORRUPTIONS = "corruptions"
+SERIES = (SWEEP_STEPS, SWEEP_EPSILON, COMMON_CORRUPTIONS)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Protocol:
@@ -20,7 +25,7 @@ class Protocol:
 
     Attributes:
         name: what `--protocol` and records call it.
-        kind: which attack; a key of `attack_kinds.ATTACKS`.
+        kind: which attack; a key of `batch_attacks.ATTACKS`, or `autoattack`.
         epsilon: radius of the l-infinity ball in [0, 1] pixel units, as text or number.
         step_size: length of one step, same unit.
         num_steps: number of gradient steps.
@@ -82,6 +87,15 @@ def get_protocol(name, also=()):
     hint = f" (near it: {nearest[0]})" if nearest else ""
     expected = f"one of {', '.join([*sorted(PROTOCOLS), *also])}"
     raise ConfigError(field="protocol", expected=expected, found=f"{name!r}{hint}")
+
+
+def get_protocol_or_series(name):
+    """Returns the `Protocol` called `name`, or `name` itself if it is one of `SERIES`.
+
+    Raises:
+        ConfigError: if it is neither; lists the known names and the nearest protocol.
+    """
+    return name if name in SERIES else get_protocol(name, also=SERIES)
 
 
 def _as_pixel_units(field, value):

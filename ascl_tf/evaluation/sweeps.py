@@ -15,11 +15,10 @@ import tensorflow as tf
 
 from ascl_tf.attacks import linf_pgd
 from ascl_tf.attacks.arguments import check_integer
-from ascl_tf.evaluation import checks, measuring
-from ascl_tf.evaluation.protocols import get_protocol
-from ascl_tf.evaluation.recheck import measure, recheck
+from ascl_tf.evaluation.batch_attacks import report_on
+from ascl_tf.evaluation.measurement import Measurement, Outcome, counter
+from ascl_tf.evaluation.protocols import SWEEP_EPSILON, SWEEP_STEPS, get_protocol
 
-SWEEP_STEPS, SWEEP_EPSILON = "sweep_steps", "sweep_epsilon"
 # 0 to 32/255 in steps of 2/255, as they are written in records.
 DEFAULT_EPSILONS = ("0", *(f"{level}/255" for level in range(2, 33, 2)))
 
@@ -64,7 +63,7 @@ def sweep_steps(
     """
     check_integer("num_steps", num_steps, 1)
     longest = _protocol(SWEEP_STEPS, epsilon, step_size, num_steps)
-    clean = measuring.clean_pass(
+    measurement = Measurement.of(
         logits_fn,
         dataset,
         batch_size=batch_size,
@@ -74,18 +73,13 @@ def sweep_steps(
         model_sha256=model_sha256,
     )
     began = time.perf_counter()
-    is_robust = _follow_steps(clean, longest, progress)
+    is_robust = _follow_steps(measurement, longest)
     wall_seconds = time.perf_counter() - began
-    records = [
-        measuring.attacked_record(
-            clean, _shortened(longest, k), is_robust[k], wall_seconds=wall_seconds
-        )
+    points = [
+        measurement.record(_shortened(longest, k), Outcome(is_robust[k], wall_seconds))
         for k in range(num_steps + 1)
     ]
-    records = checks.attach(records, checks.model_outcomes(clean.record))
-    if on_records is not None:
-        on_records(records)
-    return records
+    return measurement.collect([points], on_records)
 
 
 def sweep_epsilons(
@@ -129,7 +123,7 @@ def sweep_epsilons(
     if not protocols or len(radii) < len(protocols):
         written = ", ".join(protocol.epsilon.text for protocol in protocols) or "none"
         raise ValueError(f"`epsilons` must be one or more different radii; received {written}.")
-    clean = measuring.clean_pass(
+    measurement = Measurement.of(
         logits_fn,
         dataset,
         batch_size=batch_size,
@@ -138,15 +132,9 @@ def sweep_epsilons(
         progress=progress,
         model_sha256=model_sha256,
     )
-    attack_batch = _make_radius_attack(clean.logits_fn, protocols[0])
-    measured, attached = [], []
-    for protocol in protocols:
-        measured.append(_at_radius(clean, protocol, attack_batch, progress))
-        copies = [dict(record) for record in measured]
-        attached = checks.attach(copies, checks.model_outcomes(clean.record))
-        if on_records is not None:
-            on_records(attached)
-    return attached
+    attack = _make_radius_attack(measurement.attacks.logits_fn, protocols[0])
+    points = ([_at_radius(measurement, protocol, attack)] for protocol in protocols)
+    return measurement.collect(points, on_records)
 
 
 def _protocol(name, epsilon, step_size, num_steps):
@@ -165,20 +153,19 @@ def _shortened(protocol, num_steps):
     return dataclasses.replace(protocol, num_steps=num_steps, random_start=num_steps > 0)
 
 
-def _follow_steps(clean, protocol, progress):
+def _follow_steps(measurement, protocol):
     """Returns bool [num_steps + 1, N]: which images are right without attack and after k steps."""
-    attack_batch = _make_step_attack(clean.logits_fn, protocol)
-    is_robust = np.zeros((protocol.num_steps + 1, len(clean.is_right)), bool)
-    is_robust[0] = clean.is_right
-    rows = np.flatnonzero(clean.is_right)
-    num_done = 0
-    for batch in measuring.batches(clean, rows):
+    attack_batch = _make_step_attack(measurement.attacks.logits_fn, protocol)
+    is_clean = measurement.clean.is_robust
+    is_robust = np.zeros((protocol.num_steps + 1, len(is_clean)), bool)
+    is_robust[0] = is_clean
+    rows = np.flatnonzero(is_clean)
+    advance = counter(measurement.progress, protocol.name, len(rows))
+    for batch in measurement.batches(rows):
         is_right, report = attack_batch(batch.images, batch.labels, batch.seeds)
-        recheck(report, protocol)
+        report.verify(protocol)
         is_robust[1:, batch.rows] = is_right.numpy()[:, : len(batch.rows)]
-        num_done += len(batch.rows)
-        if progress is not None:
-            progress(protocol.name, num_done, len(rows))
+        advance(len(batch.rows))
     return is_robust
 
 
@@ -198,7 +185,7 @@ def _make_step_attack(logits_fn, protocol):
             epsilon=float(protocol.epsilon),
             observation_dtype=tf.bool,
         )
-        report = measure(logits_fn, images, adversarial_images, labels)
+        report = report_on(logits_fn, images, adversarial_images, labels)
         # The first that was observed is the random start, after no step.
         return tf.concat([is_right[1:], report.is_correct[None]], axis=0), report
 
@@ -214,7 +201,7 @@ def _make_radius_attack(logits_fn, protocol):
             )
 
         adversarial_images = _pgd(cross_entropy, images, seeds, protocol, epsilon=epsilon)
-        return measure(logits_fn, images, adversarial_images, labels)
+        return report_on(logits_fn, images, adversarial_images, labels)
 
     return attack_batch
 
@@ -231,25 +218,13 @@ def _pgd(objective, images, seeds, protocol, **settings):
     )
 
 
-def _at_radius(clean, protocol, attack_batch, progress):
-    began = time.perf_counter()
-    is_robust, max_perturbation = clean.is_right.copy(), 0.0
+def _at_radius(measurement, protocol, attack):
     # A tensor, not a number: a number would be traced anew for each radius.
     epsilon = tf.constant(float(protocol.epsilon), tf.float32)
-    rows = np.flatnonzero(clean.is_right)
-    num_done = 0
-    for batch in measuring.batches(clean, rows):
-        report = attack_batch(batch.images, batch.labels, batch.seeds, epsilon)
-        recheck(report, protocol)
-        is_robust[batch.rows] = report.is_correct.numpy()[: len(batch.rows)]
-        max_perturbation = max(max_perturbation, float(report.max_perturbation))
-        num_done += len(batch.rows)
-        if progress is not None:
-            progress(f"{protocol.name} {protocol.epsilon.text}", num_done, len(rows))
-    return measuring.attacked_record(
-        clean,
+    outcome = measurement.survivors(
         protocol,
-        is_robust,
-        wall_seconds=time.perf_counter() - began,
-        max_perturbation=max_perturbation,
+        measurement.clean.is_robust,
+        attack=lambda *batch: attack(*batch, epsilon),
+        name=f"{protocol.name} {protocol.epsilon.text}",
     )
+    return measurement.record(protocol, outcome)

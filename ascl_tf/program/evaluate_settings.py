@@ -13,15 +13,14 @@ from ascl_tf.config import (
 from ascl_tf.config.paths import PATH, PATHS
 from ascl_tf.config.setting import like_run_setting
 from ascl_tf.errors import ConfigError
+from ascl_tf.evaluation.autoattack_protocol import AUTOATTACK, AutoAttackOptions
 from ascl_tf.evaluation.black_box import makes_examples
-from ascl_tf.evaluation.ensembles import EnsembleOptions
-from ascl_tf.evaluation.measurements import (
-    CORRUPTIONS,
-    get_protocol_or_measurement,
-    prepare_corruptions,
-)
 from ascl_tf.evaluation.model_ensemble import member_paths
-from ascl_tf.evaluation.protocols import Protocol
+from ascl_tf.evaluation.protocols import (
+    COMMON_CORRUPTIONS,
+    Protocol,
+    get_protocol_or_series,
+)
 from ascl_tf.program.named_models import named_paths
 
 
@@ -109,20 +108,20 @@ class EvaluateConfig:
             raise ConfigError(
                 "--resume: expected --output, beside which the state lies; found none"
             )
-        num_ensembles = sum(protocol.kind == "autoattack" for protocol in self.protocols())
-        if self.adversarial_images and num_ensembles != 1:
+        num_autoattacks = sum(protocol.kind == AUTOATTACK for protocol in self.protocols())
+        if self.adversarial_images and num_autoattacks != 1:
             raise ConfigError(
                 "--adversarial_images: expected one AutoAttack in --protocol; "
-                f"found {num_ensembles}"
+                f"found {num_autoattacks}"
             )
         if self.output and self.output == self.adversarial_images:
             raise ConfigError(
                 f"--adversarial_images: expected another file than --output; found {self.output}"
             )
         for name in ("corruption_dir", "frost_dir"):
-            if getattr(self, name) and CORRUPTIONS not in self.measurements():
+            if getattr(self, name) and COMMON_CORRUPTIONS not in self.series():
                 raise ConfigError(
-                    f"--{name}: expected {CORRUPTIONS} in --protocol; found {self.protocol}"
+                    f"--{name}: expected {COMMON_CORRUPTIONS} in --protocol; found {self.protocol}"
                 )
         if self.corruption_dir and self.frost_dir:
             raise ConfigError("--frost_dir: expected no --corruption_dir beside it; found both")
@@ -131,7 +130,7 @@ class EvaluateConfig:
         """Returns the protocols that `--protocol` names, each once, in order."""
         return [item for item in self._chosen() if isinstance(item, Protocol)]
 
-    def measurements(self):
+    def series(self):
         """Returns what `--protocol` names beside protocols, each once, in order."""
         return [item for item in self._chosen() if not isinstance(item, Protocol)]
 
@@ -144,37 +143,43 @@ class EvaluateConfig:
         known = self.target_paths()
         return named_paths(self.sources, "sources", known=known) or known
 
-    def ensemble_options(self):
+    def autoattack_options(self):
         """Returns where AutoAttack keeps its state, beside the records, and its images."""
-        return EnsembleOptions(
+        return AutoAttackOptions(
             state_path=self.output or None,
             resume=self.resume,
             images_path=self.adversarial_images or None,
         )
 
     def corruption_settings(self, dataset):
-        """Returns what is known of corrupted images; None where they are not asked for.
+        """Returns what `evaluate_corruptions` needs to know of files; None where it is not asked for.
 
         Args:
             dataset: the clean images.
 
         Raises:
-            RunError: if a file is missing or damaged, or if images do not fit.
+            RunError: if a file is missing or damaged, or if images do not fit, before anything
+                is measured.
         """
-        if CORRUPTIONS not in self.measurements():
+        if COMMON_CORRUPTIONS not in self.series():
             return None
-        return prepare_corruptions(
-            dataset,
-            seed=self.seed,
-            num_images=self.num_images or None,
-            corruption_dir=self.corruption_dir,
-            frost_dir=self.frost_dir,
-            data_dir=self.data_dir or None,
-        )
+        # Imported late: only those who ask for corruptions pay for their libraries.
+        from ascl_tf.data.corruptions import load_frost_textures
+        from ascl_tf.evaluation.common_corruptions import GENERATED, check_corruptions
+
+        is_generated = not self.corruption_dir
+        settings = {
+            "source": self.corruption_dir or GENERATED,
+            "frost_textures": load_frost_textures(self.frost_dir or None) if is_generated else None,
+            "data_dir": self.data_dir or None,
+        }
+        num_images = self.num_images or None
+        check_corruptions(dataset, seed=self.seed, num_images=num_images, **settings)
+        return settings
 
     def _chosen(self):
         names = [name.strip() for name in self.protocol.split(",") if name.strip()]
-        chosen = [get_protocol_or_measurement(name) for name in dict.fromkeys(names)]
+        chosen = [get_protocol_or_series(name) for name in dict.fromkeys(names)]
         if not chosen:
             raise ConfigError("--protocol: expected one or more names; found none")
         return chosen

@@ -10,7 +10,7 @@ from ascl_tf.data.datasets import load_dataset, name_at_hand
 from ascl_tf.errors import MissingSplitError, RunError, renamed
 from ascl_tf.evaluation import checks
 from ascl_tf.evaluation.checks import explain_overlap
-from ascl_tf.evaluation.inputs import as_evaluation_data, as_unit_float, check_labels_fit
+from ascl_tf.evaluation.evaluation_data import as_evaluation_data, as_unit_float, check_labels_fit
 from ascl_tf.program.messages import reason, refused
 
 

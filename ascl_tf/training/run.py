@@ -12,9 +12,9 @@ from rich.console import Console
 from ascl_tf import config as cfg
 from ascl_tf.errors import ConfigError, renamed
 from ascl_tf.evaluation import checks, evaluate_robustness, records
+from ascl_tf.evaluation.batch_attacks import CompiledAttacks
 from ascl_tf.evaluation.display import evaluation_progress, print_records
 from ascl_tf.evaluation.protocols import get_protocol
-from ascl_tf.evaluation.robustness import CompiledAttacks
 from ascl_tf.export import export_classifier
 from ascl_tf.methods.factory import make_finetune_method, make_pretrain_method
 from ascl_tf.process.failures import lack_in_one_line

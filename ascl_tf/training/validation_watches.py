@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from ascl_tf.evaluation.batches import padded_batches
+from ascl_tf.evaluation.evaluation_data import padded_batches
 from ascl_tf.training.loss_watch import MIN_STEPS
 from ascl_tf.training.run_warnings import Watch
 

@@ -5,7 +5,7 @@ import pathlib
 import pytest
 
 from ascl_tf import evaluate, train
-from ascl_tf.evaluation.inputs import EvaluationData
+from ascl_tf.evaluation.evaluation_data import EvaluationData
 from ascl_tf.program import flag_defs
 from tests.bad_input import checkpoint_cases, data_cases, flag_cases, model_cases
 from tests.bad_input.case import WORKDIR, contents

@@ -17,7 +17,7 @@ import types
 
 from ascl_tf.config import ALL
 from ascl_tf.evaluation import evaluate_robustness
-from ascl_tf.evaluation.ensembles import EnsembleOptions
+from ascl_tf.evaluation.autoattack_protocol import AutoAttackOptions
 from ascl_tf.evaluation.protocols import get_protocol
 from ascl_tf.evaluation.records import write_records
 from ascl_tf.training import callbacks, checkpoints, fitting, report, run, run_data
@@ -122,9 +122,9 @@ def measure_autoattack(config, workdir):
     # At the usual radius nothing that this tiny network gets right would be lost.
     protocol = dataclasses.replace(get_protocol("autoattack_fast"), epsilon="64/255")
     output = workdir.results(AUTOATTACK)
-    options = EnsembleOptions(state_path=str(output), resume=True)
+    options = AutoAttackOptions(state_path=str(output), resume=True)
     records = evaluate_robustness(
-        classifier, test, protocol, batch_size=2, seed=config.seed, ensemble_options=options
+        classifier, test, protocol, batch_size=2, seed=config.seed, autoattack_options=options
     )
     write_records(output, records)
     options.forget([protocol])

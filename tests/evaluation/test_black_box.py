@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ascl_tf.evaluation import attack_kinds, evaluate_robustness
+from ascl_tf.evaluation import evaluate_robustness
 from ascl_tf.evaluation.black_box import makes_examples, matrix_of, transfer_matrix
-from ascl_tf.evaluation.protocols import PROTOCOLS, Protocol
+from ascl_tf.evaluation.protocols import PROTOCOLS
 from ascl_tf.evaluation.records import write_records
 from tests.evaluation import models
 
@@ -111,7 +111,7 @@ def test_diagonal_equals_the_white_box_number_and_is_left_out_unless_asked_for(b
         assert record["robust_accuracy"] > found[key[0], key[0]]["robust_accuracy"]
 
 
-def test_examples_are_made_once_per_source_for_all_images_and_reused(monkeypatch):
+def test_examples_are_made_once_per_source_for_all_images_and_reused(protocol_of, eagerly):
     images, labels, weights, biases = _linear_pair(10)
     made = []
 
@@ -119,9 +119,7 @@ def test_examples_are_made_once_per_source_for_all_images_and_reused(monkeypatch
         made.append(images.shape[0])
         return images
 
-    kind = attack_kinds.AttackKind(attack, in_graph=False)
-    monkeypatch.setitem(attack_kinds.ATTACKS, "test", kind)
-    protocol = Protocol(name="mine", kind="test", epsilon="8/255", num_restarts=2)
+    protocol = protocol_of(attack, num_restarts=2)
     linear = models.linear_logits(weights[0], biases[0])
     trio = {"a": linear, "b": linear, "c": linear}
     records = transfer_matrix(
@@ -132,7 +130,7 @@ def test_examples_are_made_once_per_source_for_all_images_and_reused(monkeypatch
     assert [(r["target"], r["source"]) for r in records] == [("a", "a"), ("b", "a"), ("c", "a")]
 
 
-def test_image_counts_only_if_it_survives_the_examples_of_every_restart(monkeypatch):
+def test_image_counts_only_if_it_survives_the_examples_of_every_restart(protocol_of, eagerly):
     weights = np.ones((1, 1, 3), np.float32)
     images = np.full((4, 1, 1, 3), 0.6, np.float32)
     calls = []
@@ -142,20 +140,16 @@ def test_image_counts_only_if_it_survives_the_examples_of_every_restart(monkeypa
         hit = tf.constant([1.0, 0, 0, 0] if len(calls) == 1 else [0, 1.0, 0, 0])
         return images - 0.2 * hit[:, None, None, None]
 
-    kind = attack_kinds.AttackKind(attack, in_graph=False)
-    monkeypatch.setitem(attack_kinds.ATTACKS, "test", kind)
-    protocol = Protocol(name="mine", kind="test", epsilon="0.2", num_restarts=2)
+    protocol = protocol_of(attack, epsilon="0.2", num_restarts=2)
     pair = dict.fromkeys("ab", models.linear_logits(weights, np.float32(-1.5)))
     records = transfer_matrix(pair, (images, np.zeros(4, int)), protocol=protocol, sources=["a"])
     assert [r["robust_accuracy"] for r in records] == [50.0]
 
 
-def test_attack_that_leaves_the_ball_is_caught(monkeypatch):
-    kind = attack_kinds.AttackKind(lambda logits_fn, images, *rest: images * 0 + 0.5)
-    monkeypatch.setitem(attack_kinds.ATTACKS, "test", kind)
+def test_attack_that_leaves_the_ball_is_caught(protocol_of):
     images, labels, weights, biases = _linear_pair(5)
     pair = dict.fromkeys("ab", models.linear_logits(weights[0], biases[0]))
-    protocol = Protocol(name="mine", kind="test", epsilon="8/255")
+    protocol = protocol_of(lambda logits_fn, images, *rest: images * 0 + 0.5)
     with pytest.raises(ValueError, match=r"transfer_mine: expected \|perturbation\| <= 8/255"):
         transfer_matrix(pair, (images, labels), protocol=protocol)
 

@@ -17,7 +17,6 @@ from ascl_tf.evaluation.checks import (
     add,
     attach,
     check_model,
-    check_records,
 )
 from ascl_tf.evaluation.common_corruptions import evaluate_corruptions
 from ascl_tf.evaluation.model_ensemble import mean_probability_logits
@@ -234,6 +233,11 @@ def _record(name, robust, standard=80.0, **fields):
     }
 
 
+def _found(records):
+    """Returns what is suspicious about each of several records of one model."""
+    return [record["checks"] for record in attach(records, {})]
+
+
 @pytest.mark.parametrize(
     ("records", "expected"),
     [
@@ -250,12 +254,12 @@ def _record(name, robust, standard=80.0, **fields):
     ],
 )
 def test_numbers_that_contradict_each_other_are_found(records, expected):
-    found = check_records([_record(*arguments) for arguments in records])
+    found = _found([_record(*arguments) for arguments in records])
     assert [[f["name"] for f in findings] for findings in found] == expected
 
 
 def test_explanation_names_the_other_protocol_and_both_numbers():
-    found = check_records([_record("fgsm", 40.0), _record("pgd20", 50.0)])
+    found = _found([_record("fgsm", 40.0), _record("pgd20", 50.0)])
     assert "`fgsm` with fewer steps is stronger (40.00 % against 50.00 %)" in found[1][0]["message"]
     assert set(RECORD_CHECKS) >= {found[1][0]["name"]}
 
@@ -274,14 +278,14 @@ def test_explanation_names_the_other_protocol_and_both_numbers():
     ],
 )
 def test_epsilon_in_another_unit_is_found(epsilon, expected):
-    (found,) = check_records([_record("pgd20", 40.0, epsilon=epsilon)])
+    (found,) = _found([_record("pgd20", 40.0, epsilon=epsilon)])
     assert [f["name"] for f in found] == expected
 
 
 def test_perturbation_out_of_the_ball_is_found():
     inside = _record("pgd20", 40.0, max_perturbation=8 / 255 + 1e-7)
     outside = _record("pgd20", 40.0, max_perturbation=9 / 255)
-    found = check_records([inside, outside])
+    found = _found([inside, outside])
     assert [[f["name"] for f in findings] for findings in found] == [
         [],
         ["perturbation_out_of_ball"],
@@ -294,10 +298,10 @@ def test_square_that_does_better_than_gradients_is_found():
         name: {"robust_accuracy": accuracy}
         for name, accuracy in {"clean": 80.0, "apgd-ce": 60.0, "square": 30.0}.items()
     }
-    (found,) = check_records([_record("autoattack", 30.0, attacks=attacks)])
+    (found,) = _found([_record("autoattack", 30.0, attacks=attacks)])
     assert [f["name"] for f in found] == ["square_stronger"]
     attacks["square"]["robust_accuracy"] = 59.9
-    assert check_records([_record("autoattack", 59.9, attacks=attacks)]) == [[]]
+    assert _found([_record("autoattack", 59.9, attacks=attacks)]) == [[]]
 
 
 def test_check_without_anything_to_compare_is_not_said_to_have_passed():

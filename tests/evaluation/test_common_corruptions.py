@@ -14,8 +14,8 @@ from ascl_tf.data.corruptions import (
     frost_textures,
 )
 from ascl_tf.errors import RunError
-from ascl_tf.evaluation import common_corruptions
 from ascl_tf.evaluation.common_corruptions import evaluate_corruptions, summarize_corruptions
+from ascl_tf.evaluation.protocols import COMMON_CORRUPTIONS
 from ascl_tf.evaluation.records import write_records
 from tests.data.corrupted_sets import write_tfds_corruption
 from tests.evaluation.models import tiny_network
@@ -77,7 +77,7 @@ def test_same_images_whatever_the_batch_size():
 def test_records_are_whole_and_say_what_was_measured(tmp_path):
     network = tiny_network(num_classes=2, size=16)
     measured = evaluate_corruptions(
-        network, (IMAGES, LABELS), corruptions=["fog"], severities=[3], num_images=7
+        network, (IMAGES, LABELS), corruptions=["fog"], severities=[3], num_images=7, seed=2**40
     )
     write_records(tmp_path / "records.json", measured)
     (record,) = measured
@@ -87,7 +87,8 @@ def test_records_are_whole_and_say_what_was_measured(tmp_path):
         "generated",
     )
     assert (record["corruption"], record["severity"]) == ("fog", 3)
-    assert record["num_images"] == 7 and record["frost_textures"] is None
+    assert (record["num_images"], record["seed"]) == (7, 2**40)
+    assert record["frost_textures"] is None
     assert len(record["model_sha256"]) == len(record["data_sha256"]) == 64
     assert record["attack"]["kind"] == "none"
     assert {check["name"] for check in record["checks"]}.isdisjoint(record["checks_passed"])
@@ -297,6 +298,6 @@ def test_records_that_do_not_belong_together_are_refused(measured, message):
 def test_summary_and_evaluation_agree_on_the_name_of_the_protocol():
     measured = evaluate_corruptions(by_brightness, (IMAGES, LABELS), corruptions=["contrast"])
     summary = summarize_corruptions(measured)
-    assert measured[0]["protocol"] == common_corruptions.PROTOCOL
+    assert measured[0]["protocol"] == COMMON_CORRUPTIONS
     mean = np.mean([record["robust_accuracy"] for record in measured])
     assert summary["per_corruption"] == {"contrast": pytest.approx(mean)}

@@ -6,7 +6,8 @@ import json
 import pytest
 
 from ascl_tf.evaluation import PROTOCOLS
-from ascl_tf.evaluation.attack_kinds import ATTACKS
+from ascl_tf.evaluation.autoattack_protocol import AUTOATTACK
+from ascl_tf.evaluation.batch_attacks import ATTACKS
 from ascl_tf.evaluation.protocols import Protocol, get_protocol
 
 
@@ -37,7 +38,7 @@ def test_protocol_has_the_published_numbers(name, epsilon, step_size, num_steps,
 def test_every_protocol_can_be_carried_out_and_names_its_library():
     for name, protocol in PROTOCOLS.items():
         assert protocol.name == name
-        assert protocol.kind in ATTACKS
+        assert protocol.kind in (*ATTACKS, AUTOATTACK)
         assert protocol.library == ("cleverhans" if name.startswith("cleverhans") else "ascl_tf")
 
 

@@ -11,7 +11,7 @@ from ascl_tf.data.image_dataset import ImageDataset
 from ascl_tf.data.splits import class_balanced_subset, mask_labels, validation_split
 from ascl_tf.errors import RunError
 from ascl_tf.evaluation.checks import count_seen
-from ascl_tf.evaluation.inputs import as_evaluation_data
+from ascl_tf.evaluation.evaluation_data import as_evaluation_data
 from tests.properties.values import CHECK, DTYPES
 
 _SHAPE = st.lists(st.sampled_from([1, 2, 3, 8]), max_size=5) | st.sampled_from(

@@ -57,7 +57,7 @@ def test_evaluation_and_analysis_understand_their_steps(preset):
 
     for node in _nodes(preset, EVALUATE):
         config = EvaluateConfig.from_flags(_parsed(node, EvaluateConfig))
-        assert config.output == "here" and (config.protocols() or config.measurements())
+        assert config.output == "here" and (config.protocols() or config.series())
     for node in _nodes(preset, ANALYZE):
         config = AnalyzeConfig(**_parsed(node, AnalyzeConfig))
         assert node.outputs[0] == f"{config.figure}.json"

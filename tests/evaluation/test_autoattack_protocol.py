@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from ascl_tf.attacks import AutoAttack
 from ascl_tf.evaluation import evaluate_robustness
-from ascl_tf.evaluation.ensembles import EnsembleOptions
+from ascl_tf.evaluation.autoattack_protocol import AutoAttackOptions
 from ascl_tf.evaluation.protocols import Protocol, get_protocol
 from tests.attacks.classifiers import LinearClassifier, images_and_labels
 
@@ -37,7 +37,7 @@ def test_record_holds_what_autoattack_finds_by_itself(problem, tmp_path):
     def progress(name, num_done, num_to_do, note=""):
         notes.append((name, num_done, num_to_do, note))
 
-    options = EnsembleOptions(images_path=tmp_path / "images.npz")
+    options = AutoAttackOptions(images_path=tmp_path / "images.npz")
     (record,) = evaluate_robustness(
         classifier,
         (images, labels),
@@ -45,7 +45,7 @@ def test_record_holds_what_autoattack_finds_by_itself(problem, tmp_path):
         batch_size=5,
         seed=3,
         progress=progress,
-        ensemble_options=options,
+        autoattack_options=options,
         per_image=True,
     )
     attack = AutoAttack(classifier, epsilon=0.01, num_classes=5, version="fast", seed=3)
@@ -89,13 +89,13 @@ def test_interrupted_evaluation_is_resumed(problem, tmp_path):
             (images, labels),
             FAST,
             progress=interrupt,
-            ensemble_options=EnsembleOptions(state_path=path),
+            autoattack_options=AutoAttackOptions(state_path=path),
             **settings,
         )
     assert (tmp_path / "records.json.fast.state").is_file()
-    options = EnsembleOptions(state_path=path, resume=True)
+    options = AutoAttackOptions(state_path=path, resume=True)
     (got,) = evaluate_robustness(
-        classifier, (images, labels), FAST, ensemble_options=options, **settings
+        classifier, (images, labels), FAST, autoattack_options=options, **settings
     )
     for name, attack in want["attacks"].items():
         assert got["attacks"][name]["is_robust"] == attack["is_robust"]

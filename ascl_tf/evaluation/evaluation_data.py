@@ -65,6 +65,15 @@ def as_evaluation_data(dataset, *, num_images=None, allow_unlabeled=False):
     return EvaluationData(images[:count], labels, name, sha256, num_classes)
 
 
+def padded_batches(indices, batch_size):
+    """Yields (batch_size indices, how many of them are real); the tail repeats its first."""
+    for begin in range(0, len(indices), batch_size):
+        rows = indices[begin : begin + batch_size]
+        num_real = len(rows)
+        # One shape for every batch, so that one trace serves them all.
+        yield np.pad(rows, (0, batch_size - num_real), constant_values=rows[0]), num_real
+
+
 def check_labels_fit(labels, num_logits):
     """Raises ValueError if one of the labels (array) has no logit."""
     if labels.max() >= num_logits:

@@ -1,4 +1,4 @@
-"""AutoAttack as a protocol: an ensemble that goes over the whole set by itself."""
+"""AutoAttack as a protocol: attacks that go over the whole set one after the other."""
 
 import dataclasses
 import os
@@ -10,13 +10,18 @@ import numpy as np
 from ascl_tf.attacks import AutoAttack
 from ascl_tf.attacks.autoattack_run import percent
 from ascl_tf.attacks.autoattack_state import check_no_state, delete_state
+from ascl_tf.attacks.autoattack_versions import VERSIONS
 from ascl_tf.attacks.model_checks import AutoAttackWarning
 from ascl_tf.errors import RunError
+from ascl_tf.evaluation.measurement import Outcome
+
+# The `kind` of such a protocol.
+AUTOATTACK = "autoattack"
 
 
 @dataclasses.dataclass(frozen=True)
-class EnsembleOptions:
-    """What a long evaluation by an ensemble leaves behind while it runs, and after.
+class AutoAttackOptions:
+    """What a long evaluation by AutoAttack leaves behind while it runs, and after.
 
     Attributes:
         state_path: beginning of the state files' names; `.<protocol>.state` follows. None: the
@@ -38,12 +43,12 @@ class EnsembleOptions:
 
     def is_begun(self, protocols):
         """Returns whether one of these protocols has left a state."""
-        files = [self.state_file(p) for p in protocols if p.kind == "autoattack"]
+        files = [self.state_file(p) for p in protocols if p.kind == AUTOATTACK]
         return any(file is not None and file.exists() for file in files)
 
     def check(self, protocols):
         """Raises RunError if a state of an earlier run lies where one would be begun."""
-        files = [self.state_file(p) for p in protocols if p.kind == "autoattack"]
+        files = [self.state_file(p) for p in protocols if p.kind == AUTOATTACK]
         for file in files:
             if file is not None and not self.resume:
                 check_no_state(file)
@@ -51,36 +56,35 @@ class EnsembleOptions:
     def forget(self, protocols):
         """Removes the states of these protocols, once their records are safe."""
         for protocol in protocols:
-            if self.state_path is not None and protocol.kind == "autoattack":
+            if self.state_path is not None and protocol.kind == AUTOATTACK:
                 delete_state(self.state_file(protocol))
 
 
-def autoattack_outcome(run, protocol):
+def autoattack_outcome(measurement, protocol, options):
     """Carries out AutoAttack on the whole set.
 
     Args:
-        run: the evaluation: `attacks.classifier`, `attacks.logits_fn`, `data`,
-            `batch_size`, `seed`, `progress`, `model_sha256` and `ensemble_options`.
-        protocol: a `Protocol` of kind `autoattack`; its option `version` names the
-            ensemble, `standard` if absent.
+        measurement: the `Measurement` of a model.
+        protocol: a `Protocol` of kind `autoattack`; its option `version` names the attacks,
+            `standard` if absent.
+        options: `AutoAttackOptions`.
 
     Returns:
-        Dictionary with `robust` (bool [N]), `max_perturbation`, `wall_seconds`,
-        `attacks` (name -> robust accuracy, seconds and a digit per image: what is left
-        after that attack) and `findings` (list of dictionaries with `name` and `message`).
+        (`Outcome`, fields of its record): `attacks` (name -> robust accuracy, seconds and a
+        digit per image: what is left after that attack) and `planned_attacks` (every number of
+        each, which the version alone names).
     """
-    images, labels = run.data.rows(slice(None))
-    num_classes = int(run.attacks.logits_fn(images[:1]).shape[1])
+    images, labels = measurement.data.rows(slice(None))
+    version = protocol.options.get("version", "standard")
     # The classifier as it came: a tie to its images would hide an absent gradient.
     attack = AutoAttack(
-        run.attacks.classifier,
+        measurement.attacks.classifier,
         epsilon=float(protocol.epsilon),
-        num_classes=num_classes,
-        version=protocol.options.get("version", "standard"),
-        seed=run.seed,
-        batch_size=run.batch_size,
+        num_classes=measurement.num_logits,
+        version=version,
+        seed=measurement.seed,
+        batch_size=measurement.batch_size,
     )
-    options = run.ensemble_options
     with warnings.catch_warnings():
         # They stand in the record, and are shown with those of the other protocols.
         warnings.simplefilter("ignore", AutoAttackWarning)
@@ -89,27 +93,32 @@ def autoattack_outcome(run, protocol):
             labels,
             state_path=options.state_file(protocol),
             resume=options.resume,
-            progress=_reporter(protocol, run.progress),
-            model_sha256=run.model_sha256,
+            progress=_reporter(protocol, measurement.progress),
+            model_sha256=measurement.shared["model_sha256"],
         )
     robust = list(result.robust.values())[-1] if result.robust else result.correct
     if options.images_path is not None:
         _save_images(options.images_path, result.adversarial_images, labels, robust)
+    outcome = Outcome(
+        robust,
+        sum(result.seconds.values()),
+        float(np.abs(result.adversarial_images - images).max()),
+        [{"name": name, "message": message} for name, message in result.warnings.items()],
+    )
+    return outcome, {
+        "attacks": _after_each_attack(result),
+        "planned_attacks": [dataclasses.asdict(planned) for planned in VERSIONS[version]],
+    }
+
+
+def _after_each_attack(result):
     return {
-        "robust": robust,
-        "max_perturbation": float(np.abs(result.adversarial_images - images).max()),
-        "wall_seconds": sum(result.seconds.values()),
-        "attacks": {
-            name: {
-                "robust_accuracy": percent(flags),
-                "seconds": result.seconds.get(name, 0.0),
-                "is_robust": "".join("1" if flag else "0" for flag in flags),
-            }
-            for name, flags in {"clean": result.correct, **result.robust}.items()
-        },
-        "findings": [
-            {"name": name, "message": message} for name, message in result.warnings.items()
-        ],
+        name: {
+            "robust_accuracy": percent(flags),
+            "seconds": result.seconds.get(name, 0.0),
+            "is_robust": "".join("1" if flag else "0" for flag in flags),
+        }
+        for name, flags in {"clean": result.correct, **result.robust}.items()
     }
 
 
