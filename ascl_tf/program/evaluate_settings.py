@@ -152,7 +152,7 @@ class EvaluateConfig:
         )
 
     def corruption_settings(self, dataset):
-        """Returns what `evaluate_corruptions` needs to know of files; None where it is not asked for.
+        """Returns what `evaluate_corruptions` needs to know of files, or None.
 
         Args:
             dataset: the clean images.

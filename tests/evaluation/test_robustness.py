@@ -273,7 +273,7 @@ IMAGES, LABELS = np.full((2, 2, 2, 3), 0.5), np.array([0, 1])
         ),
         ({"protocols": 20}, r"`protocols` must be a name, .*received int"),
         ({"protocols": None}, r"`protocols` must be a name, .*received NoneType"),
-        ({"protocols": [["pgd20"]]}, r"`protocol` must be one of .*received \['pgd20'\]"),
+        ({"protocols": [["pgd20"]]}, r"`protocol`: expected one of .*found \['pgd20'\]"),
         ({"protocols": []}, r"`protocols` must name at least one"),
         ({"protocols": "pgd21"}, r"`protocol`: expected one of .*found 'pgd21'"),
         ({"protocols": Protocol(name="x", kind="y")}, r"`kind` of protocol 'x' must be one of"),
