@@ -1,5 +1,6 @@
 """A method of one's own: the very text of docs/methods.md, and what is wrong with others."""
 
+import dataclasses
 import json
 import pathlib
 import re
@@ -15,6 +16,9 @@ from ascl_tf.errors import ConfigError
 from ascl_tf.methods.cost import count_step
 from ascl_tf.program.outside_methods import load_outside_method
 from tests.program_lines import line_matches
+from tools import reproduce
+from tools.reproduction import presets
+from tools.reproduction.graph import Graph
 
 DOCUMENT = pathlib.Path(__file__).parents[1] / "docs" / "methods.md"
 NAME = "mine:LogitPairing"
@@ -79,6 +83,22 @@ def test_its_settings_are_known_from_a_work_directory(mine):
 def test_its_cost_is_counted(mine):
     # PGD-10, two training passes, and the accuracy on natural images.
     assert count_step(cfg.Config(method=NAME)) == 10 * 2 + 2 * 3 + 1
+
+
+def test_reproduction_takes_it_as_a_row_beside_table_1(mine, capsys, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "")
+    reproduce.main(["reproduce", "--artifact=table1", f"--method={NAME}", "--dry_run"])
+    listed = [line for line in capsys.readouterr().out.splitlines() if "LogitPairing" in line]
+    kinds = ("pretrain", "evaluate", "export", "autoattack")
+    titles = [re.search(rf"({'|'.join(kinds)}) table1/mine\.LogitPairing", line) for line in listed]
+    assert {title[1] for title in titles} >= {"pretrain", "evaluate"}
+    row = Graph(presets.PRESETS["cpu"]).row("table1/at")
+    own = dataclasses.replace(presets.CPU, extra_rows=(presets.row_of_method(NAME),))
+    found = Graph(own).row("table1/mine.LogitPairing")
+    # Two training passes where AT has one.
+    assert found.units == row.units + 3 and found.config.method == NAME
+    node = Graph(own).pretrain(found, seed=0)
+    assert f"--method={NAME}" in node.arguments and node.settings["formats"][NAME]
 
 
 HEAD = "import dataclasses\nfrom ascl_tf.config import setting\nfrom ascl_tf.methods import *\n"

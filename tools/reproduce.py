@@ -11,6 +11,8 @@ docs/reproduce.md.
 import argparse
 import collections
 import contextlib
+import dataclasses
+import os
 import pathlib
 import shlex
 import sys
@@ -34,7 +36,7 @@ from tools.reproduction.documents import write_documents  # noqa: E402
 from tools.reproduction.graph import ANALYZE, EVALUATE, TRAIN, Graph  # noqa: E402
 from tools.reproduction.launch import Launcher, WorkerLauncher  # noqa: E402
 from tools.reproduction.nodes import in_order  # noqa: E402
-from tools.reproduction.presets import PRESETS  # noqa: E402
+from tools.reproduction.presets import PRESETS, row_of_method  # noqa: E402
 from tools.reproduction.scheduler import Interrupted, Settings, State, run_steps  # noqa: E402
 from tools.reproduction.store import Store, wait_a_little  # noqa: E402
 
@@ -85,6 +87,7 @@ def _parse(arguments):
     parser = _Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--artifact", default=ALL, help=f"{ALL}, or of {', '.join(ARTIFACTS)}")
     parser.add_argument("--preset", default="smoke", help=f"one of {', '.join(PRESETS)}")
+    parser.add_argument("--method", default="", help="methods of your own, as my_file:MyMethod")
     parser.add_argument("--seeds", default="0", help="numbers, separated by commas")
     parser.add_argument("--jobs", default="1", help="steps at once")
     parser.add_argument("--runs", type=expanded_path, default=pathlib.Path(RUNS))
@@ -97,6 +100,7 @@ def _parse(arguments):
     found = parser.parse_args(arguments)
     found.artifacts = _artifacts(found.artifact)
     found.preset = _choice("preset", found.preset, PRESETS)
+    found.preset = _with_methods(found.preset, found.method)
     found.seeds = _numbers("seeds", found.seeds, minimum=0)
     (found.jobs,) = _numbers("jobs", found.jobs, minimum=1, count=1)
     if found.output is None:
@@ -104,6 +108,17 @@ def _parse(arguments):
         is_published = found.preset.is_published
         found.output = pathlib.Path("results") if is_published else found.runs / "results"
     return found
+
+
+def _with_methods(preset, text):
+    """Returns the preset with a row beside Table 1 for each method of the user's own."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if names:
+        # The steps run in folders of their own, and import the method from here.
+        paths = [os.getcwd(), *filter(None, [os.environ.get("PYTHONPATH")])]
+        os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+    own = tuple(row_of_method(name) for name in names)
+    return dataclasses.replace(preset, extra_rows=(*preset.extra_rows, *own))
 
 
 def _artifacts(text):

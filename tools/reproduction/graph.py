@@ -67,7 +67,7 @@ class Graph:
         return self._train(
             cfg.PRETRAIN,
             _title(row, row.config, seed),
-            cfg.identity_of(config, cfg.PRETRAIN),
+            _identity(config, cfg.PRETRAIN),
             _flags_of_runs(places),
             outputs=("results/pretrain.json", f"{CHECKPOINTS}/pretrain/last"),
             seconds=costs.training(self.preset, config, row.units, config.epochs),
@@ -152,7 +152,7 @@ class Graph:
         node = self._train(
             cfg.FINETUNE,
             title,
-            cfg.identity_of(config, cfg.FINETUNE),
+            _identity(config, cfg.FINETUNE),
             _flags_of_runs({"pretrained": start}),
             outputs=("results/finetune_*.json", f"{CHECKPOINTS}/finetune_*/last"),
             seconds=costs.training(self.preset, config, head.units, config.num_finetune_epochs),
@@ -179,9 +179,9 @@ class Graph:
     def _of_classifier(self, stage, classifier, more, note="", **fields):
         """Returns a step in a folder of its own that reads the checkpoints of another."""
         config, start = classifier.config, classifier.start
-        settings = cfg.identity_of(config, stage) | more
+        settings = _identity(config, stage) | more
         if start is not None:
-            settings |= cfg.identity_of(config, cfg.FINETUNE)
+            settings |= _identity(config, cfg.FINETUNE)
         places = _flags_of_runs({"pretrained": start} if start else {})
         return self.add(
             Node(
@@ -212,7 +212,23 @@ class Graph:
             for head in like.heads
         )
         row = rows.Row(extra.folder, f"Beside {like.row.place}", extra.title)
-        return rows.RowRun(row, like.config.replace(**changes), like.units, heads)
+        config = like.config.replace(**changes)
+        return rows.RowRun(row, config, _units(config, like), heads)
+
+
+def _units(config, like):
+    """Returns what a step of an extra row costs: of a method of one's own it is counted."""
+    if not config.method_spec.sha256:
+        return like.units
+    from ascl_tf.methods.cost import count_step  # It imports TensorFlow.
+
+    return count_step(config)
+
+
+def _identity(config, stage):
+    """Returns a stage's identity, with the hash of the file of a method of one's own."""
+    found, sha256 = cfg.identity_of(config, stage), config.method_spec.sha256
+    return {**found, "formats": {**found["formats"], config.method: sha256}} if sha256 else found
 
 
 def as_flags(settings):

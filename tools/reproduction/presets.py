@@ -119,6 +119,23 @@ def _scaled_epochs(epochs, scale, most):
     return min(scaled, most) if most else scaled
 
 
+def row_of_method(name):
+    """Returns the row beside Table 1 of a method of one's own, such as my_file:MyMethod.
+
+    Trained and measured as ASCL is, or as AT if it needs no fine-tuning.
+
+    Raises:
+        ConfigError: if there is no such method.
+    """
+    spec = cfg.find_method(name)
+    return ExtraRow(
+        f"table1/{name.replace(':', '.')}",
+        like="table1/ascl" if spec.needs_finetuning else "table1/at",
+        title=name,
+        settings={"method": name},
+    )
+
+
 POSITIVES_ALL = ExtraRow(
     "readings/positives_all",
     like="readings/denominator_joint",
