@@ -59,7 +59,7 @@ def _run(stage, explicit, kept):
         # TensorFlow takes seconds to import; a mistaken flag should not wait for it.
         config_from(cfg.Config(), explicit, kept)
     with quiet_start():
-        from ascl_tf.training.cluster.workdir import open_work_directory
+        from ascl_tf.training.processes import open_work_directory
         from ascl_tf.training.run import check_protocols, run_stages
         from ascl_tf.training.run_data import resolve_dataset_name
         from ascl_tf.training.workdir import recorded_config

@@ -56,7 +56,7 @@ class Acl(Method):
     def make_views(self, batch):
         purposes = (Purpose.ATTACK_CL_0, Purpose.ATTACK_CL_1)
         seeds_cl = [batch.seeds(purpose) for purpose in purposes]
-        stacked_views = make_strong_views(batch, self.config, strength=self.strength())
+        stacked_views = make_strong_views(batch, self.config.data, strength=self.strength())
         return {
             "stacked_views": stacked_views,  # [2B, H, W, 3], view-major
             "seed_cl": tf.concat(seeds_cl, axis=0),

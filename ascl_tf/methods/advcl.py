@@ -77,7 +77,9 @@ class AdvCl(Method):
         radius = self.config.high_frequency_radius
         views = {
             "images": images,  # [B, H, W, 3]
-            "stacked_views": make_strong_views(batch, self.config),  # [2B, H, W, 3], view-major
+            "stacked_views": make_strong_views(
+                batch, self.config.data
+            ),  # [2B, H, W, 3], view-major
             "high_frequency": high_frequency_component(images, radius=radius),  # [B, H, W, 3]
             "seed_cl": batch.seeds(Purpose.ATTACK_CL_0),
         }

@@ -115,7 +115,9 @@ class Ascl(Method):
             seeds_ascl.append(seeds(Purpose.ATTACK_ASCL_1))
         return {
             "images": make_weak_view(batch, self.config.weak_augmentation),  # [B, H, W, 3]
-            "stacked_views": make_strong_views(batch, self.config),  # [2B, H, W, 3], view-major
+            "stacked_views": make_strong_views(
+                batch, self.config.data
+            ),  # [2B, H, W, 3], view-major
             "labels": batch.labels,
             "seed_at": seeds(Purpose.ATTACK_AT),
             "seed_cl": tf.concat(seeds_cl, axis=0),

@@ -10,12 +10,12 @@ def make_pretrain_method(config, *, num_classes, image_shape, steps_per_epoch=1,
     `encoder` is unbuilt, see `Method`; None: the one that `config` describes.
     """
     chosen = config.method_spec.load_class()
-    encoder = make_encoder(config) if encoder is None else encoder
+    encoder = make_encoder(config.network) if encoder is None else encoder
     heads = {}
     if chosen.has_classifier:
         heads["linear_head"] = LinearHead(num_classes, name="linear_head")
     if chosen.has_projection_head:
-        heads["projection_head"] = make_projection_head(config, encoder.feature_dim)
+        heads["projection_head"] = make_projection_head(config.network, encoder.feature_dim)
     method = chosen(
         encoder=encoder,
         config=config,
@@ -27,15 +27,15 @@ def make_pretrain_method(config, *, num_classes, image_shape, steps_per_epoch=1,
     return method
 
 
-def make_projection_head(config, feature_dim):
-    """Returns the unbuilt projection head that `config` describes."""
+def make_projection_head(network, feature_dim):
+    """Returns the unbuilt projection head that `network` describes."""
     # "hidden_shared" is "hidden" with one set for all images, whatever the encoder has.
-    layers, _, is_shared = config.projection_batch_norm.partition("_")
+    layers, _, is_shared = network.projection_batch_norm.partition("_")
     return ProjectionHead(
-        hidden_dim=config.projection_hidden_dim or feature_dim,
-        projection_dim=config.projection_dim,
-        batch_norm="shared" if is_shared else config.batch_norm,
-        num_layers=config.projection_layers,
+        hidden_dim=network.projection_hidden_dim or feature_dim,
+        projection_dim=network.projection_dim,
+        batch_norm="shared" if is_shared else network.batch_norm,
+        num_layers=network.projection_layers,
         normalized_layers=layers,
         name="projection_head",
     )
@@ -47,7 +47,7 @@ def make_finetune_method(config, *, num_classes, image_shape, encoder=None):
     `encoder` is unbuilt, see `Method`; None: the one that `config` describes.
     """
     method = FineTune(
-        encoder=make_encoder(config) if encoder is None else encoder,
+        encoder=make_encoder(config.network) if encoder is None else encoder,
         linear_head=LinearHead(num_classes, name="linear_head"),
         config=config,
         # Keras would number it by what the process has made before; variables bear the name.
@@ -57,6 +57,6 @@ def make_finetune_method(config, *, num_classes, image_shape, encoder=None):
     return method
 
 
-def make_encoder(config):
-    """Returns the unbuilt encoder that `config` describes."""
-    return ResNet(config.depth, config.width, config.batch_norm, name="encoder")
+def make_encoder(network):
+    """Returns the unbuilt encoder that `network` describes."""
+    return ResNet(network.depth, network.width, network.batch_norm, name="encoder")

@@ -40,7 +40,9 @@ class Rocl(Method):
 
     def make_views(self, batch):
         return {
-            "stacked_views": make_strong_views(batch, self.config),  # [2B, H, W, 3], view-major
+            "stacked_views": make_strong_views(
+                batch, self.config.data
+            ),  # [2B, H, W, 3], view-major
             "seed_cl": batch.seeds(Purpose.ATTACK_CL_0),
         }
 

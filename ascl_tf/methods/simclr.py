@@ -26,7 +26,7 @@ class SimClr(Method):
     term_names = ("contrastive_loss",)
 
     def make_views(self, batch):
-        return {"stacked_views": make_strong_views(batch, self.config)}  # [2B, H, W, 3]
+        return {"stacked_views": make_strong_views(batch, self.config.data)}  # [2B, H, W, 3]
 
     def make_adversarial(self, views):
         return {}

@@ -13,11 +13,11 @@ def make_weak_view(batch, augmentation):
     return weak_view(batch.images, batch.seeds(Purpose.WEAK_VIEW))
 
 
-def make_strong_views(batch, config, *, strength=1.0):
+def make_strong_views(batch, data, *, strength=1.0):
     """Returns two independent strong views of each image, [2B, H, W, 3], view-major."""
     settings = {
-        "gaussian_blur": config.gaussian_blur,
-        "min_area": config.min_crop_area,
+        "gaussian_blur": data.gaussian_blur,
+        "min_area": data.min_crop_area,
         "strength": strength,
     }
     return tf.concat(

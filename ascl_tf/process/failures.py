@@ -30,11 +30,11 @@ EVENT_FILE = "tfevents"
 
 
 @contextlib.contextmanager
-def in_one_line(config, *, batch_setting, global_batch_size, logs):
+def in_one_line(*, width, batch_setting, global_batch_size, logs):
     """Turns lack of memory, and of space for TensorBoard's files, into a RunError.
 
     Args:
-        config: `Config`.
+        width: of the network.
         batch_setting: name of the setting that sets `global_batch_size`.
         global_batch_size: images per step.
         logs: folder of the event files.
@@ -45,7 +45,7 @@ def in_one_line(config, *, batch_setting, global_batch_size, logs):
         raise RunError(
             field=batch_setting,
             expected="a step that fits into memory",
-            found=f"that {global_batch_size} images at width {config.width} do not. Lower "
+            found=f"that {global_batch_size} images at width {width} do not. Lower "
             f"`{batch_setting}`, or else `width`, in another `workdir`: it is another run",
         ) from error
     except tf.errors.OpError as error:

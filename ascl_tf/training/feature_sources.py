@@ -68,7 +68,7 @@ def open_feature_source(name, config, image_shape, branch):
     if source_config is None:
         found = "neither" if path.exists() else "nothing there"
         raise ConfigError(field=name, value=value, expected=expected, found=found)
-    encoder = factory.make_encoder(source_config)
+    encoder = factory.make_encoder(source_config.network)
     encoder.build((None, *image_shape))
     _restore(name, path, encoder)
     return FeatureSource(

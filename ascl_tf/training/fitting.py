@@ -29,10 +29,10 @@ from ascl_tf.training.watches import (
 from ascl_tf.training.workdir import name_devices
 
 
-def compile_method(method, config, schedule):
+def compile_method(method, run_settings, schedule):
     """Gives the method its optimizer, and says whether XLA compiles its step."""
     optimizer = make_optimizer(method.optimization, schedule)
-    method.compile(optimizer=optimizer, jit_compile=is_step_compiled(config))
+    method.compile(optimizer=optimizer, jit_compile=is_step_compiled(run_settings.jit))
     optimizer.build(method.step_variables())
 
 
@@ -186,7 +186,7 @@ class StageFit:
     def _errors_in_one_line(self):
         is_own = self.stage != PRETRAIN and self.config.finetune_global_batch_size
         return in_one_line(
-            self.config,
+            width=self.config.network.width,
             batch_setting="finetune_global_batch_size" if is_own else "global_batch_size",
             global_batch_size=self.global_batch_size,
             logs=self.workdir.tensorboard(self.stage),

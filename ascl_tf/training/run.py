@@ -21,11 +21,14 @@ from ascl_tf.process.failures import lack_in_one_line
 from ascl_tf.process.files import one_line_for_full_disks
 from ascl_tf.training import cost, provenance, report, run_data
 from ascl_tf.training.checkpoints import BEST, LAST, read_spans, restore_parts
-from ascl_tf.training.cluster.fit import make_stage_fit
-from ascl_tf.training.cluster.workers import Workers, lost_worker_in_one_line
 from ascl_tf.training.fitting import compile_method
 from ascl_tf.training.precision import layers_in, make_evaluated_classifier
 from ascl_tf.training.preparation import open_preparations
+from ascl_tf.training.processes import (
+    lost_worker_in_one_line,
+    make_stage_fit,
+    processes_of,
+)
 from ascl_tf.training.schedules import make_finetune_schedule, make_pretrain_schedule
 from ascl_tf.training.strategy import has_gpu, make_strategy
 from ascl_tf.training.validation_watches import make_prediction_counter
@@ -102,13 +105,13 @@ def pretrain(config, workdir, *, needs_labels=True):
             image_shape=train.image_shape,
             steps_per_epoch=steps,
         )
-        compile_method(method, config, make_pretrain_schedule(config, steps))
+        compile_method(method, config.run, make_pretrain_schedule(config.optimization, steps))
     preparations = open_preparations(config, method, train)
     hashes = {name: sha256 for made in preparations for name, sha256 in made.inputs.items()}
     inputs = provenance.describe_inputs(train, validation, **hashes)
     _begin(workdir, cfg.PRETRAIN, cfg.identity_of(config, cfg.PRETRAIN), config, inputs)
     for made in preparations:
-        train = made.apply(Workers(strategy), workdir, train)
+        train = made.apply(processes_of(strategy), workdir, train)
     _announce(config, method, train, steps)
     _fit(config, workdir, cfg.PRETRAIN, method, train, validation, steps, inputs)
 
@@ -127,7 +130,7 @@ def finetune(config, workdir):
         method = make_finetune_method(
             config, num_classes=train.num_classes, image_shape=train.image_shape
         )
-        compile_method(method, config, make_finetune_schedule(config, steps))
+        compile_method(method, config.run, make_finetune_schedule(config.finetuning, steps))
         if config.encoder_checkpoint != "random":
             folder = encoder_folder(config, workdir)
             part = {config.encoder_part: method.encoder}
@@ -253,7 +256,7 @@ def _fit(config, workdir, stage, method, train, validation, steps, inputs):
         **history.to_json(),
     }
     # The others wait for it: a worker that has ended would be a lost one.
-    Workers(method.distribute_strategy).from_chief(
+    processes_of(method.distribute_strategy).from_chief(
         lambda: report.write_training_record(workdir.results(stage), document)
     )
 

@@ -79,25 +79,25 @@ class CosineSchedule(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
-def make_pretrain_schedule(config, steps_per_epoch):
+def make_pretrain_schedule(optimization, steps_per_epoch):
     """Returns pre-training's schedule, stepwise or a cosine, after the warm-up."""
-    warmup_steps = round(config.warmup_epochs * steps_per_epoch)
-    if config.schedule == "cosine":
-        num_steps = config.epochs * steps_per_epoch
-        return CosineSchedule(config.learning_rate, num_steps, warmup_steps)
+    warmup_steps = round(optimization.warmup_epochs * steps_per_epoch)
+    if optimization.schedule == "cosine":
+        num_steps = optimization.epochs * steps_per_epoch
+        return CosineSchedule(optimization.learning_rate, num_steps, warmup_steps)
     return StepwiseSchedule(
-        config.learning_rate,
-        milestones=_milestones(config.epochs, steps_per_epoch, config.decay_shares),
+        optimization.learning_rate,
+        milestones=_milestones(optimization.epochs, steps_per_epoch, optimization.decay_shares),
         warmup_steps=warmup_steps,
     )
 
 
-def make_finetune_schedule(config, steps_per_epoch):
+def make_finetune_schedule(finetuning, steps_per_epoch):
     """Returns fine-tuning's schedule: constant, or stepwise."""
     milestones = _milestones(
-        config.num_finetune_epochs, steps_per_epoch, config.finetune_decay_shares
+        finetuning.num_finetune_epochs, steps_per_epoch, finetuning.finetune_decay_shares
     )
-    return StepwiseSchedule(config.finetune_learning_rate, milestones=milestones)
+    return StepwiseSchedule(finetuning.finetune_learning_rate, milestones=milestones)
 
 
 def _milestones(epochs, steps_per_epoch, shares):

@@ -5,7 +5,6 @@ import tensorflow as tf
 from ascl_tf.errors import ConfigError, RunError
 from ascl_tf.process import signals
 from ascl_tf.process.tf_config import read_cluster
-from ascl_tf.training.cluster.start import wait_for_all
 
 START_TIMEOUT = 600  # seconds until all workers of a cluster must be there
 
@@ -60,6 +59,8 @@ def _make_cluster_strategy(cluster, num_replicas, global_batch_size):
     if global_batch_size is not None:
         check_batch_size(global_batch_size, num_all)
     print(f"cluster: waiting for {cluster.num_workers} workers, {num_all} devices", flush=True)
+    from ascl_tf.training.cluster.start import wait_for_all
+
     wait_for_all(cluster, timeout=START_TIMEOUT)
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     signals.listen_again()  # TensorFlow takes SIGTERM for a notice of its own.
@@ -98,7 +99,7 @@ def has_gpu():
     return bool(tf.config.list_physical_devices("GPU"))
 
 
-def is_step_compiled(config):
+def is_step_compiled(jit):
     """Returns whether XLA compiles the step of the strategy in whose scope this is called.
 
     `auto` is on with one GPU. On a CPU XLA makes convolutions 3 to 20 times slower. Several
@@ -109,10 +110,10 @@ def is_step_compiled(config):
         ConfigError: where `--jit=on` is asked for on several devices.
     """
     num_replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    if config.jit == "on" and num_replicas > 1:
+    if jit == "on" and num_replicas > 1:
         raise ConfigError(
             field="jit",
             expected="auto or off on several devices, whose exchange XLA does not compile",
             found=f"on with {num_replicas} (`num_replicas=1` takes one)",
         )
-    return config.jit == "on" or (config.jit == "auto" and num_replicas == 1 and has_gpu())
+    return jit == "on" or (jit == "auto" and num_replicas == 1 and has_gpu())

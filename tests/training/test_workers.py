@@ -1,10 +1,14 @@
 """What workers agree upon, and what a lost one leaves to be said; without processes."""
 
+import subprocess
+import sys
+
 import pytest
 import tensorflow as tf
 
 from ascl_tf.errors import RunError
 from ascl_tf.training.cluster.workers import Workers, lost_worker_in_one_line
+from ascl_tf.training.processes import processes_of
 
 GONE = (
     "Graph execution error:\n\nCollective ops is aborted by: Error reported from "
@@ -17,17 +21,29 @@ class Second(Workers):
     """The second worker, beside a chief that has found `chief`."""
 
     def __init__(self, chief):
-        super().__init__(tf.distribute.get_strategy())
-        self.index, self._chief = 1, chief
+        self.num_workers, self.index, self._chief = 2, 1, chief
 
     def from_chief(self, function):
         return self._chief
 
 
 def test_one_process_is_its_own_chief():
-    workers = Workers(tf.distribute.get_strategy())
-    assert workers.is_chief and workers.from_chief(lambda: {"a": 1}) == {"a": 1}
-    workers.check_same({"`width`": 64})
+    process = processes_of(tf.distribute.get_strategy())
+    assert process.is_chief and process.from_chief(lambda: {"a": 1}) == {"a": 1}
+
+
+def test_training_on_one_machine_imports_nothing_of_the_clusters():
+    code = (
+        "import sys, tensorflow as tf\n"
+        "from ascl_tf.training import processes, run\n"
+        "from ascl_tf.training.strategy import make_strategy\n"
+        "processes.processes_of(make_strategy())\n"
+        "processes.open_work_directory('absent')\n"
+        "with processes.lost_worker_in_one_line(): pass\n"
+        "assert not [name for name in sys.modules if 'training.cluster' in name]\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("found", [{"`seed`": 1, "`width`": 16}, {"`seed`": 1}])

@@ -29,7 +29,7 @@ def test_auto_is_on_with_one_gpu_alone(monkeypatch, jit, has_gpu, num_replicas, 
     current = types.SimpleNamespace(num_replicas_in_sync=num_replicas)
     monkeypatch.setattr(tf.distribute, "get_strategy", lambda: current)
     monkeypatch.setattr(strategy, "has_gpu", lambda: has_gpu)
-    assert strategy.is_step_compiled(cfg.Config(jit=jit)) is expected
+    assert strategy.is_step_compiled(jit) is expected
 
 
 def test_several_devices_are_refused_before_anything_is_written(tiny_world, tmp_path, monkeypatch):

@@ -15,16 +15,7 @@ from ascl_tf.config import identity_of
 from ascl_tf.process import signals
 from ascl_tf.training import callbacks
 from ascl_tf.training.cluster.checkpoints import ClusterCheckpoints
-from ascl_tf.training.cluster.workers import Workers
 from ascl_tf.training.fitting import StageFit
-
-
-def make_stage_fit(**settings):
-    """Returns the `StageFit` of these settings, for one process or for a cluster's workers."""
-    workers = Workers(settings["method"].distribute_strategy)
-    if workers.num_workers == 1:
-        return StageFit(**settings)
-    return ClusterFit(workers=workers, **settings)
 
 
 class ClusterFit(StageFit):

@@ -2,15 +2,7 @@
 
 import contextlib
 
-from ascl_tf.process.tf_config import read_cluster
 from ascl_tf.training.workdir import WorkDirectory
-
-
-def open_work_directory(path):
-    """Returns the `WorkDirectory` at `path`, for a worker beside the chief one to read only."""
-    cluster = read_cluster()
-    is_writer = cluster is None or cluster.index == 0
-    return WorkDirectory(path) if is_writer else ReadWorkDirectory(path)
 
 
 class ReadWorkDirectory(WorkDirectory):

@@ -14,28 +14,24 @@ import tensorflow as tf
 
 from ascl_tf.errors import RunError
 from ascl_tf.process.tf_config import read_cluster
-from ascl_tf.training.strategy import is_over_workers
 
 # How TensorFlow begins whatever it raises once a worker is gone.
 _ABORTED = "Collective ops is aborted by: "
 
 
 class Workers:
-    """The processes that a strategy spans; of one process alone, the chief.
+    """The processes that a cluster's strategy spans.
 
     Args:
-        strategy: a `tf.distribute.Strategy`.
+        strategy: a `tf.distribute.MultiWorkerMirroredStrategy`.
 
     Attributes:
         num_workers, index: how many there are, and which one this is.
     """
 
     def __init__(self, strategy):
-        self._strategy = strategy
-        self.num_workers, self.index = 1, 0
-        if is_over_workers(strategy):
-            cluster = read_cluster()
-            self.num_workers, self.index = cluster.num_workers, cluster.index
+        self._strategy, cluster = strategy, read_cluster()
+        self.num_workers, self.index = cluster.num_workers, cluster.index
 
     @property
     def is_chief(self):
@@ -47,8 +43,6 @@ class Workers:
 
         Every worker must call this. The value is what JSON makes of it.
         """
-        if self.num_workers == 1:
-            return function()
         content = json.dumps(function()).encode() if self.is_chief else b""
         return json.loads(self._content_of_chief(content))
 
@@ -58,8 +52,6 @@ class Workers:
         Of a variable that is summed over devices when it is read, each device's share is
         that of the chief's first device, as after restoring a checkpoint.
         """
-        if self.num_workers == 1:
-            return
         copies = [variable.value.values for variable in variables]
         content = b""
         if self.is_chief:
