@@ -126,7 +126,7 @@ def _random_value(field):
         low = bounds["above"] if bounds["minimum"] is None else bounds["minimum"]
         high = bounds["maximum"] or 100.0
         return st.floats(low, high, exclude_min=bounds["above"] is not None)
-    # An unlabelled data set goes only with some methods, shares are numbers; other texts are free.
+    # An unlabeled data set goes only with some methods, shares are numbers; other texts are free.
     bound = {
         "unlabeled_dataset": st.just(""),
         "decay_at": st.sampled_from(["", "0.6,0.8", "1"]),

@@ -18,7 +18,7 @@ SHAPE = (8, 8, 3)
 
 @keras.saving.register_keras_serializable("test_export")
 class TinyEncoder(keras.Layer):
-    """A convolution, batch normalisation and a mean, called as our encoders are."""
+    """A convolution, batch normalization and a mean, called as our encoders are."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)

@@ -6,7 +6,7 @@
 
 The network is a ResNet-18 or 34 with a 3x3 stem, saved as a state dict; its names may be
 those of torchvision (downsample, fc) or of most CIFAR programs (shortcut, linear). If it
-was trained on normalised images, give mean and deviation: they become part of the model.
+was trained on normalized images, give mean and deviation: they become part of the model.
 
 Exit status 2 for anything wrong in the flags, 1 for what is wrong with the files.
 """

@@ -42,12 +42,12 @@ tensorflow-datasets. Pixels are those of the original, and `id` is the image's p
 original split. Made by `tools/make_bundled_dataset.py`, which states the rule of selection.
 
 Origin: CIFAR-10 by Alex Krizhevsky, Vinod Nair and Geoffrey Hinton,
-https://www.cs.toronto.edu/~kriz/cifar.html, a labelled subset of the 80 million tiny images.
+https://www.cs.toronto.edu/~kriz/cifar.html, a labeled subset of the 80 million tiny images.
 The authors ask users to cite
 
     Alex Krizhevsky. Learning Multiple Layers of Features from Tiny Images. 2009.
 
-The images are not covered by this package's licence. The set serves the quick start and the
+The images are not covered by this package's license. The set serves the quick start and the
 tests; numbers to compare with publications need the whole of CIFAR-10.
 """
 

@@ -59,7 +59,7 @@ def draw_contours(axes, adversarial, random, loss, levels):
 
 
 def draw_classes(axes, points, labels, names):
-    """Draws points [N, 2], each class (int [N]) in a colour and marker of its own."""
+    """Draws points [N, 2], each class (int [N]) in a color and marker of its own."""
     for i, label in enumerate(np.unique(labels)):
         axes.scatter(
             *points[labels == label].T,
@@ -117,7 +117,7 @@ def draw_matrix(axes, document):
     axes.imshow(np.ma.masked_invalid(values), cmap="cividis", aspect="auto", vmin=0, vmax=100)
     for (row, column), value in np.ndenumerate(values):
         text = "\N{EN DASH}" if np.isnan(value) else f"{value:.2f}"
-        # Where black and white are equally far from the colour of the cell.
+        # Where black and white are equally far from the color of the cell.
         color = "white" if value < 45 else "black"
         axes.text(column, row, text, ha="center", va="center", color=color, fontsize=12)
     axes.set_xticks(range(len(document["sources"])), document["sources"])

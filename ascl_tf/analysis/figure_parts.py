@@ -1,4 +1,4 @@
-"""How figures look: colours, markers, captions, common scales. Nothing is drawn here."""
+"""How figures look: colors, markers, captions, common scales. Nothing is drawn here."""
 
 import textwrap
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from ascl_tf.process.printing import encodable
 
-# Okabe and Ito 2008: eight colours that colour-blind readers tell apart.
+# Okabe and Ito 2008: eight colors that color-blind readers tell apart.
 COLORS = (
     "#0072B2",
     "#D55E00",
@@ -18,7 +18,7 @@ COLORS = (
     "#8C6D31",
 )
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-# Classes have a colour and a marker, so that twenty pairs differ without any new colour.
+# Classes have a color and a marker, so that twenty pairs differ without any new color.
 CLASS_MARKERS = ("o", "^", "s", "x")
 
 WIDTH = 6.0  # inches
@@ -52,9 +52,9 @@ def shown_name(name):
 
 
 def style_of(index):
-    """Returns colour and marker of the curve at `index`.
+    """Returns color and marker of the curve at `index`.
 
-    A ninth has the colour of the first, and a hollow marker of another shape.
+    A ninth has the color of the first, and a hollow marker of another shape.
     """
     turn, place = divmod(index, len(COLORS))
     style = {"color": COLORS[place], "marker": MARKERS[(place + turn) % len(MARKERS)]}

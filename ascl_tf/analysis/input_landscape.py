@@ -43,7 +43,7 @@ def input_landscape(
         images: [N, H, W, C], float in [0, 1].
         labels: int [N].
         radius: half the side of the grid, in pixel units.
-        grid_size: points per direction; odd, so that the centre is a point.
+        grid_size: points per direction; odd, so that the center is a point.
         seed: Python int; the random signs of an image belong to (seed, place in `images`).
         batch_size: images at once; changes time and memory alone.
         clip_to_box: whether each point is clipped to [0, 1].

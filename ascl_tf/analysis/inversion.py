@@ -72,7 +72,7 @@ def compare_inversions(
          "seed_images": [S][H][W][C] floats in [0, 1],
          "models": one per entry, in order: {"label": str} and what `invert_features`
           returns, without "parameters"}.
-        Images are rounded to four digits, finer than the grey levels of a picture.
+        Images are rounded to four digits, finer than the gray levels of a picture.
 
     Raises:
         ValueError: if numbers or functions are not as above, or too few components are alive.
@@ -125,7 +125,7 @@ def compare_inversions(
 def invert_features(features_fn, seed_images, components, *, num_steps=200, step_size=0.5, seed=0):
     """Returns, for each seed image and component, the image that raises the component most.
 
-    Normalised gradient ascent in the l2 norm, with the box [0, 1] and no ball:
+    Normalized gradient ascent in the l2 norm, with the box [0, 1] and no ball:
 
         x <- clip(x + step_size * grad g(x)_i / ||grad g(x)_i||_2, 0, 1)
 

@@ -1,6 +1,6 @@
 """How well features separate the classes: t-SNE, and beside it numbers that need no eye.
 
-t-SNE pulls groups apart as it likes; silhouette and nearest neighbours in the space of
+t-SNE pulls groups apart as it likes; silhouette and nearest neighbors in the space of
 the features themselves say what of the picture is there.
 """
 
@@ -90,8 +90,8 @@ def tsne_of_features(
         features: [N, F], F >= 2, N >= 4.
         labels: int [N], at least two different ones, and fewer than N.
         seed: Python int, sklearn's `random_state`.
-        perplexity: effective number of neighbours; lowered to (N - 1) / 3 where that is
-            less, since 3 * perplexity neighbours enter.
+        perplexity: effective number of neighbors; lowered to (N - 1) / 3 where that is
+            less, since 3 * perplexity neighbors enter.
         max_iterations: steps of t-SNE, Python int >= 250.
         num_neighbors: as for `nearest_neighbor_accuracy`; lowered to N - 1 where that is less.
 
@@ -150,7 +150,7 @@ def tsne_of_features(
 
 
 def nearest_neighbor_accuracy(features, labels, *, num_neighbors=20):
-    """Returns the leave-one-out accuracy of nearest neighbours, in percent.
+    """Returns the leave-one-out accuracy of nearest neighbors, in percent.
 
     Each image gets the class that most of its `num_neighbors` nearest other images have,
     in Euclidean distance, each with one vote. Of classes with equally many votes the one

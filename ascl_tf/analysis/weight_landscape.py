@@ -40,7 +40,7 @@ def weight_landscape(
         max_{|delta| <= epsilon} CE(f_{w + a d}(x + delta), y),    a from -max_offset to max_offset
 
     ASCL, figure 5; Wu et al. 2020, arXiv:2004.05884, section 3. The maximum is that of PGD,
-    made anew for the moved weights at every offset. It starts from the same point of each
+    recomputed for the moved weights at every offset. It starts from the same point of each
     image at every offset, so that the curve shows the weights and not the start.
 
     Args:
@@ -110,9 +110,9 @@ def filter_normalized_direction(weights, *, seed=0):
 
     Li et al. 2018, arXiv:1712.09913, section 4. A filter is all that makes one output channel:
     a slice of the last axis, as Keras stores kernels of convolutions and dense layers. Biases
-    and the parameters of batch normalisation, of rank 1 or 0, do not move, as with
+    and the parameters of batch normalization, of rank 1 or 0, do not move, as with
     `--xignore biasbn` of the authors' code. The same seed and shapes give the same numbers
-    before normalisation: models of one architecture are compared along one draw.
+    before normalization: models of one architecture are compared along one draw.
 
     Args:
         weights: variables or arrays.

@@ -43,7 +43,7 @@ def linf_pgd(
 
     Args:
         objective: callable (images, *constants) -> float tensor whose sum is
-            maximised; usually [B], one value per image.
+            maximized; usually [B], one value per image.
         images: [B, H, W, C] floating point in [clip_min, clip_max]. float64 stays
             float64, every other type becomes float32.
         epsilon: radius of the ball in pixel units, such as 8 / 255.

@@ -46,7 +46,7 @@ def make_proposals(image_shape, *, epsilon, norm, num_queries):
 
 
 class _LinfProposals:
-    """Vertical stripes first, then squares of one colour, all pixels at the ball's surface.
+    """Vertical stripes first, then squares of one color, all pixels at the ball's surface.
 
     Attributes:
         num_start_draws, num_draws: uniform numbers per image that `start` and one
@@ -76,7 +76,7 @@ class _LinfProposals:
             size = tf.gather(self._sizes, query)
             rows, columns = _window(draws[:, 0], draws[:, 1], size, self._height, self._width)
             colours = 2.0 * self._epsilon * _signs(draws[:, 2:])
-            # Columns with their colours are small; only one product is as large as the images.
+            # Columns with their colors are small; only one product is as large as the images.
             line = columns[:, :, None] * colours[:, None, :]
             line = tf.reshape(line, [-1, 1, self._width * self._channels])
             return project(best_images + tf.reshape(rows[:, :, None] * line, tf.shape(images)))

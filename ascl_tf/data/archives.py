@@ -26,7 +26,7 @@ class Part:
     """One file of records inside an archive.
 
     Args:
-        images: member name; records of label bytes, then 3 colour planes.
+        images: member name; records of label bytes, then 3 color planes.
         num_images: the number of records it must hold.
         labels: member name of a file with one label byte per image, or None.
     """
@@ -48,7 +48,7 @@ class ArchiveLayout:
         splits: split name to its parts.
         label_bytes: features whose labels precede the pixels in each record, in order.
         first_label: the number that stands for class 0.
-        is_column_major: whether a colour plane runs down the columns.
+        is_column_major: whether a color plane runs down the columns.
         has_ids: whether examples carry TFDS's `id`, such as `train_00000`.
         metadata: `description`, `homepage`, `citation`.
     """
@@ -142,7 +142,7 @@ def stl10_layout(*, num_train=5_000, num_test=8_000, num_unlabelled=100_000):
         is_column_major=True,
         has_ids=False,
         metadata={
-            "description": "STL-10, in the official order; unlabelled images have label -1.",
+            "description": "STL-10, in the official order; unlabeled images have label -1.",
             "homepage": "http://ai.stanford.edu/~acoates/stl10/",
             "citation": "Adam Coates, Honglak Lee, Andrew Y. Ng. An Analysis of Single Layer "
             "Networks in Unsupervised Feature Learning. AISTATS 2011.",

@@ -1,7 +1,7 @@
 """Loading a data set by name: from tensorflow-datasets, a folder of images, or the package.
 
 The sets used here are small: each split is held in memory as uint8 (CIFAR-10's
-training images: 154 MB; STL-10's unlabelled ones: 2.8 GB at 96 pixels, 307 MB at 32).
+training images: 154 MB; STL-10's unlabeled ones: 2.8 GB at 96 pixels, 307 MB at 32).
 """
 
 import contextlib
@@ -42,7 +42,7 @@ def load_dataset(name, split, *, data_dir=None, download=False, image_size=None)
             antialiased; the aspect ratio is not kept); None leaves them as they are.
 
     Returns:
-        `ImageDataset`. Labels are -1 in splits called unlabelled and in sets without
+        `ImageDataset`. Labels are -1 in splits called unlabeled and in sets without
         class labels or class folders.
 
     Raises:

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ascl_tf.data.image_dataset import UNLABELLED, ImageDataset
+from ascl_tf.data.image_dataset import UNLABELED, ImageDataset
 from ascl_tf.data.pictures import is_picture, read_picture
 from ascl_tf.data.reading import resize
 from ascl_tf.errors import MissingSplitError, RunError
@@ -173,7 +173,7 @@ def _split_at(path, classes):
             place = os.path.join(path, name) if name else path
             raise RunError(f"{place}: expected at least one picture, found none.")
     labels = [
-        label if classes else UNLABELLED
+        label if classes else UNLABELED
         for label, files in enumerate(by_class.values())
         for _ in files
     ]

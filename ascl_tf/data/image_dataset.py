@@ -6,7 +6,7 @@ import hashlib
 
 import numpy as np
 
-UNLABELLED = -1
+UNLABELED = -1
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ class ImageDataset:
     @property
     def num_labeled(self):
         """Number of images with a label."""
-        return int(np.count_nonzero(self.labels != UNLABELLED))
+        return int(np.count_nonzero(self.labels != UNLABELED))
 
     @property
     def image_shape(self):
@@ -115,7 +115,7 @@ def _check_labels(labels, num_images, num_classes):
             f"`labels` must be int32 with shape ({num_images},); "
             f"received {labels.dtype} with shape {labels.shape}."
         )
-    if num_images and not UNLABELLED <= labels.min() <= labels.max() < num_classes:
+    if num_images and not UNLABELED <= labels.min() <= labels.max() < num_classes:
         raise ValueError(
             f"`labels` must lie in -1..{num_classes - 1}; received {labels.min()}..{labels.max()}."
         )

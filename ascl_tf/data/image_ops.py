@@ -2,7 +2,7 @@
 
 Every function maps images [B, H, W, 3] in [0, 1] to images of the same shape and
 dtype, with one parameter per image: result row i depends on image i and on its
-parameters alone. Colour operations follow torchvision's definitions.
+parameters alone. Color operations follow torchvision's definitions.
 """
 
 import tensorflow as tf
@@ -36,7 +36,7 @@ def shift_crop(images, offsets_y, offsets_x, pad):
 def crop_and_resize(images, top, left, height, width):
     """Cuts out one box per image and resizes it bilinearly to the size of the image.
 
-    Pixel centres lie at half integers, and the edge of the box is repeated, so that nothing
+    Pixel centers lie at half integers, and the edge of the box is repeated, so that nothing
     outside the box enters. There is no antialiasing, since a box is never larger than the
     image; Pillow's and torchvision's bilinear resize are the same function then.
 
@@ -50,7 +50,7 @@ def crop_and_resize(images, top, left, height, width):
 
 
 def to_greyscale(images):
-    """Returns the images in grey, three equal channels: 0.2989 R + 0.587 G + 0.114 B."""
+    """Returns the images in gray, three equal channels: 0.2989 R + 0.587 G + 0.114 B."""
     return tf.repeat(_luma(images), 3, axis=3)
 
 
@@ -59,8 +59,8 @@ def adjust_tone(images, tone, factor):
 
         result = clip(factor * image + (1 - factor) * base, 0, 1)
 
-    where base is black for `BRIGHTNESS`, the mean of the image in grey for `CONTRAST`, and
-    the image in grey for `SATURATION`, as in torchvision. A factor of 1 changes nothing.
+    where base is black for `BRIGHTNESS`, the mean of the image in gray for `CONTRAST`, and
+    the image in gray for `SATURATION`, as in torchvision. A factor of 1 changes nothing.
 
     Args:
         images: [B, H, W, 3] in [0, 1].
@@ -77,7 +77,7 @@ def adjust_tone(images, tone, factor):
 def adjust_hue(images, shift):
     """Turns the hue of each image by `shift`, in turns of the hue circle ([B]).
 
-    Saturation and value of HSV stay as they are; grey pixels do not change.
+    Saturation and value of HSV stay as they are; gray pixels do not change.
     """
     red, green, blue = tf.unstack(images, axis=3)
     value = tf.maximum(tf.maximum(red, green), blue)

@@ -39,7 +39,7 @@ def is_picture(file):
 def read_picture(file):
     """Returns one picture as RGB, upright, and how it had to be converted.
 
-    The first frame of an animation counts. Grey becomes equal red, green and blue;
+    The first frame of an animation counts. Gray becomes equal red, green and blue;
     transparent pixels are laid over white; of 16 bits the upper eight are kept; the
     orientation that EXIF asks for is applied. A color profile is not.
 

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from ascl_tf.data.image_dataset import UNLABELLED, ImageDataset
+from ascl_tf.data.image_dataset import UNLABELED, ImageDataset
 from ascl_tf.errors import MissingSplitError, RunError
 
 _BATCH_SIZE = 256
@@ -47,7 +47,7 @@ def read_split(builder, split, *, name, image_size=None):
     if np.any(np.diff(order) != 1):
         images, labels = images[order], labels[order]
     if not is_labelled:
-        labels = np.full_like(labels, UNLABELLED)
+        labels = np.full_like(labels, UNLABELED)
     class_names = tuple(builder.info.features[label_key].names) if label_key else ()
     _check_labels(labels, len(class_names), name, split)
     return ImageDataset(name, images, labels.astype(np.int32), len(class_names), class_names)
@@ -66,10 +66,8 @@ def quiet():
 
 
 def _check_labels(labels, num_classes, name, split):
-    if labels.min() < UNLABELLED or labels.max() >= num_classes:
-        expected = (
-            f"labels from 0 to {num_classes - 1} in split {split!r}, or {UNLABELLED} for none"
-        )
+    if labels.min() < UNLABELED or labels.max() >= num_classes:
+        expected = f"labels from 0 to {num_classes - 1} in split {split!r}, or {UNLABELED} for none"
         raise _unfit(name, expected, f"{labels.min()} to {labels.max()}")
 
 
@@ -119,7 +117,7 @@ def _batches(builder, split, image_key, label_key, image_size):
     has_ids = examples.element_spec.get("id") == tf.TensorSpec([], tf.string)
 
     def image_label_id(example):
-        label = tf.constant(UNLABELLED, tf.int64) if label_key is None else example[label_key]
+        label = tf.constant(UNLABELED, tf.int64) if label_key is None else example[label_key]
         identity = example["id"] if has_ids else tf.constant("")
         return example[image_key], tf.cast(label, tf.int64), identity
 

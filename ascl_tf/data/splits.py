@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from ascl_tf.data.image_dataset import UNLABELLED
+from ascl_tf.data.image_dataset import UNLABELED
 from ascl_tf.errors import RunError
 
 _VALIDATION, _LABELS, _SUBSET = 1, 2, 3
@@ -22,12 +22,12 @@ def validation_split(dataset, fraction, seed):
     """Cuts a stratified part off a training set.
 
     Each class that has two images gives at least one, also where that makes the part larger
-    than `fraction`; the only image of a class stays in training, as do unlabelled images (-1):
+    than `fraction`; the only image of a class stays in training, as do unlabeled images (-1):
     accuracy is not defined on them.
 
     Args:
         dataset: `ImageDataset`.
-        fraction: float in (0, 1), the validation set's share of the labelled images.
+        fraction: float in (0, 1), the validation set's share of the labeled images.
         seed: Python int >= 0.
 
     Returns:
@@ -39,7 +39,7 @@ def validation_split(dataset, fraction, seed):
     """
     if not 0 < fraction < 1:
         raise ValueError(f"`fraction` must lie in (0, 1); received {fraction}.")
-    labelled = np.flatnonzero(dataset.labels != UNLABELLED)
+    labelled = np.flatnonzero(dataset.labels != UNLABELED)
     num_validation = round(fraction * len(labelled))
     chosen = _stratified(
         dataset.labels, labelled, num_validation, seed, _VALIDATION, keeps_singles=True
@@ -72,7 +72,7 @@ def mask_labels(dataset, labeled_fraction, seed):
 
     Args:
         dataset: `ImageDataset`.
-        labeled_fraction: float in (0, 1], share of the labelled images that stay so.
+        labeled_fraction: float in (0, 1], share of the labeled images that stay so.
         seed: Python int >= 0.
 
     Raises:
@@ -81,10 +81,10 @@ def mask_labels(dataset, labeled_fraction, seed):
     """
     if not 0 < labeled_fraction <= 1:
         raise ValueError(f"`labeled_fraction` must lie in (0, 1]; received {labeled_fraction}.")
-    labelled = np.flatnonzero(dataset.labels != UNLABELLED)
+    labelled = np.flatnonzero(dataset.labels != UNLABELED)
     num_kept = round(labeled_fraction * len(labelled))
     kept = _stratified(dataset.labels, labelled, num_kept, seed, _LABELS)
-    labels = np.full_like(dataset.labels, UNLABELLED)
+    labels = np.full_like(dataset.labels, UNLABELED)
     labels[kept] = dataset.labels[kept]
     masked = dataclasses.replace(dataset, labels=labels)
     missing = _missing_class(dataset, masked)
@@ -93,7 +93,7 @@ def mask_labels(dataset, labeled_fraction, seed):
         raise RunError(
             field="dataset",
             value=dataset.name,
-            expected="at least one labelled image of every class",
+            expected="at least one labeled image of every class",
             found=f"none of class {missing!r} with `labeled_fraction={labeled_fraction}`; "
             f"`labeled_fraction={share}` leaves one",
         )
@@ -109,7 +109,7 @@ def repeat_labeled(dataset):
     Raises:
         RunError: if no image has a label.
     """
-    labeled = np.flatnonzero(dataset.labels != UNLABELLED)
+    labeled = np.flatnonzero(dataset.labels != UNLABELED)
     if len(labeled) == len(dataset):
         return dataset
     if not len(labeled):
@@ -128,7 +128,7 @@ def class_balanced_subset(dataset, num_images, seed):
     Each class gives at least one if there are no more classes than images asked for.
 
     Args:
-        dataset: `ImageDataset`; unlabelled images count as one more class.
+        dataset: `ImageDataset`; unlabeled images count as one more class.
         num_images: int in 1..N.
         seed: Python int >= 0.
 
@@ -159,7 +159,7 @@ def with_unlabeled(dataset, unlabeled):
             expected=f"images of shape {dataset.image_shape} as in {dataset.name}",
             found=f"{unlabeled.image_shape}; pass `image_size` to resize both",
         )
-    hidden = np.full([len(unlabeled)], UNLABELLED, np.int32)
+    hidden = np.full([len(unlabeled)], UNLABELED, np.int32)
     return dataclasses.replace(
         dataset,
         name=f"{dataset.name}+{unlabeled.name}",
@@ -220,5 +220,5 @@ def _rounded_up(part, whole):
 
 def _missing_class(whole, part):
     """Returns the name of the first class of `whole` of which `part` has no image, or None."""
-    missing = np.setdiff1d(whole.labels, np.append(part.labels, UNLABELLED))
+    missing = np.setdiff1d(whole.labels, np.append(part.labels, UNLABELED))
     return whole.class_names[missing[0]] if len(missing) else None

@@ -67,9 +67,9 @@ def strong_view(images, seed, *, gaussian_blur=False, min_area=0.2, strength=1.0
 
     In this order: a random box (area `min_area` to 1 of the image, aspect ratio 3/4 to 4/3 on a
     logarithmic scale, whole pixels; the first of ten tries that fits, else the largest
-    central one) resized bilinearly to the old size; horizontal flip (1/2); colour jitter
+    central one) resized bilinearly to the old size; horizontal flip (1/2); color jitter
     (0.8): brightness, contrast and saturation times a factor from [0.6, 1.4], hue turned by
-    [-0.1, 0.1] of the circle, the four in an order drawn per image; grey (0.2); with
+    [-0.1, 0.1] of the circle, the four in an order drawn per image; gray (0.2); with
     `gaussian_blur`, Gaussian blur (0.5). All as in torchvision's transforms on float images.
 
     Chen et al. 2020, arXiv:2002.05709, appendix A. Differs from SimCLR in the default of the
@@ -80,7 +80,7 @@ def strong_view(images, seed, *, gaussian_blur=False, min_area=0.2, strength=1.0
 
     A `strength` s below 1 weakens the view as DynACL does (Luo et al. 2023, arXiv:2303.01289):
     the area is at least 1 - s * (1 - min_area), factors and hue turns spread s times as far,
-    jitter and grey are s times as likely. At 0 the flip (and the blur) is all that is left.
+    jitter and gray are s times as likely. At 0 the flip (and the blur) is all that is left.
 
     Args:
         images: [B, H, W, 3], float in [0, 1], with known H and W.

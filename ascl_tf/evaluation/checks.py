@@ -24,9 +24,9 @@ MODEL_CHECKS = (*model_checks.MODEL_CHECKS, CLASS_COUNT)
 ACCURACY_TOLERANCE = 1.0
 # On published models without masked gradients PGD stays within ten points of AutoAttack.
 _AUTOATTACK_TOLERANCE = 15.0
-# At half the range every image can be turned into the same grey.
+# At half the range every image can be turned into the same gray.
 _LARGEST_EPSILON = 0.5
-# Half a grey level: less is lost when an image is stored in 8 bits.
+# Half a gray level: less is lost when an image is stored in 8 bits.
 _SMALLEST_EPSILON = 0.5 / 255
 
 
@@ -37,7 +37,7 @@ def check_model(classifier, images, labels, *, num_classes=None):
         classifier: as `evaluate_robustness` takes it. Of an ensemble (see `model_ensemble`)
             each member is looked at too.
         images: [N, H, W, C], uint8, or float in [0, 1]; those that are looked at are chosen here.
-        labels: int [N]; negative: unlabelled.
+        labels: int [N]; negative: unlabeled.
         num_classes: how many classes the data set declares, Python int; None: it does not.
 
     Returns:
@@ -203,7 +203,7 @@ def _epsilon_unit(record, _):
     if _SMALLEST_EPSILON <= radius < _LARGEST_EPSILON:
         return ""
     return (
-        f"epsilon {record['epsilon']} is {255 * radius:.3g} of 255 grey levels: expected between "
+        f"epsilon {record['epsilon']} is {255 * radius:.3g} of 255 gray levels: expected between "
         "half a level and half the range, beyond which every image can be turned into the same "
         "grey; epsilon is meant in [0, 1] pixel units, such as 8/255"
     )

@@ -79,7 +79,7 @@ def evaluate_corruptions(
         ("generated", "tfds", "files"), `frost_textures` (where frost was generated: the name
         of the textures), `robust_accuracy` (percent right of the corrupted images),
         `standard_accuracy` (of the clean ones), `mean_difference` (mean absolute difference of
-        corrupted and clean images in grey levels; None for "tfds") and `corrupted_sha256`
+        corrupted and clean images in gray levels; None for "tfds") and `corrupted_sha256`
         (of the corrupted images' bytes).
 
     Raises:

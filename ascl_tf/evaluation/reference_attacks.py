@@ -51,7 +51,7 @@ def cleverhans_attack(
 ):
     """Returns adversarial images made by cleverhans, in ball and box.
 
-    Maximises the cross-entropy of `logits_fn`. In a graph the loop is unrolled.
+    Maximizes the cross-entropy of `logits_fn`. In a graph the loop is unrolled.
 
     Args:
         kind: `fgm` (fast gradient method), `bim` (basic iterative method), `mim`

@@ -1,6 +1,6 @@
 """Losses on logits, one number per image and unreduced: cross-entropy, KL, TRADES, MART.
 
-Images with label -1 are unlabelled: where a loss takes labels, they give exactly 0.
+Images with label -1 are unlabeled: where a loss takes labels, they give exactly 0.
 """
 
 import tensorflow as tf
@@ -122,7 +122,7 @@ def _runner_up(probabilities, labels):
 
 
 def _class_ids(labels):
-    """Returns `labels` with 0 for unlabelled rows, whose results are discarded."""
+    """Returns `labels` with 0 for unlabeled rows, whose results are discarded."""
     return tf.where(is_labeled(labels), labels, 0)
 
 

@@ -64,7 +64,7 @@ def supervised_contrastive_loss(projections, labels, *, temperature):
 
         loss_i = -1/|P(i)| * sum_{p in P(i)} log( exp(z_i.z_p / t) / sum_{a != i} exp(z_i.z_a / t) )
 
-    Rows with label -1 are unlabelled and take no part: they are neither positives nor
+    Rows with label -1 are unlabeled and take no part: they are neither positives nor
     negatives. On several replicas p and a run over the rows of the global batch.
 
     Args:
@@ -74,7 +74,7 @@ def supervised_contrastive_loss(projections, labels, *, temperature):
 
     Returns:
         [num_anchors], float64 for float64 `projections`, else float32. Rows without a
-        positive, and unlabelled rows, give exactly 0.
+        positive, and unlabeled rows, give exactly 0.
 
     Raises:
         ValueError: on a rank, a length, a dtype of labels or a temperature that does not fit
@@ -131,7 +131,7 @@ def adversarial_supervised_contrastive_loss(
 
     Returns:
         [2 * num_images], view-major, float64 for float64 projections, else float32.
-        Views of unlabelled images give exactly 0.
+        Views of unlabeled images give exactly 0.
 
     Raises:
         ValueError: on a rank, a length, a dtype of labels, a temperature or a name that does
@@ -185,7 +185,7 @@ def adversarial_pair_supervised_contrastive_loss(
 
     Returns:
         [2 * num_images], view-major, float64 for float64 projections, else float32.
-        Views of unlabelled images give exactly 0.
+        Views of unlabeled images give exactly 0.
 
     Raises:
         ValueError: on a rank, a length, a dtype of labels or a temperature that does not fit
@@ -225,7 +225,7 @@ def _is_column(columns, num_columns):
 
 
 def _is_same_class(anchor_labels, other_labels):
-    """Returns bool [N, N_all]; unlabelled rows are of no class, not even of one another's."""
+    """Returns bool [N, N_all]; unlabeled rows are of no class, not even of one another's."""
     same = anchor_labels[:, None] == other_labels[None, :]
     return same & is_labeled(anchor_labels)[:, None]
 

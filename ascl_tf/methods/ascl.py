@@ -5,7 +5,7 @@
 Eq. 10 of Li et al. 2022. x is the weak view of an image, v1 and v2 are its strong
 views. v1 and v2 without perturbation go through the branch `clean`; every perturbed
 image, and the natural x of TRADES and MART, through `adversarial`. A term of
-weight 0 is not computed, nor is its attack. Rows labelled -1 take part in L_CL only; every
+weight 0 is not computed, nor is its attack. Rows labeled -1 take part in L_CL only; every
 attack moves them too, see ascl_attacks.py.
 
 Passes of a step, in the order in which statistics move, each with batch statistics of its own:
@@ -194,7 +194,7 @@ class Ascl(Method):
         return (adversarial_loss + nt_xent_loss(clean, temperature=temperature)) / 2
 
     def _ascl_term(self, clean, projections, labels):
-        """L_ASCL of eq. 9 or 8, mean over the labelled anchors."""
+        """L_ASCL of eq. 9 or 8, mean over the labeled anchors."""
         if self.perturbs_pair:
             per_anchor = self.pair_loss(projections["views_ascl"], clean, labels)
         else:

@@ -19,7 +19,7 @@ from ascl_tf.losses.reduction import global_mean
 from ascl_tf.methods.optimization import of_pretraining
 from ascl_tf.methods.step_data import Batch, StepSeeds, first_position
 from ascl_tf.methods.update import apply_update, record_step
-from ascl_tf.methods.weight_perturbation import differentiate_at_worse_weights
+from ascl_tf.methods.weight_perturbation import differentiate_at_perturbed_weights
 from ascl_tf.models import ADVERSARIAL, Classifier, DualBatchNormalization
 
 
@@ -160,7 +160,7 @@ class Method(keras.Model):
     # The step.
 
     def train_step(self, data):
-        """Updates on one batch: a dict of "images" (uint8) and "labels" (int32, -1 unlabelled)."""
+        """Updates on one batch: a dict of "images" (uint8) and "labels" (int32, -1 unlabeled)."""
         batch = self.make_batch(data)
         views = self.make_views(batch)
         adversarial = self.make_adversarial(views)
@@ -194,7 +194,7 @@ class Method(keras.Model):
             return self.differentiate(views, adversarial, values)
         begun = self.epoch() >= self.optimization.awp_warmup_epochs
         gamma = tf.where(begun, self.optimization.awp_gamma, 0.0)
-        return differentiate_at_worse_weights(self, views, adversarial, variables, gamma=gamma)
+        return differentiate_at_perturbed_weights(self, views, adversarial, variables, gamma=gamma)
 
     def make_batch(self, data):
         """Returns the `Batch` of a replica's data: pixels in [0, 1], seeds by position."""

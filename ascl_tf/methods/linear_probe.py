@@ -36,7 +36,7 @@ def compute_features(encoder, images, *, branch):
 def fit_linear_probe(features, labels, *, weight_decay):
     """Returns kernel [F, C] and bias [C] of a multinomial logistic regression.
 
-    They minimise, by L-BFGS from zero,
+    They minimize, by L-BFGS from zero,
 
         1/N sum_i -log softmax(features_i . kernel + bias)[labels_i] + weight_decay/2 |kernel|^2
 

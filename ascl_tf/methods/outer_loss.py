@@ -17,7 +17,7 @@ class OuterLoss(NamedTuple):
     """A classification term.
 
     per_example: (natural_logits or None, adversarial_logits, labels) -> [B].
-    attack_objective: (adversarial_logits, natural_logits, labels) -> [B], maximised.
+    attack_objective: (adversarial_logits, natural_logits, labels) -> [B], maximized.
     needs_natural: whether `per_example` uses natural logits.
     attack_needs_natural: whether the attack does where every label is known; they are constant,
         computed once.

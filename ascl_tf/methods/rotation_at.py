@@ -4,7 +4,7 @@ With x' = x + d, R_r the turn by r quarters, and w = `rotation_weight`:
 
     CE(f(x'), y) + w * 1/4 sum_r CE(g(R_r(x')), r)
 
-g is a linear head on the same features, and d maximises the whole of it. Hendrycks,
+g is a linear head on the same features, and d maximizes the whole of it. Hendrycks,
 Mazeika, Kadavath, Song: Using self-supervised learning can improve model robustness and
 uncertainty, NeurIPS 2019, arXiv:1906.12340, section 3.1. Images without a label take part
 in the second term only. All passes use the adversarial branch.

@@ -6,7 +6,7 @@ find the patch h_m of that place among the hidden patches of the image:
 
     L(x) = -1/|M| * sum_{m in M} log( exp(q_m.h_m / sqrt(F)) / sum_{k in M} exp(q_m.h_k / sqrt(F)) )
 
-    minimised: 1/2 * ( L(x) + L(x + d) ),  d maximises L
+    minimized: 1/2 * ( L(x) + L(x + d) ),  d maximizes L
 
 F is the width of the features. Trinh, Luong, Le: Selfie, 2019, arXiv:1906.02940; adversarial
 in Chen et al.: Adversarial robustness: from self-supervised pre-training to fine-tuning, CVPR

@@ -5,10 +5,10 @@ image turned by a random number of quarters (4 classes), and the image with its 
 reordered (31 classes: 30 fixed permutations, and as it is). With x_t the task's version of an
 image, d_t its own perturbation, and w = `dpe_weight`:
 
-    minimised over the weights: 1/6 sum_t ( L_t(x_t) + L_t(x_t + d_t) ) + w * D
-    maximised over d_t:             sum_t            L_t(x_t + d_t)    + w * D
+    minimized over the weights: 1/6 sum_t ( L_t(x_t) + L_t(x_t + d_t) ) + w * D
+    maximized over d_t:             sum_t            L_t(x_t + d_t)    + w * D
 
-    D = log det( G^T G + 1e-5 I ),  G's columns the normalised gradients of L_t(x_t + d_t)
+    D = log det( G^T G + 1e-5 I ),  G's columns the normalized gradients of L_t(x_t + d_t)
                                     with respect to x_t + d_t
 
 so that every attack step differentiates twice. Chen et al.: Adversarial robustness: from

@@ -32,7 +32,7 @@ class Batch(NamedTuple):
     """A replica's part of the global batch."""
 
     images: tf.Tensor  # [B, H, W, 3] float in [0, 1]
-    labels: tf.Tensor  # [B] int32, -1 = unlabelled
+    labels: tf.Tensor  # [B] int32, -1 = unlabeled
     seeds: "StepSeeds"
     pseudo_labels: tf.Tensor | None = None  # [B, number of clusterings] int32
     features: tf.Tensor | None = None  # [B, F] float, where they are the same in every step

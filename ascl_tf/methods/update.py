@@ -55,7 +55,7 @@ def record_step(scalars, means, norms, standard_logits, outputs, labels):
         norms: name -> norm over all replicas.
         standard_logits: [B, C] of natural images, or None.
         outputs: the step's `Outputs`.
-        labels: int32 [B], -1 = unlabelled; None where there are no logits.
+        labels: int32 [B], -1 = unlabeled; None where there are no logits.
     """
     num_replicas = tf.distribute.get_strategy().num_replicas_in_sync
     for name, mean in means.items():

@@ -1,4 +1,4 @@
-"""Adversarial weight perturbation (AWP): a step whose gradient is taken at worse weights.
+"""Adversarial weight perturbation (AWP): a step whose gradient is taken at perturbed weights.
 
     d_k = gamma * ||w_k|| * g_k / ||g_k||      for each kernel k (rank > 1), g = grad L(w)
     w <- w - rate * (grad L(w + d) + decay * w)
@@ -17,7 +17,7 @@ import tensorflow as tf
 from ascl_tf.losses.gather import sum_across_replicas
 
 
-def differentiate_at_worse_weights(method, views, adversarial, variables, *, gamma):
+def differentiate_at_perturbed_weights(method, views, adversarial, variables, *, gamma):
     """Returns what `method.differentiate` gives at w + d, and updates the moving statistics.
 
     Args:
@@ -30,14 +30,14 @@ def differentiate_at_worse_weights(method, views, adversarial, variables, *, gam
         values = [tf.convert_to_tensor(variable.value) for variable in variables]
         gradients = _differentiate(method, views, adversarial, variables, values)[-1]
     gradients = [None if g is None else sum_across_replicas(g) for g in gradients]
-    moved = worse_weights(values, gradients, gamma)
+    moved = perturbed_weights(values, gradients, gamma)
     with keras.StatelessScope() as scope:
         result = _differentiate(method, views, adversarial, variables, moved)
     _assign_statistics(method, scope)
     return result
 
 
-def worse_weights(values, gradients, gamma):
+def perturbed_weights(values, gradients, gamma):
     """Returns w + gamma * ||w|| * g / ||g|| for each kernel; vectors as they are.
 
     A kernel whose gradient is 0 or None stays where it is.

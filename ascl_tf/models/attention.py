@@ -65,7 +65,7 @@ class PatchQueries(keras.Model):
 
 
 class _AttentionLayer(keras.layers.Layer):
-    """Self-attention and two dense layers, each added to its input and then normalised."""
+    """Self-attention and two dense layers, each added to its input and then normalized."""
 
     def build(self, input_shape):
         feature_dim, dtype = input_shape[-1], self.dtype_policy

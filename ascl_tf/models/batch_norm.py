@@ -1,4 +1,4 @@
-"""Batch normalisation with named branches.
+"""Batch normalization with named branches.
 
 Clean and adversarial images have different statistics; each branch has its own
 statistics and its own affine parameters (Xie et al. 2020, arXiv:1911.09665;
@@ -31,7 +31,7 @@ EPSILON = 1e-5
 
 @keras.saving.register_keras_serializable("ascl_tf")
 class DualBatchNormalization(keras.layers.Layer):
-    """Batch normalisation whose branch is named in each call.
+    """Batch normalization whose branch is named in each call.
 
     Args:
         batch_norm: "separate" (a set for clean and one for adversarial images), "shared"

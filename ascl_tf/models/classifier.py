@@ -12,7 +12,7 @@ class Classifier(keras.Model):
     Args:
         encoder: images -> features, with `training` and `branch`.
         linear_head: features -> logits.
-        input_mean, input_std: per-channel normalisation inside the model, or None for
+        input_mean, input_std: per-channel normalization inside the model, or None for
             none (the default), so that epsilon means the same for every model.
 
     Raises:

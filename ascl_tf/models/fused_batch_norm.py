@@ -25,7 +25,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     def relu_conv(self, inputs, conv):
         """Returns conv(relu(norm(inputs))) of a training pass, [B, h, w, c].
 
-        By the one operation, what `conv` sees is not kept for the gradient but made anew from
+        By the one operation, what `conv` sees is not kept for the gradient but recomputed from
         `inputs`: one of the four activations that a residual block keeps, for one batch norm more
         in the backward pass.
 

@@ -12,7 +12,7 @@ class ProjectionHead(keras.Model):
     """Features [B, F] -> projections [B, projection_dim] of unit l2 norm.
 
     By default Dense, batch norm, ReLU, Dense (Chen et al. 2020, arXiv:2002.05709), the
-    batch norm with branches as in the encoder. Projections are normalised in at least
+    batch norm with branches as in the encoder. Projections are normalized in at least
     float32, whatever the policy.
 
     Args:

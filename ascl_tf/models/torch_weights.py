@@ -31,7 +31,7 @@ def classifier_from_state_dict(state_dict, *, depth=18, input_mean=None, input_s
         state_dict: dict from names, as in the module's docstring, to arrays in PyTorch's
             layout: kernels [out, in, height, width], matrices [out, in].
         depth: 18 or 34.
-        input_mean, input_std: what the network's images were normalised with, or None.
+        input_mean, input_std: what the network's images were normalized with, or None.
 
     Raises:
         ValueError: on missing, left-over or misshapen entries; names them.

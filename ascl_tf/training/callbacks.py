@@ -108,7 +108,7 @@ class TensorBoardPictures(keras.callbacks.Callback):
         for name, images in adversarial.items():
             natural = views["stacked_views" if name.startswith("views") else "images"]
             perturbation = images - natural[: images.shape[0]]
-            # -epsilon is black, 0 grey, epsilon white.
+            # -epsilon is black, 0 gray, epsilon white.
             shown = (perturbation / epsilon + 1) / 2
             tf.summary.image(f"perturbations/{name}", image_grid(shown), max_outputs=1)
 

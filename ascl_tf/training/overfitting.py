@@ -137,6 +137,6 @@ def _is_fast(method):
 
 
 def _spread_out(labels):
-    """Returns places of at most `NUM_IMAGES` labelled images, from first to last."""
+    """Returns places of at most `NUM_IMAGES` labeled images, from first to last."""
     labelled = np.flatnonzero(np.asarray(labels) >= 0)
     return labelled[np.linspace(0, len(labelled) - 1, min(NUM_IMAGES, len(labelled))).astype(int)]

@@ -61,7 +61,7 @@ def _cut(config, dataset, *, needs_labels=True, labeled_only=False, say=_say):
 
 
 def with_unlabeled_images(config, dataset):
-    """Returns `dataset` with the images of `unlabeled_dataset`, labelled -1."""
+    """Returns `dataset` with the images of `unlabeled_dataset`, labeled -1."""
     if not config.unlabeled_dataset:
         return dataset
     with renamed(dataset="unlabeled_dataset", unlabeled="unlabeled_dataset"):

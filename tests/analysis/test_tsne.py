@@ -11,7 +11,7 @@ from tests.common import random_images
 
 
 def _groups(distance, num_images=90, num_features=5, seed=0):
-    """Returns (features, labels) of three Gaussians whose centres lie `distance` apart or more."""
+    """Returns (features, labels) of three Gaussians whose centers lie `distance` apart or more."""
     rng = np.random.default_rng(seed)
     labels = np.arange(num_images) % 3
     centres = distance * np.eye(3, num_features)
@@ -52,7 +52,7 @@ def test_image_itself_has_no_vote():
 
 @pytest.mark.parametrize("labels", [[0, 1, 0, 1], [1, 0, 1, 0]])
 def test_draw_goes_to_the_nearer_class(labels):
-    # On a line, two neighbours each: draws for the images at 0 (lost, the nearer one is of the
+    # On a line, two neighbors each: draws for the images at 0 (lost, the nearer one is of the
     # other class), at -2 and at 50 (won); that at 1 has two of the other class.
     features = np.array([[0.0, 0], [1, 0], [-2, 0], [50, 0]])
     assert nearest_neighbor_accuracy(features, np.array(labels), num_neighbors=2) == 50

@@ -1,4 +1,4 @@
-"""The weight landscape: its centre, its direction, and weights that come back."""
+"""The weight landscape: its center, its direction, and weights that come back."""
 
 import json
 

@@ -99,7 +99,7 @@ LABELS = [
     Case(
         "--dataset=folder:{root}/good --labeled_fraction=0.1 --validation_fraction=0",
         1,
-        "expected at least one labelled image of every class",
+        "expected at least one labeled image of every class",
         "none of class 'class0' with --labeled_fraction=0.1; --labeled_fraction=0.25 leaves one",
     ),
     Case(

@@ -16,7 +16,7 @@ DETERMINISTIC = (
 
 
 def smooth_images(num_images=3, size=32, seed=0):
-    """Returns uint8 images that look a little like photographs, some parts of them grey."""
+    """Returns uint8 images that look a little like photographs, some parts of them gray."""
     rng = np.random.default_rng(seed)
     values = scipy.ndimage.gaussian_filter(
         rng.normal(size=(num_images, size, size, 3)), (0, 3, 3, 0), mode="wrap"
@@ -32,5 +32,5 @@ GREY = np.full((20, 32, 32, 3), 128, np.uint8)
 
 
 def difference(got, want):
-    """Returns the absolute difference in grey levels, float64."""
+    """Returns the absolute difference in gray levels, float64."""
     return np.abs(got.astype(np.float64) - want)

@@ -48,7 +48,7 @@ def test_jpeg_is_that_of_tensorflow(severity, quality):
 
 
 def _box_matrix(rows, columns):
-    """Returns the mean over the pixels whose centres lie within each box of the new grid."""
+    """Returns the mean over the pixels whose centers lie within each box of the new grid."""
     scale = max(columns / rows, 1)
     centres = (np.arange(rows)[:, None] + 0.5) * columns / rows
     offsets = (np.arange(columns) + 0.5 - centres) / scale

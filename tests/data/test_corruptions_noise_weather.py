@@ -21,7 +21,7 @@ from tests.data.corruption_images import GREY, IMAGES, difference
 def test_noise_has_its_standard_deviation_and_is_truncated(corruption, sigma):
     noise = corrupt(GREY, corruption, 5, 0).astype(float) - 128
     assert noise.std() == pytest.approx(sigma, rel=0.02)
-    # Truncation takes half a grey level away.
+    # Truncation takes half a gray level away.
     assert noise.mean() == pytest.approx(-0.5, abs=0.25)
     # Each component has its own.
     assert abs(np.corrcoef(noise[..., 0].ravel(), noise[..., 1].ravel())[0, 1]) < 0.03
@@ -76,7 +76,7 @@ def test_plasma_is_diamond_square_on_a_torus():
         want, wobble = np.zeros((size, size)), 100.0
         for part, step in zip(parts, (8, 4, 2), strict=True):
             half = step // 2
-            # Centres first, then the points between columns, then between rows.
+            # Centers first, then the points between columns, then between rows.
             for number, (row, column) in enumerate([(half, half), (0, half), (half, 0)]):
                 around = [(-half, -half), (-half, half), (half, -half), (half, half)]
                 if number:

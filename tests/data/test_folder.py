@@ -57,7 +57,7 @@ def test_images_of_several_sizes_are_resized_on_request(folder):
     _write(folder / "train" / "cat" / "wide.png", value=50, size=(10, 6))
     dataset = load_dataset(f"folder:{folder}", "train", image_size=5)
     assert dataset.images.shape == (7, 5, 5, 3)
-    # Resizing an image of one colour leaves the colour.
+    # Resizing an image of one color leaves the color.
     assert sorted(dataset.images[:, 2, 2, 1]) == [0, 1, 2, 50, 100, 101, 102]
 
 
@@ -81,7 +81,7 @@ def test_what_was_converted_is_counted_in_one_line(folder, capsys):
     for name, mode in (("grey", "L"), ("clear", "RGBA"), ("dim", "L")):
         _write(folder / "train" / "cat" / f"{name}.png", value=7, mode=mode)
     assert len(load_dataset(f"folder:{folder}", "train")) == 9
-    line = "notice: folder:pets, split train: converted: 2 grey, 1 with transparency\n"
+    line = "notice: folder:pets, split train: converted: 2 gray, 1 with transparency\n"
     assert capsys.readouterr().out == line
     load_dataset(f"folder:{folder}", "train")
     assert capsys.readouterr().out == ""

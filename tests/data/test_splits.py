@@ -246,7 +246,7 @@ def test_class_without_training_image_is_named():
 
 
 def test_class_without_a_label_left_is_named():
-    message = r"one labelled image.* none of class '[012]' with `labeled_fraction=0.01`"
+    message = r"one labeled image.* none of class '[012]' with `labeled_fraction=0.01`"
     with pytest.raises(RunError, match=message) as caught:
         mask_labels(_dataset(), 0.01, seed=0)
     share = _share_in(caught.value)

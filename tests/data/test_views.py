@@ -125,7 +125,7 @@ def test_two_replicas_give_the_views_of_one_device_bit_for_bit(view):
 
 @pytest.mark.parametrize("view", [weak_view, strong_view])
 def test_row_i_shows_image_i(view):
-    # Constant grey images, whose order by brightness no view can change by much.
+    # Constant gray images, whose order by brightness no view can change by much.
     values = np.float32([0.05, 0.9, 0.2])
     images = np.tile(values[:, None, None, None], [1, 8, 8, 3])
     for number in range(5):
@@ -215,7 +215,7 @@ def test_boxes_keep_area_and_ratio_and_reach_both_ends():
 
 
 def test_jitter_and_grey_have_their_probabilities():
-    # A constant colour: neither crop nor flip changes it.
+    # A constant color: neither crop nor flip changes it.
     num_images = 4000
     colour = np.float32([0.5, 0.4, 0.3])
     images = np.tile(colour, [num_images, 8, 8, 1])

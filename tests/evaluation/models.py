@@ -1,4 +1,4 @@
-"""Tiny classifiers with known behaviour, and what is true of them in closed form."""
+"""Tiny classifiers with known behavior, and what is true of them in closed form."""
 
 import keras
 import numpy as np

@@ -108,7 +108,7 @@ def test_classes_of_the_data_set_are_compared_with_the_logits(num_classes, line)
 
 
 def _meant_for_bytes(images):
-    """A perfect classifier by colour of pixels in 0..255 that gets them in [0, 1]."""
+    """A perfect classifier by color of pixels in 0..255 that gets them in [0, 1]."""
     return tf.reduce_mean(images, axis=[1, 2]) - [-100.0, 0.0, 0.0]
 
 

@@ -14,9 +14,9 @@ EPSILON = "8/255"
 
 @pytest.fixture(scope="module")
 def problem():
-    """Images at half the distance from the boundary that eight grey levels can go."""
+    """Images at half the distance from the boundary that eight gray levels can go."""
     rng = np.random.default_rng(0)
-    # One sign per channel: Square, which paints squares of one colour, can follow that.
+    # One sign per channel: Square, which paints squares of one color, can follow that.
     weights = np.broadcast_to(np.float32([1, -1, 1]), (4, 4, 3))
     images = rng.uniform(0.2, 0.8, (12, 4, 4, 3)).astype(np.float32)
     margins = np.where(np.arange(12) % 2, -1, 1) * 4 / 255

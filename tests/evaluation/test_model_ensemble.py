@@ -109,7 +109,7 @@ def test_path_with_a_comma_that_exists_stays_whole(tmp_path):
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """A folder of images, and three exported models that see one colour channel each."""
+    """A folder of images, and three exported models that see one color channel each."""
     root = tmp_path_factory.mktemp("world")
     rng = np.random.default_rng(0)
     for label in range(3):

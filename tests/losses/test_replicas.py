@@ -17,7 +17,7 @@ from ascl_tf.losses import (
 )
 from tests.losses.helpers import join_views, run_on_two_replicas, split_views, unit_rows
 
-# Replica 0 has the first three images, one of them unlabelled; replica 1 has two such.
+# Replica 0 has the first three images, one of them unlabeled; replica 1 has two such.
 LABELS = np.array([0, -1, 1, -1, 0, -1], np.int32)
 NUM_IMAGES = len(LABELS)
 VIEWS = unit_rows(2 * NUM_IMAGES, seed=1)

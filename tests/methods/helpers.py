@@ -130,7 +130,7 @@ def changed(before, after):
 def make_dataset(num_images=24, *, labels=None, seed=0):
     """Returns an `ImageDataset` of noisy four-coloured images whose classes take turns."""
     rng = np.random.default_rng(seed)
-    # Four colours each: of plain noise every image would get nearly the same projection.
+    # Four colors each: of plain noise every image would get nearly the same projection.
     colours = rng.integers(0, 256, (num_images, 2, 2, 3)).repeat(SIZE // 2, 1).repeat(SIZE // 2, 2)
     noise = rng.integers(-20, 21, (num_images, *IMAGE_SHAPE))
     images = np.clip(colours + noise, 0, 255).astype(np.uint8)

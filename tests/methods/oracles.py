@@ -14,7 +14,7 @@ def softmax(row):
 
 
 def cross_entropy(logits, labels):
-    """Minus the log-probability of each labelled row's class."""
+    """Minus the log-probability of each labeled row's class."""
     rows = zip(logits, labels, strict=True)
     return [-np.log(softmax(row)[label]) for row, label in rows if label >= 0]
 
@@ -26,14 +26,14 @@ def divergence(natural, adversarial):
 
 
 def trades(natural, adversarial, labels, beta):
-    """Cross-entropy plus beta times the divergence, per labelled row."""
+    """Cross-entropy plus beta times the divergence, per labeled row."""
     pairs = zip(divergence(natural, adversarial), labels, strict=True)
     spread = [d for d, label in pairs if label >= 0]
     return [c + beta * d for c, d in zip(cross_entropy(natural, labels), spread, strict=True)]
 
 
 def mart(natural, adversarial, labels, beta):
-    """Boosted cross-entropy plus beta times the weighted divergence, per labelled row."""
+    """Boosted cross-entropy plus beta times the weighted divergence, per labeled row."""
     losses = []
     for n, a, d, label in zip(
         natural, adversarial, divergence(natural, adversarial), labels, strict=True
@@ -63,7 +63,7 @@ def contrastive(adversarial_views, clean, config):
 
 
 def supervised(clean, adversarial, labels, config):
-    """The supervised adversarial term: mean over the clean views of labelled images."""
+    """The supervised adversarial term: mean over the clean views of labeled images."""
     per_anchor = ascl_oracle(
         np.float64(clean),
         np.float64(adversarial),

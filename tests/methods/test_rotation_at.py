@@ -18,7 +18,7 @@ def _logits(method, images, *, training):
 
 
 def _losses(method, images, labels, *, training):
-    """Cross-entropies of the labelled images, and the mean rotation loss of every image."""
+    """Cross-entropies of the labeled images, and the mean rotation loss of every image."""
     turned = np.concatenate([np.rot90(images, k, axes=(1, 2)) for k in range(4)])
     logits, turn_logits = _logits(method, turned, training=training)
     at_losses = oracles.cross_entropy(logits[: len(images)], labels)

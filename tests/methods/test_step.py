@@ -145,7 +145,7 @@ def test_accuracies_count_labelled_rows_in_percent():
     method = helpers.compile_tiny(helpers.make_method(config))
     data = helpers.make_data()
     guesses = np.argmax(method(tf.cast(data["images"], tf.float32) / 255), axis=1)
-    # Two right, one wrong, three unlabelled: 66.7 percent.
+    # Two right, one wrong, three unlabeled: 66.7 percent.
     labels = np.array([guesses[0], guesses[1], (guesses[2] + 1) % 3, -1, -1, -1], np.int32)
     logs = method.train_step({**data, "labels": tf.constant(labels)})
     assert float(logs["standard_accuracy"]) == pytest.approx(200 / 3, rel=1e-6)

@@ -10,7 +10,7 @@ from ascl_tf.errors import ConfigError
 from ascl_tf.losses.reduction import global_mean
 from ascl_tf.methods.base import Method
 from ascl_tf.methods.step_data import Outputs, Term
-from ascl_tf.methods.weight_perturbation import worse_weights
+from ascl_tf.methods.weight_perturbation import perturbed_weights
 from tests.common import two_replicas
 from tests.methods import contract, helpers, oracles
 
@@ -23,7 +23,7 @@ CONFIG = helpers.TINY.replace(
 def test_kernels_move_by_a_share_of_their_norm_along_the_gradient():
     kernel, gradient = np.array([[3.0, 0.0], [0.0, 4.0]]), np.array([[0.0, 6.0], [-8.0, 0.0]])
     vector = np.array([1.0, 2.0])
-    moved = worse_weights(
+    moved = perturbed_weights(
         [tf.constant(w) for w in (kernel, kernel, kernel, vector)],
         [tf.constant(gradient), tf.zeros_like(gradient), None, tf.constant(vector)],
         0.5,
@@ -148,7 +148,7 @@ def test_step_on_two_replicas_equals_that_on_one(in_graph):
     assert max(contract.replica_difference(config, in_graph=in_graph)) < 1e-9
 
 
-def test_worse_weights_raise_the_loss_more_than_random_ones():
+def test_perturbed_weights_raise_the_loss_more_than_random_ones():
     method = helpers.compile_tiny(helpers.make_method(CONFIG))
     views = helpers.views_of(method, helpers.make_data())
     adversarial = method.make_adversarial(views)

@@ -23,7 +23,7 @@ def convolve(images, kernel, stride, pad):
 
 
 def normalize(inputs, mean, variance, gamma, beta):
-    """Returns batch normalisation with the given statistics of each channel."""
+    """Returns batch normalization with the given statistics of each channel."""
     return gamma * (inputs - mean) / np.sqrt(variance + EPSILON) + beta
 
 

@@ -1,4 +1,4 @@
-"""Classifier: normalisation inside, features, and .keras files that give back the same logits."""
+"""Classifier: normalization inside, features, and .keras files that give back the same logits."""
 
 import keras
 import numpy as np

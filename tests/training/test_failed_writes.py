@@ -103,7 +103,7 @@ def test_other_faults_of_the_system_stay_what_they_are(tmp_path):
 
 def _raise_in_training(error):
     where = {"batch_setting": "global_batch_size", "global_batch_size": 6, "logs": "a/tensorboard"}
-    with failures.in_one_line(helpers.TINY, **where):
+    with failures.in_one_line(width=helpers.TINY.width, **where):
         raise error
 
 

@@ -134,7 +134,7 @@ def test_features_of_our_saved_model_are_its_features_signature(config, exported
 
 
 class _Foreign(tf.Module):
-    """Mean colour of images of 4 x 4 pixels, and twice that, as logits."""
+    """Mean color of images of 4 x 4 pixels, and twice that, as logits."""
 
     @tf.function(input_signature=[tf.TensorSpec([None, 4, 4, 3], tf.float32, name="pixels")])
     def __call__(self, pixels):
@@ -146,7 +146,7 @@ def test_another_saved_model_gives_logits_of_images_of_the_size_that_it_takes(co
     module = _Foreign()
     tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": module.__call__})
     dataset = helpers.make_dataset(5)
-    # Of one colour each: resizing leaves that as it is.
+    # Of one color each: resizing leaves that as it is.
     images = np.broadcast_to(dataset.images[:, :1, :1], dataset.images.shape)
     features = _open(tmp_path, config).features(dataclasses.replace(dataset, images=images), 5)
     np.testing.assert_allclose(features, 2.0 * images[:, 0, 0] / 255, atol=1e-6)

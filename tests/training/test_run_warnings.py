@@ -157,7 +157,7 @@ def test_probe_measures_one_step_and_pgd_on_training_images_and_moves_nothing():
     dataset = helpers.make_dataset(24, labels=[-1] * 12 + [0, 1, 2] * 4)
     one_step, pgd = overfitting.make_probe(method, dataset)()
     assert not helpers.changed(before, helpers.values(method))
-    # Twelve labelled images.
+    # Twelve labeled images.
     assert all(abs(value * 12 / 100 - round(value * 12 / 100)) < 1e-4 for value in (one_step, pgd))
     assert 0 <= pgd <= one_step <= 100
     assert overfitting.make_probe(method, dataset)() == (one_step, pgd)

@@ -1,7 +1,7 @@
 """Weak and strong views in PyTorch, NCHW and batched, for the step that ours is compared with.
 
-The same transforms as ascl_tf/data/views.py. In the opponent's favour they work on whole
-batches, where public code transforms single images; and the four changes of colour come
+The same transforms as ascl_tf/data/views.py. In the opponent's favor they work on whole
+batches, where public code transforms single images; and the four changes of color come
 in one order per batch, so that each is computed once.
 """
 
@@ -25,7 +25,7 @@ def weak_view(images):
 
 
 def strong_view(images):
-    """Returns randomly cropped and resized, flipped, jittered images, some of them grey."""
+    """Returns randomly cropped and resized, flipped, jittered images, some of them gray."""
     views = _flip(_random_resized_crop(images))
     jittered = _jitter(views)
     views = torch.where(_chance(images, 0.8), jittered, views)

@@ -14,7 +14,7 @@ from ascl_tf import config as cfg
 USUAL_RATE = 0.1
 # Rows of a small scale of their own, beside the length that their comparison has in the paper.
 EPOCHS_IN_FULL = {"readings": 100}
-# STL-10 has 5,000 labelled training images.
+# STL-10 has 5,000 labeled training images.
 WHOLE_DATA_SETS = ("stl10",)
 
 

@@ -54,8 +54,8 @@ def take_neighbours(images, steps):
     """Returns images whose pixels, from row and column 2 on, are copies of near ones.
 
     The original goes through rows and columns from the last down to 2 and "swaps" each pixel
-    with a neighbour 0 or 1 rows above and 0 or 1 columns to the left; its swap of two views
-    copies the neighbour into both places. Every neighbour is met later than the pixel itself,
+    with a neighbor 0 or 1 rows above and 0 or 1 columns to the left; its swap of two views
+    copies the neighbor into both places. Every neighbor is met later than the pixel itself,
     so that it is still untouched when it is read, and all copies can be made at once.
 
     Args:
@@ -77,7 +77,7 @@ def motion_blur(images, severity, draws):
 
 
 def zoom_blur(images, severity, draws):
-    """Averages the image and its zooms by 1, 1.01, 1.02, ... into the centre."""
+    """Averages the image and its zooms by 1, 1.01, 1.02, ... into the center."""
     num_images, height, width, num_channels = images.shape
     operator = _zoom_blur_operator(height, width, severities.ZOOM_BLUR[severity - 1])
     pixels = as_unit(images).transpose(1, 2, 0, 3).reshape(height * width, -1)

@@ -48,7 +48,7 @@ def _is_ridge(magnitudes, dx, dy):
 
     flat, steep = np.abs(dx).astype(np.int64), np.abs(dy).astype(np.int64) << _SHIFT
     tangent = flat * _TAN_22
-    # Of equal neighbours the first one wins, and along diagonals neither does.
+    # Of equal neighbors the first one wins, and along diagonals neither does.
     horizontal = (magnitudes > at(0, -1)) & (magnitudes >= at(0, 1))
     vertical = (magnitudes > at(-1, 0)) & (magnitudes >= at(1, 0))
     falling = (magnitudes > at(-1, -1)) & (magnitudes > at(1, 1))
@@ -106,7 +106,7 @@ def _shifted(width, shift):
 
 
 def equalize_histogram(images):
-    """Returns images whose grey levels are spread so that their cumulated counts are even."""
+    """Returns images whose gray levels are spread so that their cumulated counts are even."""
     num_images, num_pixels = len(images), images[0].size
     numbers = np.arange(num_images)[:, None, None] * 256
     counts = np.bincount((numbers + images).ravel(), minlength=num_images * 256)

@@ -73,7 +73,7 @@ def elastic_transform(images, severity, draws):
 def affine_sources(shape, jitter):
     """Returns where each pixel comes from, float64 [N, *shape, 2] (column, row).
 
-    The affine map moves three corners of a square around the centre by `jitter`.
+    The affine map moves three corners of a square around the center by `jitter`.
 
     Args:
         shape: height and width of the images.

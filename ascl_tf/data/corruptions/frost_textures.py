@@ -1,6 +1,6 @@
 """Frost to lay over images: photographs where there are some, else a substitute.
 
-The photographs of the benchmark come with no licence file by file and are not part of this
+The photographs of the benchmark come with no license file by file and are not part of this
 package. They are read from a folder, or from an installed distribution `imagecorruptions`,
 whose code is never executed.
 """

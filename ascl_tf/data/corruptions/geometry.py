@@ -1,14 +1,14 @@
-"""Moving pixels: zooming into the centre, and sampling between pixels."""
+"""Moving pixels: zooming into the center, and sampling between pixels."""
 
 import numpy as np
 import scipy.ndimage
 
 
 def clipped_zoom_matrix(size, factor):
-    """Returns the linear zoom of the centre along one axis, float64 [size, size].
+    """Returns the linear zoom of the center along one axis, float64 [size, size].
 
-    The centre ceil(size / factor) pixels are enlarged by linear interpolation; of the result
-    the centre `size` pixels stay. An image X becomes M X M'^T, with M of its height and M' of
+    The center ceil(size / factor) pixels are enlarged by linear interpolation; of the result
+    the center `size` pixels stay. An image X becomes M X M'^T, with M of its height and M' of
     its width.
     """
     num_kept = int(np.ceil(size / factor))

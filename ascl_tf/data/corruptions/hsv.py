@@ -11,14 +11,14 @@ def with_value(values, change):
     """Returns RGB [..., 3] in [0, 1] whose V is `change(V)`, the same in hue and saturation."""
     old = values.max(axis=-1, keepdims=True)
     new = change(old)
-    # Black has neither hue nor saturation: it becomes grey.
+    # Black has neither hue nor saturation: it becomes gray.
     return np.where(old > 0, values * (new / np.where(old > 0, old, 1)), new)
 
 
 def with_saturation(values, change):
     """Returns RGB [..., 3] in [0, 1] whose S is `change(S)`, the same in hue and value.
 
-    Grey has no hue and is treated as red: what saturation it gets takes green and blue away.
+    Gray has no hue and is treated as red: what saturation it gets takes green and blue away.
     """
     value = values.max(axis=-1, keepdims=True)
     spread = value - values.min(axis=-1, keepdims=True)

@@ -13,7 +13,7 @@ from ascl_tf.data.corruptions.byte_filters import (
 )
 from ascl_tf.data.corruptions.pixels import as_unit
 
-# The original calls its colours by BGR names; in effect these are red, green and blue.
+# The original calls its colors by BGR names; in effect these are red, green and blue.
 _WATER = np.array([175, 238, 238]) / 255
 _MUD = np.array([63, 42, 20]) / 255
 _FARTHEST = 20

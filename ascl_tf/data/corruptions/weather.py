@@ -74,7 +74,7 @@ def plasma(size, decay, draws):
 
 
 def _refine(heights, noise):
-    """Returns maps of twice the side: the old points, centres, and points between."""
+    """Returns maps of twice the side: the old points, centers, and points between."""
     below, right = np.roll(heights, -1, axis=1), np.roll(heights, -1, axis=2)
     diagonal = np.roll(below, -1, axis=2)
     centres = (heights + below + right + diagonal) / 4 + noise[:, 0]
