@@ -163,7 +163,7 @@ def _gradients(values, loss_of):
 
 
 def _expected(case, values, views, adversarial, passes):
-    """Returns gradients and moving statistics by path, at perturbed weights where the case has them."""
+    """Returns gradients and moving statistics by path, where the case has it at moved weights."""
 
     def loss_of(network):
         return case.objective(network, views, adversarial, case.config, passes)
