@@ -13,24 +13,25 @@ from ascl_tf.training import run
 from ascl_tf.training.workdir import LOCK_FILE, RunLock, WorkDirectory
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+# What a `RunLock` holds, without the seconds that importing TensorFlow takes.
 HOLD = """
 import sys
-from ascl_tf.training.workdir import RunLock
+from ascl_tf.process.locks import Lock
 
-with RunLock(sys.argv[1]).held():
-    print("held", flush=True)
-    sys.stdin.read()
+lock = Lock(sys.argv[1])
+print(lock.acquire(), flush=True)
+sys.stdin.read()
 """
 
 
 @pytest.fixture
 def other(tmp_path):
     """Another process that holds the lock of `tmp_path` until it is ended."""
-    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    command = [sys.executable, "-c", HOLD, str(tmp_path / LOCK_FILE)]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, text=True
     )
-    assert process.stdout.readline() == "held\n"
+    assert process.stdout.readline() == "True\n"
     yield process
     process.kill()
     process.communicate()
