@@ -114,7 +114,7 @@ def test_signal_while_libraries_are_imported_is_one_line(program, command, capsy
 
 SLEEPING_PROGRAM = """
 import time
-from ascl_tf import flag_defs, train
+from ascl_tf import train
 
 def main(argv):
     print("at work", flush=True)
