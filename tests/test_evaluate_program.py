@@ -153,8 +153,7 @@ def test_bad_input_gives_one_line_and_its_status(
         flag_defs.run_program(evaluate.main, argv)
     assert exit_info.value.code == status
     error = capsys.readouterr().err
-    assert error.count("\n") == 1
-    assert re.search(message, error), error
+    assert error.count("\n") == 1 and re.search(message, error), error
     assert not os.listdir(tmp_path)
 
 
@@ -309,8 +308,7 @@ def test_bad_transfer_gives_one_line_and_its_status(
         flag_defs.run_program(evaluate.main, argv)
     assert exit_info.value.code == status
     error = capsys.readouterr().err
-    assert error.count("\n") == 1
-    assert re.search(message, error), error
+    assert error.count("\n") == 1 and re.search(message, error), error
 
 
 def test_model_with_too_few_classes_is_named(folder, tmp_path):
