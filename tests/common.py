@@ -1,5 +1,6 @@
 """Helpers that several test modules share."""
 
+import contextlib
 import functools
 import pathlib
 
@@ -25,6 +26,20 @@ def two_replicas():
     first one's keys, and TensorFlow aborts on the shapes that it finds there.
     """
     return tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
+
+
+@contextlib.contextmanager
+def eagerly():
+    """Runs step by step what would be a graph: tracing takes longer than many tiny steps.
+
+    For tests of what is around a step. Input pipelines stay graphs, as TensorFlow warns:
+    conftest.py leaves that warning out.
+    """
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(False)
 
 
 def read_each_data_set_once(patch):

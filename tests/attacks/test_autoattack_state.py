@@ -9,12 +9,20 @@ import pytest
 from ascl_tf.attacks import AutoAttack
 from ascl_tf.errors import RunError
 from tests.attacks.classifiers import NUM_CLASSES, LinearClassifier, images_and_labels
+from tests.common import eagerly
 
 SETTINGS = {
     "apgd-ce": {"num_steps": 3},
     "apgd-t": {"num_steps": 4, "num_targets": 3},
     "square": {"num_queries": 20},
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _eagerly():
+    """A state is written between batches: how a batch is computed is no matter."""
+    with eagerly():
+        yield
 
 
 class Interrupt(Exception):
