@@ -14,7 +14,7 @@ import inspect
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ascl_tf.errors import ConfigError
@@ -167,3 +167,39 @@ def _fields_of(name: str, section: Any) -> Iterator["dataclasses.Field[Any]"]:
             field="method", value=name, expected="dataclasses as settings", found=repr(section)
         )
     yield from dataclasses.fields(section)
+
+
+def register_method(
+    *,
+    settings: Sequence[type] = (),
+    labels: str = LABELS_REQUIRED,
+    label_free_weight: str = "",
+    needs_finetuning: bool = True,
+    find_conflict: Callable[[Any], Conflict | None] | None = None,
+) -> Callable[[Any], Any]:
+    """Returns a decorator for a subclass of `Method`; without it the defaults hold.
+
+    Args:
+        settings, labels, label_free_weight, needs_finetuning, find_conflict: see `MethodSpec`.
+            Each setting is a flag, and an attribute of `self.config`.
+
+    Example:
+        @register_method(needs_finetuning=False)
+        class Mine(Method):
+            ...
+    """
+    spec = MethodSpec(
+        name="",
+        class_path="",
+        settings=tuple(settings),
+        labels=labels,
+        label_free_weight=label_free_weight,
+        needs_finetuning=needs_finetuning,
+        find_conflict=find_conflict,
+    )
+
+    def decorate(method_class: Any) -> Any:
+        setattr(method_class, SPEC_ATTRIBUTE, spec)
+        return method_class
+
+    return decorate

@@ -6,6 +6,8 @@ are asked for: the settings of the methods, in `*_spec.py`, must be readable wit
 
 import importlib
 
+from ascl_tf.config.registry import register_method
+
 _PLACES = {
     "Batch": "step_data",
     "Method": "base",
@@ -14,9 +16,8 @@ _PLACES = {
     "Term": "step_data",
     "make_strong_views": "views",
     "make_weak_view": "views",
-    "register_method": "registering",
 }
-__all__ = list(_PLACES)
+__all__ = [*_PLACES, "register_method"]
 
 
 def __getattr__(name):

@@ -27,7 +27,7 @@ from ascl_tf.methods.base import Method
 from ascl_tf.methods.step_data import Outputs, Purpose, Term
 from ascl_tf.methods.views import make_strong_views, make_weak_view
 from ascl_tf.models import ADVERSARIAL, ADVERSARIAL_CE, CLEAN
-from ascl_tf.models.pseudo_label_heads import PseudoLabelHeads
+from ascl_tf.models.heads import PseudoLabelHeads
 
 NUM_VIEWS = 4
 

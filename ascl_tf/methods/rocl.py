@@ -1,7 +1,7 @@
 """RoCL: contrastive learning whose third view is an instance-wise attack. No labels.
 
 v1 and v2 are strong views of an image, NTX is NT-Xent without a gradient through the rows
-that an anchor meets (losses/rocl.py), with two positives per anchor where it has three views:
+that an anchor meets (losses/multi_view.py), with two positives per anchor where it has three views:
 
     NTX(v1, v2, v1 + d) + rocl_lambda * NTX(v1 + d, v2),    d raises NTX(v1 + d, v2)
 
@@ -15,7 +15,7 @@ does: the sum over the two positives stands outside the logarithm.
 
 import tensorflow as tf
 
-from ascl_tf.losses.rocl import one_sided_nt_xent_loss
+from ascl_tf.losses.multi_view import one_sided_nt_xent_loss
 from ascl_tf.methods.base import Method
 from ascl_tf.methods.step_data import Outputs, Purpose, Term
 from ascl_tf.methods.views import make_strong_views

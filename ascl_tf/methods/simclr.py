@@ -1,16 +1,27 @@
-"""SimCLR: two strong views of an image attract each other, all other images repel. No attack.
+"""SimCLR and supervised contrastive learning (SCL) on strong views. No attack.
+
+SimCLR: two strong views of an image attract each other, all other images repel.
 
 v1 and v2 are strong views, NTX is NT-Xent (eq. 4), a mean over the 2N views:
 
     NTX(v1, v2)
 
-Chen et al. 2020, arXiv:2002.05709. All images go through the branch `adversarial`, the one
-that fine-tuning and evaluation use.
+Chen et al. 2020, arXiv:2002.05709. SCL: views of the same class attract each other.
+
+    loss_i = -1/|P(i)| * sum_{p in P(i)} log( exp(z_i.z_p / t) / sum_{a != i} exp(z_i.z_a / t) )
+
+Eq. 7 of Li et al. 2022 over the 2N strong views of a batch, P(i) the other views of i's class, mean
+over the anchors with a label; Khosla et al. 2020, arXiv:2004.11362. There is no classifier: the
+linear layer is trained by fine-tuning. Images without a label take no part.
+
+All images go through the branch `adversarial`, the one that fine-tuning and evaluation use.
 
 Differs from the authors' code: docs/differences.md.
 """
 
-from ascl_tf.losses.contrastive import nt_xent_loss
+import tensorflow as tf
+
+from ascl_tf.losses.contrastive import nt_xent_loss, supervised_contrastive_loss
 from ascl_tf.methods.base import Method
 from ascl_tf.methods.step_data import Outputs, Term
 from ascl_tf.methods.views import make_strong_views
@@ -40,3 +51,15 @@ class SimClr(Method):
     def contrastive_term(self, projections, views):
         """Returns the `Term` of the two views' projections [2B, D]."""
         return Term(nt_xent_loss(projections, temperature=self.config.temperature))
+
+
+class Scl(SimClr):
+    """Supervised contrastive pre-training on unperturbed views."""
+
+    def make_views(self, batch):
+        return {**super().make_views(batch), "labels": batch.labels}
+
+    def contrastive_term(self, projections, views):
+        labels = tf.tile(views["labels"], [2])
+        loss = supervised_contrastive_loss(projections, labels, temperature=self.config.temperature)
+        return Term(loss, mask=labels >= 0)

@@ -3,6 +3,6 @@
 from ascl_tf.config.registry import LABELS_NONE, MethodSpec, register
 
 register(
-    MethodSpec("scl", "ascl_tf.methods.scl:Scl"),
+    MethodSpec("scl", "ascl_tf.methods.simclr:Scl"),
     MethodSpec("simclr", "ascl_tf.methods.simclr:SimClr", labels=LABELS_NONE),
 )

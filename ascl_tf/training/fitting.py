@@ -16,9 +16,8 @@ from ascl_tf.process import signals
 from ascl_tf.process.failures import in_one_line
 from ascl_tf.training import callbacks, provenance
 from ascl_tf.training.checkpoints import LAST, StageCheckpoints
-from ascl_tf.training.lars import Lars
 from ascl_tf.training.not_finite import ROLLBACK, Rollback
-from ascl_tf.training.sgd import Sgd
+from ascl_tf.training.optimizers import Lars, Sgd
 from ascl_tf.training.strategy import is_step_compiled
 from ascl_tf.training.training_clock import TrainingClock
 from ascl_tf.training.watches import (

@@ -31,7 +31,7 @@ from ascl_tf.training.processes import (
 )
 from ascl_tf.training.schedules import make_finetune_schedule, make_pretrain_schedule
 from ascl_tf.training.strategy import has_gpu, make_strategy
-from ascl_tf.training.validation_watches import make_prediction_counter
+from ascl_tf.training.watches import make_prediction_counter
 from ascl_tf.training.workdir import recorded_config
 
 QUICKSTART = "flags/quickstart.flags"

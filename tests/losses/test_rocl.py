@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from ascl_tf.losses import nt_xent_loss
-from ascl_tf.losses.rocl import one_sided_nt_xent_loss
+from ascl_tf.losses.multi_view import one_sided_nt_xent_loss
 from tests.losses.helpers import join_views, run_on_two_replicas, unit_rows
 
 NUM_IMAGES = 4

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ascl_tf.models.pseudo_label_heads import PseudoLabelHeads
+from ascl_tf.models.heads import PseudoLabelHeads
 
 FEATURES = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
 

@@ -8,8 +8,7 @@ import pytest
 import tensorflow as tf
 
 from ascl_tf.methods.step_data import Outputs, Term
-from ascl_tf.training.lars import Lars
-from ascl_tf.training.sgd import Sgd
+from ascl_tf.training.optimizers import Lars, Sgd
 from tests.common import two_replicas
 from tests.methods import helpers
 from tests.methods.contract import LABELS

@@ -12,18 +12,16 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from ascl_tf.config import Fraction
 from ascl_tf.training import callbacks, overfitting, run
 from ascl_tf.training.checkpoints import History
-from ascl_tf.training.loss_watch import LossWatch
 from ascl_tf.training.overfitting import OverfittingWatch, is_trained_in_one_step
 from ascl_tf.training.training_clock import TrainingClock
-from ascl_tf.training.validation_watches import (
-    ChanceWatch,
-    OneAnswerWatch,
-    make_prediction_counter,
-)
 from ascl_tf.training.watches import (
+    ChanceWatch,
     CollapseWatch,
+    LossWatch,
+    OneAnswerWatch,
     can_collapse,
     make_loss_watches,
+    make_prediction_counter,
     make_validation_watches,
     make_watches,
 )

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from ascl_tf.methods.update import apply_update
+from ascl_tf.training.optimizers import Sgd
 from ascl_tf.training.schedules import StepwiseSchedule
-from ascl_tf.training.sgd import Sgd
 from tests.common import two_replicas
 from tests.methods import helpers
 
