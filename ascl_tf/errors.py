@@ -8,12 +8,14 @@ knows: `ascl_tf.program.messages` writes the line of an error with flags.
 
 import contextlib
 import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 # A setting in a text, and maybe a value of it: `image_size`, `depth=16`.
 _SETTING = re.compile(r"`([a-z]\w*)(?:=([^`]*))?`")
 
 
-def in_backticks(name, value=None):
+def in_backticks(name: str, value: Any = None) -> str:
     """Returns how a line names a setting or argument to a caller of the library."""
     return f"`{name}`" if value is None else f"`{name}={value}`"
 
@@ -37,29 +39,37 @@ class FieldError(ValueError):
     exit_status = 1
 
     def __init__(
-        self, text="", *, field=None, value=None, place=None, expected="", found="", cause=""
-    ):
+        self,
+        text: object = "",
+        *,
+        field: str | None = None,
+        value: Any = None,
+        place: object | None = None,
+        expected: object = "",
+        found: object = "",
+        cause: object = "",
+    ) -> None:
         super().__init__(text)
         self.text, self.field, self.value, self.place = text, field, value, place
         self.expected, self.found, self.cause = expected, found, cause
-        self._renamings = []
+        self._renamings: list[Mapping[str, str]] = []
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.line()
 
-    def rename(self, names):
+    def rename(self, names: Mapping[str, str]) -> None:
         """From now on names settings as the dictionary `names` (old -> new) says."""
         self._renamings = [*self._renamings, names]
 
-    def line(self, write=in_backticks):
+    def line(self, write: Callable[[str, Any], str] = in_backticks) -> str:
         """Returns the line in which `write` (name, value or None) names settings and arguments."""
 
-        def written(name, value):
+        def written(name: str, value: Any) -> str:
             for names in self._renamings:
                 name = names.get(name, name)
             return write(name, value)
 
-        def with_settings(text):
+        def with_settings(text: object) -> str:
             return _SETTING.sub(lambda match: written(*match.groups()), str(text))
 
         if isinstance(self.text, FieldError):
@@ -91,13 +101,13 @@ class MissingSplitError(RunError):
         **parts: as of every `RunError`.
     """
 
-    def __init__(self, text="", *, splits=(), **parts):
+    def __init__(self, text: object = "", *, splits: Iterable[str] = (), **parts: Any) -> None:
         super().__init__(text, **parts)
         self.splits = tuple(splits)
 
 
 @contextlib.contextmanager
-def renamed(**names):
+def renamed(**names: str) -> Iterator[None]:
     """Names arguments as the caller knows them, in errors that are raised inside.
 
     `renamed(path="model")` makes of the argument `path` of a function the setting `model` that

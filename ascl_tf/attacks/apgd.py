@@ -4,7 +4,8 @@ Croce and Hein 2020, arXiv:2003.01690, Algorithm 1. With three losses: cross-ent
 the difference of logits ratio (DLR), and the targeted DLR, one run per target class.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -17,30 +18,34 @@ from ascl_tf.attacks.arguments import (
     check_positive,
     check_seed,
 )
+from ascl_tf.attacks.logits import LogitsFunction
 from ascl_tf.attacks.rounds import fooling_images, round_seeds
 from ascl_tf.loops import while_loop
 
 # The losses, and how many classes each needs to be defined.
 CLASSES_NEEDED = {"ce": 2, "dlr": 3, "targeted_dlr": 4}
 
+# Which images are classified correctly, losses, gradient.
+Evaluation = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
+
 # The paper's weight of the new step against the momentum.
 _STEP_WEIGHT = 0.75
 
 
 def apgd(
-    logits_fn,
-    images,
-    labels,
+    logits_fn: LogitsFunction,
+    images: tf.Tensor,
+    labels: tf.Tensor,
     *,
-    epsilon,
-    loss="ce",
-    norm="linf",
-    num_steps=100,
-    num_restarts=1,
-    num_targets=9,
-    eot_iter=1,
-    seed,
-):
+    epsilon: float,
+    loss: str = "ce",
+    norm: str = "linf",
+    num_steps: int = 100,
+    num_restarts: int = 1,
+    num_targets: int = 9,
+    eot_iter: int = 1,
+    seed: tf.Tensor,
+) -> tf.Tensor:
     """Returns images in the ball that the classifier gets wrong, where APGD finds them.
 
     Args:
@@ -72,7 +77,7 @@ def apgd(
     check_seed(seed, images)
     clean_logits = logits_fn(images)
 
-    def one_round(number):
+    def one_round(number: tf.Tensor) -> tf.Tensor:
         targets = logit_losses.likely_classes(clean_logits, number // num_restarts + 2)
         return apgd_run(
             logits_fn,
@@ -91,7 +96,7 @@ def apgd(
     return fooling_images(logits_fn, one_round, num_rounds, images, labels)
 
 
-def check_settings(*, loss, norm, num_classes, num_targets):
+def check_settings(*, loss: str, norm: str, num_classes: int, num_targets: int) -> None:
     """Raises ValueError unless the loss exists for that many classes and targets."""
     check_choice("loss", loss, CLASSES_NEEDED)
     check_choice("norm", norm, norms.NORMS)
@@ -114,19 +119,19 @@ class ApgdResult(NamedTuple):
 
 
 def apgd_run(
-    logits_fn,
-    images,
-    labels,
+    logits_fn: LogitsFunction,
+    images: tf.Tensor,
+    labels: tf.Tensor,
     *,
-    targets=None,
-    epsilon,
-    loss,
-    norm="linf",
-    num_steps=100,
-    eot_iter=1,
-    seeds=None,
-    start=None,
-):
+    targets: tf.Tensor | None = None,
+    epsilon: float,
+    loss: str,
+    norm: str = "linf",
+    num_steps: int = 100,
+    eot_iter: int = 1,
+    seeds: tf.Tensor | None = None,
+    start: tf.Tensor | None = None,
+) -> ApgdResult:
     """Runs APGD once.
 
     Args:
@@ -151,7 +156,9 @@ def apgd_run(
     state = search.start(images, labels, labels if targets is None else targets, start)
     step = search.make_step(state)
 
-    def body(i, control, losses):
+    def body(
+        i: tf.Tensor, control: step_control.ControlState, losses: tf.TensorArray
+    ) -> tuple[Any, ...]:
         control = step(i, control)
         return i + 1, control, losses.write(i + 1, control.last_loss)
 
@@ -191,19 +198,32 @@ class ApgdSearch:
         logits_fn, epsilon, loss, norm, num_steps, eot_iter: as `apgd`, not checked here.
     """
 
-    def __init__(self, logits_fn, *, epsilon, loss, norm, num_steps, eot_iter):
+    def __init__(
+        self,
+        logits_fn: LogitsFunction,
+        *,
+        epsilon: float,
+        loss: str,
+        norm: str,
+        num_steps: int,
+        eot_iter: int,
+    ) -> None:
         self._logits_fn, self._loss, self._eot_iter = logits_fn, loss, eot_iter
         self._epsilon, self._norm = epsilon, norm
         self._judged = step_control.windows(num_steps)
 
-    def start(self, images, labels, targets, points):
+    def start(
+        self, images: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor, points: tf.Tensor
+    ) -> ApgdState:
         """Returns the first state; `targets` are not used where there are none."""
         points = tf.ensure_shape(points, images.shape)
         correct, loss, gradient = self._make_evaluate(labels, targets)(points)
         control = step_control.first_state(points, correct, loss, gradient, self._epsilon)
         return ApgdState(images, labels, targets, control)
 
-    def advance(self, state, first_step, last_step):
+    def advance(
+        self, state: ApgdState, first_step: int | tf.Tensor, last_step: int | tf.Tensor
+    ) -> ApgdState:
         """Returns the state after the steps from `first_step` to before `last_step`.
 
         Both are ints or int32 scalars.
@@ -216,12 +236,12 @@ class ApgdSearch:
         )
         return state._replace(control=control)
 
-    def make_step(self, state):
+    def make_step(self, state: ApgdState) -> Callable[..., step_control.ControlState]:
         """Returns the function (i, control) -> control after step i."""
         evaluate = self._make_evaluate(state.labels, state.targets)
         move = _make_move(state.images, self._epsilon, self._norm)
 
-        def step(i, control):
+        def step(i: tf.Tensor, control: step_control.ControlState) -> step_control.ControlState:
             points = move(i, control)
             correct, loss, gradient = evaluate(points)
             control = step_control.advance(control, points, correct, loss, gradient)
@@ -229,21 +249,25 @@ class ApgdSearch:
 
         return step
 
-    def _make_evaluate(self, labels, targets):
+    def _make_evaluate(
+        self, labels: tf.Tensor, targets: tf.Tensor
+    ) -> Callable[[tf.Tensor], Evaluation]:
         return _make_evaluate(self._logits_fn, labels, targets, self._loss, self._eot_iter)
 
 
-def _make_evaluate(logits_fn, labels, targets, loss, eot_iter):
+def _make_evaluate(
+    logits_fn: LogitsFunction, labels: tf.Tensor, targets: tf.Tensor, loss: str, eot_iter: int
+) -> Callable[[tf.Tensor], Evaluation]:
     """Returns images -> (is correct, loss, gradient); gradients averaged over `eot_iter`."""
 
-    def losses_of(logits):
+    def losses_of(logits: tf.Tensor) -> tf.Tensor:
         if loss == "targeted_dlr":
             return logit_losses.targeted_dlr_loss(logits, labels, targets)
         return {"ce": logit_losses.cross_entropy, "dlr": logit_losses.dlr_loss}[loss](
             logits, labels
         )
 
-    def once(images):
+    def once(images: tf.Tensor) -> Evaluation:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(images)
             logits = logits_fn(images)
@@ -257,8 +281,10 @@ def _make_evaluate(logits_fn, labels, targets, loss, eot_iter):
             )
         return logit_losses.is_correct(logits, labels), values, gradient
 
-    def averaged(images):
-        def add(i, correct, values, total):
+    def averaged(images: tf.Tensor) -> Evaluation:
+        def add(
+            i: tf.Tensor, correct: tf.Tensor, values: tf.Tensor, total: tf.Tensor
+        ) -> tuple[tf.Tensor, ...]:
             correct, values, gradient = once(images)
             return i + 1, correct, values, total + gradient
 
@@ -273,10 +299,10 @@ def _make_evaluate(logits_fn, labels, targets, loss, eot_iter):
     return once if eot_iter == 1 else averaged
 
 
-def _make_move(images, epsilon, norm):
+def _make_move(images: tf.Tensor, epsilon: float, norm: str) -> Callable[..., tf.Tensor]:
     project = norms.make_projection(images, epsilon=epsilon, norm=norm)
 
-    def move(i, state):
+    def move(i: tf.Tensor, state: step_control.ControlState) -> tf.Tensor:
         ahead = project(state.images + state.step_size * norms.steepest(state.gradient, norm))
         momentum = state.images - state.previous_images
         weight = tf.where(i == 0, 1.0, _STEP_WEIGHT)

@@ -10,15 +10,18 @@ Croce and Hein 2020, arXiv:2003.01690. Images are float32 [N, H, W, C] in [0, 1]
 import dataclasses
 import hashlib
 import json
+import os
 import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from ascl_tf.attacks import arguments, model_checks, norms
-from ascl_tf.attacks.autoattack_run import Data, Progress, Run, percent
+from ascl_tf.attacks.autoattack_run import AttackProgress, Data, Progress, Run, percent
 from ascl_tf.attacks.autoattack_state import StateFile
-from ascl_tf.attacks.autoattack_versions import plan
+from ascl_tf.attacks.autoattack_versions import PlannedAttack, plan
 from ascl_tf.attacks.batching import batches
 from ascl_tf.attacks.logits import as_logits_function, check_logits_function
 from ascl_tf.attacks.runners import make_runner
@@ -45,13 +48,13 @@ class AutoAttackResult:
     """
 
     adversarial_images: np.ndarray
-    robust: dict
+    robust: dict[str, np.ndarray]
     robust_accuracy: float
     correct: np.ndarray
     standard_accuracy: float
     version: str
-    seconds: dict
-    warnings: dict
+    seconds: dict[str, float]
+    warnings: dict[str, str]
 
 
 class AutoAttack:
@@ -85,17 +88,17 @@ class AutoAttack:
 
     def __init__(
         self,
-        logits_fn,
+        logits_fn: Callable[..., Any],
         *,
-        epsilon,
-        num_classes,
-        norm="linf",
-        version="standard",
-        seed=0,
-        batch_size=250,
-        attacks=None,
-        settings=None,
-    ):
+        epsilon: float,
+        num_classes: int,
+        norm: str = "linf",
+        version: str = "standard",
+        seed: int = 0,
+        batch_size: int = 250,
+        attacks: Sequence[str] | None = None,
+        settings: Mapping[str, Mapping[str, int]] | None = None,
+    ) -> None:
         arguments.check_positive(epsilon=epsilon)
         arguments.check_choice("norm", norm, norms.NORMS)
         arguments.check_integer("num_classes", num_classes, 2)
@@ -108,11 +111,20 @@ class AutoAttack:
         self._epsilon, self._norm = float(epsilon), norm
         self._num_classes, self._version = num_classes, version
         self._seed, self._batch_size = seed, batch_size
-        self._image_shape, self._predict, self._runners = None, None, {}
+        self._image_shape: tuple[int, ...] | None = None
+        self._predict: Any = None
+        self._runners: dict[PlannedAttack, Callable[..., tf.Tensor]] = {}
 
     def __call__(
-        self, images, labels, *, state_path=None, resume=False, progress=None, model_sha256=None
-    ):
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        *,
+        state_path: str | os.PathLike[str] | None = None,
+        resume: bool = False,
+        progress: Callable[[AttackProgress], None] | None = None,
+        model_sha256: str | None = None,
+    ) -> AutoAttackResult:
         """Attacks the images and returns an `AutoAttackResult`.
 
         Warnings about the classifier are in the result, and are also issued as
@@ -145,7 +157,13 @@ class AutoAttack:
         _warn(result.warnings)
         return result
 
-    def individually(self, images, labels, *, progress=None):
+    def individually(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        *,
+        progress: Callable[[AttackProgress], None] | None = None,
+    ) -> dict[str, AutoAttackResult]:
         """Attacks all images with each attack alone; returns attack name -> result.
 
         Args:
@@ -160,7 +178,15 @@ class AutoAttack:
             for attack in self._attacks
         }
 
-    def _attack(self, attacks, data, found, state_file, resume, report):
+    def _attack(
+        self,
+        attacks: Sequence[PlannedAttack],
+        data: Data,
+        found: Mapping[str, str],
+        state_file: StateFile | None,
+        resume: bool,
+        report: Callable[[AttackProgress], None] | None,
+    ) -> AutoAttackResult:
         done = Progress.begin(data)
         if state_file is not None and resume and state_file.exists():
             done = Progress.from_state(state_file.load(), data, state_file)
@@ -191,7 +217,7 @@ class AutoAttack:
             warnings=found,
         )
 
-    def _prepare(self, images, labels):
+    def _prepare(self, images: np.ndarray, labels: np.ndarray) -> tuple[Data, np.ndarray]:
         """Returns (data, clean logits), everything checked."""
         arguments.check_shapes(images, labels)
         self._trace(images.shape[1:])
@@ -202,7 +228,7 @@ class AutoAttack:
         ranked = np.argsort(-logits, axis=1, kind="stable").astype(np.int32)
         return Data(images, labels, ranked[:, 0] == labels, ranked[:, 1:]), logits
 
-    def _clean_logits(self, images):
+    def _clean_logits(self, images: np.ndarray) -> np.ndarray:
         parts = []
         for rows, num_real in batches(np.arange(len(images)), self._batch_size):
             logits = self._predict(tf.constant(images[rows])).numpy()
@@ -213,7 +239,7 @@ class AutoAttack:
             raise ValueError("`logits_fn` must return finite logits; received NaN or infinity.")
         return logits
 
-    def _trace(self, image_shape):
+    def _trace(self, image_shape: tuple[int, ...]) -> None:
         if self._image_shape == image_shape:
             return
         signature = [tf.TensorSpec([None, *image_shape], tf.float32)]
@@ -224,7 +250,7 @@ class AutoAttack:
         )
         self._image_shape, self._predict, self._runners = image_shape, predict, {}
 
-    def _runner(self, attack):
+    def _runner(self, attack: PlannedAttack) -> Callable[..., tf.Tensor]:
         if attack not in self._runners:
             self._runners[attack] = make_runner(
                 attack,
@@ -236,10 +262,10 @@ class AutoAttack:
             )
         return self._runners[attack]
 
-    def _skipped(self):
+    def _skipped(self) -> dict[str, str]:
         return {f"left_out_{name}": message for name, message in self._left_out.items()}
 
-    def _check(self, data):
+    def _check(self, data: Data) -> dict[str, str]:
         rows = model_checks.spread_rows(data.labels)
         needs_gradient = any(attack.needs_gradient for attack in self._attacks)
         return model_checks.check_model(
@@ -251,7 +277,7 @@ class AutoAttack:
             expects_random=self._version == "rand",
         )
 
-    def _identity(self, images, labels, model_sha256):
+    def _identity(self, images: np.ndarray, labels: np.ndarray, model_sha256: str | None) -> Any:
         digest = hashlib.sha256(np.ascontiguousarray(images, np.float32).tobytes())
         digest.update(np.ascontiguousarray(labels, np.int64).tobytes())
         identity = {
@@ -268,10 +294,10 @@ class AutoAttack:
         return json.loads(json.dumps(identity))
 
 
-def _warn(found):
+def _warn(found: Mapping[str, str]) -> None:
     for name, message in found.items():
         warnings.warn(f"{name}: {message}", model_checks.AutoAttackWarning, stacklevel=3)
 
 
-def _as_arrays(images, labels):
+def _as_arrays(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(images), np.asarray(labels)

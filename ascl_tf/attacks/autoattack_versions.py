@@ -1,6 +1,8 @@
 """Which attacks the named versions of AutoAttack consist of, with all their numbers."""
 
 import dataclasses
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from ascl_tf.attacks.apgd import CLASSES_NEEDED
 
@@ -30,12 +32,12 @@ class PlannedAttack:
     eot_iter: int = 1
 
     @property
-    def num_runs(self):
+    def num_runs(self) -> int:
         """How often an image is attacked at once: from one start for each target."""
         return max(self.num_targets, 1)
 
     @property
-    def needs_gradient(self):
+    def needs_gradient(self) -> bool:
         """Whether the classifier must be differentiable."""
         return self.kind != "square"
 
@@ -60,7 +62,7 @@ _SETTINGS = {
 }
 
 
-def _planned(name, **changes):
+def _planned(name: str, **changes: Any) -> PlannedAttack:
     return dataclasses.replace(ATTACKS[name], **changes)
 
 
@@ -82,7 +84,13 @@ VERSIONS = {
 CUSTOM = "custom"
 
 
-def plan(version, *, attacks, settings, num_classes):
+def plan(
+    version: str,
+    *,
+    attacks: Sequence[str] | None,
+    settings: Mapping[str, Mapping[str, int]] | None,
+    num_classes: int,
+) -> tuple[tuple[PlannedAttack, ...], dict[str, str]]:
     """Returns (attacks of an ensemble, reasons of those left out by name).
 
     Args:
@@ -114,7 +122,9 @@ def plan(version, *, attacks, settings, num_classes):
     return tuple(fitting), left_out
 
 
-def _chosen(version, attacks, settings):
+def _chosen(
+    version: str, attacks: Sequence[str] | None, settings: Mapping[str, Mapping[str, int]]
+) -> tuple[PlannedAttack, ...]:
     if version in VERSIONS:
         if attacks is not None or settings:
             raise ValueError(
@@ -134,7 +144,7 @@ def _chosen(version, attacks, settings):
     return tuple(_changed(name, settings.get(name, {})) for name in attacks)
 
 
-def _changed(name, changes):
+def _changed(name: str, changes: Mapping[str, int]) -> PlannedAttack:
     attack = ATTACKS[name]
     targets = ("num_targets",) if attack.num_targets else ()
     _check_names(f"settings[{name!r}]", changes, (*_SETTINGS[attack.kind], *targets))
@@ -146,11 +156,11 @@ def _changed(name, changes):
     return _planned(name, **changes)
 
 
-def _check_names(argument, names, known):
+def _check_names(argument: str, names: Iterable[str], known: Collection[str]) -> None:
     for name in names:
         if name not in known:
             raise ValueError(f"`{argument}` must only hold {', '.join(known)}; received {name!r}.")
 
 
-def _classes_needed(attack):
+def _classes_needed(attack: PlannedAttack) -> int:
     return CLASSES_NEEDED[attack.loss] if attack.kind == "apgd" else 2

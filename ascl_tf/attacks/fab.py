@@ -5,6 +5,7 @@ Croce and Hein 2020, arXiv:1907.02044, as AutoAttack uses it: towards a target c
 The radius decides success at the end, and the length of random starts; nothing else.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -19,6 +20,7 @@ from ascl_tf.attacks.arguments import (
     check_seed,
 )
 from ascl_tf.attacks.hyperplane import step_onto_hyperplane
+from ascl_tf.attacks.logits import LogitsFunction
 from ascl_tf.attacks.rounds import fooling_images, round_seeds
 from ascl_tf.loops import while_loop
 
@@ -27,23 +29,25 @@ from ascl_tf.loops import while_loop
 _OVERSHOOT = 1.05
 _MOST_PULL = 0.1
 _KEPT = 0.9
+# Difference of two logits [B], its gradient [B, H, W, C].
+Hyperplane = tuple[tf.Tensor, tf.Tensor]
 # Norm of the best perturbation before there is one.
 _NOTHING = 1e10
 _TINY = 1e-12
 
 
 def fab_t(
-    logits_fn,
-    images,
-    labels,
+    logits_fn: LogitsFunction,
+    images: tf.Tensor,
+    labels: tf.Tensor,
     *,
-    epsilon,
-    norm="linf",
-    num_steps=100,
-    num_restarts=1,
-    num_targets=9,
-    seed=None,
-):
+    epsilon: float,
+    norm: str = "linf",
+    num_steps: int = 100,
+    num_restarts: int = 1,
+    num_targets: int = 9,
+    seed: tf.Tensor | None = None,
+) -> tf.Tensor:
     """Returns images in the ball that the classifier gets wrong, where targeted FAB finds them.
 
     The targets are the `num_targets` most likely classes but the first of the clean
@@ -78,7 +82,7 @@ def fab_t(
         check_seed(seed, images)
     clean_logits = logits_fn(images)
 
-    def one_round(number):
+    def one_round(number: tf.Tensor) -> tf.Tensor:
         seeds = None if seed is None else round_seeds(seed, number, images)
         return fab_run(
             logits_fn,
@@ -95,13 +99,15 @@ def fab_t(
     return fooling_images(logits_fn, one_round, num_targets * num_restarts, images, labels)
 
 
-def check_settings(*, num_classes, num_targets, norm):
+def check_settings(*, num_classes: int, num_targets: int, norm: str) -> None:
     """Raises ValueError unless there are that many other classes, and such a norm."""
     check_choice("norm", norm, norms.NORMS)
     check_integer("num_targets", num_targets, 1, num_classes - 1)
 
 
-def fab_start(images, restart, epsilon, norm, seeds):
+def fab_start(
+    images: tf.Tensor, restart: tf.Tensor, epsilon: float, norm: str, seeds: tf.Tensor | None
+) -> tf.Tensor:
     """Returns where a run starts: at the images first, then at half the radius.
 
     Args:
@@ -117,8 +123,17 @@ def fab_start(images, restart, epsilon, norm, seeds):
 
 
 def fab_run(
-    logits_fn, images, labels, *, targets=None, num_classes, epsilon, norm, num_steps, start
-):
+    logits_fn: LogitsFunction,
+    images: tf.Tensor,
+    labels: tf.Tensor,
+    *,
+    targets: tf.Tensor | None = None,
+    num_classes: int,
+    epsilon: float,
+    norm: str,
+    num_steps: int,
+    start: tf.Tensor,
+) -> tf.Tensor:
     """Runs FAB once.
 
     Args:
@@ -145,8 +160,16 @@ def fab_run(
 
 
 def closest_misclassified(
-    logits_fn, images, labels, *, targets, num_classes, norm, num_steps, start
-):
+    logits_fn: LogitsFunction,
+    images: tf.Tensor,
+    labels: tf.Tensor,
+    *,
+    targets: tf.Tensor | None,
+    num_classes: int,
+    norm: str,
+    num_steps: int,
+    start: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns (closest misclassified iterate, its distance [B, 1, 1, 1]); 1e10: none."""
     search = FabSearch(
         logits_fn, num_classes=num_classes, norm=norm, is_targeted=targets is not None
@@ -182,17 +205,23 @@ class FabSearch:
         is_targeted: whether the boundary to the target class is meant, not the nearest.
     """
 
-    def __init__(self, logits_fn, *, num_classes, norm, is_targeted):
+    def __init__(
+        self, logits_fn: LogitsFunction, *, num_classes: int, norm: str, is_targeted: bool
+    ) -> None:
         self._logits_fn, self._norm = logits_fn, norm
         self._num_classes, self._is_targeted = num_classes, is_targeted
 
-    def start(self, images, labels, targets, points):
+    def start(
+        self, images: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor, points: tf.Tensor
+    ) -> FabState:
         """Returns the first state; `targets` are not used where there are none."""
         points = tf.ensure_shape(points, images.shape)
         no_distance = tf.zeros_like(labels, tf.float32) + _NOTHING
         return FabState(images, labels, targets, points, images, no_distance)
 
-    def advance(self, state, first_step, last_step):
+    def advance(
+        self, state: FabState, first_step: int | tf.Tensor, last_step: int | tf.Tensor
+    ) -> FabState:
         """Returns the state after the steps from `first_step` to before `last_step`."""
         images, labels = state.images, state.labels
         targets = state.targets if self._is_targeted else None
@@ -200,7 +229,9 @@ class FabSearch:
             self._logits_fn, labels, targets, self._num_classes, self._norm
         )
 
-        def body(i, points, best, best_distance):
+        def body(
+            i: tf.Tensor, points: tf.Tensor, best: tf.Tensor, best_distance: tf.Tensor
+        ) -> tuple[tf.Tensor, ...]:
             points = _towards_boundary(points, images, *hyperplane(points), self._norm)
             fooled = ~logit_losses.is_correct(self._logits_fn(points), labels)
             distance = tf.reshape(norms.lengths(points - images, self._norm), [-1])
@@ -218,7 +249,9 @@ class FabSearch:
         return state._replace(points=points, best_images=best, best_distance=best_distance)
 
 
-def _towards_boundary(points, images, difference, normals, norm):
+def _towards_boundary(
+    points: tf.Tensor, images: tf.Tensor, difference: tf.Tensor, normals: tf.Tensor, norm: str
+) -> tf.Tensor:
     """Returns one step of FAB, before the model has seen it."""
     # The two projections are one batch of twice the size. Both excesses come from the
     # linear model at `points`: there it is the difference of logits itself.
@@ -238,10 +271,16 @@ def _towards_boundary(points, images, difference, normals, norm):
     return tf.clip_by_value((1.0 - pull) * moved + pull * anchored, 0.0, 1.0)
 
 
-def _make_hyperplane(logits_fn, labels, targets, num_classes, norm):
+def _make_hyperplane(
+    logits_fn: LogitsFunction,
+    labels: tf.Tensor,
+    targets: tf.Tensor | None,
+    num_classes: int,
+    norm: str,
+) -> Callable[[tf.Tensor], Hyperplane]:
     """Returns points -> (difference of logits [B], its gradient) of the boundary to cross."""
 
-    def towards(points, classes):
+    def towards(points: tf.Tensor, classes: tf.Tensor) -> Hyperplane:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(points)
             logits = logits_fn(points)
@@ -256,8 +295,10 @@ def _make_hyperplane(logits_fn, labels, targets, num_classes, norm):
             )
         return difference, gradient
 
-    def nearest(points):
-        def compare(offset, distance, difference, normals):
+    def nearest(points: tf.Tensor) -> Hyperplane:
+        def compare(
+            offset: tf.Tensor, distance: tf.Tensor, difference: tf.Tensor, normals: tf.Tensor
+        ) -> tuple[tf.Tensor, ...]:
             other, gradient = towards(points, (labels + offset) % num_classes)
             # The length of the step to a hyperplane is measured in the dual norm.
             dual = tf.norm(

@@ -1,10 +1,14 @@
 """Any classifier as one plain function: images to float32 logits, inference mode."""
 
 import inspect
+from collections.abc import Callable
 
 import tensorflow as tf
 
 from ascl_tf.attacks.arguments import check_logits
+
+# Images [B, H, W, C] -> logits [B, K].
+LogitsFunction = Callable[[tf.Tensor], tf.Tensor]
 
 
 def as_logits_function(classifier):

@@ -7,6 +7,7 @@ arXiv:1802.00420.
 """
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -40,7 +41,15 @@ class AutoAttackWarning(UserWarning):
     """Something about a classifier makes its robust accuracy doubtful."""
 
 
-def check_model(predict, gradient_fn, images, labels, *, loss, expects_random=False):
+def check_model(
+    predict: Callable[[tf.Tensor], tf.Tensor],
+    gradient_fn: Callable[[tf.Tensor], tf.Tensor] | None,
+    images: np.ndarray,
+    labels: np.ndarray,
+    *,
+    loss: str,
+    expects_random: bool = False,
+) -> dict[str, str]:
     """Returns {name: explanation} of what is suspicious before any attack.
 
     Args:

@@ -9,6 +9,9 @@ the contrastive losses:
         random_start=True, seed=seed)
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -18,20 +21,20 @@ from ascl_tf.loops import while_loop
 
 
 def linf_pgd(
-    objective,
-    images,
+    objective: Callable[..., Any],
+    images: tf.Tensor,
     *,
-    epsilon,
-    step_size,
-    num_steps,
-    random_start=False,
-    seed=None,
-    clip_min=0.0,
-    clip_max=1.0,
-    constants=(),
-    gathers_across_replicas=False,
-    observation_dtype=None,
-):
+    epsilon: float,
+    step_size: float,
+    num_steps: int,
+    random_start: bool = False,
+    seed: tf.Tensor | None = None,
+    clip_min: float | tf.Tensor = 0.0,
+    clip_max: float | tf.Tensor = 1.0,
+    constants: Sequence[tf.Tensor] = (),
+    gathers_across_replicas: bool = False,
+    observation_dtype: tf.DType | None = None,
+) -> tf.Tensor | tuple[tf.Tensor, ...]:
     """Returns images in the l-infinity ball that raise `objective`.
 
     Repeats x <- clip(x + step_size * sign(grad_x sum_i objective(x)_i)), where the
@@ -85,7 +88,7 @@ def linf_pgd(
     if random_start:
         start = norms.uniform_linf_start(images, lower, upper, epsilon=epsilon, seed=seed)
 
-    def ascend(x, lower, upper, *constants):
+    def ascend(x: tf.Tensor, lower: tf.Tensor, upper: tf.Tensor, *constants: tf.Tensor) -> Any:
         # The tape is opened inside the loop body: one step's graph, not num_steps of them.
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(x)
@@ -108,7 +111,9 @@ def linf_pgd(
     return tf.stop_gradient(loop(ascend, num_steps, start, lower, upper, *constants))
 
 
-def _loop(step, num_steps, x, *constants):
+def _loop(
+    step: Callable[..., Any], num_steps: int, x: tf.Tensor, *constants: tf.Tensor
+) -> tf.Tensor:
     """Applies `step` num_steps times, as one `tf.while_loop`."""
     return while_loop(
         lambda i, _: i < num_steps,
@@ -117,10 +122,12 @@ def _loop(step, num_steps, x, *constants):
     )[1]
 
 
-def _observing_loop(step, num_steps, dtype, x, *constants):
+def _observing_loop(
+    step: Callable[..., Any], num_steps: int, dtype: tf.DType, x: tf.Tensor, *constants: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
     """As `_loop`, for a `step` that returns (x, observation); also returns the observations."""
 
-    def body(i, x, observations):
+    def body(i: tf.Tensor, x: tf.Tensor, observations: tf.TensorArray) -> tuple[tf.Tensor, ...]:
         x, observation = step(x, *constants)
         return i + 1, x, observations.write(i, observation)
 
@@ -132,21 +139,23 @@ def _observing_loop(step, num_steps, dtype, x, *constants):
     return x, observations.stack()
 
 
-def _loop_across_replicas(step, num_steps, x, *constants):
+def _loop_across_replicas(
+    step: Callable[..., Any], num_steps: int, x: tf.Tensor, *constants: tf.Tensor
+) -> tf.Tensor:
     """As `_loop`, for steps that contain a collective: one `strategy.run` per step."""
 
-    def merged(strategy, x, *constants):
+    def merged(strategy: tf.distribute.Strategy, x: tf.Tensor, *constants: tf.Tensor) -> tf.Tensor:
         return _loop(lambda x, *rest: strategy.run(step, args=(x, *rest)), num_steps, x, *constants)
 
     return tf.distribute.get_replica_context().merge_call(merged, args=(x, *constants))
 
 
-def _needs_merge(gathers_across_replicas):
+def _needs_merge(gathers_across_replicas: bool) -> bool:
     context = tf.distribute.get_replica_context()
     return gathers_across_replicas and context is not None and context.num_replicas_in_sync > 1
 
 
-def _as_images(images):
+def _as_images(images: tf.Tensor) -> tf.Tensor:
     images = tf.convert_to_tensor(images)
     if not images.dtype.is_floating:
         raise ValueError(
@@ -156,7 +165,14 @@ def _as_images(images):
     return images if images.dtype == tf.float64 else tf.cast(images, tf.float32)
 
 
-def _validate(images, epsilon, step_size, num_steps, random_start, seed):
+def _validate(
+    images: tf.Tensor,
+    epsilon: float,
+    step_size: float,
+    num_steps: int,
+    random_start: bool,
+    seed: tf.Tensor | None,
+) -> None:
     if images.shape.rank != 4:
         raise ValueError(
             f"`images` must have shape [batch, height, width, channels]; received {images.shape}."
@@ -168,7 +184,9 @@ def _validate(images, epsilon, step_size, num_steps, random_start, seed):
         _validate_seed(seed, images.shape[0])
 
 
-def _validate_box(images, clip_min, clip_max):
+def _validate_box(
+    images: tf.Tensor, clip_min: float | tf.Tensor, clip_max: float | tf.Tensor
+) -> None:
     # In the images' own type: float32 rounds 0.1 upwards.
     bounds = [tf.cast(bound, images.dtype) for bound in (clip_min, clip_max)]
     lowest, highest = (known_value(bound) for bound in bounds)
@@ -187,7 +205,7 @@ def _validate_box(images, clip_min, clip_max):
         )
 
 
-def _validate_observation(num_steps, gathers_across_replicas):
+def _validate_observation(num_steps: int, gathers_across_replicas: bool) -> None:
     if num_steps < 1:
         raise ValueError(f"`num_steps` must be >= 1 to observe something; received {num_steps}.")
     if gathers_across_replicas:
@@ -196,7 +214,7 @@ def _validate_observation(num_steps, gathers_across_replicas):
         )
 
 
-def _validate_seed(seed, num_images):
+def _validate_seed(seed: tf.Tensor | None, num_images: int | None) -> None:
     if seed is None:
         raise ValueError("`random_start=True` needs a `seed` (int32 [2] or [B, 2]); received None.")
     shape = tf.convert_to_tensor(seed).shape

@@ -6,6 +6,7 @@ depends neither on the batch nor on which other images are left; the official co
 draws one window and one set of signs for the whole batch.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -19,22 +20,23 @@ from ascl_tf.attacks.arguments import (
     check_positive,
     check_seed,
 )
+from ascl_tf.attacks.logits import LogitsFunction
 from ascl_tf.attacks.rounds import fooling_images, round_seeds
 from ascl_tf.attacks.square_proposals import make_proposals
 from ascl_tf.loops import while_loop
 
 
 def square(
-    logits_fn,
-    images,
-    labels,
+    logits_fn: LogitsFunction,
+    images: tf.Tensor,
+    labels: tf.Tensor,
     *,
-    epsilon,
-    norm="linf",
-    num_queries=5000,
-    num_restarts=1,
-    seed,
-):
+    epsilon: float,
+    norm: str = "linf",
+    num_queries: int = 5000,
+    num_restarts: int = 1,
+    seed: tf.Tensor,
+) -> tf.Tensor:
     """Returns images in the ball that the classifier gets wrong, where Square finds them.
 
     Args:
@@ -63,7 +65,7 @@ def square(
         logits_fn, images.shape, epsilon=epsilon, norm=norm, num_queries=num_queries
     )
 
-    def one_round(number):
+    def one_round(number: tf.Tensor) -> tf.Tensor:
         state = search.start(images, labels, round_seeds(seed, number, images))
         return search.advance(state, 0, num_queries).best_images
 
@@ -95,14 +97,22 @@ class SquareSearch:
         image_shape: shape of the images, [B or None, H, W, C].
     """
 
-    def __init__(self, logits_fn, image_shape, *, epsilon, norm, num_queries):
+    def __init__(
+        self,
+        logits_fn: LogitsFunction,
+        image_shape: Sequence[int | None],
+        *,
+        epsilon: float,
+        norm: str,
+        num_queries: int,
+    ) -> None:
         self._logits_fn = logits_fn
         self._num_queries = num_queries
         self._proposals = make_proposals(
             image_shape, epsilon=epsilon, norm=norm, num_queries=num_queries
         )
 
-    def start(self, images, labels, seeds):
+    def start(self, images: tf.Tensor, labels: tf.Tensor, seeds: tf.Tensor) -> SquareState:
         """Returns the first state, after one query; seeds: int32 [B, 2]."""
         num_start, num_each = self._proposals.num_start_draws, self._proposals.num_draws
         shape = [tf.shape(images)[0], num_start + self._num_queries * num_each]
@@ -113,7 +123,9 @@ class SquareSearch:
         margin = logit_losses.margin(self._logits_fn(points), labels)
         return SquareState(images, labels, points, margin, later)
 
-    def advance(self, state, first_query, last_query):
+    def advance(
+        self, state: SquareState, first_query: int | tf.Tensor, last_query: int | tf.Tensor
+    ) -> SquareState:
         """Returns the state after the queries from `first_query` to before `last_query`.
 
         Both are ints or int32 scalars. Ends early where every image is done.
@@ -121,7 +133,9 @@ class SquareSearch:
 
         propose = self._proposals.make_propose(state.images)
 
-        def body(query, best_images, best_margin):
+        def body(
+            query: tf.Tensor, best_images: tf.Tensor, best_margin: tf.Tensor
+        ) -> tuple[tf.Tensor, ...]:
             draws = tf.gather(state.draws, query, axis=1)
             points = propose(best_images, query, draws)
             margin = logit_losses.margin(self._logits_fn(points), state.labels)

@@ -23,7 +23,7 @@ class Checkpoint(NamedTuple):
     window: int
 
 
-def checkpoints(num_steps):
+def checkpoints(num_steps: int) -> list[Checkpoint]:
     """Returns the steps after which the step size may be halved.
 
     Windows of 22 %, then 3 % less each time, at least 6 % of the steps: the paper's
@@ -34,7 +34,8 @@ def checkpoints(num_steps):
     """
     window = max(int(0.22 * num_steps), 1)
     shrink, smallest = max(int(0.03 * num_steps), 1), max(int(0.06 * num_steps), 1)
-    found, step = [], window
+    found: list[Checkpoint] = []
+    step = window
     while step <= num_steps:
         found.append(Checkpoint(step, window))
         window = max(window - shrink, smallest)
@@ -42,7 +43,7 @@ def checkpoints(num_steps):
     return found
 
 
-def windows(num_steps):
+def windows(num_steps: int) -> tf.Tensor:
     """Returns int32 [num_steps]: the window judged after each step, 0 where none is."""
     windows = np.zeros(num_steps, np.int32)
     for checkpoint in checkpoints(num_steps):
@@ -71,7 +72,9 @@ class ControlState(NamedTuple):
     was_reduced: tf.Tensor
 
 
-def first_state(start, correct, loss, gradient, epsilon):
+def first_state(
+    start: tf.Tensor, correct: tf.Tensor, loss: tf.Tensor, gradient: tf.Tensor, epsilon: float
+) -> ControlState:
     """Returns the state at the start: [B, H, W, C], [B], [B], [B, H, W, C], radius."""
     zeros = tf.zeros_like(loss)
     return ControlState(
@@ -94,7 +97,13 @@ def first_state(start, correct, loss, gradient, epsilon):
     )
 
 
-def advance(state, points, correct, loss, gradient):
+def advance(
+    state: ControlState,
+    points: tf.Tensor,
+    correct: tf.Tensor,
+    loss: tf.Tensor,
+    gradient: tf.Tensor,
+) -> ControlState:
     """Returns the state after one step to `points`, before any checkpoint."""
     improved = loss > state.best_loss
     return state._replace(
@@ -111,7 +120,7 @@ def advance(state, points, correct, loss, gradient):
     )
 
 
-def halve(state, window):
+def halve(state: ControlState, window: tf.Tensor) -> ControlState:
     """Returns the state after the checkpoint that judges `window` steps; 0: there is none."""
     is_checkpoint = window > 0
     few_rises = state.num_rises <= _RISING_SHARE * tf.cast(window, tf.float32)
@@ -130,5 +139,5 @@ def halve(state, window):
     )
 
 
-def _per_image(values):
+def _per_image(values: tf.Tensor) -> tf.Tensor:
     return tf.reshape(values, [-1, 1, 1, 1])

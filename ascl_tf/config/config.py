@@ -97,7 +97,8 @@ class Config:
 
     def of(self, section: type[Section]) -> Section:
         """Returns the settings of one section, such as `config.of(AsclSettings)`."""
-        return self._sections[section]
+        found: Section = self._sections[section]
+        return found
 
     def __getattr__(self, name: str) -> Any:
         # Called for what is neither a section nor a property: single settings, and what a section

@@ -15,13 +15,14 @@ import os
 import pathlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from ascl_tf.errors import ConfigError
 
 LABELS_REQUIRED, LABELS_OPTIONAL, LABELS_NONE = "required", "optional", "none"
 # (setting, expected, found)
 Conflict = tuple[str, str, Any]
+MethodClass = TypeVar("MethodClass", bound=type)
 
 # Where the class of an outside method keeps its spec.
 SPEC_ATTRIBUTE = "method_spec"
@@ -176,7 +177,7 @@ def register_method(
     label_free_weight: str = "",
     needs_finetuning: bool = True,
     find_conflict: Callable[[Any], Conflict | None] | None = None,
-) -> Callable[[Any], Any]:
+) -> Callable[[MethodClass], MethodClass]:
     """Returns a decorator for a subclass of `Method`; without it the defaults hold.
 
     Args:
@@ -198,7 +199,7 @@ def register_method(
         find_conflict=find_conflict,
     )
 
-    def decorate(method_class: Any) -> Any:
+    def decorate(method_class: MethodClass) -> MethodClass:
         setattr(method_class, SPEC_ATTRIBUTE, spec)
         return method_class
 

@@ -10,12 +10,14 @@ import importlib.resources
 import logging
 import os
 import re
+from collections.abc import Iterator
 
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import read_only_builder, registered
 
 from ascl_tf.config import FOLDER_PREFIX
 from ascl_tf.data.folder import load_folder, readable_name
+from ascl_tf.data.image_dataset import ImageDataset
 from ascl_tf.data.reading import quiet, read_split
 from ascl_tf.errors import ConfigError, RunError
 
@@ -24,7 +26,14 @@ BUNDLED = "bundled"
 BUNDLED_NAME = "cifar10_mini"
 
 
-def load_dataset(name, split, *, data_dir=None, download=False, image_size=None):
+def load_dataset(
+    name: str,
+    split: str,
+    *,
+    data_dir: str | None = None,
+    download: bool = False,
+    image_size: int | None = None,
+) -> ImageDataset:
     """Returns one split of a data set, wholly in memory.
 
     Args:
@@ -65,7 +74,7 @@ def load_dataset(name, split, *, data_dir=None, download=False, image_size=None)
         return read_split(builder, split, name=name, image_size=image_size)
 
 
-def is_available(name, data_dir=None):
+def is_available(name: str, data_dir: str | None = None) -> bool:
     """Returns whether `load_dataset` can read `name` without a download."""
     _check_text(name=name)
     if name in (BUNDLED, BUNDLED_NAME):
@@ -75,20 +84,20 @@ def is_available(name, data_dir=None):
     return prepared_builder(name, data_dir) is not None
 
 
-def name_at_hand(name, *, data_dir=None, download=False):
+def name_at_hand(name: str, *, data_dir: str | None = None, download: bool = False) -> str:
     """Returns `name`, and for "auto" the best set at hand: cifar10 where it is, else bundled."""
     if name != AUTO:
         return name
     return "cifar10" if download or is_available("cifar10", data_dir) else BUNDLED
 
 
-def _check_text(**arguments):
+def _check_text(**arguments: object) -> None:
     for name, value in arguments.items():
         if not isinstance(value, str):
             raise ValueError(f"`{name}` must be text; received {type(value).__name__}.")
 
 
-def _load_folder(name, split, image_size):
+def _load_folder(name: str, split: str, image_size: int | None) -> ImageDataset:
     path = os.path.expanduser(name.removeprefix(FOLDER_PREFIX))
     if not path:
         raise RunError(field="name", value=name, expected=f"{FOLDER_PREFIX}/path", found="no path")
@@ -98,13 +107,13 @@ def _load_folder(name, split, image_size):
 
 
 @contextlib.contextmanager
-def _bundled_builder():
+def _bundled_builder() -> Iterator[tfds.core.DatasetBuilder]:
     resource = importlib.resources.files("ascl_tf.data") / "bundled" / BUNDLED_NAME / "1.0.0"
     with importlib.resources.as_file(resource) as path, quiet():
         yield tfds.builder_from_directory(path)
 
 
-def prepared_builder(name, data_dir):
+def prepared_builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder | None:
     """Returns a builder that reads the files of a prepared set, or None without files.
 
     Raises:
@@ -120,7 +129,7 @@ def prepared_builder(name, data_dir):
         raise _unusable(name, expected, error) from error
 
 
-def _absent(name, data_dir, download):
+def _absent(name: str, data_dir: str | None, download: bool) -> tfds.core.DatasetBuilder:
     """Downloads a set that is not at hand, or says what to do about it."""
     _check_known(name, data_dir)
     if not download:
@@ -142,7 +151,7 @@ def _absent(name, data_dir, download):
     return builder
 
 
-def _check_known(name, data_dir):
+def _check_known(name: str, data_dir: str | None) -> None:
     known = tfds.list_builders(with_community_datasets=False)
     base = re.split(r"[/:]", name)[0]
     if base in known:
@@ -158,7 +167,7 @@ def _check_known(name, data_dir):
 
 
 @contextlib.contextmanager
-def _quiet_retries():
+def _quiet_retries() -> Iterator[None]:
     """Leaves the progress bars of a download, but not a warning for every retry."""
     logger = logging.getLogger("urllib3.connectionpool")
     level = logger.level
@@ -170,17 +179,17 @@ def _quiet_retries():
         logger.setLevel(level)
 
 
-def _expand(data_dir):
+def _expand(data_dir: str | None) -> str | None:
     return None if data_dir is None else os.path.expanduser(data_dir)
 
 
-def _place(data_dir):
+def _place(data_dir: str | None) -> str:
     if data_dir is None:
         return "the default `data_dir` (~/tensorflow_datasets or TFDS_DATA_DIR)"
     return f"`data_dir={data_dir}`"
 
 
-def _unusable(name, expected, error):
+def _unusable(name: str, expected: str, error: Exception) -> RunError:
     """Returns the RunError of a set of which tensorflow-datasets says `error`."""
     lines = [type(error).__name__, *str(error).strip().splitlines()]
     return RunError(field="name", value=name, expected=expected, cause=": ".join(lines[:2]))

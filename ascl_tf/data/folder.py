@@ -51,7 +51,7 @@ class FolderSplit(NamedTuple):
     class_names: tuple[str, ...]
 
 
-def load_folder(path, split, *, name, image_size=None):
+def load_folder(path: str, split: str, *, name: str, image_size: int | None = None) -> ImageDataset:
     """Returns one split of a folder of pictures as an `ImageDataset`.
 
     The order is that of `tfds.ImageFolder`: by class and name, then shuffled by the

@@ -3,6 +3,8 @@
 import dataclasses
 import functools
 import hashlib
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +37,7 @@ class ImageDataset:
     pseudo_labels: np.ndarray | None = None
     features: np.ndarray | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_images(self.images)
         _check_labels(self.labels, len(self.images), self.num_classes)
         _check_class_names(self.class_names, self.num_classes)
@@ -44,26 +46,26 @@ class ImageDataset:
         if self.features is not None:
             _check_features(self.features, len(self.images))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.images)
 
     @property
-    def num_images(self):
+    def num_images(self) -> int:
         """Number of images, N."""
         return len(self.images)
 
     @property
-    def num_labeled(self):
+    def num_labeled(self) -> int:
         """Number of images with a label."""
         return int(np.count_nonzero(self.labels != UNLABELED))
 
     @property
-    def image_shape(self):
+    def image_shape(self) -> tuple[int, ...]:
         """Shape of one image, (H, W, 3)."""
         return self.images.shape[1:]
 
     @property
-    def columns(self):
+    def columns(self) -> dict[str, np.ndarray]:
         """What a training batch holds, by name: arrays of N rows."""
         columns = {"images": self.images, "labels": self.labels}
         if self.pseudo_labels is not None:
@@ -73,24 +75,24 @@ class ImageDataset:
         return columns
 
     @functools.cached_property
-    def sha256(self):
+    def sha256(self) -> str:
         """Hexadecimal SHA-256 over shape, images and labels, in this order.
 
         Without pseudo-labels and features, which are a result of the images.
         """
         digest = hashlib.sha256(repr(tuple(self.images.shape)).encode())
-        digest.update(np.ascontiguousarray(self.images))
+        digest.update(np.ascontiguousarray(self.images).data)
         # Little-endian, so that the number is the same on every machine.
-        digest.update(np.ascontiguousarray(self.labels, dtype="<i4"))
+        digest.update(np.ascontiguousarray(self.labels, dtype="<i4").data)
         return digest.hexdigest()
 
-    def take(self, indices):
+    def take(self, indices: np.ndarray | Sequence[int] | slice) -> "ImageDataset":
         """Returns the data set of the images at `indices` (int [M]), in that order."""
-        taken = {name: column[indices] for name, column in self.columns.items()}
+        taken: dict[str, Any] = {name: column[indices] for name, column in self.columns.items()}
         return dataclasses.replace(self, **taken)
 
 
-def _check_images(images):
+def _check_images(images: np.ndarray) -> None:
     _check_array("images", images)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
         raise ValueError(
@@ -99,12 +101,12 @@ def _check_images(images):
         )
 
 
-def _check_array(name, value):
+def _check_array(name: str, value: object) -> None:
     if not isinstance(value, np.ndarray):
         raise ValueError(f"`{name}` must be a NumPy array; received {type(value).__name__}.")
 
 
-def _check_labels(labels, num_images, num_classes):
+def _check_labels(labels: np.ndarray, num_images: int, num_classes: int) -> None:
     _check_array("labels", labels)
     if not isinstance(num_classes, (int, np.integer)):
         raise ValueError(
@@ -121,7 +123,7 @@ def _check_labels(labels, num_images, num_classes):
         )
 
 
-def _check_class_names(class_names, num_classes):
+def _check_class_names(class_names: Sequence[str], num_classes: int) -> None:
     if not isinstance(class_names, (tuple, list)):
         raise ValueError(
             f"`class_names` must be a tuple of names; received {type(class_names).__name__}."
@@ -133,7 +135,7 @@ def _check_class_names(class_names, num_classes):
         )
 
 
-def _check_pseudo_labels(pseudo_labels, num_images):
+def _check_pseudo_labels(pseudo_labels: np.ndarray, num_images: int) -> None:
     _check_array("pseudo_labels", pseudo_labels)
     shape = pseudo_labels.shape
     if pseudo_labels.dtype != np.int32 or len(shape) != 2 or shape[0] != num_images:
@@ -145,7 +147,7 @@ def _check_pseudo_labels(pseudo_labels, num_images):
         raise ValueError(f"`pseudo_labels` must be >= 0; received {pseudo_labels.min()}.")
 
 
-def _check_features(features, num_images):
+def _check_features(features: np.ndarray, num_images: int) -> None:
     _check_array("features", features)
     if features.dtype.kind != "f" or features.ndim != 2 or len(features) != num_images:
         raise ValueError(

@@ -14,7 +14,9 @@ from ascl_tf.errors import MissingSplitError, RunError
 _BATCH_SIZE = 256
 
 
-def read_split(builder, split, *, name, image_size=None):
+def read_split(
+    builder: tfds.core.DatasetBuilder, split: str, *, name: str, image_size: int | None = None
+) -> ImageDataset:
     """Returns one split of a prepared data set as an `ImageDataset`.
 
     Where examples carry an `id`, as CIFAR's do, they are sorted by it: CIFAR then has

@@ -35,7 +35,7 @@ _JITTER_NUMBERS = 7
 _BLUR_NUMBERS = 2
 
 
-def weak_view(images, seed):
+def weak_view(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Returns the images after zero padding, random crop and random horizontal flip.
 
     The padding is an eighth of the height (4 pixels at 32), the window has the old size,
@@ -62,7 +62,14 @@ def weak_view(images, seed):
     return image_ops.flip(images, numbers[:, 2] < 0.5)
 
 
-def strong_view(images, seed, *, gaussian_blur=False, min_area=0.2, strength=1.0):
+def strong_view(
+    images: tf.Tensor,
+    seed: tf.Tensor,
+    *,
+    gaussian_blur: bool = False,
+    min_area: float = 0.2,
+    strength: float | tf.Tensor = 1.0,
+) -> tf.Tensor:
     """Returns one SimCLR view of each image.
 
     In this order: a random box (area `min_area` to 1 of the image, aspect ratio 3/4 to 4/3 on a
@@ -107,7 +114,8 @@ def strong_view(images, seed, *, gaussian_blur=False, min_area=0.2, strength=1.0
     # Bounds are computed in float64: at strength 1 they are exactly those of the full view.
     strength = _scalar(strength, tf.float64)
     min_area = min_area * strength + (1 - strength)
-    views = image_ops.crop_and_resize(images, *random_box(crop, *images.shape[1:3], min_area))
+    box = random_box(crop, images.shape[1], images.shape[2], min_area)
+    views = image_ops.crop_and_resize(images, *box)
     views = image_ops.flip(views, mirror[:, 0] < 0.5)
     views = _random_jitter(views, jitter, strength)
     is_grey = grey[:, 0] < _scalar(GREYSCALE_PROBABILITY * strength, grey.dtype)
@@ -117,7 +125,9 @@ def strong_view(images, seed, *, gaussian_blur=False, min_area=0.2, strength=1.0
     return tf.clip_by_value(views, 0.0, 1.0)
 
 
-def random_box(numbers, image_height, image_width, min_area=0.2):
+def random_box(
+    numbers: tf.Tensor, image_height: int, image_width: int, min_area: float | tf.Tensor = 0.2
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
     """Returns one box per image as torchvision's `RandomResizedCrop` chooses it.
 
     Args:
@@ -152,14 +162,14 @@ def random_box(numbers, image_height, image_width, min_area=0.2):
     return top, left, height, width
 
 
-def _central_box(image_height, image_width):
+def _central_box(image_height: int, image_width: int) -> tuple[int, int]:
     """Returns height and width of the largest box within the aspect ratios, Python ints."""
     height = min(image_height, round(image_width * MAX_ASPECT_RATIO))
     width = min(image_width, round(image_height * MAX_ASPECT_RATIO))
     return height, width
 
 
-def _random_jitter(images, numbers, strength):
+def _random_jitter(images: tf.Tensor, numbers: tf.Tensor, strength: float | tf.Tensor) -> tf.Tensor:
     """Returns the images, jittered with probability 0.8 * strength, from uniform [B, 7]."""
     tone, hue = TONE_STRENGTH * strength, HUE_STRENGTH * strength
     factors = _between(numbers[:, :3], 1.0 - tone, 1.0 + tone)
@@ -178,7 +188,7 @@ def _random_jitter(images, numbers, strength):
     return image_ops.select(is_jittered, jittered, images)
 
 
-def _random_blur(images, numbers):
+def _random_blur(images: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
     """Returns the images, blurred with probability 1/2, from uniform [B, 2]."""
     choice = _whole_number(numbers[:, 1], len(BLUR_SIGMAS))
     choice = tf.where(numbers[:, 0] < BLUR_PROBABILITY, choice, -1)
@@ -186,24 +196,24 @@ def _random_blur(images, numbers):
     return addons.blur_with_choice(images, choice, kernel_size=kernel_size, sigmas=BLUR_SIGMAS)
 
 
-def _between(numbers, low, high):
+def _between(numbers: tf.Tensor, low: float | tf.Tensor, high: float | tf.Tensor) -> tf.Tensor:
     """Maps uniform numbers in [0, 1) to [low, high): Python numbers or float64 scalars."""
     return _scalar(low, numbers.dtype) + _scalar(high - low, numbers.dtype) * numbers
 
 
-def _scalar(value, dtype):
+def _scalar(value: float | tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     """Returns a Python number or a float scalar as `dtype`, rounded once."""
     if tf.is_tensor(value):
         return tf.cast(value, dtype)
     return tf.constant(value, dtype)
 
 
-def _whole_number(numbers, count):
+def _whole_number(numbers: tf.Tensor, count: int | tf.Tensor) -> tf.Tensor:
     """Maps uniform numbers in [0, 1) to equally likely int32 0, ..., count - 1."""
     return tf.cast(tf.floor(numbers * tf.cast(count, numbers.dtype)), tf.int32)
 
 
-def _checked_images(images):
+def _checked_images(images: tf.Tensor) -> tf.Tensor:
     images = tf.convert_to_tensor(images)
     shape = images.shape
     if shape.rank != 4 or shape[3] != 3 or None in (shape[1], shape[2]):
@@ -215,7 +225,7 @@ def _checked_images(images):
     return images
 
 
-def _checked_seed(seed, images):
+def _checked_seed(seed: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
     seed = tf.convert_to_tensor(seed, tf.int32)
     if seed.shape.rank == 2 and not seed.shape[:1].is_compatible_with(images.shape[:1]):
         raise ValueError(

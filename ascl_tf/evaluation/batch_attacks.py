@@ -7,6 +7,7 @@ attack returns is measured again here before it is believed.
 import json
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from ascl_tf.attacks import linf_pgd
@@ -91,7 +92,7 @@ class CompiledAttacks:
             self._traced[key] = self._make_attack(protocol)
         return self._traced[key]
 
-    def num_logits(self, images):
+    def num_logits(self, images: np.ndarray) -> int:
         """Returns how many classes the model tells apart; images float32 [B, H, W, C]."""
         return int(self.logits_fn(tf.constant(images)).shape[1])
 

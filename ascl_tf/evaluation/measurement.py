@@ -7,8 +7,8 @@ numbers.
 
 import dataclasses
 import time
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -24,7 +24,8 @@ from ascl_tf.evaluation.evaluation_data import (
     check_labels_fit,
     padded_batches,
 )
-from ascl_tf.evaluation.protocols import STANDARD
+from ascl_tf.evaluation.protocols import STANDARD, Protocol
+from ascl_tf.evaluation.records import Record
 
 # Keeps the draws of evaluation apart from those of training with the same seed.
 _RANDOM_STREAM = 0x5EED
@@ -60,7 +61,7 @@ class Outcome(NamedTuple):
     is_robust: np.ndarray
     wall_seconds: float
     max_perturbation: float | None = None
-    findings: tuple | list = ()
+    findings: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,25 +84,25 @@ class Measurement:
     data: EvaluationData
     batch_size: int
     seed: int
-    progress: Callable | None
+    progress: Callable[..., None] | None
     num_logits: int
-    of_model: dict
-    shared: dict
-    clean: Outcome | None = None
+    of_model: dict[str, str]
+    shared: dict[str, Any]
+    clean: Outcome = None  # type: ignore[assignment]  # `of` measures it last.
 
     @classmethod
     def of(
         cls,
-        logits_fn,
-        dataset,
+        logits_fn: Callable[..., Any] | CompiledAttacks,
+        dataset: Any,
         *,
-        batch_size,
-        seed,
-        num_images=None,
-        progress=None,
-        model_sha256=None,
-        num_classes=None,
-    ):
+        batch_size: int,
+        seed: int,
+        num_images: int | None = None,
+        progress: Callable[..., None] | None = None,
+        model_sha256: str | None = None,
+        num_classes: int | None = None,
+    ) -> "Measurement":
         """Returns a `Measurement` after the checks of the model and a pass without attack.
 
         Arguments and errors as `evaluate_robustness`.
@@ -126,7 +127,7 @@ class Measurement:
         everything = np.ones(len(data.labels), bool)
         return dataclasses.replace(bare, clean=bare.survivors(STANDARD, everything))
 
-    def batches(self, rows, *, restart=0):
+    def batches(self, rows: np.ndarray, *, restart: int = 0) -> Iterator[Batch]:
         """Yields a `Batch` for every `batch_size` of `rows` (int [M], places in the data set)."""
         seed = randomness.fold_in(tf.constant([self.seed, _RANDOM_STREAM], tf.int32), restart)
         for padded, num_real in padded_batches(rows, self.batch_size):
@@ -134,7 +135,14 @@ class Measurement:
             seeds = randomness.position_seeds(seed, tf.constant(padded, tf.int32))
             yield Batch(padded[:num_real], images, labels, seeds)
 
-    def survivors(self, protocol, candidates, *, attack=None, name=None):
+    def survivors(
+        self,
+        protocol: Protocol,
+        candidates: np.ndarray,
+        *,
+        attack: Callable[..., Any] | None = None,
+        name: str | None = None,
+    ) -> Outcome:
         """Attacks `candidates` (bool [N]); returns the `Outcome`, which are still right.
 
         Images already lost are not attacked by the next restart.
@@ -162,7 +170,7 @@ class Measurement:
                 advance(len(batch.rows))
         return Outcome(is_robust, time.perf_counter() - began, max_perturbation)
 
-    def record(self, protocol, outcome, **fields):
+    def record(self, protocol: Protocol, outcome: Outcome, **fields: Any) -> Record:
         """Returns the record of one number, whose `checks` are what the attack itself found.
 
         Args:
@@ -183,7 +191,11 @@ class Measurement:
             **fields,
         }
 
-    def collect(self, parts, on_records=None):
+    def collect(
+        self,
+        parts: Iterable[list[Record]],
+        on_records: Callable[[list[Record]], None] | None = None,
+    ) -> list[Record]:
         """Returns all records with what the checks say of the model and of each number.
 
         Args:
@@ -200,14 +212,14 @@ class Measurement:
         return attached
 
 
-def counter(progress, name, num_to_do):
+def counter(progress: Callable[..., None] | None, name: str, num_to_do: int) -> Callable[..., None]:
     """Returns a callable that adds images that are done, and tells `progress` (or None).
 
     It takes their number, and keywords for `progress`.
     """
     num_done = 0
 
-    def advance(count, **note):
+    def advance(count: int, **note: Any) -> None:
         nonlocal num_done
         num_done += count
         if progress is not None:
@@ -216,7 +228,7 @@ def counter(progress, name, num_to_do):
     return advance
 
 
-def _checked_logits(attacks, data, num_classes):
+def _checked_logits(attacks: CompiledAttacks, data: EvaluationData, num_classes: int | None) -> int:
     received = attacks.num_logits(data.rows(slice(1))[0])
     if num_classes is not None and received != num_classes:
         raise ValueError(
@@ -226,7 +238,9 @@ def _checked_logits(attacks, data, num_classes):
     return received
 
 
-def _shared_fields(classifier, data, seed, model_sha256):
+def _shared_fields(
+    classifier: Any, data: EvaluationData, seed: int, model_sha256: str | None
+) -> dict[str, Any]:
     if model_sha256 is None and hasattr(classifier, "get_weights"):
         model_sha256 = records.weights_sha256(classifier)
     return {

@@ -8,7 +8,8 @@ A protocol is data. Which function carries out its `kind` stands in
 import dataclasses
 import difflib
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from ascl_tf.config import Fraction
 from ascl_tf.errors import ConfigError
@@ -48,7 +49,7 @@ class Protocol:
     library: str = "ascl_tf"
     options: Mapping[str, float | int | str] = dataclasses.field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in ("epsilon", "step_size"):
             object.__setattr__(self, field, _as_pixel_units(field, getattr(self, field)))
         for field, least in (("num_steps", 0), ("num_restarts", 1)):
@@ -57,7 +58,7 @@ class Protocol:
                 raise ValueError(f"`{field}` must be an integer >= {least}; received {value!r}.")
         object.__setattr__(self, "options", types.MappingProxyType(dict(self.options)))
 
-    def settings(self):
+    def settings(self) -> dict[str, Any]:
         """Returns every setting but the name, ready for JSON, radii as written."""
         return {
             "kind": self.kind,
@@ -71,7 +72,7 @@ class Protocol:
         }
 
 
-def get_protocol(name, also=()):
+def get_protocol(name: str, also: Iterable[str] = ()) -> Protocol:
     """Returns the protocol called `name`.
 
     Args:
@@ -89,7 +90,7 @@ def get_protocol(name, also=()):
     raise ConfigError(field="protocol", expected=expected, found=f"{name!r}{hint}")
 
 
-def get_protocol_or_series(name):
+def get_protocol_or_series(name: str) -> Protocol | str:
     """Returns the `Protocol` called `name`, or `name` itself if it is one of `SERIES`.
 
     Raises:
@@ -98,7 +99,7 @@ def get_protocol_or_series(name):
     return name if name in SERIES else get_protocol(name, also=SERIES)
 
 
-def _as_pixel_units(field, value):
+def _as_pixel_units(field: str, value: str | float) -> Fraction:
     try:
         value = Fraction(value)
     except ValueError as error:

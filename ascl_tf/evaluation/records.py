@@ -126,7 +126,8 @@ def read_records(path: PathLike) -> list[Record]:
     except (ValueError, RecursionError) as error:
         raise RunError(f"{source}: expected JSON; found otherwise: {error}.") from error
     _check_document(document, source)
-    return document["records"]
+    records: list[Record] = document["records"]
+    return records
 
 
 def environment_versions() -> dict[str, str]:

@@ -7,33 +7,35 @@ every image of the data set counts; and what an attack returns is measured again
 here before it is believed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from ascl_tf.evaluation.autoattack_protocol import (
     AUTOATTACK,
     AutoAttackOptions,
     autoattack_outcome,
 )
-from ascl_tf.evaluation.batch_attacks import ATTACKS
+from ascl_tf.evaluation.batch_attacks import ATTACKS, CompiledAttacks
 from ascl_tf.evaluation.measurement import Measurement
 from ascl_tf.evaluation.protocols import Protocol, get_protocol
+from ascl_tf.evaluation.records import Record
 
 
 def evaluate_robustness(
-    logits_fn,
-    dataset,
-    protocols,
+    logits_fn: Callable[..., Any] | CompiledAttacks,
+    dataset: Any,
+    protocols: str | Protocol | Iterable[str | Protocol],
     *,
-    num_classes=None,
-    batch_size=250,
-    seed=0,
-    num_images=None,
-    progress=None,
-    model_sha256=None,
-    per_image=False,
-    autoattack_options=None,
-    on_records=None,
-):
+    num_classes: int | None = None,
+    batch_size: int = 250,
+    seed: int = 0,
+    num_images: int | None = None,
+    progress: Callable[..., None] | None = None,
+    model_sha256: str | None = None,
+    per_image: bool = False,
+    autoattack_options: AutoAttackOptions | None = None,
+    on_records: Callable[[list[Record]], None] | None = None,
+) -> list[Record]:
     """Returns one record for each protocol.
 
     An image is robust under a protocol if it is classified correctly without
@@ -90,7 +92,9 @@ def evaluate_robustness(
     return measurement.collect(parts, on_records)
 
 
-def _measure(measurement, protocol, options, per_image):
+def _measure(
+    measurement: Measurement, protocol: Protocol, options: AutoAttackOptions, per_image: bool
+) -> Record:
     """Returns the record of one protocol."""
     outcome, fields = measurement.clean, {}
     if protocol.kind == AUTOATTACK:
@@ -105,7 +109,7 @@ def _measure(measurement, protocol, options, per_image):
     return measurement.record(protocol, outcome, **fields)
 
 
-def _as_protocols(chosen):
+def _as_protocols(chosen: str | Protocol | Iterable[str | Protocol]) -> list[Protocol]:
     if isinstance(chosen, (str, Protocol)):
         chosen = [chosen]
     if not isinstance(chosen, Iterable):

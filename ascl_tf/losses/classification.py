@@ -15,7 +15,7 @@ from ascl_tf.losses.inputs import (
 )
 
 
-def cross_entropy_loss(logits, labels):
+def cross_entropy_loss(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """Returns the cross-entropy, -log softmax(logits)[label], in nats.
 
     Args:
@@ -34,7 +34,7 @@ def cross_entropy_loss(logits, labels):
     return _zero_if_unlabeled(losses, labels)
 
 
-def kl_divergence(clean_logits, adversarial_logits):
+def kl_divergence(clean_logits: tf.Tensor, adversarial_logits: tf.Tensor) -> tf.Tensor:
     """Returns KL(p || q) in nats, p and q the softmax of clean and adversarial logits.
 
     The gradient flows through both arguments.
@@ -55,7 +55,9 @@ def kl_divergence(clean_logits, adversarial_logits):
     return tf.reduce_sum(tf.exp(log_p) * (log_p - log_q), axis=1)
 
 
-def trades_loss(clean_logits, adversarial_logits, labels, *, beta):
+def trades_loss(
+    clean_logits: tf.Tensor, adversarial_logits: tf.Tensor, labels: tf.Tensor, *, beta: float
+) -> tf.Tensor:
     """Returns the TRADES loss, CE(clean, label) + beta * KL(clean || adversarial), in nats.
 
     Zhang et al. 2019, arXiv:1901.08573, eq. 5, with 1/lambda written beta. The gradient flows
@@ -78,7 +80,9 @@ def trades_loss(clean_logits, adversarial_logits, labels, *, beta):
     return _zero_if_unlabeled(losses, labels)
 
 
-def mart_loss(clean_logits, adversarial_logits, labels, *, beta):
+def mart_loss(
+    clean_logits: tf.Tensor, adversarial_logits: tf.Tensor, labels: tf.Tensor, *, beta: float
+) -> tf.Tensor:
     """Returns the MART loss: boosted cross-entropy plus a KL weighted by the clean error.
 
     With p and q the softmax of clean and adversarial logits, y the label and r the most
@@ -113,7 +117,7 @@ def mart_loss(clean_logits, adversarial_logits, labels, *, beta):
     return _zero_if_unlabeled(boosted + float(beta) * divergence * clean_error, labels)
 
 
-def _runner_up(probabilities, labels):
+def _runner_up(probabilities: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """Returns int32 [num_images]: the most likely class other than the label."""
     num_classes = probabilities.shape[1]
     is_label = tf.range(num_classes)[None, :] == labels[:, None]
@@ -121,22 +125,26 @@ def _runner_up(probabilities, labels):
     return tf.argmax(others, axis=1, output_type=tf.int32)
 
 
-def _class_ids(labels):
+def _class_ids(labels: tf.Tensor) -> tf.Tensor:
     """Returns `labels` with 0 for unlabeled rows, whose results are discarded."""
     return tf.where(is_labeled(labels), labels, 0)
 
 
-def _zero_if_unlabeled(losses, labels):
+def _zero_if_unlabeled(losses: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     return tf.where(is_labeled(labels), losses, tf.zeros_like(losses))
 
 
-def _checked(clean_logits, adversarial_logits, labels, beta):
+def _checked(
+    clean_logits: tf.Tensor, adversarial_logits: tf.Tensor, labels: tf.Tensor, beta: float
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     check_beta(beta)
     clean, adversarial = _logit_pair(clean_logits, adversarial_logits)
     return clean, adversarial, label_vector(labels, num_rows(clean))
 
 
-def _logit_pair(clean_logits, adversarial_logits):
+def _logit_pair(
+    clean_logits: tf.Tensor, adversarial_logits: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
     described = "[num_images, num_classes]"
     clean = float_matrix("clean_logits", clean_logits, described)
     adversarial = float_matrix("adversarial_logits", adversarial_logits, described)

@@ -24,7 +24,7 @@ DENOMINATORS = ("joint", "clean", "adversarial")
 POSITIVES = ("cross", "all")
 
 
-def nt_xent_loss(projections, *, temperature):
+def nt_xent_loss(projections: tf.Tensor, *, temperature: float) -> tf.Tensor:
     """Returns NT-Xent: each view against all other views, the other view of its image positive.
 
     For anchor i, whose other view is j (eq. 4; Chen et al. 2020, arXiv:2002.05709, eq. 1):
@@ -56,7 +56,9 @@ def nt_xent_loss(projections, *, temperature):
     )
 
 
-def supervised_contrastive_loss(projections, labels, *, temperature):
+def supervised_contrastive_loss(
+    projections: tf.Tensor, labels: tf.Tensor, *, temperature: float
+) -> tf.Tensor:
     """Returns the supervised contrastive loss, positives averaged outside the logarithm.
 
     For anchor i with positive set P(i), the rows of the same class other than i (eq. 7;
@@ -94,14 +96,14 @@ def supervised_contrastive_loss(projections, labels, *, temperature):
 
 
 def adversarial_supervised_contrastive_loss(
-    clean_projections,
-    adversarial_projections,
-    labels,
+    clean_projections: tf.Tensor,
+    adversarial_projections: tf.Tensor,
+    labels: tf.Tensor,
     *,
-    temperature,
-    denominator="joint",
-    positives="cross",
-):
+    temperature: float,
+    denominator: str = "joint",
+    positives: str = "cross",
+) -> tf.Tensor:
     """Returns the ASCL loss: clean views against adversarial images of the same class.
 
     For the clean view i of an image, with D_i the chosen denominator (eq. 9):
@@ -163,8 +165,12 @@ def adversarial_supervised_contrastive_loss(
 
 
 def adversarial_pair_supervised_contrastive_loss(
-    adversarial_projections, labels, *, temperature, clean_projections=None
-):
+    adversarial_projections: tf.Tensor,
+    labels: tf.Tensor,
+    *,
+    temperature: float,
+    clean_projections: tf.Tensor | None = None,
+) -> tf.Tensor:
     """Returns the supervised contrastive loss between perturbed views, which the paper rejects.
 
     For the perturbed view i, with P(i) the perturbed views of the same class other than i
@@ -215,22 +221,24 @@ def adversarial_pair_supervised_contrastive_loss(
     )
 
 
-def _contrastive_logits(anchors, others, temperature):
+def _contrastive_logits(anchors: tf.Tensor, others: tf.Tensor, temperature: float) -> tf.Tensor:
     return tf.matmul(anchors, others, transpose_b=True) / float(temperature)  # [N, N_all]
 
 
-def _is_column(columns, num_columns):
+def _is_column(columns: tf.Tensor, num_columns: int | tf.Tensor) -> tf.Tensor:
     """Returns bool [N, num_columns]: True in row i at column `columns[i]` only."""
     return columns[:, None] == tf.range(num_columns)[None, :]
 
 
-def _is_same_class(anchor_labels, other_labels):
+def _is_same_class(anchor_labels: tf.Tensor, other_labels: tf.Tensor) -> tf.Tensor:
     """Returns bool [N, N_all]; unlabeled rows are of no class, not even of one another's."""
     same = anchor_labels[:, None] == other_labels[None, :]
     return same & is_labeled(anchor_labels)[:, None]
 
 
-def _loss_per_anchor(contrastive_logits, *, is_positive, in_denominator):
+def _loss_per_anchor(
+    contrastive_logits: tf.Tensor, *, is_positive: tf.Tensor, in_denominator: tf.Tensor
+) -> tf.Tensor:
     """Returns [N]: minus the mean over positives of log(exp(logit) / denominator).
 
     Positives may stand outside the denominator. An anchor without positive gives exactly 0;
@@ -242,7 +250,7 @@ def _loss_per_anchor(contrastive_logits, *, is_positive, in_denominator):
     return -tf.math.divide_no_nan(total, num_positives)
 
 
-def _log_ratios(contrastive_logits, in_denominator):
+def _log_ratios(contrastive_logits: tf.Tensor, in_denominator: tf.Tensor) -> tf.Tensor:
     """Returns [N, N_all]: log(exp(logit) / sum of exp over the row's denominator).
 
     On columns of the denominator this is `log_softmax`. For an empty denominator the values

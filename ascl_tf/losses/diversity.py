@@ -1,5 +1,7 @@
 """How differently several losses pull at one image: the log-determinant of their gradients."""
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from ascl_tf.losses.inputs import at_least_float32
@@ -9,7 +11,7 @@ RIDGE = 1e-5  # Chen et al.'s code.
 SMALLEST_SQUARED_NORM = 1e-20
 
 
-def gradient_log_determinant(gradients):
+def gradient_log_determinant(gradients: Sequence[tf.Tensor]) -> tf.Tensor:
     """Returns the log-determinant of the Gram matrix of each image's unit gradients.
 
     With the columns of G the gradients of the M tasks, each divided by its l2 norm:
@@ -43,12 +45,12 @@ def gradient_log_determinant(gradients):
     return tf.cast(_log_determinant(gram), dtype)
 
 
-def _unit(rows):
+def _unit(rows: tf.Tensor) -> tf.Tensor:
     squared_norm = tf.reduce_sum(tf.square(rows), axis=1, keepdims=True)
     return rows * tf.math.rsqrt(tf.maximum(squared_norm, SMALLEST_SQUARED_NORM))
 
 
-def _log_determinant(matrices):
+def _log_determinant(matrices: tf.Tensor) -> tf.Tensor:
     """Log-determinant [B] of symmetric positive definite [B, M, M], by elimination.
 
     Not `tf.linalg`: its gradients invert matrices, which raises on NaN in mid-training
@@ -62,7 +64,7 @@ def _log_determinant(matrices):
     return total
 
 
-def _check(gradients):
+def _check(gradients: Sequence[tf.Tensor]) -> None:
     shapes = [gradient.shape for gradient in gradients]
     is_valid = len(shapes) >= 2 and all(shape.is_compatible_with(shapes[0]) for shape in shapes)
     if not is_valid:

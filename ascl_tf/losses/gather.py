@@ -11,13 +11,13 @@ the images r * b to (r + 1) * b - 1 of every view.
 import tensorflow as tf
 
 
-def count_replicas():
+def count_replicas() -> int:
     """Returns the number of replicas in sync, a Python int; 1 outside a replica context."""
     context = tf.distribute.get_replica_context()
     return 1 if context is None else context.num_replicas_in_sync
 
 
-def gather_across_replicas(tensor):
+def gather_across_replicas(tensor: tf.Tensor) -> tf.Tensor:
     """Returns the rows of all replicas, replica after replica.
 
     The gradient flows back: a replica's rows receive the sum of the gradients that all
@@ -36,7 +36,7 @@ def gather_across_replicas(tensor):
     return tf.distribute.get_replica_context().all_gather(tensor, axis=0)
 
 
-def sum_across_replicas(tensor):
+def sum_across_replicas(tensor: tf.Tensor) -> tf.Tensor:
     """Returns the sum of every replica's `tensor`, shape and dtype kept."""
     if count_replicas() == 1:
         return tensor
@@ -44,7 +44,7 @@ def sum_across_replicas(tensor):
     return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(tensor))
 
 
-def gather_views(stacked_views, num_views):
+def gather_views(stacked_views: tf.Tensor, num_views: int) -> tf.Tensor:
     """Returns the views of all replicas in the view-major order of the global batch.
 
     Args:
@@ -69,7 +69,7 @@ def gather_views(stacked_views, num_views):
     return tf.ensure_shape(stacked, [total, *stacked_views.shape[1:]])
 
 
-def local_rows(num_local_images, num_views):
+def local_rows(num_local_images: int | tf.Tensor, num_views: int) -> tf.Tensor:
     """Returns where this replica's rows stand in the result of `gather_views`.
 
     Args:

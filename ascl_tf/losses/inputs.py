@@ -2,29 +2,30 @@
 
 import math
 import numbers
+from collections.abc import Iterable, Sequence
 
 import tensorflow as tf
 
 UNLABELED = -1  # The label of an image whose class is not known.
 
 
-def at_least_float32(tensor):
+def at_least_float32(tensor: tf.Tensor) -> tf.Tensor:
     """Returns `tensor` as it is if it is float64, else cast to float32."""
     tensor = tf.convert_to_tensor(tensor)
     return tensor if tensor.dtype == tf.float64 else tf.cast(tensor, tf.float32)
 
 
-def num_rows(tensor):
+def num_rows(tensor: tf.Tensor) -> int | tf.Tensor:
     """Returns the length of axis 0: a Python int where it is known, else an int32 scalar."""
     return tf.shape(tensor)[0] if tensor.shape[0] is None else tensor.shape[0]
 
 
-def is_labeled(labels):
+def is_labeled(labels: tf.Tensor) -> tf.Tensor:
     """Returns bool, the shape of `labels`: False where the class is not known."""
     return labels != UNLABELED
 
 
-def float_matrix(name, tensor, described):
+def float_matrix(name: str, tensor: tf.Tensor, described: str) -> tf.Tensor:
     """Returns `tensor` in at least float32 after checking that it has two axes.
 
     Args:
@@ -41,7 +42,7 @@ def float_matrix(name, tensor, described):
     return tensor
 
 
-def view_pair_matrix(name, tensor):
+def view_pair_matrix(name: str, tensor: tf.Tensor) -> tf.Tensor:
     """As `float_matrix`, for two views of every image stacked on axis 0.
 
     Raises:
@@ -56,7 +57,7 @@ def view_pair_matrix(name, tensor):
     return tensor
 
 
-def multi_view_matrix(name, tensor, num_views):
+def multi_view_matrix(name: str, tensor: tf.Tensor, num_views: int) -> tf.Tensor:
     """As `float_matrix`, for `num_views` views of every image stacked on axis 0.
 
     Raises:
@@ -73,7 +74,9 @@ def multi_view_matrix(name, tensor, num_views):
     return tensor
 
 
-def label_vector(labels, num_labels, described="[num_images]"):
+def label_vector(
+    labels: tf.Tensor, num_labels: int | tf.Tensor | None, described: str = "[num_images]"
+) -> tf.Tensor:
     """Returns `labels` as int32 [num_labels].
 
     Args:
@@ -100,7 +103,9 @@ def label_vector(labels, num_labels, described="[num_images]"):
     return tf.cast(labels, tf.int32)
 
 
-def check_shape(name, tensor, expected, described):
+def check_shape(
+    name: str, tensor: tf.Tensor, expected: Sequence[int | tf.Tensor | None], described: str
+) -> None:
     """Raises ValueError if what is known of the shape contradicts `expected`.
 
     Args:
@@ -116,23 +121,23 @@ def check_shape(name, tensor, expected, described):
         )
 
 
-def check_temperature(temperature):
+def check_temperature(temperature: float) -> None:
     """Raises ValueError unless `temperature` is a finite number > 0."""
     if not _is_finite_number(temperature) or temperature <= 0:
         raise ValueError(f"`temperature` must be a finite number > 0; received {temperature}.")
 
 
-def check_beta(beta):
+def check_beta(beta: float) -> None:
     """Raises ValueError unless `beta` is a finite number >= 0."""
     if not _is_finite_number(beta) or beta < 0:
         raise ValueError(f"`beta` must be a finite number >= 0; received {beta}.")
 
 
-def check_choice(name, value, choices):
+def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
     """Raises ValueError unless `value` is one of `choices`."""
     if value not in choices:
         raise ValueError(f"`{name}` must be one of {', '.join(choices)}; received {value!r}.")
 
 
-def _is_finite_number(value):
+def _is_finite_number(value: object) -> bool:
     return isinstance(value, numbers.Real) and math.isfinite(value)

@@ -1,5 +1,7 @@
 """Contrast of any number of views, and classification into several clusterings."""
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from ascl_tf.losses.classification import cross_entropy_loss
@@ -8,7 +10,9 @@ from ascl_tf.losses.gather import gather_views, local_rows
 from ascl_tf.losses.inputs import check_temperature, multi_view_matrix, num_rows
 
 
-def multi_view_contrastive_loss(projections, *, num_views, temperature):
+def multi_view_contrastive_loss(
+    projections: tf.Tensor, *, num_views: int, temperature: float
+) -> tf.Tensor:
     """Returns each view's contrast with all others, the other views of its image positive.
 
     For anchor i with V - 1 positives P(i), the other views of its image:
@@ -37,7 +41,7 @@ def multi_view_contrastive_loss(projections, *, num_views, temperature):
     return supervised_contrastive_loss(rows, tf.tile(images, [num_views]), temperature=temperature)
 
 
-def clustering_loss(logits, pseudo_labels):
+def clustering_loss(logits: Sequence[tf.Tensor], pseudo_labels: tf.Tensor) -> tf.Tensor:
     """Returns the mean over several clusterings of the cross-entropy, per image.
 
         loss_i = 1/M * sum_m -log softmax(logits_m,i)[pseudo_labels_i,m]
@@ -64,7 +68,9 @@ def clustering_loss(logits, pseudo_labels):
     return tf.add_n(losses) / len(losses)
 
 
-def one_sided_nt_xent_loss(projections, *, num_views, temperature):
+def one_sided_nt_xent_loss(
+    projections: tf.Tensor, *, num_views: int, temperature: float
+) -> tf.Tensor:
     """Returns NT-Xent of each view against the other views of its image, summed over these.
 
     For anchor i with positives P(i), the V - 1 other views of its image, and k_a = z_a

@@ -6,7 +6,7 @@ from ascl_tf.losses.gather import count_replicas, sum_across_replicas
 from ascl_tf.losses.inputs import at_least_float32, check_shape, num_rows
 
 
-def global_mean(per_row, mask=None):
+def global_mean(per_row: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     """Returns this replica's share of the mean over the rows of the global batch.
 
     The sum over this replica's rows is divided by the number of rows on all replicas.
@@ -37,7 +37,7 @@ def global_mean(per_row, mask=None):
     return tf.math.divide_no_nan(tf.reduce_sum(values), num_counted)
 
 
-def _checked_mask(mask, values):
+def _checked_mask(mask: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
     mask = tf.convert_to_tensor(mask)
     if mask.dtype != tf.bool:
         raise ValueError(f"`mask` must be bool; received dtype {mask.dtype.name}.")

@@ -5,6 +5,7 @@ are asked for: the settings of the methods, in `*_spec.py`, must be readable wit
 """
 
 import importlib
+from typing import Any
 
 from ascl_tf.config.registry import register_method
 
@@ -20,7 +21,7 @@ _PLACES = {
 __all__ = [*_PLACES, "register_method"]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)

@@ -11,13 +11,18 @@ A method writes the three in the middle, and names its parts. Everything that di
 between methods is in their files; everything that must not differ is here.
 """
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
 import keras
+import numpy as np
 import tensorflow as tf
 
 from ascl_tf.attacks import linf_pgd
+from ascl_tf.config import Config
 from ascl_tf.losses.reduction import global_mean
-from ascl_tf.methods.optimization import of_pretraining
-from ascl_tf.methods.step_data import Batch, StepSeeds, first_position
+from ascl_tf.methods.optimization import Optimization, of_pretraining
+from ascl_tf.methods.step_data import Batch, Differentiated, Outputs, StepSeeds, first_position
 from ascl_tf.methods.update import apply_update, record_step
 from ascl_tf.methods.weight_perturbation import differentiate_at_perturbed_weights
 from ascl_tf.models import ADVERSARIAL, Classifier, DualBatchNormalization
@@ -64,60 +69,65 @@ class Method(keras.Model):
     def __init__(
         self,
         *,
-        encoder,
-        config,
-        linear_head=None,
-        projection_head=None,
-        steps_per_epoch=1,
-        num_classes=0,
-        **kwargs,
-    ):
+        encoder: keras.Model,
+        config: Config,
+        linear_head: keras.Layer | None = None,
+        projection_head: keras.Layer | None = None,
+        steps_per_epoch: int = 1,
+        num_classes: int = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.encoder, self.linear_head = encoder, linear_head
-        self.projection_head = projection_head
+        self.projection_head: keras.Layer = projection_head
         self.config, self.steps_per_epoch = config, steps_per_epoch
         self.num_classes = num_classes
-        self.classifier = None
+        self.classifier: keras.Model = None
         if linear_head is not None:
             self.classifier = Classifier(encoder, linear_head, name="classifier")
         self.optimization = self.choose_optimization(config)
-        self.scalars, self._own_parts = {}, {}
+        self.scalars: dict[str, keras.metrics.Metric] = {}
+        self._own_parts: dict[str, keras.Layer] = {}
 
     # What a method defines.
 
-    def make_views(self, batch):
+    def make_views(self, batch: Batch) -> dict[str, tf.Tensor]:
         """Returns a dict of augmented images and of what must travel with them.
 
         With a classifier it holds "images" (natural, weakly augmented) and "labels".
         """
         raise NotImplementedError(f"{type(self).__name__} must define make_views")
 
-    def make_adversarial(self, views):
+    def make_adversarial(self, views: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Returns a dict of adversarial images. Called before the tape; moves no variable.
 
         What is called "views..." is a perturbed "stacked_views", all else a perturbed "images".
         """
         raise NotImplementedError(f"{type(self).__name__} must define make_adversarial")
 
-    def forward(self, views, adversarial):
+    def forward(
+        self, views: Mapping[str, tf.Tensor], adversarial: Mapping[str, tf.Tensor]
+    ) -> Outputs:
         """Returns `Outputs`. Called on the tape; each pass states its branch and mode."""
         raise NotImplementedError(f"{type(self).__name__} must define forward")
 
-    def choose_optimization(self, config):
+    def choose_optimization(self, config: Config) -> Optimization:
         """Returns the `Optimization` of this stage."""
         return of_pretraining(config)
 
     @property
-    def pseudo_label_counts(self):
+    def pseudo_label_counts(self) -> tuple[int, ...]:
         """Numbers of clusters, one for each column of `batch.pseudo_labels`; () for none."""
         return ()
 
     @property
-    def has_scheduled_loss(self):
+    def has_scheduled_loss(self) -> bool:
         """Whether the loss means something else at the end of training than at its start."""
         return self.optimization.perturbs_weights and self.optimization.awp_warmup_epochs > 0
 
-    def initialize(self, features, pseudo_labels, images):
+    def initialize(
+        self, features: np.ndarray, pseudo_labels: np.ndarray, images: np.ndarray
+    ) -> None:
         """Sets variables from the clustered features, once before the first step.
 
         Args:
@@ -126,11 +136,11 @@ class Method(keras.Model):
             images: uint8 [N, H, W, 3], for features of another kind.
         """
 
-    def after_update(self):
+    def after_update(self) -> None:
         """What follows an update, such as moving an averaged encoder."""
 
     @property
-    def parts(self):
+    def parts(self) -> dict[str, keras.Layer]:
         """Every part with weights, by name: what a checkpoint holds. Complete when built."""
         parts = {
             "encoder": self.encoder,
@@ -139,7 +149,7 @@ class Method(keras.Model):
         }
         return {name: part for name, part in parts.items() if part is not None} | self._own_parts
 
-    def add_part(self, part, input_shape):
+    def add_part(self, part: keras.Layer, input_shape: tuple[int | None, ...]) -> keras.Layer:
         """Builds a part of the method's own, a layer with a name, and returns it.
 
         For `build`, behind `super().build`. A step updates it, and checkpoints hold it.
@@ -149,17 +159,17 @@ class Method(keras.Model):
         return part
 
     @property
-    def trained_layers(self):
+    def trained_layers(self) -> list[keras.Layer]:
         """The parts whose trainable variables a step updates."""
         return list(self.parts.values())
 
-    def epoch(self):
+    def epoch(self) -> tf.Tensor:
         """Returns the epoch of the step, an int32 scalar counted from 0."""
         return tf.cast(self.optimizer.iterations, tf.int32) // self.steps_per_epoch
 
     # The step.
 
-    def train_step(self, data):
+    def train_step(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Updates on one batch: a dict of "images" (uint8) and "labels" (int32, -1 unlabeled)."""
         batch = self.make_batch(data)
         views = self.make_views(batch)
@@ -175,7 +185,12 @@ class Method(keras.Model):
         record_step(self.scalars, means, norms, standard_logits, outputs, views.get("labels"))
         return {metric.name: metric.result() for metric in self.metrics}
 
-    def differentiate(self, views, adversarial, values):
+    def differentiate(
+        self,
+        views: Mapping[str, tf.Tensor],
+        adversarial: Mapping[str, tf.Tensor],
+        values: Sequence[tf.Tensor],
+    ) -> Differentiated:
         """Returns outputs, the means of loss and terms, and the gradients by `values`.
 
         Args:
@@ -188,7 +203,12 @@ class Method(keras.Model):
             loss = sum(outputs.terms[name].weight * mean for name, mean in means.items())
         return outputs, {"loss": loss, **means}, tape.gradient(loss, values)
 
-    def _outputs_and_gradients(self, views, adversarial, variables):
+    def _outputs_and_gradients(
+        self,
+        views: Mapping[str, tf.Tensor],
+        adversarial: Mapping[str, tf.Tensor],
+        variables: Sequence[keras.Variable],
+    ) -> Differentiated:
         if not self.optimization.perturbs_weights:
             values = [variable.value for variable in variables]
             return self.differentiate(views, adversarial, values)
@@ -196,7 +216,7 @@ class Method(keras.Model):
         gamma = tf.where(begun, self.optimization.awp_gamma, 0.0)
         return differentiate_at_perturbed_weights(self, views, adversarial, variables, gamma=gamma)
 
-    def make_batch(self, data):
+    def make_batch(self, data: Mapping[str, tf.Tensor]) -> Batch:
         """Returns the `Batch` of a replica's data: pixels in [0, 1], seeds by position."""
         images = tf.cast(data["images"], self.pixel_dtype) / 255
         positions = first_position(tf.shape(images)[0]) + tf.range(tf.shape(images)[0])
@@ -205,11 +225,11 @@ class Method(keras.Model):
         return Batch(images, data["labels"], seeds, data.get("pseudo_labels"), data.get("features"))
 
     @property
-    def trained_branches(self):
+    def trained_branches(self) -> tuple[str, ...]:
         """The batch-norm branches that the objective depends on."""
         return (ADVERSARIAL,)
 
-    def step_variables(self):
+    def step_variables(self) -> list[keras.Variable]:
         """Returns the Keras variables that a step updates, each once."""
         variables = [v for layer in self.trained_layers for v in layer.trainable_variables]
         if len({id(v) for v in variables}) != len(variables):
@@ -217,7 +237,7 @@ class Method(keras.Model):
         idle = {id(v) for layer in self.trained_layers for v in self._idle_variables(layer)}
         return [v for v in variables if id(v) not in idle]
 
-    def _idle_variables(self, layer):
+    def _idle_variables(self, layer: keras.Layer) -> list[keras.Variable]:
         """Affine parameters of the branches that the objective does not pass through."""
         norms = [m for m in layer._flatten_layers() if isinstance(m, DualBatchNormalization)]
         used = [m.branch_layer(branch) for m in norms for branch in self.trained_branches]
@@ -225,28 +245,36 @@ class Method(keras.Model):
         return [v for b in branches if not any(b is u for u in used) for v in b.trainable_variables]
 
     @property
-    def pixel_dtype(self):
+    def pixel_dtype(self) -> tf.DType:
         """float32, or float64 under a float64 policy."""
         return tf.float64 if keras.config.floatx() == "float64" else tf.float32
 
     # Forward passes, for subclasses; each call states branch and mode.
 
-    def logits(self, images, *, branch, training):
+    def logits(self, images: tf.Tensor, *, branch: str, training: bool) -> tf.Tensor:
         """Returns logits [N, C]."""
         return self.classifier(images, branch=branch, training=training)
 
-    def projections(self, images, *, branch, training):
+    def projections(self, images: tf.Tensor, *, branch: str, training: bool) -> tf.Tensor:
         """Returns projections [N, D] of unit norm."""
         features = self.encoder(images, branch=branch, training=training)
         return self.projection_head(features, branch=branch, training=training)
 
-    def standard_logits(self, views):
+    def standard_logits(self, views: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Returns logits [B, C] of the natural images, for their accuracy: inference mode."""
         return self.logits(views["images"], branch=ADVERSARIAL, training=False)
 
     def perturb(
-        self, objective, images, *, num_steps, seed, constants=(), gathers=False, step_size=None
-    ):
+        self,
+        objective: Callable[..., tf.Tensor],
+        images: tf.Tensor,
+        *,
+        num_steps: int,
+        seed: tf.Tensor,
+        constants: Sequence[tf.Tensor] = (),
+        gathers: bool = False,
+        step_size: float | None = None,
+    ) -> tf.Tensor:
         """Returns `linf_pgd` of `images` with the run's radius, from a uniform start.
 
         The step is the run's where `step_size` is None.
@@ -265,7 +293,7 @@ class Method(keras.Model):
 
     # Keras' side.
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Builds the parts; a subclass makes its own behind this, with `add_part`."""
         whole = self.encoder if self.classifier is None else self.classifier
         whole.build(input_shape)
@@ -273,19 +301,19 @@ class Method(keras.Model):
             self.projection_head.build(self.feature_shape(input_shape))
         self.scalars = {name: keras.metrics.Mean(name=name) for name in self.scalar_names()}
 
-    def feature_shape(self, input_shape):
+    def feature_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Returns (None, F), the shape of features of images of `input_shape`."""
-        return self.encoder.compute_output_shape(input_shape)
+        return tuple(self.encoder.compute_output_shape(input_shape))
 
-    def call(self, images, training=False):
+    def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         whole = self.encoder if self.classifier is None else self.classifier
         return whole(images, training=False, branch=ADVERSARIAL)
 
     @property
-    def metrics(self):
+    def metrics(self) -> list[keras.metrics.Metric]:
         return list(self.scalars.values())
 
-    def scalar_names(self):
+    def scalar_names(self) -> list[str]:
         """Returns the names of the metrics of a step, in order."""
         names = ["loss", *self.term_names, "gradient_norm", "update_norm"]
         if self.has_classifier:
@@ -294,6 +322,6 @@ class Method(keras.Model):
         return names + (["projection_std"] if self.reports_projections else [])
 
     @property
-    def reports_projections(self):
+    def reports_projections(self) -> bool:
         """Whether `forward` yields projections, whose spread is reported."""
         return self.has_projection_head

@@ -1,6 +1,9 @@
 """How a stage optimizes: what its optimizer, its weight decay and its weights' perturbation are."""
 
 import dataclasses
+from typing import Any
+
+from ascl_tf.config import Config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,23 +33,23 @@ class Optimization:
     awp_warmup_epochs: int = 0
 
     @property
-    def perturbs_weights(self):
+    def perturbs_weights(self) -> bool:
         """Whether gradients are taken at adversarially perturbed weights."""
         return self.awp_gamma > 0
 
-    def decay_of(self, variable):
+    def decay_of(self, variable: Any) -> float:
         """Returns the weight decay of a variable, a Python float."""
         kernels_only = self.weight_decay_on == "kernels"
         return 0.0 if kernels_only and variable.name != "kernel" else self.weight_decay
 
 
-def of_pretraining(config):
+def of_pretraining(config: Config) -> Optimization:
     """Returns the `Optimization` of pre-training and of one-shot methods."""
     names = [field.name for field in dataclasses.fields(Optimization)]
     return Optimization(**{name: getattr(config, name) for name in names})
 
 
-def of_finetuning(config):
+def of_finetuning(config: Config) -> Optimization:
     """Returns the `Optimization` of fine-tuning: SGD with its own weight decay."""
     return Optimization(
         momentum=config.optimization.momentum,

@@ -45,7 +45,7 @@ class StepSeeds(NamedTuple):
     step: tf.Tensor
     positions: tf.Tensor
 
-    def __call__(self, purpose):
+    def __call__(self, purpose: int) -> tf.Tensor:
         return randomness.step_seeds(self.seed, int(purpose), self.step, self.positions)
 
 
@@ -65,7 +65,11 @@ class Outputs(NamedTuple):
     projections: tf.Tensor | None = None
 
 
-def first_position(num_local_images):
+# Outputs, means of loss and terms by name, gradients.
+Differentiated = tuple[Outputs, dict[str, tf.Tensor], list[tf.Tensor]]
+
+
+def first_position(num_local_images: int | tf.Tensor) -> int | tf.Tensor:
     """Returns where this replica's part begins in the global batch, an int or int32 scalar."""
     context = tf.distribute.get_replica_context()
     return 0 if context is None else context.replica_id_in_sync_group * num_local_images

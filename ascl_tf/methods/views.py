@@ -2,18 +2,21 @@
 
 import tensorflow as tf
 
+from ascl_tf.config import DataSettings
 from ascl_tf.data.views import strong_view, weak_view
-from ascl_tf.methods.step_data import Purpose
+from ascl_tf.methods.step_data import Batch, Purpose
 
 
-def make_weak_view(batch, augmentation):
+def make_weak_view(batch: Batch, augmentation: str) -> tf.Tensor:
     """Returns the weakly augmented images of a batch, or the images themselves for "none"."""
     if augmentation == "none":
         return batch.images
     return weak_view(batch.images, batch.seeds(Purpose.WEAK_VIEW))
 
 
-def make_strong_views(batch, data, *, strength=1.0):
+def make_strong_views(
+    batch: Batch, data: DataSettings, *, strength: float | tf.Tensor = 1.0
+) -> tf.Tensor:
     """Returns two independent strong views of each image, [2B, H, W, 3], view-major."""
     settings = {
         "gaussian_blur": data.gaussian_blur,

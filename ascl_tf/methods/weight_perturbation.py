@@ -11,13 +11,24 @@ w + d alone, in the method's order.
 Differs from the authors' code: docs/differences.md.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from ascl_tf.losses.gather import sum_across_replicas
+from ascl_tf.methods.step_data import Differentiated
 
 
-def differentiate_at_perturbed_weights(method, views, adversarial, variables, *, gamma):
+def differentiate_at_perturbed_weights(
+    method: Any,
+    views: Mapping[str, tf.Tensor],
+    adversarial: Mapping[str, tf.Tensor],
+    variables: Sequence[keras.Variable],
+    *,
+    gamma: float | tf.Tensor,
+) -> Differentiated:
     """Returns what `method.differentiate` gives at w + d, and updates the moving statistics.
 
     Args:

@@ -217,7 +217,7 @@ def _explain(error: Exception, values: flags.FlagValues) -> str:
     return text
 
 
-def _accepted(parser: flags.ArgumentParser) -> str:
+def _accepted(parser: "flags.ArgumentParser[Any]") -> str:
     choices = getattr(parser, "enum_values", None)
     if choices:
         return f"one of {', '.join(choices)}"

@@ -6,7 +6,11 @@ import numpy as np
 
 from ascl_tf.data.corruptions import blur, digital, noise, spatter, weather
 from ascl_tf.data.corruptions.draws import ImageDraws
-from ascl_tf.data.corruptions.frost_textures import larger_textures, load_frost_textures
+from ascl_tf.data.corruptions.frost_textures import (
+    FrostTextures,
+    larger_textures,
+    load_frost_textures,
+)
 from ascl_tf.data.corruptions.pixels import as_bytes
 from ascl_tf.data.corruptions.severities import SEVERITIES
 
@@ -41,7 +45,15 @@ _SMALLEST_SIDE = 8
 _STREAM = 0xC1FA << 16
 
 
-def corrupt(images, corruption, severity, seed, *, frost_textures=None, first_position=0):
+def corrupt(
+    images: np.ndarray,
+    corruption: str,
+    severity: int,
+    seed: int,
+    *,
+    frost_textures: FrostTextures | None = None,
+    first_position: int = 0,
+) -> np.ndarray:
     """Returns corrupted images, as the makers of CIFAR-10-C define it.
 
     Values are truncated to bytes, not rounded, as in the published data. Row i depends on the
@@ -84,7 +96,7 @@ def corrupt(images, corruption, severity, seed, *, frost_textures=None, first_po
     return corrupted
 
 
-def check_images(images):
+def check_images(images: np.ndarray) -> None:
     """Raises ValueError unless `images` (array) are what `corrupt` takes."""
     shape = images.shape
     fits = images.dtype == np.uint8 and len(shape) == 4 and shape[3] == 3
@@ -95,7 +107,7 @@ def check_images(images):
         )
 
 
-def _check_settings(corruption, severity, seed, first_position):
+def _check_settings(corruption: str, severity: int, seed: int, first_position: int) -> None:
     if corruption not in CORRUPTIONS:
         raise ValueError(
             f"`corruption` must be one of {', '.join(CORRUPTIONS)}; received {corruption!r}."
