@@ -34,6 +34,10 @@ class FieldError(ValueError):
         place: in place of `field` the file, the step or the worker.
         expected, found: what was expected, and what was found.
         cause: in place of `found`, what the system or another library says of it, untouched.
+
+    Example:
+        >>> print(FieldError(field="depth", expected="10 or 18", found="17, with `width=8`"))
+        `depth`: expected 10 or 18; found 17, with `width=8`
     """
 
     exit_status = 1
@@ -112,6 +116,12 @@ def renamed(**names: str) -> Iterator[None]:
 
     `renamed(path="model")` makes of the argument `path` of a function the setting `model` that
     was handed to it.
+
+    Example:
+        >>> with renamed(path="model"):
+        ...     raise RunError(field="path", expected="a file", found="none")
+        Traceback (most recent call last):
+        ascl_tf.errors.RunError: `model`: expected a file; found none
     """
     try:
         yield

@@ -84,6 +84,23 @@ class AutoAttack:
 
     Raises:
         ValueError: if an argument is not as above.
+
+    Example:
+        >>> def logits_fn(images):
+        ...     return tf.reduce_mean(images, axis=[1, 2])
+        >>> near, far = np.full([2, 4, 4, 3], 0.2, np.float32)  # Of the boundary between classes.
+        >>> near[..., 0], near[..., 1], far[..., 0] = 0.5, 0.49, 0.5
+        >>> attack = AutoAttack(
+        ...     logits_fn,
+        ...     epsilon=8 / 255,
+        ...     num_classes=3,
+        ...     version="custom",
+        ...     attacks=["square"],
+        ...     settings={"square": {"num_queries": 20}},
+        ... )
+        >>> result = attack(np.stack([near, far]), [0, 0])
+        >>> print(result.standard_accuracy, result.robust_accuracy, result.robust["square"])
+        100.0 50.0 [False  True]
     """
 
     def __init__(

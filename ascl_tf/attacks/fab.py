@@ -71,6 +71,14 @@ def fab_t(
 
     Raises:
         ValueError: if an argument is not as above.
+
+    Example:
+        >>> images = tf.tile(tf.constant([[[[0.50, 0.49, 0.20]]]]), [1, 4, 4, 1])
+        >>> def logits_fn(images):
+        ...     return tf.reduce_mean(images, axis=[1, 2])
+        >>> found = fab_t(logits_fn, images, [0], epsilon=8 / 255, num_steps=5, num_targets=1)
+        >>> print([tf.argmax(logits_fn(shown), axis=1).numpy() for shown in (images, found)])
+        [array([0]), array([1])]
     """
     images, labels, num_classes = as_batch(logits_fn, images, labels)
     check_settings(num_classes=num_classes, num_targets=num_targets, norm=norm)

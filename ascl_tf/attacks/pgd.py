@@ -75,6 +75,16 @@ def linf_pgd(
             the above, for images outside of the box where their values are known (outside
             of a graph), for `random_start` without `seed`, and for an `objective`
             without a gradient with respect to its images.
+
+    Example:
+        >>> images = tf.fill([1, 2, 2, 3], 0.5)
+        >>> def brightness(images):
+        ...     return tf.reduce_sum(images, axis=[1, 2, 3])
+        >>> brighter = linf_pgd(
+        ...     brightness, images, epsilon=8 / 255, step_size=2 / 255, num_steps=3
+        ... )
+        >>> print((255 * (brighter - images)).numpy().max().round(2))
+        6.0
     """
     images = _as_images(images)
     _validate(images, epsilon, step_size, num_steps, random_start, seed)

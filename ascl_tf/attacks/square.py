@@ -55,6 +55,14 @@ def square(
 
     Raises:
         ValueError: if an argument is not as above.
+
+    Example:
+        >>> images = tf.tile(tf.constant([[[[0.50, 0.49, 0.20]]]]), [1, 4, 4, 1])
+        >>> def logits_fn(images):
+        ...     return tf.reduce_mean(images, axis=[1, 2])
+        >>> found = square(logits_fn, images, [0], epsilon=8 / 255, num_queries=20, seed=[0, 0])
+        >>> print([tf.argmax(logits_fn(shown), axis=1).numpy() for shown in (images, found)])
+        [array([0]), array([1])]
     """
     images, labels, _ = as_batch(logits_fn, images, labels)
     check_choice("norm", norm, norms.NORMS)

@@ -70,6 +70,13 @@ class Config:
     Raises:
         ConfigError: if a value is out of its range, or values do not go together.
         TypeError: if there is no such setting.
+
+    Example:
+        >>> config = Config(method="simclr", epochs=5)
+        >>> config.epochs, config.attack.epsilon
+        (5, 8/255)
+        >>> config.replace(epochs=6)
+        Config(method='simclr', epochs=6)
     """
 
     run: RunSettings
@@ -238,6 +245,10 @@ def config_from_json(text: str, source: str) -> Config:
     Raises:
         RunError: naming `source`, if the text is no JSON object of known settings, each of
             its type and in its range.
+
+    Example:
+        >>> config_from_json('{"epochs": 5}', source="config.json")
+        Config(epochs=5)
     """
     try:
         values = json.loads(text)

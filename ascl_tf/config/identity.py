@@ -26,6 +26,10 @@ def identity_of(config: Config, stage: str) -> dict[str, Any]:
 
     Settings that stand for another value, such as 0 epochs of fine-tuning for the paper's number,
     count as that value.
+
+    Example:
+        >>> identity_of(Config(method="simclr", epochs=5, workdir="/runs/a"), "pretrain")
+        {'method': 'simclr', 'epochs': 5, 'formats': {'optimization': 2}}
     """
     found: dict[str, Any] = {}
     formats = {}
@@ -39,7 +43,13 @@ def identity_of(config: Config, stage: str) -> dict[str, Any]:
 
 
 def find_differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """Returns how two identities differ, as settings with both values; [] if they do not."""
+    """Returns how two identities differ, as settings with both values; [] if they do not.
+
+    Example:
+        >>> recorded, wanted = (identity_of(Config(epochs=n), "pretrain") for n in (5, 6))
+        >>> find_differences(recorded, wanted)
+        ['`epochs=6` (recorded: 5)']
+    """
     defaults = {name: _plain(field.default) for name, field in setting_fields().items()}
     # What earlier versions recorded holds defaults and places too.
     recorded = {k: v for k, v in _without_places(recorded).items() if v != defaults.get(k, ...)}
@@ -59,7 +69,12 @@ def find_differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> 
 
 
 def settings_in(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the settings of an identity, without its formats."""
+    """Returns the settings of an identity, without its formats.
+
+    Example:
+        >>> settings_in(identity_of(Config(epochs=5), "pretrain"))
+        {'epochs': 5}
+    """
     return {name: value for name, value in identity.items() if name != FORMATS}
 
 

@@ -185,9 +185,17 @@ def register_method(
             Each setting is a flag, and an attribute of `self.config`.
 
     Example:
-        @register_method(needs_finetuning=False)
-        class Mine(Method):
-            ...
+        >>> import dataclasses
+        >>> from ascl_tf.config import setting
+        >>> from ascl_tf.methods import Method
+        >>> @dataclasses.dataclass(frozen=True)
+        ... class MySettings:
+        ...     pairing_weight: float = setting(0.5, "Weight of the pairing term.", minimum=0)
+        >>> @register_method(settings=[MySettings], needs_finetuning=False)
+        ... class Mine(Method):
+        ...     term_names = ("adversarial_loss", "pairing_loss")
+        >>> Mine.method_spec.settings[0].pairing_weight, Mine.method_spec.needs_finetuning
+        (0.5, False)
     """
     spec = MethodSpec(
         name="",

@@ -15,7 +15,13 @@ RADIUS_HELP = "as a fraction such as 8/255, in [0, 1] pixel units"
 
 
 class Fraction(float):
-    """A float that remembers how it was written, such as 8/255."""
+    """A float that remembers how it was written, such as 8/255.
+
+    Example:
+        >>> radius = Fraction("8/255")
+        >>> radius, radius == 8 / 255
+        (8/255, True)
+    """
 
     text: str
 
@@ -76,6 +82,13 @@ def setting(
             not have this setting.
         smoke: the value under `--smoke`; None: as it is.
         smoke_maximum: the largest value under `--smoke`; None: as it is.
+
+    Example:
+        >>> @dataclasses.dataclass(frozen=True)
+        ... class MySettings:
+        ...     pairing_weight: float = setting(0.5, "Weight of the pairing term.", minimum=0)
+        >>> MySettings()
+        MySettings(pairing_weight=0.5)
     """
     metadata = {
         "help": help,

@@ -60,6 +60,11 @@ def load_dataset(
         MissingSplitError: if the set has no such split.
         RunError: if the set is absent or unreadable, if a TFDS set is not 8-bit RGB, if
             images differ in size and there is no `image_size`, and if a download fails.
+
+    Example:
+        >>> dataset = load_dataset("bundled", "test[:3]")
+        >>> dataset.images.shape, dataset.labels.tolist(), dataset.class_names[8]
+        ((3, 32, 32, 3), [8, 9, 8], 'ship')
     """
     _check_text(name=name, split=split)
     if image_size is not None and not (isinstance(image_size, int) and image_size >= 1):
@@ -75,7 +80,12 @@ def load_dataset(
 
 
 def is_available(name: str, data_dir: str | None = None) -> bool:
-    """Returns whether `load_dataset` can read `name` without a download."""
+    """Returns whether `load_dataset` can read `name` without a download.
+
+    Example:
+        >>> is_available("bundled")
+        True
+    """
     _check_text(name=name)
     if name in (BUNDLED, BUNDLED_NAME):
         return True

@@ -27,6 +27,12 @@ class ImageDataset:
 
     Raises:
         ValueError: if an array, a label or the number of names does not fit the above.
+
+    Example:
+        >>> images, labels = np.zeros([3, 8, 8, 3], np.uint8), np.array([0, 1, -1], np.int32)
+        >>> dataset = ImageDataset("mine", images, labels, 2, ("cat", "dog"))
+        >>> dataset.num_images, dataset.num_labeled, dataset.take([1]).labels.tolist()
+        (3, 2, [1])
     """
 
     name: str

@@ -51,6 +51,11 @@ def weak_view(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
     Raises:
         ValueError: on shapes or dtypes other than the above.
+
+    Example:
+        >>> views = weak_view(tf.zeros([2, 32, 32, 3]), seed=[0, 0])
+        >>> views.shape
+        TensorShape([2, 32, 32, 3])
     """
     images = _checked_images(images)
     seed = _checked_seed(seed, images)
@@ -103,6 +108,12 @@ def strong_view(
     Raises:
         ValueError: on shapes, dtypes or a `min_area` other than the above.
         RunError: if `gaussian_blur` is asked for and tensorflow-addons is missing.
+
+    Example:
+        >>> images = tf.random.stateless_uniform([1, 32, 32, 3], [0, 0])
+        >>> view, again = (strong_view(images, seed=[[0, 1]]) for _ in range(2))
+        >>> bool(tf.reduce_all(view == again)), bool(tf.reduce_all(view == images))
+        (True, False)
     """
     images = _checked_images(images)
     seed = _checked_seed(seed, images)

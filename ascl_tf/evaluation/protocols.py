@@ -81,6 +81,11 @@ def get_protocol(name: str, also: Iterable[str] = ()) -> Protocol:
 
     Raises:
         ConfigError: if there is none; lists the known ones and the nearest.
+
+    Example:
+        >>> protocol = get_protocol("pgd20")
+        >>> protocol.epsilon, protocol.step_size, protocol.num_steps
+        (8/255, 2/255, 20)
     """
     if isinstance(name, str) and name in PROTOCOLS:
         return PROTOCOLS[name]

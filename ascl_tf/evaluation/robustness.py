@@ -71,6 +71,18 @@ def evaluate_robustness(
         ValueError: if an argument is not as above.
         RunError: if an attack leaves ball or box, or if images or logits stop
             being finite.
+
+    Example:
+        >>> import numpy as np
+        >>> import tensorflow as tf
+        >>> def logits_fn(images):
+        ...     return tf.reduce_mean(images, axis=[1, 2])
+        >>> near, far = np.full([2, 4, 4, 3], 0.2, np.float32)  # Of the boundary between classes.
+        >>> near[..., 0], near[..., 1], far[..., 0] = 0.5, 0.49, 0.5
+        >>> dataset = np.stack([near, far]), np.array([0, 0])
+        >>> records = evaluate_robustness(logits_fn, dataset, ["standard", "fgsm"])
+        >>> [(record["protocol"], record["robust_accuracy"]) for record in records]
+        [('standard', 100.0), ('fgsm', 50.0)]
     """
     chosen = _as_protocols(protocols)
     measurement = Measurement.of(

@@ -27,6 +27,10 @@ def cross_entropy_loss(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 
     Raises:
         ValueError: on a rank, a length or a dtype of labels that does not fit the above.
+
+    Example:
+        >>> print(cross_entropy_loss([[0.0, 0.0], [0.0, 0.0]], [0, -1]).numpy().round(3))
+        [0.693 0.   ]
     """
     logits = float_matrix("logits", logits, "[num_images, num_classes]")
     labels = label_vector(labels, num_rows(logits))
@@ -48,6 +52,10 @@ def kl_divergence(clean_logits: tf.Tensor, adversarial_logits: tf.Tensor) -> tf.
 
     Raises:
         ValueError: on a rank, or on shapes that differ.
+
+    Example:
+        >>> print(kl_divergence([[0.0, 0.0]], [[0.0, 1.0]]).numpy().round(3))
+        [0.12]
     """
     clean, adversarial = _logit_pair(clean_logits, adversarial_logits)
     log_p = tf.nn.log_softmax(clean)
@@ -74,6 +82,10 @@ def trades_loss(
 
     Raises:
         ValueError: on a rank, shapes that differ, a dtype of labels or a negative beta.
+
+    Example:
+        >>> print(trades_loss([[0.0, 0.0]], [[0.0, 1.0]], [0], beta=6.0).numpy().round(3))
+        [1.414]
     """
     clean, adversarial, labels = _checked(clean_logits, adversarial_logits, labels, beta)
     losses = cross_entropy_loss(clean, labels) + float(beta) * kl_divergence(clean, adversarial)
@@ -105,6 +117,10 @@ def mart_loss(
 
     Raises:
         ValueError: on a rank, shapes that differ, a dtype of labels or a negative beta.
+
+    Example:
+        >>> print(mart_loss([[0.0, 0.0]], [[0.0, 1.0]], [0], beta=6.0).numpy().round(2))
+        [2.99]
     """
     clean, adversarial, labels = _checked(clean_logits, adversarial_logits, labels, beta)
     p = tf.nn.softmax(clean)

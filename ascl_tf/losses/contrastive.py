@@ -43,6 +43,11 @@ def nt_xent_loss(projections: tf.Tensor, *, temperature: float) -> tf.Tensor:
 
     Raises:
         ValueError: on a rank, a number of rows or a temperature that does not fit the above.
+
+    Example:
+        >>> views = [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]  # Two views of two images.
+        >>> print(nt_xent_loss(views, temperature=1.0).numpy().round(3))
+        [0.551 0.551 0.551 0.551]
     """
     check_temperature(temperature)
     anchors = view_pair_matrix("projections", projections)
@@ -81,6 +86,12 @@ def supervised_contrastive_loss(
     Raises:
         ValueError: on a rank, a length, a dtype of labels or a temperature that does not fit
             the above.
+
+    Example:
+        >>> projections = [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]
+        >>> loss = supervised_contrastive_loss(projections, [0, 0, 1, 1], temperature=1.0)
+        >>> print(loss.numpy().round(3))
+        [0.551 0.551 0.551 0.551]
     """
     check_temperature(temperature)
     anchors = float_matrix("projections", projections, "[num_anchors, dim]")
@@ -138,6 +149,15 @@ def adversarial_supervised_contrastive_loss(
     Raises:
         ValueError: on a rank, a length, a dtype of labels, a temperature or a name that does
             not fit the above.
+
+    Example:
+        >>> clean = [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]  # Two views of two images.
+        >>> perturbed = [[1.0, 0.0], [0.0, 1.0]]
+        >>> loss = adversarial_supervised_contrastive_loss(
+        ...     clean, perturbed, [0, 1], temperature=1.0, denominator="joint"
+        ... )
+        >>> print(loss.numpy().round(3))
+        [1.133 1.133 1.133 1.133]
     """
     check_temperature(temperature)
     check_choice("denominator", denominator, DENOMINATORS)
@@ -196,6 +216,12 @@ def adversarial_pair_supervised_contrastive_loss(
     Raises:
         ValueError: on a rank, a length, a dtype of labels or a temperature that does not fit
             the above.
+
+    Example:
+        >>> perturbed = [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]
+        >>> loss = adversarial_pair_supervised_contrastive_loss(perturbed, [0, 1], temperature=1.0)
+        >>> print(loss.numpy().round(3))
+        [0.551 0.551 0.551 0.551]
     """
     check_temperature(temperature)
     anchors = view_pair_matrix("adversarial_projections", adversarial_projections)

@@ -28,6 +28,10 @@ def gather_across_replicas(tensor: tf.Tensor) -> tf.Tensor:
 
     Returns:
         [num_replicas * b, ...], dtype kept.
+
+    Example:
+        >>> print(gather_across_replicas(tf.constant([1, 2])).numpy())  # One replica: its own rows.
+        [1 2]
     """
     if count_replicas() == 1:
         return tensor
@@ -37,7 +41,12 @@ def gather_across_replicas(tensor: tf.Tensor) -> tf.Tensor:
 
 
 def sum_across_replicas(tensor: tf.Tensor) -> tf.Tensor:
-    """Returns the sum of every replica's `tensor`, shape and dtype kept."""
+    """Returns the sum of every replica's `tensor`, shape and dtype kept.
+
+    Example:
+        >>> print(sum_across_replicas(tf.constant([1, 2])).numpy())  # One replica: its own tensor.
+        [1 2]
+    """
     if count_replicas() == 1:
         return tensor
     context = tf.distribute.get_replica_context()
@@ -53,6 +62,10 @@ def gather_views(stacked_views: tf.Tensor, num_views: int) -> tf.Tensor:
 
     Returns:
         [V * B, ...], view-major, dtype kept. The gradient flows back.
+
+    Example:
+        >>> print(gather_views(tf.constant([1, 2, 3, 4]), 2).numpy())  # One replica: its own rows.
+        [1 2 3 4]
     """
     num_replicas = count_replicas()
     gathered = gather_across_replicas(stacked_views)
@@ -78,6 +91,10 @@ def local_rows(num_local_images: int | tf.Tensor, num_views: int) -> tf.Tensor:
 
     Returns:
         int32 [V * b], view-major.
+
+    Example:
+        >>> print(local_rows(2, num_views=2).numpy())  # One replica: all rows.
+        [0 1 2 3]
     """
     num_replicas = count_replicas()
     images = tf.range(num_local_images)  # [b]

@@ -23,6 +23,10 @@ def global_mean(per_row: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
 
     Raises:
         ValueError: if `per_row` is no vector, or `mask` is not bool of the same shape.
+
+    Example:
+        >>> print(global_mean([1.0, 2.0, 9.0], mask=[True, True, False]).numpy())
+        1.5
     """
     values = at_least_float32(per_row)
     if values.shape.rank != 1:

@@ -76,6 +76,11 @@ def corrupt(
 
     Raises:
         ValueError: if an argument is not as above.
+
+    Example:
+        >>> black = np.zeros([1, 32, 32, 3], np.uint8)
+        >>> int(corrupt(black, "brightness", 1, seed=0).max())
+        12
     """
     images = np.asarray(images)
     check_images(images)
