@@ -1,5 +1,7 @@
 """Views of a batch: the weak one, and the two strong ones that contrastive methods compare."""
 
+from typing import Any
+
 import tensorflow as tf
 
 from ascl_tf.config import DataSettings
@@ -18,7 +20,7 @@ def make_strong_views(
     batch: Batch, data: DataSettings, *, strength: float | tf.Tensor = 1.0
 ) -> tf.Tensor:
     """Returns two independent strong views of each image, [2B, H, W, 3], view-major."""
-    settings = {
+    settings: dict[str, Any] = {
         "gaussian_blur": data.gaussian_blur,
         "min_area": data.min_crop_area,
         "strength": strength,
