@@ -5,7 +5,19 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
-import tensorflow as tf  # noqa: E402
 
-_cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(_cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+def pytest_configure(config):
+    """Makes the virtual CPUs, in every process that runs tests."""
+    # What TensorFlow says of input pipelines where tests run eagerly, see `common.eagerly`.
+    warning = "ignore:Even though the `tf.config.experimental_run_functions_eagerly`"
+    config.addinivalue_line("filterwarnings", warning)
+    hands_tests_out = config.getoption("dist", "no") != "no"
+    if not hands_tests_out:  # Such a process would import TensorFlow before the others begin.
+        _make_virtual_cpus()
+
+
+def _make_virtual_cpus():
+    import tensorflow as tf
+
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
