@@ -27,6 +27,11 @@ QUICK = {
     "fab-t": {"num_steps": 5},
     "square": {"num_queries": 30},
 }
+# One attack by gradients, and one without.
+FEW = {
+    "attacks": ["apgd-ce", "square"],
+    "settings": {name: QUICK[name] for name in ("apgd-ce", "square")},
+}
 EPSILON = 0.01
 
 
@@ -43,16 +48,17 @@ def _attack(classifier, **changes):
 
 @pytest.fixture(scope="module")
 def linear():
-    """A classifier, images and labels (some wrong), and the result of the quick ensemble."""
+    """A classifier, images and labels (some wrong), the quick ensemble's progress and result."""
     classifier = LinearClassifier()
     images, labels = images_and_labels(classifier, num_images=25)
     labels[:3] = (labels[:3] + 1) % NUM_CLASSES
-    result = _attack(classifier, batch_size=10)(images, labels)
-    return classifier, images, labels, result
+    seen = []
+    result = _attack(classifier, batch_size=10)(images, labels, progress=seen.append)
+    return classifier, images, labels, seen, result
 
 
 def test_linear_classifier_keeps_exactly_the_images_that_no_attack_can_move(linear):
-    classifier, images, labels, result = linear
+    classifier, images, labels, _, result = linear
     can_resist = classifier.is_robust(images, labels, EPSILON)
     np.testing.assert_array_equal(result.robust["square"], can_resist)
     assert 4 < can_resist.sum() < 20
@@ -62,7 +68,7 @@ def test_linear_classifier_keeps_exactly_the_images_that_no_attack_can_move(line
 
 
 def test_adversarial_images_are_misclassified_in_ball_and_box(linear):
-    classifier, images, labels, result = linear
+    classifier, images, labels, _, result = linear
     got = result.adversarial_images
     wrong = np.argmax(classifier(got), axis=1) != labels
     np.testing.assert_array_equal(wrong, ~result.robust["square"])
@@ -85,7 +91,7 @@ def test_attacks_stand_in_order_and_never_raise_the_accuracy(linear):
     [pytest.param(1, marks=pytest.mark.slow), 7, pytest.param(100, marks=pytest.mark.slow)],
 )
 def test_batch_size_changes_nothing(linear, batch_size):
-    classifier, images, labels, want = linear
+    classifier, images, labels, _, want = linear
     got = _attack(classifier, batch_size=batch_size)(images, labels)
     for name in ALL:
         np.testing.assert_array_equal(got.robust[name], want.robust[name])
@@ -93,7 +99,7 @@ def test_batch_size_changes_nothing(linear, batch_size):
 
 
 def test_seed_decides_the_random_attacks(linear):
-    classifier, images, labels, want = linear
+    classifier, images, labels, _, _ = linear
     settings = {"attacks": ["apgd-ce"], "settings": {"apgd-ce": {"num_steps": 1}}}
     first, again, other = (
         _attack(classifier, seed=seed, **settings)(images, labels).adversarial_images
@@ -131,7 +137,7 @@ def test_nothing_is_attacked_where_everything_is_wrong():
 
 
 def test_each_attack_alone_sees_every_image(linear):
-    classifier, images, labels, ensemble = linear
+    classifier, images, labels, _, ensemble = linear
     results = _attack(classifier).individually(images, labels)
     assert tuple(results) == ALL
     for name, result in results.items():
@@ -144,18 +150,15 @@ def test_each_attack_alone_sees_every_image(linear):
     np.testing.assert_array_equal(results["apgd-ce"].robust["apgd-ce"], ensemble.robust["apgd-ce"])
 
 
-def test_progress_counts_images_and_time():
-    classifier = LinearClassifier()
-    images, labels = images_and_labels(classifier, num_images=10)
-    seen = []
-    result = _attack(classifier, batch_size=4)(images, labels, progress=seen.append)
+def test_progress_counts_images_and_time(linear):
+    *_, seen, result = linear
     last = {step.attack: step for step in seen}
     assert tuple(last) == ALL
     for name, step in last.items():
         assert step.num_robust == result.robust[name].sum()
-        assert step.robust_accuracy == pytest.approx(10 * step.num_robust)
+        assert step.robust_accuracy == pytest.approx(4 * step.num_robust)
         assert step.num_done == step.num_to_do and step.seconds_left == 0
-    assert [step.num_done for step in seen if step.attack == "apgd-ce"] == [4, 8, 10]
+    assert [step.num_done for step in seen if step.attack == "apgd-ce"] == [10, 20, 22]
     assert all(step.num_to_do >= step.num_done for step in seen)
     assert seen[0].seconds_left > 0
 
@@ -231,23 +234,23 @@ def test_untargeted_fab_and_dlr_with_restarts():
 def test_keras_model_runs_in_inference_mode():
     network = keras.Sequential([smooth_network(), keras.layers.Dropout(0.5)])
     images, labels = images_and_labels(network)
-    result = _attack(network)(images, labels)
+    result = _attack(network, **FEW)(images, labels)
     assert result.warnings == {} and result.standard_accuracy == 100
 
 
 @pytest.fixture(scope="module")
 def smooth():
-    """A Keras network, images and labels, and the result of the quick ensemble."""
+    """A Keras network, images and labels, and the result of an attack of either kind."""
     network = smooth_network()
     images, labels = images_and_labels(network)
-    return network, images, labels, _attack(network)(images, labels)
+    return network, images, labels, _attack(network, **FEW)(images, labels)
 
 
 def test_saved_model_signature(smooth, tmp_path):
     network, images, labels, want = smooth
     network.export(str(tmp_path / "model"), verbose=False)
     loaded = tf.saved_model.load(str(tmp_path / "model"))
-    got = _attack(loaded.signatures["serving_default"])(images, labels)
+    got = _attack(loaded.signatures["serving_default"], **FEW)(images, labels)
     for name in want.robust:
         np.testing.assert_array_equal(got.robust[name], want.robust[name])
 
@@ -263,13 +266,13 @@ def test_keras_2_model():
         ]
     )
     images, labels = images_and_labels(network)
-    result = _attack(network)(images, labels)
+    result = _attack(network, **FEW)(images, labels)
     assert result.warnings == {} and result.standard_accuracy == 100
 
 
 def test_compiled_function(smooth):
     network, images, labels, want = smooth
-    got = _attack(tf.function(lambda x: network(x, training=False)))(images, labels)
+    got = _attack(tf.function(lambda x: network(x, training=False)), **FEW)(images, labels)
     np.testing.assert_array_equal(got.robust["square"], want.robust["square"])
 
 
