@@ -18,6 +18,18 @@ from ascl_tf.data.pipeline import training_batches
 from tests.common import two_replicas
 from tests.methods import helpers
 
+# What every method runs with: at most one step of an attack, one attention layer.
+SMALL = helpers.TINY.replace(
+    **dict.fromkeys(("num_steps_at", "num_steps_cl", "num_steps_ascl", "num_steps_pretext"), 1),
+    num_attention_layers=1,
+    num_clusters="2,3",
+    high_frequency_radius=2,
+    dpe_weight=0.3,
+)
+# The clusters of six images in as many clusterings as the method has.
+_CLUSTERS = {"advcl": [[0, 2], [1, 0], [0, 1], [1, 2], [0, 0], [1, 1]]}
+_CLUSTERS["dynacl_pp"] = [row[:1] for row in _CLUSTERS["advcl"]]
+
 # One row without a label, so that two replicas hold different numbers of labels.
 LABELS = np.where(np.arange(24) == 4, -1, np.arange(24) % helpers.NUM_CLASSES)
 
@@ -26,6 +38,14 @@ LABELS = np.where(np.arange(24) == 4, -1, np.arange(24) % helpers.NUM_CLASSES)
 eagerly_and_in_graph = pytest.mark.parametrize(
     "in_graph", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["eager", "graph"]
 )
+
+
+def data_of(name):
+    """Returns one batch as the method of this name takes it."""
+    data = helpers.make_data()
+    if name in _CLUSTERS:
+        data["pseudo_labels"] = tf.constant(_CLUSTERS[name], tf.int32)
+    return data
 
 
 def moved_variables(config, *, finetune=False, dataset=None):

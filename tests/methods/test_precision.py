@@ -11,29 +11,12 @@ from ascl_tf.losses.contrastive import nt_xent_loss
 from ascl_tf.models import ADVERSARIAL
 from ascl_tf.training.precision import layers_in
 from tests.methods import helpers
-
-SMALL = helpers.TINY.replace(
-    num_attention_layers=1,
-    num_steps_pretext=1,
-    num_clusters="2,3",
-    high_frequency_radius=2,
-    dpe_weight=0.3,
-)
-# The clusters of six images in as many clusterings as the method has.
-CLUSTERS = {"advcl": [[0, 2], [1, 0], [0, 1], [1, 2], [0, 0], [1, 1]]}
-CLUSTERS["dynacl_pp"] = [row[:1] for row in CLUSTERS["advcl"]]
+from tests.methods.contract import SMALL, data_of
 
 
 def _make_method(config, precision="bfloat16", **settings):
     with layers_in(precision):
         return helpers.compile_tiny(helpers.make_method(config, **settings))
-
-
-def _data(method):
-    data = helpers.make_data()
-    if method in CLUSTERS:
-        data["pseudo_labels"] = tf.constant(CLUSTERS[method], tf.int32)
-    return data
 
 
 def _variables(method):
@@ -68,7 +51,7 @@ def test_every_method_computes_in_bfloat16_and_keeps_the_rest_in_float32(name):
     method = _make_method(SMALL.replace(method=name))
     assert method.encoder.conv.compute_dtype == "bfloat16"
     before = helpers.values(method)
-    _check_step(method, _data(name))
+    _check_step(method, data_of(name))
     assert {v.dtype for v in _variables(method)} <= {"float32", "int64", "int32"}
     moved = helpers.changed(before, helpers.values(method))
     assert any("moving_variance" in path for path in moved)

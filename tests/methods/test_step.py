@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ascl_tf.config import METHODS
 from ascl_tf.methods.step_data import Outputs, Purpose, Term
 from tests.common import two_replicas
 from tests.methods import helpers
+from tests.methods.contract import SMALL, data_of
 
 STANDARD = helpers.TINY.replace(method="standard", momentum=0.0, learning_rate=0.25)
 
@@ -123,9 +125,34 @@ def test_augmentation_none_gives_the_images_themselves():
     )
 
 
-@pytest.mark.parametrize("name", ["at", "ascl"])
-def test_three_batches_trace_the_step_once_and_move_what_it_trains(name):
-    method = helpers.compile_tiny(helpers.make_method(helpers.TINY.replace(method=name)))
+def _step_of(name, around):
+    method = helpers.compile_tiny(helpers.make_method(SMALL.replace(method=name)))
+    logs = around(method.train_step)(data_of(name))
+    return {k: float(v) for k, v in logs.items()}, helpers.values(method)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_step_of_every_method_can_be_traced(name):
+    method = helpers.compile_tiny(helpers.make_method(SMALL.replace(method=name)))
+    step = tf.function(method.train_step, autograph=False).get_concrete_function(data_of(name))
+    logs = step.structured_outputs
+    assert {"loss", "gradient_norm"} <= set(logs)
+    assert {(log.shape.rank, log.dtype) for log in logs.values()} == {(0, tf.float32)}
+
+
+@pytest.mark.slow  # The default run traces every step, and runs some of the graphs.
+@pytest.mark.parametrize("name", METHODS)
+def test_step_of_every_method_is_the_same_in_a_graph(name):
+    eager_logs, eager = _step_of(name, lambda step: step)
+    logs, values = _step_of(name, lambda step: tf.function(step, autograph=False))
+    # Where a gradient is nearly 0, rounding turns the sign of an attack's step.
+    assert logs == pytest.approx(eager_logs, rel=1e-2)
+    for expected, value in zip(eager.values(), values.values(), strict=True):
+        np.testing.assert_allclose(value, expected, rtol=0, atol=1e-2)
+
+
+def test_three_batches_trace_the_step_once_and_move_what_it_trains():
+    method = helpers.compile_tiny(helpers.make_method(helpers.TINY.replace(method="at")))
     before, trained = helpers.values(method), {v.path for v in method.step_variables()}
     traces, forward = [], method.forward
 
