@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from ascl_tf.errors import ConfigError
 from ascl_tf.losses.reduction import global_mean
-from ascl_tf.methods.base import Method
 from ascl_tf.methods.step_data import Outputs, Term
 from ascl_tf.methods.weight_perturbation import perturbed_weights
 from tests.common import two_replicas
@@ -209,11 +208,8 @@ def test_variable_that_the_loss_does_not_reach_is_named():
         method.train_step(helpers.make_data())
 
 
-def test_method_without_classifier_is_refused():
-    class Blind(Method):
-        has_classifier = False
-
-    with pytest.raises(
-        ConfigError, match=r"--awp_gamma: expected 0, .*; found 0.25 with --method=simclr"
-    ):
-        Blind(encoder=None, config=CONFIG.replace(method="simclr"))
+@pytest.mark.parametrize("method", ["simclr", "scl", "dynacl_pp"])
+def test_method_without_classifier_is_refused(method):
+    expected = r"^`awp_gamma=0.25`: expected `method=ascl, .* or trades`; found `method=simclr`"
+    with pytest.raises(ConfigError, match=expected.replace("simclr", method)):
+        CONFIG.replace(method=method)
