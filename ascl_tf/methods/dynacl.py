@@ -34,11 +34,13 @@ class DynAcl(Acl):
     mode = "ds"
 
     def build(self, input_shape):
-        super().build(input_shape)
         if self.config.dynacl_momentum == 0:
+            super().build(input_shape)
             return
+        # Made before others are built: what is made draws the seed of its initial weights.
         encoder = make_twin(self.encoder, "online_encoder")
         head = make_twin(self.projection_head, "online_projection_head")
+        super().build(input_shape)
         self.online_encoder = self.add_part(encoder, input_shape)
         self.online_projection_head = self.add_part(head, self.feature_shape(input_shape))
         for online, averaged in self._twins():

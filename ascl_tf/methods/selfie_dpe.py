@@ -56,9 +56,8 @@ class SelfieDpe(Method):
 
     def build(self, input_shape):
         pretext.check_image_shape("selfie_dpe", input_shape, is_square=True, has_patches=True)
-        super().build(input_shape)
         features, queries = self.feature_shape(input_shape), (None, None, self.encoder.feature_dim)
-        # All are made before one is built: each draws a seed for its initial weights.
+        # Made before one is built: what is made draws the seed of its initial weights.
         parts = {
             _another(self.encoder, "encoder_rotation"): input_shape,
             _another(self.encoder, "encoder_jigsaw"): input_shape,
@@ -66,6 +65,7 @@ class SelfieDpe(Method):
             _make_head(pretext.NUM_TURNS, "rotation_head"): features,
             _make_head(pretext.NUM_JIGSAW_CLASSES, "jigsaw_head"): features,
         }
+        super().build(input_shape)
         for part, shape in parts.items():
             setattr(self, part.name, self.add_part(part, shape))
         table_seed = tf.constant([self.config.seed, int(Purpose.JIGSAW)], tf.int32)
