@@ -9,7 +9,7 @@ from tests.bad_input.case import WORKDIR, Case
 
 FLAGS = [
     Case("--wigth=3", 2, "--wigth: expected a known flag", "found an unknown one"),
-    Case("--method=moco", 2, "--method: expected one of ascl, ", "found 'moco'"),
+    Case("--method=moco", 2, "--method: expected one of acl, ", "found 'moco'"),
     Case("--stage=pertrain", 2, "--stage: expected one of pretrain, ", "found 'pertrain'"),
     Case("--finetune=alf", 2, "--finetune: expected one of laf, ", "found 'alf'"),
     Case("--epochs=ten", 2, "--epochs: expected an integer", "found 'ten'"),
@@ -79,7 +79,7 @@ FLAGFILES = [
     _flagfile("--epsilon=8\n", 2, "--epsilon: expected a number > 0 and <= 1", "found 8"),
     _flagfile("epochs: 3\n", 2, "expected only flags", "found 'epochs: 3'"),
     _flagfile(b"\x89PNG\xff\x00", 2, "bad.flags, line 1: expected text", "found byte 0x89"),
-    _flagfile("--method=moco\n", 2, "--method: expected one of ascl, ", "found 'moco'"),
+    _flagfile("--method=moco\n", 2, "--method: expected one of acl, ", "found 'moco'"),
     _flagfile("--epochs=\n", 2, "--epochs: expected an integer", "found ''"),
     _flagfile("# nothing\n--temperature=1e999\n", 2, "--temperature: expected a number", "inf"),
     _flagfile("", 2, "--flagfile=no.flags: expected a readable file", "No such", "no.flags"),
