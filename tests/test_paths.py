@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 from ascl_tf import analyze
-from ascl_tf.config import Config, paths
+from ascl_tf.config import Config, paths, sections, setting_fields
 from ascl_tf.errors import ConfigError
 from ascl_tf.evaluation.model_ensemble import member_paths
 from ascl_tf.program import flag_defs
@@ -14,6 +14,10 @@ from ascl_tf.program.evaluate_settings import EvaluateConfig
 from ascl_tf.program.named_models import named_paths
 
 PROGRAMS = (Config, EvaluateConfig, analyze.AnalyzeConfig)
+
+
+def _fields_of(program):
+    return list(setting_fields().values()) if program is Config else dataclasses.fields(program)
 # Flags whose text is no path although it is free.
 NOT_PATHS = {
     *("decay_at", "finetune_decay_at", "num_clusters", "protocol", "validation_protocol"),
@@ -55,7 +59,7 @@ def test_unknown_users_and_other_encodings_are_refused():
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_every_flag_of_free_text_says_whether_it_is_a_path(program):
-    for field in dataclasses.fields(program):
+    for field in _fields_of(program):
         is_free = isinstance(field.default, str) and not field.metadata["choices"]
         is_path = bool(field.metadata["path"])
         assert is_path == (is_free and field.name not in NOT_PATHS), field.name
@@ -63,8 +67,8 @@ def test_every_flag_of_free_text_says_whether_it_is_a_path(program):
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_every_path_flag_expands_what_it_is_given(program):
-    values = flag_defs.define_flags(program)
-    fields = [field for field in dataclasses.fields(program) if field.metadata["path"]]
+    values = flag_defs.define_flags(*(sections() if program is Config else [program]))
+    fields = [field for field in _fields_of(program) if field.metadata["path"]]
     before = {paths.DATASET: "folder:"}
     texts = {field.name: before.get(field.metadata["path"], "") for field in fields}
     argv = [f"--{name}={text}~/x" for name, text in texts.items()]
