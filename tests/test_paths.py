@@ -18,6 +18,8 @@ PROGRAMS = (Config, EvaluateConfig, analyze.AnalyzeConfig)
 
 def _fields_of(program):
     return list(setting_fields().values()) if program is Config else dataclasses.fields(program)
+
+
 # Flags whose text is no path although it is free.
 NOT_PATHS = {
     *("decay_at", "finetune_decay_at", "num_clusters", "protocol", "validation_protocol"),
