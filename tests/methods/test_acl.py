@@ -125,7 +125,7 @@ def test_both_views_are_perturbed_together():
     helpers.compile_tiny(method)
     views = helpers.views_of(method, helpers.make_data())
     joint = method.make_adversarial(views)["views_cl"][:6].numpy()
-    method.mode = "a2s"
+    method.config = ACL.replace(acl_mode="a2s")
     single = method.make_adversarial(views)["views_cl"].numpy()
     assert np.abs(joint - single).max() > 0.01
 
