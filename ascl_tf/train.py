@@ -22,7 +22,6 @@ from ascl_tf.program.flag_defs import (
 from ascl_tf.program.outside_methods import load_outside_method
 
 DEFAULT_WORKDIRS = "runs"
-TRAINING_STAGES = (cfg.PRETRAIN, cfg.FINETUNE)
 
 
 def run(argv=None):
@@ -78,9 +77,9 @@ def _run(stage, explicit, kept):
 
 def _check_stage(stage, cluster):
     """Raises ConfigError for stages that one process runs."""
-    if stage not in TRAINING_STAGES:
+    if stage not in cfg.TRAINING_STAGES:
         raise ConfigError(
-            f"--stage: expected {' or '.join(TRAINING_STAGES)} on the {cluster.num_workers} "
+            f"--stage: expected {' or '.join(cfg.TRAINING_STAGES)} on the {cluster.num_workers} "
             f"workers that TF_CONFIG names, the others run in one process without it; "
             f"found {stage}"
         )

@@ -16,7 +16,7 @@ from ascl_tf.errors import ConfigError
 from ascl_tf.methods.cost import count_step
 from ascl_tf.program.outside_methods import load_outside_method
 from tests.program_lines import line_matches
-from tools import reproduce
+from tools import reproduce, rows
 from tools.reproduction import presets
 from tools.reproduction.graph import Graph
 
@@ -36,6 +36,9 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(registry, "_SPECS", {**{n: cfg.find_method(n) for n in cfg.method_names()}})
     yield tmp_path
+    # They hold configs with the settings of what is forgotten.
+    rows.load_row.cache_clear()
+    rows.read_config.cache_clear()
     for name in ("mine", "broken"):
         sys.modules.pop(name, None)
 
@@ -104,6 +107,11 @@ def test_reproduction_takes_it_as_a_row_beside_table_1(mine, capsys, monkeypatch
 HEAD = "import dataclasses\nfrom ascl_tf.config import setting\nfrom ascl_tf.methods import *\n"
 SETTINGS = "@dataclasses.dataclass(frozen=True)\nclass S:\n    {}\n"
 CLASS = "@register_method(settings=[S])\nclass M(Method):\n    pass\n"
+REGISTERED = "@register_method({})\nclass M(Method):\n    pass\n"
+SUBCLASS = "--method={}: expected a subclass '{}' of ascl_tf.methods.Method in {}; found {}"
+REGISTER = "--method=broken:M: register_method: expected "
+WEIGHT = "label_free_weight to be one of its settings if labels are optional, else empty; found "
+SHARED = "from ascl_tf.config import DataSettings\n"
 
 
 @pytest.mark.parametrize(
@@ -111,8 +119,10 @@ CLASS = "@register_method(settings=[S])\nclass M(Method):\n    pass\n"
     [
         ("absent:M", "", "--method=absent:M: expected a module 'absent' .*; found: ModuleNotFound"),
         ("broken:M", "1 / 0", "--method=broken:M: expected a module .*; found: ZeroDivisionError"),
-        ("broken:M", "x = 1", "--method=broken:M: expected a class 'M' in broken; found none"),
-        ("broken:M", "M = 3", "--method=broken:M: expected a class 'M' in broken; found int"),
+        ("broken:M", "exit(3)", "--method=broken:M: expected a module .*; found: SystemExit: 3"),
+        ("broken:M", "x = 1", SUBCLASS.format("broken:M", "M", "broken", "none")),
+        ("broken:M", "M = 3", SUBCLASS.format("broken:M", "M", "broken", "int")),
+        ("builtins:int", "", SUBCLASS.format("builtins:int", "int", "builtins", "int")),
         (
             "broken:M",
             HEAD + SETTINGS.format("epochs: int = setting(1, 'Epochs.')") + CLASS,
@@ -120,17 +130,45 @@ CLASS = "@register_method(settings=[S])\nclass M(Method):\n    pass\n"
         ),
         (
             "broken:M",
-            HEAD + SETTINGS.format("weight: float = 1.0") + CLASS,
-            "--method=broken:M: expected ascl_tf.config.setting to make S.weight; found another",
+            HEAD + SHARED + CLASS.replace("S]", "DataSettings]"),
+            "ascl_tf.config.sections.DataSettings: expected names that no other setting has; found",
         ),
         (
             "broken:M",
-            HEAD + "@register_method(settings=[3])\nclass M(Method):\n    pass\n",
-            "--method=broken:M: expected dataclasses as settings; found 3",
+            HEAD + SETTINGS.format("weight: float = 1.0") + CLASS,
+            REGISTER + "ascl_tf.config.setting to make S.weight; found another field",
         ),
+        (
+            "broken:M",
+            HEAD + REGISTERED.format("settings=[3]"),
+            REGISTER + "dataclasses as settings; found 3",
+        ),
+        (
+            "broken:M",
+            HEAD + REGISTERED.format("labels='some'"),
+            REGISTER + "labels to be one of required, optional, none; found 'some'",
+        ),
+        ("broken:M", HEAD + REGISTERED.format("labels='optional'"), REGISTER + WEIGHT + "''"),
+        ("broken:M", HEAD + REGISTERED.format("label_free_weight='w'"), REGISTER + WEIGHT + "'w'"),
+        (3, "", "--method: expected one of acl, .*; found 3"),
     ],
 )
-def test_what_is_no_method_is_refused_in_one_line(folder, name, text, line):
+def test_what_is_no_method_is_refused_in_one_line_and_not_remembered(folder, name, text, line):
     (folder / "broken.py").write_text(text)
     with line_matches(ConfigError, f"^{line}"):
         cfg.Config(method=name)
+    assert name not in registry._SPECS and cfg.Config(epochs=3).epochs == 3
+
+
+def test_subclass_of_a_registered_method_has_its_settings(mine):
+    (mine / "broken.py").write_text("import mine\nclass M(mine.LogitPairing):\n    pass\n")
+    config = cfg.Config(method="broken:M", pairing_weight=2.0)
+    assert config.is_one_shot and config.pairing_weight == 2.0
+
+
+def test_settings_of_an_outside_method_make_no_other_config_another(mine):
+    before = cfg.Config(method="at")
+    cfg.find_method(NAME)
+    after = cfg.Config(method="at")
+    assert before == after and hash(before) == hash(after) and after.pairing_weight == 0.5
+    assert before.replace(epochs=3) == after.replace(epochs=3) != after

@@ -13,11 +13,12 @@ from ascl_tf.config.config import (
     shrink,
     with_absolute_places,
 )
-from ascl_tf.config.identity import find_differences, identity_of, settings_in
+from ascl_tf.config.identity import FORMATS, find_differences, identity_of, settings_in
 from ascl_tf.config.registry import find_method, method_names
 from ascl_tf.config.sections import (
     ATTACK_SOURCES,
     FINETUNE_MODES,
+    TRAINING_STAGES,
     AttackSettings,
     DataSettings,
     EvaluationSettings,
@@ -47,8 +48,10 @@ __all__ = [
     "FINETUNE",
     "FINETUNE_MODES",
     "FOLDER_PREFIX",
+    "FORMATS",
     "PRETRAIN",
     "STAGES",
+    "TRAINING_STAGES",
     "AttackSettings",
     "Config",
     "DataSettings",

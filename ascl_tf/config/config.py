@@ -18,7 +18,7 @@ from ascl_tf.config.sections import (
     OptimizationSettings,
     RunSettings,
 )
-from ascl_tf.config.setting import Fraction, check_setting, value_from_json
+from ascl_tf.config.setting import check_setting, plain_value, value_from_json
 from ascl_tf.errors import ConfigError, RunError
 
 # Where a work directory keeps the settings of its run.
@@ -39,22 +39,8 @@ def sections() -> list[type]:
 
 
 def setting_fields() -> dict[str, "dataclasses.Field[Any]"]:
-    """Returns every setting by its name, as the field of its section.
-
-    Raises:
-        ConfigError: if a method of one's own has a setting of a name that is taken.
-    """
-    found: dict[str, dataclasses.Field[Any]] = {}
-    for section in sections():
-        for field in dataclasses.fields(section):
-            if field.name in found:
-                raise ConfigError(
-                    place=f"{section.__module__}.{section.__name__}",
-                    expected="names that no other setting has",
-                    found=field.name,
-                )
-            found[field.name] = field
-    return found
+    """Returns every setting by its name, as the field of its section."""
+    return {field.name: field for section in sections() for field in dataclasses.fields(section)}
 
 
 class Config:
@@ -123,10 +109,11 @@ class Config:
         raise dataclasses.FrozenInstanceError(f"cannot assign to setting {name!r}")
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Config) and self._values == other._values
+        # A method that is imported later adds settings, at their defaults, to later ones alone.
+        return isinstance(other, Config) and self.changes() == other.changes()
 
     def __hash__(self) -> int:
-        return hash(tuple(sorted((name, str(value)) for name, value in self._values.items())))
+        return hash(frozenset(self.changes().items()))
 
     def __repr__(self) -> str:
         return f"Config({', '.join(f'{k}={v!r}' for k, v in self.changes().items())})"
@@ -140,12 +127,12 @@ class Config:
 
     def changes(self) -> dict[str, Any]:
         """Returns the settings that are not at their default."""
-        fields = setting_fields()
-        return {name: v for name, v in self._values.items() if v != fields[name].default}
+        fields = [field for section in self._sections for field in dataclasses.fields(section)]
+        return {f.name: self._values[f.name] for f in fields if self._values[f.name] != f.default}
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain values; fractions as they were written."""
-        return {k: v.text if isinstance(v, Fraction) else v for k, v in self._values.items()}
+        return {name: plain_value(value) for name, value in self._values.items()}
 
     @property
     def method_spec(self) -> registry.MethodSpec:

@@ -15,7 +15,7 @@ from typing import Any
 from ascl_tf.config import registry
 from ascl_tf.config.config import DATA_SETS, FOLDER_PREFIX, PLACES, Config, setting_fields
 from ascl_tf.config.sections import SHARED_SECTIONS
-from ascl_tf.config.setting import Fraction
+from ascl_tf.config.setting import plain_value
 
 FORMATS = "formats"
 _FIRST_FORMAT = 1
@@ -38,7 +38,7 @@ def identity_of(config: Config, stage: str) -> dict[str, Any]:
         if fields and getattr(section, "FORMAT", _FIRST_FORMAT) != _FIRST_FORMAT:
             formats[name] = section.FORMAT
         found |= {f.name: getattr(config, f.name) for f in fields if not _is_default(config, f)}
-    plain = {name: _plain(value) for name, value in found.items()}
+    plain = {name: plain_value(value) for name, value in found.items()}
     return {**_without_places(plain), FORMATS: formats}
 
 
@@ -50,7 +50,7 @@ def find_differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> 
         >>> find_differences(recorded, wanted)
         ['`epochs=6` (recorded: 5)']
     """
-    defaults = {name: _plain(field.default) for name, field in setting_fields().items()}
+    defaults = {name: plain_value(field.default) for name, field in setting_fields().items()}
     # What earlier versions recorded holds defaults and places too.
     recorded = {k: v for k, v in _without_places(recorded).items() if v != defaults.get(k, ...)}
     names = sorted((set(recorded) | set(wanted)) - {FORMATS})
@@ -115,10 +115,6 @@ def _without_places(identity: Mapping[str, Any]) -> dict[str, Any]:
         if found and path and not prefix:
             kept[name] = FOLDER_PREFIX + os.path.basename(os.path.abspath(path))
     return kept
-
-
-def _plain(value: Any) -> Any:
-    return value.text if isinstance(value, Fraction) else value
 
 
 def _value(identity: Mapping[str, Any], name: str, defaults: Mapping[str, Any]) -> Any:

@@ -14,18 +14,21 @@ import inspect
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from ascl_tf.errors import ConfigError
+from ascl_tf.config.sections import SHARED_SECTIONS
+from ascl_tf.errors import ConfigError, FieldError
 
 LABELS_REQUIRED, LABELS_OPTIONAL, LABELS_NONE = "required", "optional", "none"
+_LABELS = (LABELS_REQUIRED, LABELS_OPTIONAL, LABELS_NONE)
 # (setting, expected, found)
 Conflict = tuple[str, str, Any]
 MethodClass = TypeVar("MethodClass", bound=type)
 
 # Where the class of an outside method keeps its spec.
 SPEC_ATTRIBUTE = "method_spec"
+_METHOD_PARTS = ("make_views", "make_adversarial", "forward")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +58,29 @@ class MethodSpec:
     find_conflict: Callable[[Any], Conflict | None] | None = None
     sha256: str = ""
 
+    def __post_init__(self) -> None:
+        if self.labels not in _LABELS:
+            raise ConfigError(
+                place=self._place,
+                expected=f"labels to be one of {', '.join(_LABELS)}",
+                found=repr(self.labels),
+            )
+        names = [name for section in self.settings for name in _names_of(self._place, section)]
+        is_weighted = self.labels == LABELS_OPTIONAL
+        if is_weighted != bool(self.label_free_weight) or (
+            is_weighted and self.label_free_weight not in names
+        ):
+            raise ConfigError(
+                place=self._place,
+                expected="label_free_weight to be one of its settings if labels are optional, "
+                "else empty",
+                found=repr(self.label_free_weight),
+            )
+
+    @property
+    def _place(self) -> str:
+        return f"method {self.name}" if self.name else "register_method"
+
     def load_class(self) -> Any:
         """Returns the class."""
         module, _, name = self.class_path.partition(":")
@@ -78,7 +104,7 @@ def method_names() -> tuple[str, ...]:
 
 def is_outside(name: str) -> bool:
     """Returns whether a method's name is a module and a class, such as my_file:MyMethod."""
-    return ":" in name
+    return isinstance(name, str) and ":" in name
 
 
 def find_method(name: str) -> MethodSpec:
@@ -88,9 +114,9 @@ def find_method(name: str) -> MethodSpec:
         ConfigError: if there is no such method.
     """
     _load_own()
-    if name not in _SPECS and is_outside(name):
+    if is_outside(name) and name not in _SPECS:
         register(_load_outside(name))
-    if name not in _SPECS:
+    if not isinstance(name, str) or name not in _SPECS:
         raise ConfigError(
             field="method",
             expected=f"one of {', '.join(method_names())}, or one of your own as "
@@ -120,16 +146,18 @@ def _load_own() -> None:
 
 def _load_outside(name: str) -> MethodSpec:
     module_name, _, class_name = name.partition(":")
-    found = getattr(_import_outside(name, module_name), class_name, None)
-    if not inspect.isclass(found):
+    found: Any = getattr(_import_outside(name, module_name), class_name, None)
+    # What every method defines: the class itself is known to those only who know TensorFlow.
+    is_method = inspect.isclass(found) and all(hasattr(found, part) for part in _METHOD_PARTS)
+    if not is_method:
         raise ConfigError(
             field="method",
             value=name,
-            expected=f"a class {class_name!r} in {module_name}",
-            found="none" if found is None else type(found).__name__,
+            expected=f"a subclass {class_name!r} of ascl_tf.methods.Method in {module_name}",
+            found="none" if found is None else getattr(found, "__name__", type(found).__name__),
         )
-    spec = vars(found).get(SPEC_ATTRIBUTE) or MethodSpec("", "")
-    _check_settings(name, spec)
+    spec = getattr(found, SPEC_ATTRIBUTE, None) or MethodSpec("", "")
+    _check_new(name, spec)
     source = pathlib.Path(inspect.getfile(found)).read_bytes()
     sha256 = hashlib.sha256(source).hexdigest()
     return dataclasses.replace(spec, name=name, class_path=name, sha256=sha256)
@@ -140,7 +168,9 @@ def _import_outside(name: str, module_name: str) -> Any:
         sys.path.insert(0, os.getcwd())  # As `python -m` has it; a console script has not.
     try:
         return importlib.import_module(module_name)
-    except Exception as error:  # Whatever a user's file raises.
+    except FieldError as error:
+        raise ConfigError(error, field="method", value=name) from error
+    except (Exception, SystemExit) as error:  # Whatever a user's file raises.
         reason = f"{type(error).__name__}: {error}"
         raise ConfigError(
             field="method",
@@ -150,24 +180,34 @@ def _import_outside(name: str, module_name: str) -> Any:
         ) from error
 
 
-def _check_settings(name: str, spec: MethodSpec) -> None:
-    for section in spec.settings:
-        for field in _fields_of(name, section):
-            if "help" not in field.metadata:
-                raise ConfigError(
-                    field="method",
-                    value=name,
-                    expected=f"ascl_tf.config.setting to make {section.__name__}.{field.name}",
-                    found="another field",
-                )
+def _check_new(name: str, spec: MethodSpec) -> None:
+    """Raises ConfigError if a setting of an outside method has a name that is taken."""
+    taken = {*SHARED_SECTIONS.values(), *(set(method_sections()) - set(spec.settings))}
+    names = {field.name for section in taken for field in dataclasses.fields(section)}
+    own: set[str] = set()
+    for section in dict.fromkeys(spec.settings):
+        clashing = sorted((names | own) & set(_names_of(name, section)))
+        if clashing:
+            raise ConfigError(
+                place=f"{section.__module__}.{section.__name__}",
+                expected="names that no other setting has",
+                found=", ".join(clashing),
+            )
+        own |= set(_names_of(name, section))
 
 
-def _fields_of(name: str, section: Any) -> Iterator["dataclasses.Field[Any]"]:
-    if not dataclasses.is_dataclass(section):
-        raise ConfigError(
-            field="method", value=name, expected="dataclasses as settings", found=repr(section)
-        )
-    yield from dataclasses.fields(section)
+def _names_of(place: str, section: Any) -> list[str]:
+    """Returns the names of the settings in a section, after checking that they are settings."""
+    if not (inspect.isclass(section) and dataclasses.is_dataclass(section)):
+        raise ConfigError(place=place, expected="dataclasses as settings", found=repr(section))
+    for field in dataclasses.fields(section):
+        if "help" not in field.metadata:
+            raise ConfigError(
+                place=place,
+                expected=f"ascl_tf.config.setting to make {section.__name__}.{field.name}",
+                found="another field",
+            )
+    return [field.name for field in dataclasses.fields(section)]
 
 
 def register_method(

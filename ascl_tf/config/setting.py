@@ -110,6 +110,11 @@ def like_run_setting(section: type, name: str) -> Any:
     return dataclasses.field(default=field.default, metadata={**field.metadata, "stages": STAGES})
 
 
+def plain_value(value: Any) -> Any:
+    """Returns a setting's value as JSON has it; fractions as they were written."""
+    return value.text if isinstance(value, Fraction) else value
+
+
 def value_from_json(field: "dataclasses.Field[Any]", value: Any, source: str) -> Any:
     """Returns a setting's value as read from JSON; RunError names `source` if it cannot be."""
     expected = type(field.default)

@@ -58,9 +58,7 @@ def of_chief(workers, *arguments):
     """
     if workers.num_workers == 1:
         return with_pseudo_labels(*arguments)
-    *_, dataset, source = arguments
-    if source is None:
-        return dataset
+    *_, dataset, _ = arguments
     rows = workers.from_chief(lambda: with_pseudo_labels(*arguments).pseudo_labels.tolist())
     return dataclasses.replace(dataset, pseudo_labels=np.array(rows, np.int32))
 
@@ -76,14 +74,12 @@ def with_pseudo_labels(config, workdir, method, dataset, source):
         workdir: `WorkDirectory`, which exists.
         method: built `Method`.
         dataset: `ImageDataset`, all training images.
-        source: what `open_source` has returned; for None the data set stays as it is.
+        source: `FeatureSource`.
 
     Raises:
         RunError: if the features do not fall into that many clusters, or the file holds
             other pseudo-labels.
     """
-    if source is None:
-        return dataset
     identity = {
         "num_clusters": list(method.pseudo_label_counts),
         "seed": config.seed,

@@ -13,7 +13,7 @@ import tempfile
 
 import tensorflow as tf
 
-from ascl_tf.config import CONFIG_FILE, config_from_json, find_differences
+from ascl_tf.config import CONFIG_FILE, FORMATS, config_from_json, find_differences
 from ascl_tf.errors import ConfigError, RunError
 from ascl_tf.evaluation.records import checkout_commit, environment_versions
 from ascl_tf.process.files import remove_leftovers, write_text
@@ -173,6 +173,9 @@ def _read_document(path):
     stages = document.get("stages", {})
     if not isinstance(stages, dict) or not all(isinstance(s, dict) for s in stages.values()):
         raise RunError(f"{file}: expected `stages` to be an object of objects; found {stages!r}")
+    formats = [stage.get(FORMATS, {}) for stage in stages.values()]
+    if not all(isinstance(found, dict) for found in formats):
+        raise RunError(f"{file}: expected `{FORMATS}` to be an object; found {formats!r}")
     return document
 
 

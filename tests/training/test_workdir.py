@@ -141,3 +141,12 @@ def test_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
 
 def _fail(source, target):
     raise OSError("power cut")
+
+
+def test_formats_of_another_type_are_refused_in_one_line(workdir):
+    file = workdir.path / "config.json"
+    document = json.loads(file.read_text())
+    document["stages"][cfg.PRETRAIN]["formats"] = 3
+    file.write_text(json.dumps(document))
+    with pytest.raises(RunError, match=r"config.json: expected `formats` to be an object; found "):
+        workdir.check_stage(cfg.PRETRAIN, cfg.identity_of(CONFIG, cfg.PRETRAIN))

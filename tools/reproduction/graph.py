@@ -228,7 +228,8 @@ def _units(config, like):
 def _identity(config, stage):
     """Returns a stage's identity, with the hash of the file of a method of one's own."""
     found, sha256 = cfg.identity_of(config, stage), config.method_spec.sha256
-    return {**found, "formats": {**found["formats"], config.method: sha256}} if sha256 else found
+    files = {config.method: sha256} if sha256 else {}
+    return {**found, cfg.FORMATS: {**found[cfg.FORMATS], **files}}
 
 
 def as_flags(settings):
