@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ascl_tf.evaluation.evaluation_data import check_one_label_each
+
 
 def expected_calibration_error(logits, labels, *, num_bins=15):
     """Returns the expected calibration error and the data of the reliability diagram.
@@ -103,11 +105,7 @@ def _checked(logits, labels):
             "`logits` must have shape [num_images, num_classes] without a zero; "
             f"received shape {logits.shape}."
         )
-    if labels.shape != logits.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(
-            f"`labels` must be {len(logits)} integers, one per image; "
-            f"received shape {labels.shape}, dtype {labels.dtype}."
-        )
+    check_one_label_each(labels, len(logits))
     if not np.all(np.isfinite(logits)):
         raise ValueError("`logits` must be finite; received NaN or infinity.")
     return logits, labels

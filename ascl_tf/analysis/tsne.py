@@ -11,6 +11,7 @@ from sklearn.manifold import TSNE
 from sklearn.metrics import silhouette_score
 
 from ascl_tf.analysis.features import choose_rows, features_of
+from ascl_tf.evaluation.evaluation_data import check_one_label_each
 
 # sklearn's own defaults, written out so that they are ours when sklearn changes its mind.
 _EARLY_EXAGGERATION = 12.0
@@ -191,11 +192,7 @@ def _checked(features, labels):
             "`features` must have shape [num_images, num_features], at least [4, 2]; "
             f"received shape {features.shape}."
         )
-    if labels.shape != features.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(
-            f"`labels` must be {len(features)} integers, one per image; "
-            f"received shape {labels.shape}, dtype {labels.dtype}."
-        )
+    check_one_label_each(labels, len(features))
     if not np.all(np.isfinite(features)) or np.all(features == features[0]):
         raise ValueError(
             "`features` must be finite and not all equal; received NaN, infinity or one point."

@@ -83,17 +83,22 @@ def check_labels_fit(labels, num_logits):
         )
 
 
+def check_one_label_each(labels: np.ndarray, num_images: int) -> None:
+    """Raises ValueError unless `labels` are integers [num_images]."""
+    if labels.shape != (num_images,) or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(
+            f"`labels` must be {num_images} integers, one per image; "
+            f"received shape {labels.shape}, dtype {labels.dtype}."
+        )
+
+
 def _validate(images, labels, allow_unlabeled):
     if images.ndim != 4 or not images.size:
         raise ValueError(
             "`images` must have shape [num_images, height, width, channels] without a zero; "
             f"received shape {images.shape}."
         )
-    if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(
-            f"`labels` must be {len(images)} integers, one per image; "
-            f"received shape {labels.shape}, dtype {labels.dtype}."
-        )
+    check_one_label_each(labels, len(images))
     if labels.min() < 0 and not allow_unlabeled:
         raise ValueError(f"`labels` must be class ids >= 0; received {labels.min()}.")
     check_int32(labels)
