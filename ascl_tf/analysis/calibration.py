@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ascl_tf.evaluation.evaluation_data import check_one_label_each
+from ascl_tf.attacks.arguments import check_one_label_each
 
 
 def expected_calibration_error(logits, labels, *, num_bins=15):

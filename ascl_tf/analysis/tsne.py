@@ -11,7 +11,7 @@ from sklearn.manifold import TSNE
 from sklearn.metrics import silhouette_score
 
 from ascl_tf.analysis.features import choose_rows, features_of
-from ascl_tf.evaluation.evaluation_data import check_one_label_each
+from ascl_tf.attacks.arguments import check_one_label_each
 
 # sklearn's own defaults, written out so that they are ours when sklearn changes its mind.
 _EARLY_EXAGGERATION = 12.0

@@ -157,3 +157,12 @@ def check_choice(name, value, choices):
     """Raises ValueError unless `value` is one of `choices`."""
     if value not in choices:
         raise ValueError(f"`{name}` must be one of {', '.join(choices)}; received {value!r}.")
+
+
+def check_one_label_each(labels: np.ndarray, num_images: int) -> None:
+    """Raises ValueError unless `labels` are integers [num_images]."""
+    if labels.shape != (num_images,) or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(
+            f"`labels` must be {num_images} integers, one per image; "
+            f"received shape {labels.shape}, dtype {labels.dtype}."
+        )

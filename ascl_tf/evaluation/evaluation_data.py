@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ascl_tf.attacks.arguments import check_int32
+from ascl_tf.attacks.arguments import check_int32, check_one_label_each
 
 
 class EvaluationData(NamedTuple):
@@ -80,15 +80,6 @@ def check_labels_fit(labels, num_logits):
         raise ValueError(
             f"`labels` must be below the {num_logits} classes of the model; "
             f"received {labels.max()}."
-        )
-
-
-def check_one_label_each(labels: np.ndarray, num_images: int) -> None:
-    """Raises ValueError unless `labels` are integers [num_images]."""
-    if labels.shape != (num_images,) or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(
-            f"`labels` must be {num_images} integers, one per image; "
-            f"received shape {labels.shape}, dtype {labels.dtype}."
         )
 
 
