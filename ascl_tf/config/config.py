@@ -245,7 +245,8 @@ def config_from_json(text: str, source: str) -> Config:
         raise RunError(f"{source}: expected a JSON object; found {type(values).__name__}")
     try:
         # An outside method's settings are known once it is imported.
-        registry.find_method(str(values.get("method", ObjectiveSettings().method)))
+        if isinstance(values.get("method"), str):
+            registry.find_method(values["method"])
         fields = setting_fields()
         unknown = sorted(set(values) - set(fields))
         if unknown:

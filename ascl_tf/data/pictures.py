@@ -47,7 +47,7 @@ def read_picture(file):
         file: path of the picture.
 
     Returns:
-        Pair (NumPy uint8 [H, W, 3], tuple of words such as "grey"); empty for 8-bit RGB.
+        Pair (NumPy uint8 [H, W, 3], tuple of words such as "gray"); empty for 8-bit RGB.
 
     Raises:
         RunError: naming the file, if it cannot be decoded, or if the range of its pixels is
@@ -103,7 +103,7 @@ def _kinds(image):
     # Loads the pixels of some formats, after which nothing tells of the depth.
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     found = {
-        "grey": image.mode in _GREY_MODES or image.mode.startswith("I"),
+        "gray": image.mode in _GREY_MODES or image.mode.startswith("I"),
         "palette": image.mode in ("P", "PA"),
         image.mode: image.mode in ("CMYK", "YCbCr", "HSV", "LAB"),
         "with transparency": image.has_transparency_data,

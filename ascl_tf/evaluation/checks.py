@@ -205,7 +205,7 @@ def _epsilon_unit(record, _):
     return (
         f"epsilon {record['epsilon']} is {255 * radius:.3g} of 255 gray levels: expected between "
         "half a level and half the range, beyond which every image can be turned into the same "
-        "grey; epsilon is meant in [0, 1] pixel units, such as 8/255"
+        "gray; epsilon is meant in [0, 1] pixel units, such as 8/255"
     )
 
 

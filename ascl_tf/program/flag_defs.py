@@ -11,6 +11,7 @@ import re
 import shlex
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
@@ -142,8 +143,10 @@ def run_program(
         _exit_stopped(stop, go_on(argv))
     except ValueError as error:
         status = getattr(error, "exit_status", None)
-        if status is None or "--debug" in argv:
+        if status is None:
             raise
+        if "--debug" in argv:
+            traceback.print_exc()
         print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(status)
 

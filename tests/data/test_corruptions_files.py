@@ -94,5 +94,5 @@ def test_prepared_tfds_sets_are_found_under_their_own_names(tmp_path):
 
 
 def test_absent_tfds_set_is_one_line(tmp_path):
-    with pytest.raises(RunError, match=r"cifar10_corrupted/elastic_5: expected a prepared data"):
+    with pytest.raises(RunError, match=r"cifar10_corrupted/elastic_5`: expected a prepared data"):
         load_tfds_corruption("elastic_transform", 5, data_dir=tmp_path)

@@ -111,7 +111,9 @@ def test_clusters_are_as_many_as_classes_and_of_the_clean_branch():
 
 def test_data_set_without_classes_is_refused():
     with pytest.raises(RunError, match=r"expected classes, .*`method=dynacl_pp` .*; found 0"):
-        dynacl_pp.DynAclPlusPlus(encoder=helpers.TinyEncoder(), config=DYNACL_PP, num_classes=0)
+        encoder = helpers.TinyEncoder()
+        method = dynacl_pp.DynAclPlusPlus(encoder=encoder, config=DYNACL_PP, num_classes=0)
+        method.build((None, *helpers.IMAGE_SHAPE))
 
 
 # In a run.

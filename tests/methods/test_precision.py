@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ascl_tf.config import FINETUNE_MODES, METHODS
+from ascl_tf.config import FINETUNE_MODES, method_names
 from ascl_tf.losses.classification import cross_entropy_loss
 from ascl_tf.losses.contrastive import nt_xent_loss
 from ascl_tf.models import ADVERSARIAL
@@ -46,7 +46,7 @@ def _catching(function, caught):
     return call
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", method_names())
 def test_every_method_computes_in_bfloat16_and_keeps_the_rest_in_float32(name):
     method = _make_method(SMALL.replace(method=name))
     assert method.encoder.conv.compute_dtype == "bfloat16"

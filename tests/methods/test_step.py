@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ascl_tf.config import METHODS
+from ascl_tf.config import method_names
 from ascl_tf.methods.step_data import Outputs, Purpose, Term
 from tests.common import two_replicas
 from tests.methods import helpers
@@ -131,7 +131,7 @@ def _step_of(name, around):
     return {k: float(v) for k, v in logs.items()}, helpers.values(method)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", method_names())
 def test_step_of_every_method_can_be_traced(name):
     method = helpers.compile_tiny(helpers.make_method(SMALL.replace(method=name)))
     step = tf.function(method.train_step, autograph=False).get_concrete_function(data_of(name))
@@ -141,7 +141,7 @@ def test_step_of_every_method_can_be_traced(name):
 
 
 @pytest.mark.slow  # The default run traces every step, and runs some of the graphs.
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", method_names())
 def test_step_of_every_method_is_the_same_in_a_graph(name):
     eager_logs, eager = _step_of(name, lambda step: step)
     logs, values = _step_of(name, lambda step: tf.function(step, autograph=False))
