@@ -16,7 +16,14 @@ from tools.benchmarks import _ascl_step, _cost, _limit, step
 
 
 def _arguments(tmp_path, **changes):
-    settings = {"width": 2, "batch_size": 6, "repeats": 3, "steps": "2,2,2", "matrix_size": 8}
+    settings = {
+        "width": 2,
+        "batch_size": 6,
+        "repeats": 3,
+        "steps": "2,2,2",
+        "matrix_size": 8,
+        "precisions": ["float32", "bfloat16"],
+    }
     return types.SimpleNamespace(**settings | {"output": tmp_path, "settings": {}} | changes)
 
 
