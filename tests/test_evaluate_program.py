@@ -339,9 +339,13 @@ def test_help_names_the_flags_and_evaluates_nothing(capsys):
     assert "--model: SavedModel folder" in printed and "--evaluation_batch_size" in printed
 
 
-def test_debug_shows_the_traceback():
-    with pytest.raises(ValueError, match="absent"):
+def test_debug_shows_the_traceback_before_the_line(capsys):
+    with pytest.raises(SystemExit) as exit_info:
         flag_defs.run_program(evaluate.main, ["ascl-evaluate", "--model=absent", "--debug"])
+    assert exit_info.value.code == 1
+    error = capsys.readouterr().err
+    assert error.startswith("Traceback")
+    assert error.splitlines()[-1].startswith("error: --model=absent: expected")
 
 
 def test_runs_as_a_module_and_exits_without_a_traceback(tmp_path, monkeypatch, capsys):

@@ -141,9 +141,12 @@ def test_mistakes_become_one_line_and_their_status(error, status, capsys):
     assert capsys.readouterr() == ("", "error: a b\n")
 
 
-def test_debug_lets_a_mistake_through():
-    with pytest.raises(ConfigError, match="a"):
+def test_debug_shows_where_a_mistake_was_found(capsys):
+    with pytest.raises(SystemExit) as exit_info:
         flag_defs.run_program(lambda argv: _raise(ConfigError("a")), ["program", "--debug"])
+    assert exit_info.value.code == ConfigError.exit_status
+    error = capsys.readouterr().err
+    assert error.startswith("Traceback") and "in _raise" in error and error.endswith("error: a\n")
 
 
 def test_a_fault_of_the_program_is_never_hidden():

@@ -55,9 +55,9 @@ def test_formats_are_read_as_pillow_reads_them(tmp_path, ending):
 @pytest.mark.parametrize(
     "mode, ending, kinds",
     [
-        ("1", "png", ("grey",)),
-        ("L", "png", ("grey",)),
-        ("L", "jpg", ("grey",)),
+        ("1", "png", ("gray",)),
+        ("L", "png", ("gray",)),
+        ("L", "jpg", ("gray",)),
         ("P", "png", ("palette",)),
         ("P", "bmp", ("palette",)),
         ("CMYK", "jpg", ("CMYK",)),
@@ -102,7 +102,7 @@ def test_of_16_bits_the_upper_eight_are_kept(tmp_path, channels):
     pixels = np.random.default_rng(1).integers(0, 2**16, (9, 8, channels), np.uint16)
     _png16(tmp_path / "a.png", pixels)
     images, kinds = read_picture(tmp_path / "a.png")
-    assert kinds == (("grey", "of 16 bits") if channels == 1 else ("of 16 bits",))
+    assert kinds == (("gray", "of 16 bits") if channels == 1 else ("of 16 bits",))
     np.testing.assert_array_equal(images, np.broadcast_to(pixels >> 8, images.shape))
 
 
@@ -110,7 +110,7 @@ def test_transparent_value_of_16_bit_grey_is_white(tmp_path):
     pixels = np.arange(0, 65536, 1024).reshape(8, 8, 1)
     _png16(tmp_path / "a.png", pixels, transparent=struct.pack(">H", 2048))
     images, kinds = read_picture(tmp_path / "a.png")
-    assert kinds == ("grey", "with transparency", "of 16 bits")
+    assert kinds == ("gray", "with transparency", "of 16 bits")
     want = np.where(pixels == 2048, 255, pixels >> 8)
     np.testing.assert_array_equal(images, np.broadcast_to(want, images.shape))
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ascl_tf.methods import views
+from ascl_tf.data.views import strong_view
+from ascl_tf.methods.step_data import Purpose
 from ascl_tf.models import ADVERSARIAL, CLEAN
 from tests.losses.contrastive_oracles import nt_xent_oracle
 from tests.methods import contract, helpers
@@ -48,16 +49,15 @@ def test_adversarial_weight_rises_as_the_strength_falls(epoch, strength, rate):
     assert adversarial == pytest.approx((1 + shift) / 2, rel=1e-6)
 
 
-def test_views_have_the_strength_of_their_epoch(monkeypatch):
-    seen = []
-
-    def record(images, seed, *, strength, **settings):
-        seen.append(float(strength))
-        return images
-
-    monkeypatch.setattr(views, "strong_view", record)
-    helpers.views_of(_at_epoch(_method(), 4), helpers.make_data())
-    assert seen == [pytest.approx(0.7)] * 2
+def test_views_have_the_strength_of_their_epoch():
+    method = _at_epoch(_method(), 4)
+    batch = method.make_batch(helpers.make_data())
+    want = [
+        strong_view(batch.images, batch.seeds(purpose), strength=0.7)
+        for purpose in (Purpose.STRONG_VIEW_0, Purpose.STRONG_VIEW_1)
+    ]
+    views = method.make_views(batch)["stacked_views"]
+    np.testing.assert_allclose(views, np.concatenate(want), atol=1e-5)
 
 
 def _projections(method, images, branch, *, training):
