@@ -32,7 +32,7 @@ with flag_defs.importing(), quiet_start():
     from ascl_tf.evaluation.display import evaluation_progress
     from ascl_tf.evaluation.records import environment_versions, model_sha256, read_records
     from ascl_tf.export import load_model
-    from ascl_tf.process.failures import lack_in_one_line
+    from ascl_tf.process.failures import memory_errors_as_one_line
     from ascl_tf.program.analyze_settings import FROM_RECORDS, AnalyzeConfig
     from ascl_tf.program.inputs import check_fit, load_images
     from ascl_tf.program.named_models import named_paths
@@ -102,7 +102,9 @@ def _from_models(config, console):
         for label, model in models.items()
     }
     height, width = dataset.images.shape[1:3]
-    memory = lack_in_one_line(config.evaluation_batch_size, f"of {height} x {width} pixels")
+    memory = memory_errors_as_one_line(
+        config.evaluation_batch_size, f"of {height} x {width} pixels"
+    )
     with (
         refused(f"{as_flag('figure', config.figure)} on {dataset.name}"),
         evaluation_progress(console) as progress,

@@ -41,7 +41,7 @@ with flag_defs.importing(), quiet_start():
     from ascl_tf.evaluation.records import KeptRecords, model_sha256, read_records
     from ascl_tf.evaluation.sweeps import sweep_epsilons, sweep_steps
     from ascl_tf.export import load_logits_function
-    from ascl_tf.process.failures import lack_in_one_line
+    from ascl_tf.process.failures import memory_errors_as_one_line
     from ascl_tf.program.evaluate_settings import EvaluateConfig
     from ascl_tf.program.inputs import check_fit, explain_seen, load_images
 
@@ -128,13 +128,13 @@ def _evaluate_model(config, console, at_the_end):
     dataset = load_images(config)
     for path, member in zip(paths, members, strict=True):
         check_fit(member, dataset, as_flag("model", path), num_images=config.num_images)
-    with _one_line(config, "model", dataset):
+    with _refusals_as_one_line(config, "model", dataset):
         corruption_settings = config.corruption_settings(dataset)
     description = describe_models(paths)
     kept = _kept_records(config, explain_seen(config, dataset), console, at_the_end)
     classifier = members[0] if len(members) == 1 else mean_probability_logits(members)
     attacks = CompiledAttacks(classifier)
-    with evaluation_progress(console) as progress, _one_line(config, "model", dataset):
+    with evaluation_progress(console) as progress, _refusals_as_one_line(config, "model", dataset):
         settings = _settings(config, progress) | {"model_sha256": description["model_sha256"]}
         protocols = config.protocols()
         if protocols:
@@ -175,7 +175,10 @@ def _evaluate_transfer(config, console, at_the_end):
         check_fit(model, dataset, as_flag(flags[label], paths[label]), num_images=config.num_images)
     kept = _kept_records(config, explain_seen(config, dataset), console, at_the_end)
     (protocol,) = config.protocols()
-    with evaluation_progress(console) as progress, _one_line(config, "targets", dataset):
+    with (
+        evaluation_progress(console) as progress,
+        _refusals_as_one_line(config, "targets", dataset),
+    ):
         transfer_matrix(
             models,
             dataset,
@@ -204,10 +207,12 @@ def _settings(config, progress):
 
 
 @contextlib.contextmanager
-def _one_line(config, flag, dataset):
+def _refusals_as_one_line(config, flag, dataset):
     """Makes one line that names model and data of what a measurement refuses."""
     height, width = dataset.images.shape[1:3]
-    memory = lack_in_one_line(config.evaluation_batch_size, f"of {height} x {width} pixels")
+    memory = memory_errors_as_one_line(
+        config.evaluation_batch_size, f"of {height} x {width} pixels"
+    )
     with refused(f"{as_flag(flag, config.model or None)} on {dataset.name}"), memory:
         yield
 

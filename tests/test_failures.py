@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from ascl_tf import analyze, evaluate
 from ascl_tf.errors import RunError
-from ascl_tf.process.failures import lack_in_one_line
+from ascl_tf.process.failures import memory_errors_as_one_line
 from ascl_tf.training import run
 from tests.methods import helpers
 
@@ -23,13 +23,13 @@ def _raise(*arguments, **settings):
 @pytest.mark.parametrize("error", [NO_MEMORY, MemoryError("Unable to allocate 9 GiB")])
 def test_lack_of_memory_says_what_to_lower(error):
     with pytest.raises(RunError, match=LINE.format("at width 64")) as e:
-        with lack_in_one_line(7, "at width 64"):
+        with memory_errors_as_one_line(7, "at width 64"):
             raise error
     assert len(str(e.value).splitlines()) == 1
 
 
 def test_other_errors_stay_what_they_are():
-    with pytest.raises(tf.errors.InvalidArgumentError), lack_in_one_line(7, ""):
+    with pytest.raises(tf.errors.InvalidArgumentError), memory_errors_as_one_line(7, ""):
         raise tf.errors.InvalidArgumentError(None, None, "shapes")
 
 

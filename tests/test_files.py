@@ -39,7 +39,7 @@ def test_full_disk_is_reported_with_the_name_of_the_file(tmp_path):
     with pytest.raises(OSError, match=r"No space left on device: '.*b\.bin'"):
         files.write_whole(tmp_path / "b.bin", fill)
     with pytest.raises(RunError, match=r"b\.bin: expected a file .*; found: No space left"):
-        with files.one_line_for_full_disks():
+        with files.write_errors_as_one_line():
             files.write_whole(tmp_path / "b.bin", fill)
     assert list(tmp_path.iterdir()) == []
 

@@ -8,7 +8,7 @@ from ascl_tf.errors import RunError
 
 
 @contextlib.contextmanager
-def lack_in_one_line(batch_size, what):
+def memory_errors_as_one_line(batch_size, what):
     """Turns lack of memory into a RunError.
 
     Args:
@@ -30,7 +30,7 @@ EVENT_FILE = "tfevents"
 
 
 @contextlib.contextmanager
-def in_one_line(*, width, batch_setting, global_batch_size, logs):
+def training_errors_as_one_line(*, width, batch_setting, global_batch_size, logs):
     """Turns lack of memory, and of space for TensorBoard's files, into a RunError.
 
     Args:

@@ -111,7 +111,7 @@ def remove_leftovers(folder):
 
 
 @contextlib.contextmanager
-def one_line_for_full_disks():
+def write_errors_as_one_line():
     """Turns what the system refuses to write into a RunError that names the file."""
     try:
         yield

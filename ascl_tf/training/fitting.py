@@ -13,7 +13,7 @@ from ascl_tf.evaluation.records import environment_versions
 from ascl_tf.methods.linear_probe import compute_features
 from ascl_tf.models import ADVERSARIAL
 from ascl_tf.process import signals
-from ascl_tf.process.failures import in_one_line
+from ascl_tf.process.failures import training_errors_as_one_line
 from ascl_tf.training import callbacks, provenance
 from ascl_tf.training.checkpoints import LAST, StageCheckpoints
 from ascl_tf.training.not_finite import ROLLBACK, Rollback
@@ -184,7 +184,7 @@ class StageFit:
 
     def _errors_in_one_line(self):
         is_own = self.stage != PRETRAIN and self.config.finetune_global_batch_size
-        return in_one_line(
+        return training_errors_as_one_line(
             width=self.config.network.width,
             batch_setting="finetune_global_batch_size" if is_own else "global_batch_size",
             global_batch_size=self.global_batch_size,

@@ -51,10 +51,10 @@ def open_work_directory(path):
     return ReadWorkDirectory(path)
 
 
-def lost_worker_in_one_line():
+def lost_worker_as_one_line():
     """Returns a context in which the loss of a worker is a RunError."""
     if read_cluster() is None:
         return contextlib.nullcontext()
     from ascl_tf.training.cluster import workers
 
-    return workers.lost_worker_in_one_line()
+    return workers.lost_worker_as_one_line()

@@ -17,15 +17,15 @@ from ascl_tf.evaluation.display import evaluation_progress, print_records
 from ascl_tf.evaluation.protocols import get_protocol
 from ascl_tf.export import export_classifier
 from ascl_tf.methods.factory import make_finetune_method, make_pretrain_method
-from ascl_tf.process.failures import lack_in_one_line
-from ascl_tf.process.files import one_line_for_full_disks
+from ascl_tf.process.failures import memory_errors_as_one_line
+from ascl_tf.process.files import write_errors_as_one_line
 from ascl_tf.training import cost, provenance, report, run_data
 from ascl_tf.training.checkpoints import BEST, LAST, read_spans, restore_parts
 from ascl_tf.training.fitting import compile_method
 from ascl_tf.training.precision import layers_in, make_evaluated_classifier
 from ascl_tf.training.preparation import open_preparations
 from ascl_tf.training.processes import (
-    lost_worker_in_one_line,
+    lost_worker_as_one_line,
     make_stage_fit,
     processes_of,
 )
@@ -44,7 +44,7 @@ def run_stages(config, stage, workdir):
     if not is_finetuned(config) and stage == cfg.ALL:
         wanted = tuple(name for name in wanted if name != cfg.FINETUNE)
     protocols = check_protocols(config)
-    with workdir.held(), one_line_for_full_disks(), lost_worker_in_one_line():
+    with workdir.held(), write_errors_as_one_line(), lost_worker_as_one_line():
         if len(wanted) > 1:
             run_data.load_test_data(config)  # Refused now rather than after the training.
         for name in wanted:
@@ -274,7 +274,7 @@ def _make_validation(config, method, validation):
     attacks = CompiledAttacks(classifier)
     count = make_prediction_counter(attacks.logits_fn, validation, config.evaluation_batch_size)
 
-    @_in_one_line(config)
+    @_memory_errors_as_one_line(config)
     def measure():
         refresh()
         record = evaluate_robustness(
@@ -291,7 +291,10 @@ def _make_validation(config, method, validation):
 
 
 def _evaluate(config, classifier, test, protocols, title, keep):
-    with evaluation_progress(Console(), f"{title}: ") as progress, _in_one_line(config):
+    with (
+        evaluation_progress(Console(), f"{title}: ") as progress,
+        _memory_errors_as_one_line(config),
+    ):
         return evaluate_robustness(
             classifier,
             test,
@@ -303,8 +306,8 @@ def _evaluate(config, classifier, test, protocols, title, keep):
         )
 
 
-def _in_one_line(config):
-    return lack_in_one_line(config.evaluation_batch_size, f"at width {config.width}")
+def _memory_errors_as_one_line(config):
+    return memory_errors_as_one_line(config.evaluation_batch_size, f"at width {config.width}")
 
 
 def _announce(config, method, train, steps):

@@ -91,19 +91,19 @@ def test_record_on_a_full_disk_is_one_line_that_names_the_file(tmp_path):
     path = tmp_path / "record.json"
     path.write_text("old")
     with pytest.raises(RunError, match=r"record\.json: expected a file .*; found: File too large"):
-        with files.one_line_for_full_disks(), largest_file(3):
+        with files.write_errors_as_one_line(), largest_file(3):
             files.write_text(path, "a longer one")
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
 def test_other_faults_of_the_system_stay_what_they_are(tmp_path):
-    with pytest.raises(FileNotFoundError), files.one_line_for_full_disks():
+    with pytest.raises(FileNotFoundError), files.write_errors_as_one_line():
         (tmp_path / "absent").read_text()
 
 
 def _raise_in_training(error):
     where = {"batch_setting": "global_batch_size", "global_batch_size": 6, "logs": "a/tensorboard"}
-    with failures.in_one_line(width=helpers.TINY.width, **where):
+    with failures.training_errors_as_one_line(width=helpers.TINY.width, **where):
         raise error
 
 

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from ascl_tf.errors import RunError
-from ascl_tf.training.cluster.workers import Workers, lost_worker_in_one_line
+from ascl_tf.training.cluster.workers import Workers, lost_worker_as_one_line
 from ascl_tf.training.processes import processes_of
 
 GONE = (
@@ -39,7 +39,7 @@ def test_training_on_one_machine_imports_nothing_of_the_clusters():
         "from ascl_tf.training.strategy import make_strategy\n"
         "processes.processes_of(make_strategy())\n"
         "processes.open_work_directory('absent')\n"
-        "with processes.lost_worker_in_one_line(): pass\n"
+        "with processes.lost_worker_as_one_line(): pass\n"
         "assert not [name for name in sys.modules if 'training.cluster' in name]\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -60,7 +60,7 @@ def test_lost_worker_is_named_in_one_line(monkeypatch):
         "TF_CONFIG",
         '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}',
     )
-    with pytest.raises(RunError) as caught, lost_worker_in_one_line():
+    with pytest.raises(RunError) as caught, lost_worker_as_one_line():
         raise tf.errors.UnavailableError(None, None, GONE)
     message = str(caught.value)
     assert message.startswith("worker 0 of 2: ") and "found that worker 1 is gone (" in message
@@ -68,5 +68,5 @@ def test_lost_worker_is_named_in_one_line(monkeypatch):
 
 
 def test_other_errors_of_tensorflow_pass():
-    with pytest.raises(tf.errors.InvalidArgumentError), lost_worker_in_one_line():
+    with pytest.raises(tf.errors.InvalidArgumentError), lost_worker_as_one_line():
         raise tf.errors.InvalidArgumentError(None, None, "shapes")

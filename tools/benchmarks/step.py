@@ -87,9 +87,7 @@ def make_candidates(arguments):
     candidates |= {name: function for name, (function, _) in parts.items()}
     candidates[FUSED] = _ascl_step.make_fused_attack(other, data)
     candidates |= torch_candidates(methods["float32"], config, data)
-    candidates |= {
-        _limit.product(name): _limit.matrix_product(arguments, name) for name in methods
-    }
+    candidates |= {_limit.product(name): _limit.matrix_product(arguments, name) for name in methods}
     return candidates, {name: times for name, (_, times) in parts.items()}
 
 

@@ -94,7 +94,7 @@ class Workers:
 
 
 @contextlib.contextmanager
-def lost_worker_in_one_line():
+def lost_worker_as_one_line():
     """Turns what TensorFlow raises when a worker of the cluster is gone into a RunError."""
     try:
         yield
