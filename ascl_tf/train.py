@@ -64,8 +64,9 @@ def _run(stage, explicit, kept):
         from ascl_tf.training.workdir import recorded_config
 
     recorded = recorded_config(explicit["workdir"]) if "workdir" in explicit else None
-    config = resolve_dataset_name(config_from(recorded or cfg.Config(), explicit, kept))
-    check_protocols(config)
+    config = config_from(recorded or cfg.Config(), explicit, kept)
+    config = config.replace(dataset=resolve_dataset_name(config.data))
+    check_protocols(config.evaluation)
     workdir = open_work_directory(config.workdir or default_workdir(config))
     if "workdir" not in explicit:
         recorded = recorded_config(workdir.path)

@@ -19,7 +19,7 @@ import tensorflow as tf
 from ascl_tf import train
 from ascl_tf.evaluation.records import read_records
 from ascl_tf.models import ADVERSARIAL, resnet
-from ascl_tf.training import run, run_data
+from ascl_tf.training import run
 from ascl_tf.training.workdir import WorkDirectory, recorded_config
 from tests.common import random_images, read_each_data_set_once
 
@@ -52,7 +52,7 @@ def workdir(tmp_path_factory):
 @pytest.fixture(scope="module")
 def classifier(workdir):
     config = recorded_config(workdir)
-    test = run_data.load_test_data(config)
+    test = run.load_test_data(config)
     return run.load_classifier(config, WorkDirectory(workdir), test, "best")
 
 

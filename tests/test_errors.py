@@ -17,10 +17,10 @@ PROGRAMS = {"program", "train.py", "evaluate.py", "analyze.py"}
 # Why a module holds a flag that is no error's: it is printed, written, or of another program.
 OTHER_FLAGS = {
     "evaluation/records.py": "those of git",
-    "training/report.py": "those of TensorBoard",
+    "training/cost.py": "a notice",
     "training/run.py": "a notice",
     "training/run_data.py": "notices",
-    "training/workdir.py": "the flagfile of a run",
+    "training/workdir.py": "the flagfile of a run, those of TensorBoard",
 }
 # A flag, or the beginning of one whose name is filled in (`\0`).
 FLAG = re.compile(r"(?<![-\w])--[a-z\0]")

@@ -58,7 +58,7 @@ class History(tf.train.experimental.PythonState):
         self.epoch_seconds = []  # Training alone, one dict per finished epoch: TrainingClock.
         self.clock_seconds = {}  # The same of the epoch that is under way.
         self.spans = []  # One dict per stretch of steps under equal conditions, see provenance.py.
-        self.stage_loss = {}  # Of the first and the last steps, see loss_watch.py.
+        self.stage_loss = {}  # Of the first and the last steps, see watches.py.
 
     def serialize(self):
         return json.dumps(self.to_json())

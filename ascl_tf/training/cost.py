@@ -1,12 +1,31 @@
-"""What an epoch will cost, before it begins."""
+"""What an epoch will cost, said before it begins."""
 
 import time
 
 import tensorflow as tf
 
+from ascl_tf.config.sections import OptimizationSettings
 from ascl_tf.methods.cost import count_step
+from ascl_tf.training.strategy import has_gpu
 
 BATCH_SIZES = (32, 160)
+QUICKSTART = "flags/quickstart.flags"
+LONG_RUN_SECONDS = 1800
+
+
+def announce(method, image_shape, optimization: OptimizationSettings, steps_per_epoch):
+    """Says how long an epoch will take where that may surprise: without a GPU."""
+    if has_gpu():
+        return
+    num_images, epochs = steps_per_epoch * optimization.global_batch_size, optimization.epochs
+    seconds = seconds_per_epoch(method, image_shape, num_images)
+    print(
+        f"notice: no GPU; one epoch of {num_images} images will take about "
+        f"{describe_duration(seconds)}, and {epochs} were asked for",
+        flush=True,
+    )
+    if seconds * epochs > LONG_RUN_SECONDS:
+        print(f"notice: for a first run in minutes: --flagfile={QUICKSTART}", flush=True)
 
 
 def seconds_per_epoch(method, image_shape, num_images):

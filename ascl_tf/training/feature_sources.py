@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from ascl_tf import config as cfg
+from ascl_tf.config.sections import NetworkSettings
 from ascl_tf.data.pipeline import evaluation_batches
 from ascl_tf.errors import ConfigError, RunError
 from ascl_tf.evaluation.records import model_sha256, weights_sha256
@@ -16,6 +17,8 @@ from ascl_tf.methods import factory
 from ascl_tf.models.signatures import as_image_function
 from ascl_tf.training.checkpoints import LAST, restore_parts
 from ascl_tf.training.workdir import recorded_config
+
+EXPECTED_MODEL = "the work directory of a pre-training, or an exported SavedModel"
 
 
 class FeatureSource(NamedTuple):
@@ -40,34 +43,29 @@ class FeatureSource(NamedTuple):
         return features.reshape(len(features), -1)
 
 
-def open_feature_source(name, config, image_shape, branch):
-    """Returns the `FeatureSource` that the setting `name` of `config` names.
+def open_feature_source(name, path, image_shape, branch):
+    """Returns the `FeatureSource` at `path`.
 
     A work directory gives the encoder of its pre-training's last checkpoint, in inference
     mode; a SavedModel its signature `features` where it has one, else the first output of
     `serving_default` (of `logits` among several), on images resized to what it expects.
 
     Args:
-        name: "pseudo_label_encoder" or "initial_encoder".
-        config: `Config`.
+        name: of the setting that holds the path.
+        path: of a work directory, or of a SavedModel.
         image_shape: (H, W, 3) of the images.
         branch: batch-norm branch of an encoder trained here.
 
     Raises:
-        ConfigError: if the setting is empty, names neither, or what is there is damaged.
+        ConfigError: if neither is there, or what is there is damaged.
     """
-    value = getattr(config, name)
-    expected = "the work directory of a pre-training, or an exported SavedModel"
-    if not value:
-        wanted = f"{expected}, for `method={config.method}`"
-        raise ConfigError(field=name, expected=wanted, found="none")
-    path = pathlib.Path(value)
+    path = pathlib.Path(path)
     if (path / "saved_model.pb").is_file():
         return FeatureSource(_signature_function(name, path), model_sha256(path))
     source_config = recorded_config(path)
     if source_config is None:
         found = "neither" if path.exists() else "nothing there"
-        raise ConfigError(field=name, value=value, expected=expected, found=found)
+        raise ConfigError(field=name, value=path, expected=EXPECTED_MODEL, found=found)
     encoder = factory.make_encoder(source_config.network)
     encoder.build((None, *image_shape))
     _restore(name, path, encoder)
@@ -76,26 +74,29 @@ def open_feature_source(name, config, image_shape, branch):
     )
 
 
-def start_from_initial_encoder(config, method):
-    """Loads the encoder of `--initial_encoder` into the method's.
+def restore_initial_encoder(path, network: NetworkSettings, encoder):
+    """Loads the encoder of another run, which the setting `initial_encoder` names.
 
     Before `fit`, which then replaces it if the run has a checkpoint of its own.
+
+    Args:
+        path: work directory of its pre-training.
+        network: section of this run's settings.
+        encoder: built, what is loaded into.
 
     Raises:
         ConfigError: if the folder is no work directory, its network another one, or its
             checkpoint damaged.
     """
-    path = pathlib.Path(config.initial_encoder)
-    source = recorded_config(path)
-    named = {"field": "initial_encoder", "value": config.initial_encoder}
+    source, named = recorded_config(path), {"field": "initial_encoder", "value": path}
     if source is None:
         expected = "the work directory of a pre-training"
         raise ConfigError(**named, expected=expected, found="no config.json there")
     for name in ("depth", "width", "batch_norm"):
-        if getattr(source, name) != getattr(config, name):
-            expected = f"`{name}={getattr(config, name)}` as in this run"
+        if getattr(source, name) != getattr(network, name):
+            expected = f"`{name}={getattr(network, name)}` as in this run"
             raise ConfigError(**named, expected=expected, found=getattr(source, name))
-    _restore("initial_encoder", path, method.encoder)
+    _restore("initial_encoder", pathlib.Path(path), encoder)
 
 
 def _restore(name, path, encoder):

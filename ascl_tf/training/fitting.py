@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from ascl_tf.config import PRETRAIN
+from ascl_tf.config.sections import RunSettings
 from ascl_tf.data.pipeline import training_batches
 from ascl_tf.evaluation.records import environment_versions
 from ascl_tf.methods.linear_probe import compute_features
@@ -19,7 +20,6 @@ from ascl_tf.training.checkpoints import LAST, StageCheckpoints
 from ascl_tf.training.not_finite import ROLLBACK, Rollback
 from ascl_tf.training.optimizers import Lars, Sgd
 from ascl_tf.training.strategy import is_step_compiled
-from ascl_tf.training.training_clock import TrainingClock
 from ascl_tf.training.watches import (
     make_loss_watches,
     make_validation_watches,
@@ -28,10 +28,10 @@ from ascl_tf.training.watches import (
 from ascl_tf.training.workdir import name_devices
 
 
-def compile_method(method, run_settings, schedule):
+def compile_method(method, run: RunSettings, schedule):
     """Gives the method its optimizer, and says whether XLA compiles its step."""
     optimizer = make_optimizer(method.optimization, schedule)
-    method.compile(optimizer=optimizer, jit_compile=is_step_compiled(run_settings.jit))
+    method.compile(optimizer=optimizer, jit_compile=is_step_compiled(run.jit))
     optimizer.build(method.step_variables())
 
 
@@ -61,31 +61,33 @@ class StageFit:
     Args:
         method: built and compiled `Method`.
         dataset: `ImageDataset` to train on.
-        config: `Config`.
+        run: section of the settings.
         stage: name of the stage's folders.
         workdir: `WorkDirectory`.
         global_batch_size: images per step.
         epochs, steps_per_epoch: length of the stage.
         measure: callable () -> dict of validation accuracies.
+        validate_every: epochs between two validations.
         inputs: what the stage is trained on, of `provenance.describe_inputs`.
         validation_labels: int [N] of what `measure` measures; None where it measures nothing.
     """
 
     method: Any
     dataset: Any
-    config: Any
+    run: RunSettings
     stage: str
     workdir: Any
     global_batch_size: int
     epochs: int
     steps_per_epoch: int
     measure: Callable[[], dict[str, float]]
+    validate_every: int
     inputs: dict[str, Any]
     validation_labels: Any = None
 
     _watches = ()
 
-    def run(self):
+    def train(self):
         """Trains to the end; returns the stage's checkpoints, the method in its last state."""
         checkpoints = self._make_checkpoints()
         if checkpoints.has(LAST):
@@ -96,7 +98,7 @@ class StageFit:
             # Behind the checkpoint, which holds the encoder whose features they are.
             self.dataset = with_fixed_features(self.method, self.dataset)
         writer = self._make_writer()
-        self._clock = TrainingClock(checkpoints.history)
+        self._clock = callbacks.TrainingClock(checkpoints.history)
         if checkpoints.step < self._num_steps:
             self._watches = [
                 *make_watches(
@@ -132,12 +134,12 @@ class StageFit:
             )
 
     def _surroundings(self):
-        sha256 = self.config.method_spec.sha256
+        sha256 = self.method.config.method_spec.sha256
         return {
             "versions": environment_versions() | ({"method_file": sha256} if sha256 else {}),
             "devices": sorted(set(name_devices())),
             "num_replicas": self.method.distribute_strategy.num_replicas_in_sync,
-            "precision": self.config.precision,
+            "precision": self.run.precision,
             "jit": bool(self.method.jit_compile),
         }
 
@@ -152,10 +154,10 @@ class StageFit:
         batches = training_batches(
             self.dataset,
             global_batch_size=self.global_batch_size,
-            seed=self.config.seed,
+            seed=self.run.seed,
             start_step=checkpoints.step,
         )
-        with signals.deferred(), self._errors_in_one_line():
+        with signals.deferred(), self._errors_as_one_line():
             self._drive(
                 batches,
                 initial_epoch=epoch,
@@ -165,7 +167,7 @@ class StageFit:
                 verbose=1 if sys.stdout.isatty() else 2,
             )
 
-    # What is otherwise in a cluster, see cluster_fit.py.
+    # What is otherwise in a cluster, see cluster/fit.py.
 
     _stop = signals
 
@@ -182,32 +184,31 @@ class StageFit:
     def _agree(self, function):
         return function()
 
-    def _errors_in_one_line(self):
-        is_own = self.stage != PRETRAIN and self.config.finetune_global_batch_size
+    def _errors_as_one_line(self):
+        config = self.method.config
+        is_own = self.stage != PRETRAIN and config.finetune_global_batch_size
         return training_errors_as_one_line(
-            width=self.config.network.width,
+            width=config.width,
             batch_setting="finetune_global_batch_size" if is_own else "global_batch_size",
             global_batch_size=self.global_batch_size,
             logs=self.workdir.tensorboard(self.stage),
         )
 
     def _callbacks(self, checkpoints, writer, *, is_partial):
-        config = self.config
+        run = self.run
         saved = callbacks.metric_values(self.method) if is_partial else None
-        scalars = callbacks.TensorBoardScalars(writer, config.log_every)
+        scalars = callbacks.TensorBoardScalars(writer, run.log_every)
         on_bad = None
-        if config.on_nan == ROLLBACK:
+        if run.on_nan == ROLLBACK:
             on_bad = Rollback(self.method, checkpoints, self.steps_per_epoch, scalars.restart)
         return [
             callbacks.ContinueEpoch(saved),
-            callbacks.StopOnNonFinite(checkpoints, config.checkpoint_every, on_bad),
+            callbacks.StopOnNonFinite(checkpoints, run.checkpoint_every, on_bad),
             self._clock,
             *self._watches,
             scalars,
             callbacks.TensorBoardPictures(writer, self.dataset, self.epochs),
-            callbacks.Validate(
-                self.measure, checkpoints, writer, config.validate_every, self.epochs
-            ),
+            callbacks.Validate(self.measure, checkpoints, writer, self.validate_every, self.epochs),
             *make_validation_watches(
                 self.method,
                 self.validation_labels,
@@ -216,7 +217,7 @@ class StageFit:
                 num_steps=self._num_steps,
                 num_epochs=self.epochs,
             ),
-            callbacks.SaveLast(checkpoints, config.checkpoint_every, self._stop),
+            callbacks.SaveLast(checkpoints, run.checkpoint_every, self._stop),
         ]
 
 

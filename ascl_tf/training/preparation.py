@@ -3,14 +3,38 @@
 A method names its preparations (`Method.preparations`). Each is opened before anything is written,
 so that what is missing is refused at once; what it was made from goes into the stage's record; and
 it is applied once the work directory is there.
+
+Pseudo-labels are clusters of another model's features of the training images. They are computed
+once and kept beside the checkpoints: k-means of other features, or on another machine, could
+number the clusters otherwise, and the heads that have been trained on them would be wrong from
+then on.
 """
 
+import dataclasses
+import json
+import tokenize
+import warnings
+import zipfile
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+import tensorflow as tf
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+
+from ascl_tf import config as cfg
+from ascl_tf.errors import ConfigError, RunError
 from ascl_tf.evaluation.records import weights_sha256
-from ascl_tf.training import pseudo_labels
-from ascl_tf.training.feature_sources import start_from_initial_encoder
+from ascl_tf.process.files import write_whole
+from ascl_tf.training.checkpoints import LAST
+from ascl_tf.training.feature_sources import (
+    EXPECTED_MODEL,
+    open_feature_source,
+    restore_initial_encoder,
+)
+
+FILE = "pseudo_labels.npz"
 
 
 class Preparation(NamedTuple):
@@ -25,34 +49,171 @@ class Preparation(NamedTuple):
     apply: Callable[[Any, Any, Any], Any] = lambda workers, workdir, dataset: dataset
 
 
-def open_preparations(config, method, dataset):
+def open_preparations(method, dataset):
     """Returns the `Preparation`s of a method, in order.
 
     Args:
-        config: `Config`.
         method: built `Method`.
         dataset: `ImageDataset`, all training images.
 
     Raises:
         ConfigError: if a setting names no usable model, or the images do not suffice.
     """
-    return [_OPEN[name](config, method, dataset) for name in method.preparations]
+    return [_OPEN[name](method, dataset) for name in method.preparations]
 
 
-def _open_initial_encoder(config, method, dataset):
-    start_from_initial_encoder(config, method)
+def _open_initial_encoder(method, dataset):
+    config = method.config
+    restore_initial_encoder(config.initial_encoder, config.network, method.encoder)
     return Preparation({"initial_encoder_sha256": weights_sha256(method.encoder)})
 
 
-def _open_pseudo_labels(config, method, dataset):
-    source = pseudo_labels.open_source(config, method, dataset)
-    if source is None:
+def _open_pseudo_labels(method, dataset):
+    counts, config = method.pseudo_label_counts, method.config
+    if not counts:
         return Preparation({})
+    if max(counts) > len(dataset):
+        raise ConfigError(
+            field="num_clusters",
+            expected=f"at most as many clusters as there are training images, {len(dataset)}",
+            found=max(counts),
+        )
+    name = method.pseudo_label_setting
+    path = getattr(config, name)
+    if not path:
+        expected = f"{EXPECTED_MODEL}, for `method={config.method}`"
+        raise ConfigError(field=name, expected=expected, found="none")
+    source = open_feature_source(name, path, dataset.image_shape, method.pseudo_label_branch)
 
     def apply(workers, workdir, images):
-        return pseudo_labels.of_chief(workers, config, workdir, method, images, source)
+        def make():
+            return with_pseudo_labels(
+                workdir,
+                method,
+                images,
+                source,
+                seed=config.seed,
+                batch_size=config.evaluation_batch_size,
+            )
+
+        if workers.num_workers == 1:
+            return make()
+        # The other workers' methods stay as they are: `fit` begins with the chief's state.
+        rows = workers.from_chief(lambda: make().pseudo_labels.tolist())
+        return dataclasses.replace(images, pseudo_labels=np.array(rows, np.int32))
 
     return Preparation({"pseudo_label_encoder_sha256": source.sha256}, apply)
 
 
 _OPEN = {"initial_encoder": _open_initial_encoder, "pseudo_labels": _open_pseudo_labels}
+
+
+def with_pseudo_labels(workdir, method, dataset, source, *, seed, batch_size):
+    """Returns the data set with the pseudo-labels that the method asks for.
+
+    Before the first step the method is initialized from them. A run that goes on reads the
+    file that its beginning has left, and checks that data and model are the same.
+
+    Args:
+        workdir: `WorkDirectory`, which exists.
+        method: built `Method`.
+        dataset: `ImageDataset`, all training images.
+        source: `FeatureSource`.
+        seed: of the clusters, Python int.
+        batch_size: images at a time, Python int.
+
+    Raises:
+        RunError: if the features do not fall into that many clusters, or the file holds
+            other pseudo-labels.
+    """
+    identity = {
+        "num_clusters": list(method.pseudo_label_counts),
+        "seed": seed,
+        "data_sha256": dataset.sha256,
+        "model_sha256": source.sha256,
+    }
+    path, has_begun = workdir.path / FILE, _has_checkpoint(workdir)
+    pseudo_labels = _read(path, identity) if path.exists() or has_begun else None
+    if not has_begun:
+        features = source.features(dataset, batch_size)
+        if pseudo_labels is None:
+            pseudo_labels = cluster(features, method.pseudo_label_counts, seed=seed)
+            _write(path, pseudo_labels, identity)
+        method.initialize(features, pseudo_labels, dataset.images)
+    return dataclasses.replace(dataset, pseudo_labels=pseudo_labels)
+
+
+def cluster(features, counts, *, seed):
+    """Returns the clusters of each row by k-means (Lloyd, one k-means++ start), int32 [N, M].
+
+    Args:
+        features: [N, F], finite.
+        counts: M numbers of clusters, each at most N.
+        seed: Python int.
+
+    Raises:
+        RunError: if features are not finite, or fall into fewer clusters than asked for.
+    """
+    if not np.isfinite(features).all():
+        raise RunError("pseudo-labels: expected finite features; found NaN or infinity")
+    print(f"pseudo-labels: {', '.join(map(str, counts))} clusters of {len(features)} images")
+    columns = [_cluster_once(features, count, seed) for count in counts]
+    return np.stack(columns, axis=1).astype(np.int32)
+
+
+def _cluster_once(features, count, seed):
+    with warnings.catch_warnings():
+        # Said below, as an error: a head would have classes without an image.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        labels = KMeans(count, n_init=1, random_state=seed).fit(features).labels_
+    num_found = len(np.unique(labels))
+    if num_found < count:
+        raise RunError(
+            f"pseudo-labels: expected features that fall into {count} clusters; found "
+            f"{num_found} different ones among {len(features)} images"
+        )
+    return labels
+
+
+def _has_checkpoint(workdir):
+    return tf.train.latest_checkpoint(str(workdir.checkpoints(cfg.PRETRAIN) / LAST)) is not None
+
+
+def _write(path, pseudo_labels, identity):
+    document = np.array(json.dumps(identity, sort_keys=True))
+    write_whole(path, lambda file: np.savez(file, pseudo_labels=pseudo_labels, made_from=document))
+
+
+# What NumPy raises on damaged files, whose headers it reads as Python source.
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    SyntaxError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+)
+
+
+def _read(path, identity):
+    """Returns the pseudo-labels in a file, after checking what they were made from."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            pseudo_labels, recorded = file["pseudo_labels"], json.loads(str(file["made_from"]))
+    except _UNREADABLE as error:
+        raise RunError(f"{path}: expected pseudo-labels; found {error}") from None
+    if not isinstance(recorded, dict):
+        raise RunError(f"{path}: expected what the pseudo-labels were made from; found {recorded}")
+    differing = [
+        f"{name}={recorded.get(name)} where this run has {value}"
+        for name, value in identity.items()
+        if recorded.get(name) != value
+    ]
+    if differing:
+        raise RunError(
+            place=path,
+            expected="pseudo-labels of these images by this model",
+            found=f"{', '.join(differing)}. Choose another `workdir` for another run",
+        )
+    return pseudo_labels

@@ -41,14 +41,26 @@ def make_stage_fit(**settings):
     return ClusterFit(workers=processes_of(strategy), **settings)
 
 
+class ReadWorkDirectory(WorkDirectory):
+    """The work directory in which another process, the chief, runs the same stage."""
+
+    def held(self):
+        """Holds nothing: the chief's lock keeps other runs out."""
+        return contextlib.nullcontext()
+
+    def make(self):
+        """Makes nothing: the chief does."""
+
+    def begin_stage(self, name, identity, config):
+        """Compares the settings only: the chief records them."""
+        self.check_stage(name, identity)
+
+
 def open_work_directory(path):
     """Returns the `WorkDirectory` at `path`; beside the chief a worker's, which only reads."""
     cluster = read_cluster()
-    if cluster is None or cluster.index == 0:
-        return WorkDirectory(path)
-    from ascl_tf.training.cluster.workdir import ReadWorkDirectory
-
-    return ReadWorkDirectory(path)
+    is_chief = cluster is None or cluster.index == 0
+    return WorkDirectory(path) if is_chief else ReadWorkDirectory(path)
 
 
 def lost_worker_as_one_line():

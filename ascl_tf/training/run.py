@@ -10,19 +10,18 @@ import keras
 from rich.console import Console
 
 from ascl_tf import config as cfg
+from ascl_tf.config.sections import EvaluationSettings, FinetuneSettings
 from ascl_tf.errors import ConfigError, renamed
 from ascl_tf.evaluation import checks, evaluate_robustness, records
-from ascl_tf.evaluation.batch_attacks import CompiledAttacks
 from ascl_tf.evaluation.display import evaluation_progress, print_records
 from ascl_tf.evaluation.protocols import get_protocol
 from ascl_tf.export import export_classifier
 from ascl_tf.methods.factory import make_finetune_method, make_pretrain_method
 from ascl_tf.process.failures import memory_errors_as_one_line
 from ascl_tf.process.files import write_errors_as_one_line
-from ascl_tf.training import cost, provenance, report, run_data
+from ascl_tf.training import cost, provenance, run_data
 from ascl_tf.training.checkpoints import BEST, LAST, read_spans, restore_parts
 from ascl_tf.training.fitting import compile_method
-from ascl_tf.training.precision import layers_in, make_evaluated_classifier
 from ascl_tf.training.preparation import open_preparations
 from ascl_tf.training.processes import (
     lost_worker_as_one_line,
@@ -30,12 +29,9 @@ from ascl_tf.training.processes import (
     processes_of,
 )
 from ascl_tf.training.schedules import make_finetune_schedule, make_pretrain_schedule
-from ascl_tf.training.strategy import has_gpu, make_strategy
-from ascl_tf.training.watches import make_prediction_counter
+from ascl_tf.training.strategy import layers_in, make_strategy
+from ascl_tf.training.validation import make_validation
 from ascl_tf.training.workdir import recorded_config
-
-QUICKSTART = "flags/quickstart.flags"
-LONG_RUN_SECONDS = 1800
 
 
 def run_stages(config, stage, workdir):
@@ -43,13 +39,13 @@ def run_stages(config, stage, workdir):
     wanted = cfg.STAGES if stage == cfg.ALL else (stage,)
     if not is_finetuned(config) and stage == cfg.ALL:
         wanted = tuple(name for name in wanted if name != cfg.FINETUNE)
-    protocols = check_protocols(config)
+    protocols = check_protocols(config.evaluation)
     with workdir.held(), write_errors_as_one_line(), lost_worker_as_one_line():
         if len(wanted) > 1:
-            run_data.load_test_data(config)  # Refused now rather than after the training.
+            load_test_data(config)  # Refused now rather than after the training.
         for name in wanted:
             _run_stage(name, config, workdir, protocols, is_finetuned_next=cfg.FINETUNE in wanted)
-    report.print_summary(workdir, classifier_stage(config))
+    workdir.print_places(classifier_stage(config))
 
 
 def _run_stage(name, config, workdir, protocols, *, is_finetuned_next):
@@ -63,11 +59,11 @@ def _run_stage(name, config, workdir, protocols, *, is_finetuned_next):
         export(config, workdir)
 
 
-def finetune_stage_name(config):
+def finetune_stage_name(finetuning: FinetuneSettings):
     """Returns the name of fine-tuning's folders, such as finetune_laf."""
-    start = config.encoder_checkpoint
-    part = config.encoder_part.removeprefix("encoder")
-    return f"finetune_{config.finetune}{part}" + ("" if start == LAST else f"_{start}_encoder")
+    start = finetuning.encoder_checkpoint
+    part = finetuning.encoder_part.removeprefix("encoder")
+    return f"finetune_{finetuning.finetune}{part}" + ("" if start == LAST else f"_{start}_encoder")
 
 
 def is_finetuned(config):
@@ -77,24 +73,24 @@ def is_finetuned(config):
 
 def classifier_stage(config):
     """Returns the stage whose classifier is evaluated and exported."""
-    return finetune_stage_name(config) if is_finetuned(config) else cfg.PRETRAIN
+    return finetune_stage_name(config.finetuning) if is_finetuned(config) else cfg.PRETRAIN
 
 
-def check_protocols(config):
+def check_protocols(evaluation: EvaluationSettings):
     """Returns the protocols named by `--protocol`; both kinds of names are checked here."""
     with renamed(protocol="validation_protocol"):
-        get_protocol(config.validation_protocol)
-    return [get_protocol(name.strip()) for name in config.protocol.split(",")]
+        get_protocol(evaluation.validation_protocol)
+    return [get_protocol(name.strip()) for name in evaluation.protocol.split(",")]
 
 
 def pretrain(config, workdir, *, needs_labels=True):
     """Pre-trains an encoder, or trains a one-shot classifier."""
     strategy = make_strategy(config.num_replicas, global_batch_size=config.global_batch_size)
-    train, validation = run_data.load_training_data(
+    train, validation = load_training_data(
         config, needs_labels=needs_labels, labeled_only=not config.uses_unlabeled_images
     )
-    train = run_data.with_unlabeled_images(config, train)
-    config = run_data.fit_smoke_batches(config, train, strategy.num_replicas_in_sync)
+    train = run_data.with_unlabeled_images(config.data, train)
+    config = _fit_smoke_batches(config, train, strategy.num_replicas_in_sync)
     steps = run_data.num_steps_per_epoch(train, config.global_batch_size)
     workdir.check_stage(cfg.PRETRAIN, cfg.identity_of(config, cfg.PRETRAIN))
     keras.utils.set_random_seed(config.seed)
@@ -106,23 +102,23 @@ def pretrain(config, workdir, *, needs_labels=True):
             steps_per_epoch=steps,
         )
         compile_method(method, config.run, make_pretrain_schedule(config.optimization, steps))
-    preparations = open_preparations(config, method, train)
+    preparations = open_preparations(method, train)
     hashes = {name: sha256 for made in preparations for name, sha256 in made.inputs.items()}
     inputs = provenance.describe_inputs(train, validation, **hashes)
     _begin(workdir, cfg.PRETRAIN, cfg.identity_of(config, cfg.PRETRAIN), config, inputs)
     for made in preparations:
         train = made.apply(processes_of(strategy), workdir, train)
-    _announce(config, method, train, steps)
+    cost.announce(method, train.image_shape, config.optimization, steps)
     _fit(config, workdir, cfg.PRETRAIN, method, train, validation, steps, inputs)
 
 
 def finetune(config, workdir):
     """Trains a classifier on a pre-trained encoder."""
     config = with_encoder_settings(config, workdir)
-    name = finetune_stage_name(config)
+    name = finetune_stage_name(config.finetuning)
     strategy = make_strategy(config.num_replicas, global_batch_size=config.finetune_batch_size)
-    train, validation = run_data.load_training_data(config, labeled_only=True)
-    config = run_data.fit_smoke_batches(config, train, strategy.num_replicas_in_sync)
+    train, validation = load_training_data(config, needs_labels=True, labeled_only=True)
+    config = _fit_smoke_batches(config, train, strategy.num_replicas_in_sync)
     steps = run_data.num_steps_per_epoch(train, config.finetune_batch_size)
     workdir.check_stage(name, cfg.identity_of(config, cfg.FINETUNE))
     keras.utils.set_random_seed(config.seed)
@@ -132,7 +128,7 @@ def finetune(config, workdir):
         )
         compile_method(method, config.run, make_finetune_schedule(config.finetuning, steps))
         if config.encoder_checkpoint != "random":
-            folder = encoder_folder(config, workdir)
+            folder = encoder_folder(config.pretrained, workdir)
             part = {config.encoder_part: method.encoder}
             restore_parts(folder, config.encoder_checkpoint, **part)
     is_drawn = config.encoder_checkpoint == "random"
@@ -140,6 +136,35 @@ def finetune(config, workdir):
     inputs = provenance.describe_inputs(train, validation, encoder_sha256=start)
     _begin(workdir, name, cfg.identity_of(config, cfg.FINETUNE), config, inputs)
     _fit(config, workdir, name, method, train, validation, steps, inputs)
+
+
+def load_training_data(config, *, needs_labels=True, labeled_only=False):
+    """Returns (train, validation), see `run_data.load_training_data`."""
+    use = ("fine-tuning after " if config.is_label_free else "") + f"`method={config.method}`"
+    return run_data.load_training_data(
+        config.data,
+        config.run,
+        config.evaluation,
+        labels_for=use if needs_labels else "",
+        labeled_only=labeled_only,
+    )
+
+
+def _fit_smoke_batches(config, train, num_replicas):
+    """Returns the config with the batches of `--smoke` cut to the training images there are."""
+    largest = len(train) // num_replicas * num_replicas
+    if not config.smoke or max(config.global_batch_size, config.finetune_batch_size) <= largest:
+        return config
+    print(f"notice: --smoke: batches of {largest}, as there are {len(train)} images", flush=True)
+    return config.replace(
+        global_batch_size=min(config.global_batch_size, largest),
+        finetune_global_batch_size=min(config.finetune_global_batch_size, largest),
+    )
+
+
+def load_test_data(config):
+    """Returns the test images that the config asks for, the first so many of them."""
+    return run_data.load_test_data(config.data, num_images=config.num_images, smoke=config.smoke)
 
 
 def _begin(workdir, stage, identity, config, inputs):
@@ -153,12 +178,13 @@ def evaluate(config, workdir, protocols):
     """Measures the last and the best classifier on the test set."""
     config = with_encoder_settings(config, workdir)
     stage = classifier_stage(config)
-    test = run_data.load_test_data(config)
+    test = load_test_data(config)
     trained_on = provenance.inputs_of(read_spans(workdir.checkpoints(stage)))
     # Only here are the flags at hand with which its training images were cut.
     is_own = stage in workdir.stage_identities()
     recorded = trained_on.get("data_sha256") if is_own else None
-    seen = run_data.explain_seen(config, test, recorded, is_finetuned=is_finetuned(config))
+    labeled_only = is_finetuned(config) or not config.uses_unlabeled_images
+    seen = run_data.explain_seen(config.data, config.run, test, recorded, labeled_only=labeled_only)
 
     def complete(found):
         return found if seen is None else checks.add(found, checks.CHECK, seen)
@@ -182,7 +208,7 @@ def export(config, workdir):
     """Writes the classifier as a SavedModel."""
     config = with_encoder_settings(config, workdir)
     stage = classifier_stage(config)
-    test = run_data.load_test_data(config.replace(num_images=1))
+    test = run_data.load_test_data(config.data, num_images=1)
     kept = _kept_checkpoints(workdir.checkpoints(stage))
     chosen = config.export_checkpoint if config.export_checkpoint in kept else LAST
     classifier = load_classifier(config, workdir, test, chosen)
@@ -210,11 +236,11 @@ def with_encoder_settings(config, workdir):
     return config.replace(depth=source.depth, width=source.width, batch_norm=source.batch_norm)
 
 
-def encoder_folder(config, workdir):
+def encoder_folder(pretrained, workdir):
     """Returns the folder of the checkpoints that fine-tuning starts from."""
-    if not config.pretrained:
+    if not pretrained:
         return workdir.checkpoints(cfg.PRETRAIN)
-    return pathlib.Path(config.pretrained) / "checkpoints" / cfg.PRETRAIN
+    return pathlib.Path(pretrained) / "checkpoints" / cfg.PRETRAIN
 
 
 def load_classifier(config, workdir, dataset, checkpoint):
@@ -231,20 +257,25 @@ def _fit(config, workdir, stage, method, train, validation, steps, inputs):
     is_pretraining = stage == cfg.PRETRAIN
     epochs = config.epochs if is_pretraining else config.num_finetune_epochs
     global_batch_size = config.global_batch_size if is_pretraining else config.finetune_batch_size
+    measure, labels = dict, None
+    if validation is not None and method.has_classifier:
+        sections = config.evaluation, config.network, config.run
+        measure, labels = make_validation(method, validation, *sections), validation.labels
     fit = make_stage_fit(
         method=method,
         dataset=train,
-        config=config,
+        run=config.run,
         stage=stage,
         workdir=workdir,
         global_batch_size=global_batch_size,
         epochs=epochs,
         steps_per_epoch=steps,
-        measure=_make_validation(config, method, validation),
+        measure=measure,
+        validate_every=config.validate_every,
         inputs=inputs,
-        validation_labels=_validated_labels(method, validation),
+        validation_labels=labels,
     )
-    history = fit.run().history
+    history = fit.train().history
     document = {
         "stage": stage,
         "settings": cfg.identity_of(config, cfg.PRETRAIN if is_pretraining else cfg.FINETUNE),
@@ -257,44 +288,13 @@ def _fit(config, workdir, stage, method, train, validation, steps, inputs):
     }
     # The others wait for it: a worker that has ended would be a lost one.
     processes_of(method.distribute_strategy).from_chief(
-        lambda: report.write_training_record(workdir.results(stage), document)
+        lambda: workdir.write_record(stage, document)
     )
 
 
-def _validated_labels(method, validation):
-    return validation.labels if validation is not None and method.has_classifier else None
-
-
-def _make_validation(config, method, validation):
-    """Returns a function that measures the classifier on the held-out images."""
-    if validation is None or not method.has_classifier:
-        return dict
-    protocol = get_protocol(config.validation_protocol)
-    classifier, refresh = make_evaluated_classifier(config, method, validation)
-    attacks = CompiledAttacks(classifier)
-    count = make_prediction_counter(attacks.logits_fn, validation, config.evaluation_batch_size)
-
-    @_memory_errors_as_one_line(config)
-    def measure():
-        refresh()
-        record = evaluate_robustness(
-            attacks,
-            validation,
-            protocol,
-            batch_size=config.evaluation_batch_size,
-            seed=config.seed,
-        )[0]
-        found = {name: record[name] for name in ("standard_accuracy", "robust_accuracy")}
-        return {**found, "predicted_classes": count()}
-
-    return measure
-
-
 def _evaluate(config, classifier, test, protocols, title, keep):
-    with (
-        evaluation_progress(Console(), f"{title}: ") as progress,
-        _memory_errors_as_one_line(config),
-    ):
+    memory = memory_errors_as_one_line(config.evaluation_batch_size, f"at width {config.width}")
+    with evaluation_progress(Console(), f"{title}: ") as progress, memory:
         return evaluate_robustness(
             classifier,
             test,
@@ -304,22 +304,3 @@ def _evaluate(config, classifier, test, protocols, title, keep):
             progress=progress,
             on_records=keep,
         )
-
-
-def _memory_errors_as_one_line(config):
-    return memory_errors_as_one_line(config.evaluation_batch_size, f"at width {config.width}")
-
-
-def _announce(config, method, train, steps):
-    """Says how long an epoch will take where that may surprise: without a GPU."""
-    if has_gpu():
-        return
-    num_images = steps * config.global_batch_size
-    seconds = cost.seconds_per_epoch(method, train.image_shape, num_images)
-    print(
-        f"notice: no GPU; one epoch of {num_images} images will take about "
-        f"{cost.describe_duration(seconds)}, and {config.epochs} were asked for",
-        flush=True,
-    )
-    if seconds * config.epochs > LONG_RUN_SECONDS:
-        print(f"notice: for a first run in minutes: --flagfile={QUICKSTART}", flush=True)

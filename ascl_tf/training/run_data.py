@@ -1,5 +1,6 @@
 """The images of a run: training and validation part, and the test set."""
 
+from ascl_tf.config.sections import DataSettings, EvaluationSettings, RunSettings
 from ascl_tf.data import datasets, splits
 from ascl_tf.data.pipeline import steps_per_epoch
 from ascl_tf.errors import ConfigError, MissingSplitError, RunError, renamed
@@ -13,65 +14,80 @@ AUTO = "auto"
 TEST_SPLITS = ("val", "validation")
 
 
-def resolve_dataset_name(config):
-    """Returns the config with `auto` replaced by what is at hand."""
+def resolve_dataset_name(data: DataSettings):
+    """Returns the name of the data set, with `auto` replaced by what is at hand."""
     with renamed(name="dataset"):
         name = datasets.name_at_hand(
-            config.dataset, data_dir=config.data_dir or None, download=config.download
+            data.dataset, data_dir=data.data_dir or None, download=data.download
         )
-    if config.dataset == datasets.AUTO and name == datasets.BUNDLED:
+    if data.dataset == datasets.AUTO and name == datasets.BUNDLED:
         print(
             "notice: CIFAR-10 is not at hand; using the bundled 4,000 training images. "
             "For all 50,000 pass --download, or --data_dir with a folder in TFDS layout."
         )
-    return config.replace(dataset=name)
+    return name
 
 
-def load_training_data(config, *, needs_labels=True, labeled_only=False):
+def load_training_data(
+    data: DataSettings,
+    run: RunSettings,
+    evaluation: EvaluationSettings,
+    *,
+    labels_for="",
+    labeled_only=False,
+):
     """Returns (train, validation): of splits of their own, or cut by seed, class-balanced.
 
     Args:
-        config: `Config`.
-        needs_labels: False where nothing looks at them. Without any there is no validation.
+        data, run, evaluation: sections of the settings.
+        labels_for: what needs labels, in words for messages; empty: nothing looks at them.
+            Without any there is no validation.
         labeled_only: whether labeled images stand for those without a label, so that an epoch
             has as many steps.
 
     Raises:
         RunError: if labels are needed and there are none, or if a cut would leave a class out.
     """
-    dataset = _load(config, config.dataset, config.train_split, setting="train_split")
-    if needs_labels:
-        _check_labels(config, dataset)
-    return _cut(config, dataset, needs_labels=needs_labels, labeled_only=labeled_only)
+    dataset = _load(data, data.dataset, data.train_split, setting="train_split")
+    if labels_for:
+        _check_labels(data.dataset, dataset, labels_for)
+    train, validation = _cut(
+        data, run, dataset, needs_labels=bool(labels_for), labeled_only=labeled_only
+    )
+    if validation is not None and evaluation.num_validation_images:
+        count = min(evaluation.num_validation_images, len(validation))
+        validation = splits.class_balanced_subset(validation, count, run.seed)
+    return train, validation
 
 
 def _say(line):
     print(line, flush=True)
 
 
-def _cut(config, dataset, *, needs_labels=True, labeled_only=False, say=_say):
+def _cut(data: DataSettings, run: RunSettings, dataset, *, needs_labels, labeled_only, say=_say):
     """Cuts the training split; `say` takes a line on what may surprise."""
-    if config.num_train_images:
-        count = _num_train_images(config, dataset, say)
-        dataset = splits.class_balanced_subset(dataset, count, config.seed)
-    dataset, validation = _with_validation(config, dataset, needs_labels, say)
-    if config.labeled_fraction < 1 and dataset.num_labeled:
-        dataset = splits.mask_labels(dataset, config.labeled_fraction, config.seed)
+    if data.num_train_images:
+        count = _num_train_images(data, run, dataset, say)
+        dataset = splits.class_balanced_subset(dataset, count, run.seed)
+    dataset, validation = _with_validation(data, run, dataset, needs_labels, say)
+    if data.labeled_fraction < 1 and dataset.num_labeled:
+        dataset = splits.mask_labels(dataset, data.labeled_fraction, run.seed)
     return splits.repeat_labeled(dataset) if labeled_only else dataset, validation
 
 
-def with_unlabeled_images(config, dataset):
+def with_unlabeled_images(data: DataSettings, dataset):
     """Returns `dataset` with the images of `unlabeled_dataset`, labeled -1."""
-    if not config.unlabeled_dataset:
+    if not data.unlabeled_dataset:
         return dataset
     with renamed(dataset="unlabeled_dataset", unlabeled="unlabeled_dataset"):
-        return splits.with_unlabeled(dataset, _load_unlabeled(config))
+        return splits.with_unlabeled(dataset, _load_unlabeled(data))
 
 
-def _load_unlabeled(config):
-    name = config.unlabeled_dataset
+def _load_unlabeled(data: DataSettings):
+    name = data.unlabeled_dataset
+    is_stl10 = name.partition(":")[0] == "stl10"  # without a version
     try:
-        return _load(config, name, _unlabeled_split(config))
+        return _load(data, name, "unlabelled" if is_stl10 else "train")
     except MissingSplitError as missing:
         named = [split for split in missing.splits if "unlabel" in split.lower()]
         if not named:
@@ -81,16 +97,17 @@ def _load_unlabeled(config):
                 expected="a split train or unlabeled",
                 found=f"the splits {', '.join(missing.splits)}",
             ) from None
-    return _load(config, name, named[0])
+    return _load(data, name, named[0])
 
 
-def load_test_data(config):
-    """Returns the test images that the config asks for, the first so many of them.
+def load_test_data(data: DataSettings, *, num_images=0, smoke=False):
+    """Returns the first `num_images` test images that the settings name; 0: all.
 
     Raises:
-        RunError: if there is no such split, or too few images, or one without labels.
+        RunError: if there is no such split, or too few images (`smoke` takes fewer), or one
+            without labels.
     """
-    dataset = _load_test_split(config)
+    dataset = _load_test_split(data)
     if (dataset.labels < 0).any():
         raise RunError(
             field="test_split",
@@ -98,61 +115,50 @@ def load_test_data(config):
             found="images without",
         )
     # --smoke asked for few images, not for more than there are.
-    count = min(config.num_images, len(dataset)) if config.smoke else config.num_images
+    count = min(num_images, len(dataset)) if smoke else num_images
     if count > len(dataset):
         raise RunError(
             field="num_images",
             expected=f"at most the {len(dataset)} test images of {dataset.name}",
-            found=config.num_images,
+            found=num_images,
         )
     return dataset.take(slice(count or None))
 
 
-def fit_smoke_batches(config, train, num_replicas):
-    """Returns the config with the batches of `--smoke` cut to the training images there are."""
-    largest = len(train) // num_replicas * num_replicas
-    if not config.smoke or max(config.global_batch_size, config.finetune_batch_size) <= largest:
-        return config
-    print(f"notice: --smoke: batches of {largest}, as there are {len(train)} images", flush=True)
-    return config.replace(
-        global_batch_size=min(config.global_batch_size, largest),
-        finetune_global_batch_size=min(config.finetune_global_batch_size, largest),
-    )
-
-
-def explain_seen(config, test, trained_on=None, *, is_finetuned=True):
+def explain_seen(data: DataSettings, run: RunSettings, test, trained_on=None, *, labeled_only=True):
     """Returns what is suspicious about test images: they are in the training split, too.
 
     One line, empty if all is well; None where the training split is not at hand.
 
     Args:
-        config: `Config`.
+        data, run: sections of the settings.
         test: `ImageDataset`.
         trained_on: SHA-256 of the images that the classifier was trained on, as
             `load_training_data` gives them; None where that is not known.
-        is_finetuned: whether fine-tuning has trained it, or else its one stage.
+        labeled_only: whether its stage was trained on labeled images alone.
     """
     try:
-        split = _load(config, config.dataset, config.train_split)
-        found = _training_part(config, split, is_finetuned).sha256 if trained_on else None
+        split = _load(data, data.dataset, data.train_split)
+        found = _training_part(data, run, split, labeled_only).sha256 if trained_on else None
         if found != trained_on:
             return (
                 f"the training images at hand (SHA-256 {found}) are not those that the classifier "
                 f"was trained on ({trained_on}): whether it has seen test images cannot be told"
             )
-        train = with_unlabeled_images(config, split)
+        train = with_unlabeled_images(data, split)
     except (ConfigError, RunError):
         # It may be gone since the run has trained; what is measured needs none.
         return None
     return explain_overlap(test, train)
 
 
-def _training_part(config, split, is_finetuned):
+def _training_part(data: DataSettings, run: RunSettings, split, labeled_only):
     """Returns what a classifier's own stage trains on, of the whole training split."""
-    labeled_only = is_finetuned or not config.uses_unlabeled_images
     # What may surprise has been said before the stage.
-    train, _ = _cut(config, split, labeled_only=labeled_only, say=lambda line: None)
-    return train if is_finetuned else with_unlabeled_images(config, train)
+    train, _ = _cut(
+        data, run, split, needs_labels=True, labeled_only=labeled_only, say=lambda line: None
+    )
+    return train if labeled_only else with_unlabeled_images(data, train)
 
 
 def num_steps_per_epoch(dataset, global_batch_size):
@@ -160,39 +166,36 @@ def num_steps_per_epoch(dataset, global_batch_size):
     return steps_per_epoch(len(dataset), global_batch_size)
 
 
-def _num_train_images(config, dataset, say):
-    if not config.smoke:
-        return config.num_train_images
+def _num_train_images(data: DataSettings, run: RunSettings, dataset, say):
+    if not run.smoke:
+        return data.num_train_images
     # Two of a class, so that one of them can validate.
-    count = min(max(config.num_train_images, 2 * dataset.num_classes), len(dataset))
-    if count != config.num_train_images:
+    count = min(max(data.num_train_images, 2 * dataset.num_classes), len(dataset))
+    if count != data.num_train_images:
         reason = "all there are" if count == len(dataset) else "two of each class"
-        say(f"notice: --smoke: {count} training images, not {config.num_train_images}: {reason}")
+        say(f"notice: --smoke: {count} training images, not {data.num_train_images}: {reason}")
     return count
 
 
-def _with_validation(config, dataset, needs_labels, say):
+def _with_validation(data: DataSettings, run: RunSettings, dataset, needs_labels, say):
     """Returns (train, validation), the latter None where there is nothing to validate on."""
-    if config.validation_split:
-        name = config.validation_split
-        if name == config.train_split:
+    if data.validation_split:
+        name = data.validation_split
+        if name == data.train_split:
             raise ConfigError(
                 field="validation_split", expected="another split than `train_split`", found=name
             )
-        validation = _load(config, config.dataset, name, setting="validation_split")
+        validation = _load(data, data.dataset, name, setting="validation_split")
         if needs_labels:
             _check_same_images(dataset, validation)
-    elif config.validation_fraction > 0 and dataset.num_labeled:
+    elif data.validation_fraction > 0 and dataset.num_labeled:
         with renamed(fraction="validation_fraction"):
             dataset, validation = splits.validation_split(
-                dataset, config.validation_fraction, config.seed
+                dataset, data.validation_fraction, run.seed
             )
-        _tell_of_raised_share(config, dataset, validation, say)
+        _tell_of_raised_share(data.validation_fraction, dataset, validation, say)
     else:
-        return dataset, None
-    if config.num_validation_images:
-        count = min(config.num_validation_images, len(validation))
-        validation = splits.class_balanced_subset(validation, count, config.seed)
+        validation = None
     return dataset, validation
 
 
@@ -207,47 +210,47 @@ def _check_same_images(train, validation):
         )
 
 
-def _tell_of_raised_share(config, train, validation, say):
+def _tell_of_raised_share(fraction, train, validation, say):
     num_labeled = len(validation) + train.num_labeled
-    asked = round(config.validation_fraction * num_labeled)
+    asked = round(fraction * num_labeled)
     if len(validation) != asked:
         say(
             f"notice: {len(validation)} validation images, at least one of each class that has "
-            f"two; --validation_fraction={config.validation_fraction} of {num_labeled} are {asked}"
+            f"two; --validation_fraction={fraction} of {num_labeled} are {asked}"
         )
 
 
-def _load_test_split(config):
-    if config.test_split != AUTO:
-        if config.test_split == config.validation_split:
+def _load_test_split(data: DataSettings):
+    if data.test_split != AUTO:
+        if data.test_split == data.validation_split:
             print("notice: --test_split is the split that chose the best checkpoint", flush=True)
-        return _load(config, config.dataset, config.test_split, setting="test_split")
+        return _load(data, data.dataset, data.test_split, setting="test_split")
     try:
-        return _load(config, config.dataset, "test")
+        return _load(data, data.dataset, "test")
     except MissingSplitError as missing:
-        taken = (config.train_split, config.validation_split)
+        taken = (data.train_split, data.validation_split)
         names = [n for n in TEST_SPLITS if n in missing.splits and n not in taken]
         if not names:
             raise RunError(
                 field="test_split",
-                expected=f"a split of {config.dataset} to test on, other than those of training "
+                expected=f"a split of {data.dataset} to test on, other than those of training "
                 "and validation",
                 found=f"the splits {', '.join(missing.splits)}",
             ) from None
     print(f"notice: no split test; tested on {names[0]} (--test_split names another)", flush=True)
-    return _load(config, config.dataset, names[0])
+    return _load(data, data.dataset, names[0])
 
 
-def _load(config, name, split, *, setting=None):
+def _load(data: DataSettings, name, split, *, setting=None):
     """Returns a split; where there is none, `setting` is named as what chooses another."""
     try:
         with renamed(name="dataset"):
             dataset = datasets.load_dataset(
                 name,
                 split,
-                data_dir=config.data_dir or None,
-                download=config.download,
-                image_size=config.image_size or None,
+                data_dir=data.data_dir or None,
+                download=data.download,
+                image_size=data.image_size or None,
             )
     except MissingSplitError as missing:
         if setting is None:
@@ -268,12 +271,7 @@ def _load(config, name, split, *, setting=None):
     return dataset
 
 
-def _unlabeled_split(config):
-    base_name = config.unlabeled_dataset.partition(":")[0]  # without a version
-    return "unlabelled" if base_name == "stl10" else "train"
-
-
-def _check_labels(config, dataset):
+def _check_labels(name, dataset, labels_for):
     if dataset.num_labeled and dataset.num_classes > 1:
         return
     found = "none"
@@ -281,12 +279,7 @@ def _check_labels(config, dataset):
         found = f"those of one class, {dataset.class_names[0]}"
     raise RunError(
         field="dataset",
-        value=config.dataset,
-        expected=f"labels, which {_use_of_labels(config)} needs",
+        value=name,
+        expected=f"labels, which {labels_for} needs",
         found=found,
     )
-
-
-def _use_of_labels(config):
-    """Returns what needs labels: the method, or else fine-tuning."""
-    return ("fine-tuning after " if config.is_label_free else "") + f"`method={config.method}`"

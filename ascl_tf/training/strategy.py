@@ -1,11 +1,18 @@
-"""On which devices a run trains: those of this machine, or of every worker of a cluster."""
+"""How a run computes: on which devices, compiled by XLA or not, in which precision.
 
+Devices are those of this machine, or of every worker of a cluster.
+"""
+
+import contextlib
+
+import keras
 import tensorflow as tf
 
 from ascl_tf.errors import ConfigError, RunError
 from ascl_tf.process import signals
 from ascl_tf.process.tf_config import read_cluster
 
+FLOAT32, BFLOAT16 = "float32", "bfloat16"
 START_TIMEOUT = 600  # seconds until all workers of a cluster must be there
 
 
@@ -117,3 +124,21 @@ def is_step_compiled(jit):
             found=f"on with {num_replicas} (`num_replicas=1` takes one)",
         )
     return jit == "on" or (jit == "auto" and num_replicas == 1 and has_gpu())
+
+
+@contextlib.contextmanager
+def layers_in(precision):
+    """Lets layers that are built inside compute in `precision`, whatever they are called in.
+
+    bfloat16 is Keras' mixed policy: variables, batch statistics, logits and unit projections, and
+    whatever is computed from these, stay float32. What is built without it, for evaluation and
+    export, is float32 and reads the same checkpoints. Under "float32" layers have Keras' own
+    policy, which tests set to float64.
+    """
+    before = keras.config.dtype_policy()
+    if precision == BFLOAT16:
+        keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

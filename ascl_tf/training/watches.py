@@ -3,10 +3,8 @@
 import math
 
 import numpy as np
-import tensorflow as tf
 from scipy.special import stdtrit
 
-from ascl_tf.evaluation.evaluation_data import padded_batches
 from ascl_tf.training.overfitting import OverfittingWatch, is_trained_in_one_step
 from ascl_tf.training.run_warnings import Watch
 
@@ -208,28 +206,6 @@ def _rounding(*values):
 MIN_IMAGES = 10
 # Standard errors above the chance of a share of so many images: one in forty exceeds two by luck.
 MARGIN = 2
-
-
-def make_prediction_counter(logits_fn, dataset, batch_size):
-    """Returns a function () -> how many different classes the images of a data set are given.
-
-    Args:
-        logits_fn: images float32 [B, H, W, 3] in [0, 1] -> logits [B, C]; it may change between
-            two calls.
-        dataset: `ImageDataset`.
-        batch_size: images at a time.
-    """
-
-    @tf.function(autograph=False)
-    def predict(images):
-        return tf.argmax(logits_fn(tf.cast(images, tf.float32) / 255), axis=1)
-
-    def count():
-        places = padded_batches(np.arange(len(dataset)), min(batch_size, len(dataset)))
-        found = [predict(tf.constant(dataset.images[rows])).numpy() for rows, _ in places]
-        return len(np.unique(np.concatenate(found)))
-
-    return count
 
 
 class OneAnswerWatch(Watch):

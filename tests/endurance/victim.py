@@ -20,7 +20,7 @@ from ascl_tf.evaluation import evaluate_robustness
 from ascl_tf.evaluation.autoattack_protocol import AutoAttackOptions
 from ascl_tf.evaluation.protocols import get_protocol
 from ascl_tf.evaluation.records import write_records
-from ascl_tf.training import callbacks, checkpoints, fitting, report, run, run_data
+from ascl_tf.training import callbacks, checkpoints, fitting, run
 from ascl_tf.training.workdir import WorkDirectory
 from tests.training.worlds import make_tiny_world
 
@@ -117,7 +117,7 @@ def measure_autoattack(config, workdir):
 
     Not on the exported model: Keras writes it anew with other bytes, and a state is of one file.
     """
-    test = run_data.load_test_data(config)
+    test = run.load_test_data(config)
     classifier = run.load_classifier(config, workdir, test, checkpoints.LAST)
     # At the usual radius nothing that this tiny network gets right would be lost.
     protocol = dataclasses.replace(get_protocol("autoattack_fast"), epsilon="64/255")
@@ -145,7 +145,7 @@ def mark_phases(mark):
     """Lets the run call `mark(sign, phase)` where a phase begins and ends."""
     _enclose(checkpoints.StageCheckpoints, "_write", CHECKPOINT, mark)
     _enclose(callbacks.Validate, "on_epoch_end", VALIDATION, mark)
-    _enclose(report, "write_training_record", RECORD, mark)
+    _enclose(WorkDirectory, "write_record", RECORD, mark)
     _enclose(run, "evaluate", EVALUATION, mark)
     _enclose(run, "export", EXPORT, mark)
     _enclose(sys.modules[__name__], "measure_autoattack", AUTOATTACK, mark)

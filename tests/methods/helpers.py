@@ -153,7 +153,7 @@ def make_data(labels=(0, 1, 0, 2, 1, 1), seed=0):
 def compile_tiny(method, **changes):
     """Compiles with a constant learning rate; `changes` go to the config."""
     method.config = method.config.replace(**changes)
-    compile_method(method, method.config, StepwiseSchedule(method.config.learning_rate))
+    compile_method(method, method.config.run, StepwiseSchedule(method.config.learning_rate))
     return method
 
 

@@ -92,7 +92,7 @@ def _caught_fit(config, tmp_path, monkeypatch):
     def catch(fit):
         raise _Caught(fit)
 
-    monkeypatch.setattr(StageFit, "run", catch)
+    monkeypatch.setattr(StageFit, "train", catch)
     with pytest.raises(_Caught) as caught:
         run.run_stages(config.replace(num_replicas=1), cfg.FINETUNE, WorkDirectory(tmp_path))
     return caught.value.args[0]

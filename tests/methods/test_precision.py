@@ -9,7 +9,7 @@ from ascl_tf.config import FINETUNE_MODES, method_names
 from ascl_tf.losses.classification import cross_entropy_loss
 from ascl_tf.losses.contrastive import nt_xent_loss
 from ascl_tf.models import ADVERSARIAL
-from ascl_tf.training.precision import layers_in
+from ascl_tf.training.strategy import layers_in
 from tests.methods import helpers
 from tests.methods.contract import SMALL, data_of
 

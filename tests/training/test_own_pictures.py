@@ -10,7 +10,7 @@ from PIL import Image
 from ascl_tf import train
 from ascl_tf.data import load_dataset
 from ascl_tf.errors import ConfigError, RunError
-from ascl_tf.training import run, run_data
+from ascl_tf.training import run
 from ascl_tf.training.workdir import recorded_config
 from tests.methods import helpers
 
@@ -74,7 +74,7 @@ def test_loose_pictures_pre_train_without_labels(tmp_path):
 def test_layout_of_imagenet_is_tested_on_val(tmp_path, capsys, fits):
     root = _labeled(tmp_path / "pets", splits=["train", "val"])
     config = _train(root, *QUICK)
-    test = run_data.load_test_data(config.replace(smoke=False, num_images=0))
+    test = run.load_test_data(config.replace(smoke=False, num_images=0))
     assert "notice: no split test; tested on val" in capsys.readouterr().out
     assert test.sha256 == load_dataset(f"folder:{root}", "val").sha256
     assert test.sha256 != load_dataset(f"folder:{root}", "train").sha256
@@ -149,7 +149,7 @@ def test_validation_split_of_its_own(tmp_path, fits):
         image.tobytes() for image in whole["choose"].images
     }
     assert len(validation) == 10  # As many as --smoke takes.
-    assert run_data.load_test_data(config).name == "folder:pets"
+    assert run.load_test_data(config).name == "folder:pets"
     with pytest.raises(ConfigError, match=r"`train_split=fold` \(recorded: fit\)"):
         (root / "fit").rename(root / "fold")
         _train(root, *QUICK, "--train_split=fold")
@@ -159,12 +159,12 @@ def test_split_of_validation_is_not_tested_on_by_itself(tmp_path):
     root = _labeled(tmp_path / "pets", splits=["train", "val"])
     config = helpers.TINY.replace(dataset=f"folder:{root}", validation_split="val")
     with pytest.raises(RunError, match="`test_split`: expected a split .* found the splits train,"):
-        run_data.load_test_data(config)
+        run.load_test_data(config)
 
 
 def test_rare_class_trains_by_default_and_the_larger_share_is_said(tmp_path, capsys):
     root = _labeled(tmp_path / "pets", count=4, splits=["train"])
-    train_images, validation = run_data.load_training_data(
+    train_images, validation = run.load_training_data(
         helpers.TINY.replace(dataset=f"folder:{root}", validation_fraction=0.1)
     )
     assert (len(train_images), len(validation)) == (9, 3)

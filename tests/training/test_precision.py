@@ -12,7 +12,7 @@ from ascl_tf.models import resnet
 from ascl_tf.training import run
 from ascl_tf.training.checkpoints import BEST, LAST
 from ascl_tf.training.fitting import compile_method
-from ascl_tf.training.precision import layers_in
+from ascl_tf.training.strategy import layers_in
 from ascl_tf.training.workdir import WorkDirectory
 from tests.methods import helpers
 from tests.training.resuming import (
@@ -39,7 +39,7 @@ def test_stopped_run_in_bfloat16_continues_bit_for_bit(tiny_world, tmp_path):
 
 def _check_read_by_float32(config, path):
     """The classifier that evaluation loads is float32, and the one that validation measured."""
-    _, validation = run.run_data.load_training_data(config)
+    _, validation = run.load_training_data(config)
     record = read_record(path, cfg.PRETRAIN)
     rows = {LAST: record["epochs"][-1], BEST: record["epochs"][record["best_epoch"] - 1]}
     for checkpoint, row in rows.items():
@@ -84,7 +84,7 @@ def _accuracies(precision, seed):
         method = factory.make_pretrain_method(
             config, num_classes=train.num_classes, image_shape=train.image_shape
         )
-    compile_method(method, config, config.learning_rate)
+    compile_method(method, config.run, config.learning_rate)
     helpers.fit(method, train, num_steps=60)
     (record,) = evaluate_robustness(method.classifier, test, "fgsm")
     return [record["standard_accuracy"], record["robust_accuracy"]]

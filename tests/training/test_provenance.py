@@ -92,10 +92,10 @@ def test_run_refuses_other_data_and_records_other_versions(
         patch.setattr(callbacks.TensorBoardScalars, "on_train_batch_end", _stop_at_step_five)
         go_on()
     before = contents(path)
-    expected = run_data.load_training_data(config)[0].sha256
+    expected = run.load_training_data(config)[0].sha256
     with monkeypatch.context() as patch:
         patch.setattr(datasets, "load_dataset", _load_other)
-        found = run_data.load_training_data(config)[0].sha256
+        found = run.load_training_data(config)[0].sha256
         with pytest.raises(RunError, match=rf"stage pretrain: .* {found} \(recorded: {expected}"):
             go_on()
     assert contents(path) == before
@@ -147,9 +147,9 @@ def test_fine_tuning_refuses_another_encoder(tiny_world, tmp_path):
 
 
 def test_check_of_seen_images_knows_that_the_training_images_are_others(tiny_world, monkeypatch):
-    test = run_data.load_test_data(tiny_world)
-    trained_on = run_data.load_training_data(tiny_world)[0].sha256
-    assert run_data.explain_seen(tiny_world, test, trained_on) == ""
+    test = run.load_test_data(tiny_world)
+    trained_on = run.load_training_data(tiny_world)[0].sha256
+    assert run_data.explain_seen(tiny_world.data, tiny_world.run, test, trained_on) == ""
     monkeypatch.setattr(datasets, "load_dataset", _load_other)
-    found = run_data.explain_seen(tiny_world, test, trained_on)
+    found = run_data.explain_seen(tiny_world.data, tiny_world.run, test, trained_on)
     assert trained_on in found and "cannot be told" in found

@@ -20,8 +20,8 @@ def networks(tmp_path, monkeypatch):
     labels = np.arange(6, dtype=np.int32) % 4
     test = ImageDataset("toy", images, labels, 4, ("a", "b", "c", "d"))
     found = {name: models.tiny_network(seed=seed) for seed, name in enumerate(("best", "last"))}
-    monkeypatch.setattr(run.run_data, "load_test_data", lambda config: test)
-    monkeypatch.setattr(run.run_data, "explain_seen", lambda config, test, *known, **settings: "")
+    monkeypatch.setattr(run, "load_test_data", lambda config: test)
+    monkeypatch.setattr(run.run_data, "explain_seen", lambda *known, **settings: "")
     monkeypatch.setattr(run, "load_classifier", lambda config, workdir, test, name: found[name])
     (tmp_path / "checkpoints" / "pretrain" / "best").mkdir(parents=True)
     return found

@@ -13,7 +13,7 @@ from ascl_tf.config import Fraction
 from ascl_tf.training import callbacks, overfitting, run
 from ascl_tf.training.checkpoints import History
 from ascl_tf.training.overfitting import OverfittingWatch, is_trained_in_one_step
-from ascl_tf.training.training_clock import TrainingClock
+from ascl_tf.training.validation import make_prediction_counter
 from ascl_tf.training.watches import (
     ChanceWatch,
     CollapseWatch,
@@ -21,7 +21,6 @@ from ascl_tf.training.watches import (
     OneAnswerWatch,
     can_collapse,
     make_loss_watches,
-    make_prediction_counter,
     make_validation_watches,
     make_watches,
 )
@@ -112,7 +111,7 @@ def test_between_due_steps_nothing_is_read(tmp_path):
 def _overfitting(world, values):
     watch = OverfittingWatch.__new__(OverfittingWatch)
     super(OverfittingWatch, watch).__init__(world.checkpoints, world.writer)
-    watch._clock, watch._measure = TrainingClock(world.history), lambda: values.pop(0)
+    watch._clock, watch._measure = callbacks.TrainingClock(world.history), lambda: values.pop(0)
     watch._agree = lambda function: function()
     watch._guards = world.method.config.fgsm_guard == "pgd"
     return world.ready(watch)
@@ -202,7 +201,7 @@ def test_only_what_learns_from_one_long_step_is_probed(changes, finetune, expect
 
 def test_methods_get_the_watches_that_concern_them(tmp_path):
     world = _World(helpers.TINY.replace(at_attack="fgsm_rs"), tmp_path)
-    clock = TrainingClock(world.history)
+    clock = callbacks.TrainingClock(world.history)
     settings = (helpers.make_dataset(), world.checkpoints, world.writer, clock, None)
     watches = make_watches(world.method, *settings)
     assert [type(watch) for watch in watches] == [CollapseWatch, OverfittingWatch]

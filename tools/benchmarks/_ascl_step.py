@@ -10,7 +10,7 @@ from ascl_tf.methods import ascl_attacks
 from ascl_tf.methods.factory import make_pretrain_method
 from ascl_tf.models import ADVERSARIAL, CLEAN
 from ascl_tf.training.fitting import compile_method
-from ascl_tf.training.precision import layers_in
+from ascl_tf.training.strategy import layers_in
 
 NUM_CLASSES, IMAGE_SIZE = 10, 32
 
@@ -32,7 +32,7 @@ def make_method(config, precision="float32"):
     with layers_in(precision):
         shape = (IMAGE_SIZE, IMAGE_SIZE, 3)
         method = make_pretrain_method(config, num_classes=NUM_CLASSES, image_shape=shape)
-    compile_method(method, config, config.learning_rate)
+    compile_method(method, config.run, config.learning_rate)
     # At zero the head passes no gradient on, and some kernels are faster on zeros.
     kernel = method.linear_head.dense.kernel
     kernel.assign(np.random.default_rng(0).normal(size=kernel.shape) * 0.1)

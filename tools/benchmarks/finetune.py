@@ -24,7 +24,7 @@ from ascl_tf.methods.finetune import FineTune
 from ascl_tf.methods.outer_loss import outer_loss_logits, perturb_for_outer_loss
 from ascl_tf.models import LinearHead
 from ascl_tf.training.fitting import compile_method, with_fixed_features
-from ascl_tf.training.precision import layers_in
+from ascl_tf.training.strategy import layers_in
 from tools.benchmarks import _cost, _limit, common
 
 LAF, LSF, BFLOAT16, XLA = "laf", "lsf", "laf, bfloat16", "laf, XLA"
@@ -137,7 +137,7 @@ def make_method(kind, config, dataset):
             kind, config, num_classes=dataset.num_classes, image_shape=dataset.image_shape
         )
     # Small enough for a hundred steps on one batch to stay finite.
-    compile_method(method, config, 1e-4)
+    compile_method(method, config.run, 1e-4)
     kernel = method.linear_head.dense.kernel
     kernel.assign(np.random.default_rng(0).normal(size=kernel.shape) * 0.1)
     return method

@@ -6,7 +6,7 @@
 Each row is one run of `python -m ascl_tf.train --stage=pretrain` in --runs, which goes on where
 it was stopped, and is validated after each epoch with the classifier that is trained along.
 A row gets as many epochs as cost what --at_epochs of AT cost, counted in forward passes, or as
-many as --epochs says. The time is that of training alone (ascl_tf/training/training_clock.py).
+many as --epochs says. The time is that of training alone (ascl_tf/training/callbacks.py).
 """
 
 import json

@@ -89,7 +89,7 @@ def make_step(row, arguments):
     )
     keras.utils.set_random_seed(0)
     method = make_pretrain_method(config, num_classes=NUM_CLASSES, image_shape=IMAGE_SHAPE)
-    compile_method(method, config, config.learning_rate)
+    compile_method(method, config.run, config.learning_rate)
     _fill_heads(method)
     data = _batch(method, arguments.batch_size)
     step = tf.function(method.train_step, autograph=False)

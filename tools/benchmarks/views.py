@@ -50,7 +50,7 @@ def make_method(arguments):
     keras.utils.set_random_seed(0)
     config = Config(width=arguments.width, global_batch_size=arguments.batch_size)
     method = make_pretrain_method(config, num_classes=10, image_shape=(32, 32, 3))
-    compile_method(method, config, config.learning_rate)
+    compile_method(method, config.run, config.learning_rate)
     # At zero the head passes no gradient on, and some kernels are faster on zeros.
     kernel = method.linear_head.dense.kernel
     kernel.assign(np.random.default_rng(0).normal(size=kernel.shape) * 0.1)

@@ -12,7 +12,7 @@ from ascl_tf.errors import ConfigError, RunError
 from ascl_tf.export import export_classifier
 from ascl_tf.methods import advcl, factory
 from ascl_tf.models import ADVERSARIAL, CLEAN, Classifier, LinearHead
-from ascl_tf.training import callbacks, checkpoints, feature_sources, pseudo_labels, run
+from ascl_tf.training import callbacks, checkpoints, feature_sources, preparation, run
 from ascl_tf.training.workdir import WorkDirectory
 from tests.methods import helpers
 from tests.training.worlds import make_tiny_world
@@ -47,7 +47,7 @@ def config(world, simclr):
 
 
 def _labels(path):
-    with np.load(path / pseudo_labels.FILE, allow_pickle=False) as file:
+    with np.load(path / preparation.FILE, allow_pickle=False) as file:
         return file["pseudo_labels"]
 
 
@@ -58,7 +58,7 @@ BLOBS = (BLOBS + np.random.default_rng(0).normal(size=BLOBS.shape)).astype(np.fl
 
 
 def test_clusters_are_the_blobs_at_each_number_of_clusters():
-    labels = pseudo_labels.cluster(BLOBS, (4, 2), seed=0)
+    labels = preparation.cluster(BLOBS, (4, 2), seed=0)
     assert labels.dtype == np.int32 and labels.shape == (22, 2)
     blobs = np.repeat(range(4), [5, 7, 4, 6])
     assert len(set(zip(blobs, labels[:, 0], strict=True))) == 4
@@ -68,19 +68,19 @@ def test_clusters_are_the_blobs_at_each_number_of_clusters():
 
 def test_clusters_depend_on_the_seed_alone():
     features = np.random.default_rng(1).normal(size=(60, 3)).astype(np.float32)
-    first, again, other = [pseudo_labels.cluster(features, (5,), seed=s) for s in (0, 0, 1)]
+    first, again, other = [preparation.cluster(features, (5,), seed=s) for s in (0, 0, 1)]
     np.testing.assert_array_equal(first, again)
     assert np.any(first != other)
 
 
 def test_features_with_fewer_different_rows_than_clusters_are_refused():
     with pytest.raises(RunError, match="into 3 clusters; found 2 different ones among 6 images"):
-        pseudo_labels.cluster(np.eye(2, dtype=np.float32)[[0, 1, 0, 1, 0, 0]], (2, 3), seed=0)
+        preparation.cluster(np.eye(2, dtype=np.float32)[[0, 1, 0, 1, 0, 0]], (2, 3), seed=0)
 
 
 def test_features_that_are_not_finite_are_refused():
     with pytest.raises(RunError, match="expected finite features; found NaN or infinity"):
-        pseudo_labels.cluster(np.full([4, 2], np.nan, np.float32), (2,), seed=0)
+        preparation.cluster(np.full([4, 2], np.nan, np.float32), (2,), seed=0)
 
 
 # Whose features.
@@ -96,7 +96,7 @@ def _encoder_of(path, config):
 @pytest.mark.parametrize("branch", [ADVERSARIAL, CLEAN])
 def test_features_of_a_work_directory_are_those_of_its_last_encoder(config, simclr, branch):
     source = feature_sources.open_feature_source(
-        "pseudo_label_encoder", config, helpers.IMAGE_SHAPE, branch
+        "pseudo_label_encoder", simclr, helpers.IMAGE_SHAPE, branch
     )
     dataset = helpers.make_dataset(10)
     encoder = _encoder_of(simclr, config)
@@ -118,17 +118,16 @@ def exported(tmp_path_factory):
     return path, encoder
 
 
-def _open(path, config, image_shape=helpers.IMAGE_SHAPE):
-    config = config.replace(pseudo_label_encoder=str(path))
+def _open(path, image_shape=helpers.IMAGE_SHAPE):
     return feature_sources.open_feature_source(
-        "pseudo_label_encoder", config, image_shape, ADVERSARIAL
+        "pseudo_label_encoder", path, image_shape, ADVERSARIAL
     )
 
 
 def test_features_of_our_saved_model_are_its_features_signature(config, exported):
     path, encoder = exported
     dataset = helpers.make_dataset(7)
-    features = _open(path, config).features(dataset, 4)
+    features = _open(path).features(dataset, 4)
     want = encoder(dataset.images / np.float32(255), training=False)
     np.testing.assert_allclose(features, want, rtol=1e-5, atol=1e-6)
 
@@ -148,7 +147,7 @@ def test_another_saved_model_gives_logits_of_images_of_the_size_that_it_takes(co
     dataset = helpers.make_dataset(5)
     # Of one color each: resizing leaves that as it is.
     images = np.broadcast_to(dataset.images[:, :1, :1], dataset.images.shape)
-    features = _open(tmp_path, config).features(dataclasses.replace(dataset, images=images), 5)
+    features = _open(tmp_path).features(dataclasses.replace(dataset, images=images), 5)
     np.testing.assert_allclose(features, 2.0 * images[:, 0, 0] / 255, atol=1e-6)
 
 
@@ -157,7 +156,7 @@ def test_saved_model_without_a_known_signature_is_refused(config, tmp_path):
     tf.saved_model.save(module, str(tmp_path), signatures={"mean": module.__call__})
     message = r"`pseudo_label_encoder=.*expected a signature features or serving_default; found m"
     with pytest.raises(ConfigError, match=message):
-        _open(tmp_path, config)
+        _open(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +170,7 @@ def test_saved_model_without_a_known_signature_is_refused(config, tmp_path):
 )
 def test_path_of_no_model_is_one_line_that_names_the_flag(config, tmp_path, make, found):
     with pytest.raises(ConfigError, match=rf"^`pseudo_label_encoder=.*{found}") as raised:
-        _open(make(tmp_path), config)
+        _open(make(tmp_path))
     assert "\n" not in str(raised.value)
 
 
@@ -220,7 +219,7 @@ def test_run_clusters_all_training_images_and_initializes_the_method(finished, c
     features, labels, images = calls[0]
     assert features.shape == (24, 4) and labels.shape == (24, 2)
     assert images.shape == (24, *helpers.IMAGE_SHAPE) and images.dtype == np.uint8
-    np.testing.assert_array_equal(labels, pseudo_labels.cluster(features, (2, 3), seed=3))
+    np.testing.assert_array_equal(labels, preparation.cluster(features, (2, 3), seed=3))
     np.testing.assert_array_equal(labels, _labels(finished))
     record = json.loads((finished / "results" / "pretrain.json").read_text())
     assert np.isfinite(record["epochs"][0]["train/ce_loss"])
@@ -258,7 +257,7 @@ def test_stopped_run_reads_its_pseudo_labels_again_and_ends_bit_for_bit(
         _pretrain(config, tmp_path)
     num_calls = len(calls)
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(pseudo_labels, "cluster", _never)
+        monkeypatch.setattr(preparation, "cluster", _never)
         _pretrain(config, tmp_path)
     assert len(calls) == num_calls  # What goes on is not initialized again.
     np.testing.assert_array_equal(_labels(tmp_path), _labels(finished))
@@ -270,10 +269,10 @@ def _never(*args, **kwargs):
 
 
 def _write_as_if_made_from(path, **changes):
-    with np.load(path / pseudo_labels.FILE) as file:
+    with np.load(path / preparation.FILE) as file:
         contents = dict(file)
     made_from = {**json.loads(str(contents["made_from"])), **changes}
-    np.savez(path / pseudo_labels.FILE, **{**contents, "made_from": json.dumps(made_from)})
+    np.savez(path / preparation.FILE, **{**contents, "made_from": json.dumps(made_from)})
 
 
 @pytest.mark.parametrize(
@@ -281,17 +280,17 @@ def _write_as_if_made_from(path, **changes):
     [{"data_sha256": "other"}, {"model_sha256": "other"}, {"seed": 9}, {"num_clusters": [2, 4]}],
 )
 def test_file_of_other_data_or_another_model_is_refused(finished, config, changes):
-    kept = (finished / pseudo_labels.FILE).read_bytes()
+    kept = (finished / preparation.FILE).read_bytes()
     _write_as_if_made_from(finished, **changes)
     (name,) = changes
     with pytest.raises(RunError, match=rf"pseudo_labels.npz: expected .*found {name}=.* where"):
         _pretrain(config, finished)
-    (finished / pseudo_labels.FILE).write_bytes(kept)
+    (finished / preparation.FILE).write_bytes(kept)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 cut off", b"text"])
 def test_missing_or_damaged_file_of_a_run_that_goes_on_is_refused(finished, config, content):
-    file = finished / pseudo_labels.FILE
+    file = finished / preparation.FILE
     kept = file.read_bytes()
     file.unlink()
     if content is not None:
@@ -306,8 +305,7 @@ def test_missing_or_damaged_file_of_a_run_that_goes_on_is_refused(finished, conf
 
 def test_initial_encoder_is_loaded_into_the_method(config, simclr):
     method = helpers.make_method(config)
-    started = config.replace(method="dynacl_pp", initial_encoder=str(simclr))
-    feature_sources.start_from_initial_encoder(started, method)
+    feature_sources.restore_initial_encoder(str(simclr), config.network, method.encoder)
     want = _encoder_of(simclr, config).get_weights()
     for value, expected in zip(method.encoder.get_weights(), want, strict=True):
         np.testing.assert_array_equal(value, expected)
@@ -323,7 +321,7 @@ def test_initial_encoder_is_loaded_into_the_method(config, simclr):
 )
 def test_initial_encoder_of_another_network_is_refused(config, simclr, changes, message):
     method = helpers.make_method(config)
-    changes = {"method": "dynacl_pp", "initial_encoder": str(simclr), **changes}
-    config = config.replace(**changes)
+    path = changes.pop("initial_encoder", str(simclr))
+    network = config.replace(**changes).network
     with pytest.raises(ConfigError, match=message):
-        feature_sources.start_from_initial_encoder(config, method)
+        feature_sources.restore_initial_encoder(path, network, method.encoder)
