@@ -85,16 +85,11 @@ def _open_pseudo_labels(method, dataset):
         raise ConfigError(field=name, expected=expected, found="none")
     source = open_feature_source(name, path, dataset.image_shape, method.pseudo_label_branch)
 
+    settings = {"seed": config.seed, "batch_size": config.evaluation_batch_size}
+
     def apply(workers, workdir, images):
         def make():
-            return with_pseudo_labels(
-                workdir,
-                method,
-                images,
-                source,
-                seed=config.seed,
-                batch_size=config.evaluation_batch_size,
-            )
+            return with_pseudo_labels(workdir, method, images, source, **settings)
 
         if workers.num_workers == 1:
             return make()
