@@ -16,6 +16,7 @@ from ascl_tf import train
 from ascl_tf.program import flag_defs
 from ascl_tf.training.callbacks import StopOnNonFinite
 from tests.bad_input.case import WORKDIR, contents
+from tests.common import eagerly
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +43,7 @@ def test_loss_that_is_not_finite(capsys):
 
 def test_run_whose_loss_is_not_finite_ends_at_that_step(capsys):
     flags = ["--method=standard", "--smoke", "--learning_rate=1e30", "--num_replicas=1"]
-    with pytest.raises(SystemExit) as exit_info:
+    with eagerly(), pytest.raises(SystemExit) as exit_info:
         train.run(["train", f"--workdir={WORKDIR}", *flags])
     assert exit_info.value.code == 1
     error = capsys.readouterr().err

@@ -1,9 +1,10 @@
 """One row of every method, by the commands that tools/rows.py prints, shrunk by --smoke.
 
-All in one process. They run in a folder that has
+All in one process, and in the default run eagerly: tests/methods/test_step.py has the graph of
+every method's step, and test_end_to_end.py all of a run in graphs. They run in a folder that has
 nothing but a link to flags/, so that paths such as runs/table1/ascl lie there. The network has
-one block in place of eight: rows differ in what is done with it, and tracing takes the time.
-test_end_to_end.py has one of every kind.
+one block in place of eight: rows differ in what is done with it. test_end_to_end.py has one of
+every kind.
 """
 
 import json
@@ -16,7 +17,7 @@ from ascl_tf import config as cfg
 from ascl_tf import evaluate, train
 from ascl_tf.evaluation.records import read_records
 from ascl_tf.models import resnet
-from tests.common import read_each_data_set_once
+from tests.common import eagerly, read_each_data_set_once
 from tests.flagfiles import ROOT, config_of, files_in
 from tools.rows import commands, find_rows, pretrain_file
 
@@ -113,7 +114,8 @@ def _check_later_stages(row):
 @pytest.mark.parametrize("row", METHOD_ROWS)
 def test_row_runs_from_its_flagfiles(row, folder, monkeypatch):
     monkeypatch.chdir(folder)
-    _run_row(row, whole=row not in LATER_AS_IN)
+    with eagerly():
+        _run_row(row, whole=row not in LATER_AS_IN)
     if row not in LATER_AS_IN:
         _check_later_stages(row)
 

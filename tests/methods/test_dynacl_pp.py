@@ -14,6 +14,7 @@ from ascl_tf.models import ADVERSARIAL, CLEAN
 from ascl_tf.training import run
 from ascl_tf.training.checkpoints import restore_parts
 from ascl_tf.training.workdir import WorkDirectory
+from tests.common import eagerly
 from tests.methods import contract, helpers, oracles
 from tests.training.worlds import make_tiny_world
 
@@ -126,7 +127,7 @@ def _pretrain(config, path):
 
 @pytest.fixture(scope="module")
 def world():
-    with pytest.MonkeyPatch.context() as monkeypatch:
+    with pytest.MonkeyPatch.context() as monkeypatch, eagerly():
         yield make_tiny_world(monkeypatch).replace(epochs=1)
 
 

@@ -11,6 +11,7 @@ from ascl_tf import config as cfg
 from ascl_tf.training import run
 from ascl_tf.training.checkpoints import LAST, StageCheckpoints
 from ascl_tf.training.workdir import WorkDirectory
+from tests.common import eagerly
 from tests.methods import helpers
 from tests.training.clusters import check_equal, checkpoint, run_replicas, run_workers
 from tests.training.worlds import make_tiny_world
@@ -31,7 +32,7 @@ def _set_dtype(dtype):
 
 
 def _run_alone(monkeypatch, folder, config, dtype="float64"):
-    """Trains on one device; keeps the work directory after step n as folder/after_n."""
+    """Trains on one device, eagerly; keeps the work directory after step n as folder/after_n."""
     write = StageCheckpoints._write
 
     def write_and_copy(self, prefix, num_kept):
@@ -40,7 +41,7 @@ def _run_alone(monkeypatch, folder, config, dtype="float64"):
             copy = folder / f"after_{self.step}"
             shutil.copytree(folder / "alone", copy, ignore=shutil.ignore_patterns("run.lock"))
 
-    with monkeypatch.context() as patched:
+    with monkeypatch.context() as patched, eagerly():
         patched.setattr(StageCheckpoints, "_write", write_and_copy)
         _set_dtype(dtype)
         try:

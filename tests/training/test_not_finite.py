@@ -10,6 +10,7 @@ from ascl_tf.errors import RunError
 from ascl_tf.training import callbacks, run
 from ascl_tf.training.checkpoints import StageCheckpoints
 from ascl_tf.training.workdir import WorkDirectory
+from tests.common import eagerly
 from tests.methods import helpers
 
 
@@ -19,7 +20,8 @@ class Stopped(Exception):
 
 @pytest.fixture
 def tiny_config(tiny_world):
-    return tiny_world.replace(method="at", checkpoint_every=3)
+    with eagerly():
+        yield tiny_world.replace(method="at", checkpoint_every=3)
 
 
 def _break(monkeypatch, steps, variable=lambda method: method.encoder.conv.kernel):

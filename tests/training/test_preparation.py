@@ -14,6 +14,7 @@ from ascl_tf.methods import advcl, factory
 from ascl_tf.models import ADVERSARIAL, CLEAN, Classifier, LinearHead
 from ascl_tf.training import callbacks, checkpoints, feature_sources, preparation, run
 from ascl_tf.training.workdir import WorkDirectory
+from tests.common import eagerly
 from tests.methods import helpers
 from tests.training.worlds import make_tiny_world
 
@@ -26,7 +27,7 @@ def _pretrain(config, path):
 @pytest.fixture(scope="module")
 def world():
     """As `tiny_world`, for the whole module; one epoch of four steps."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
+    with pytest.MonkeyPatch.context() as monkeypatch, eagerly():
         yield make_tiny_world(monkeypatch).replace(epochs=1)
 
 
