@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ascl_tf.data.corruptions import BENCHMARK_CORRUPTIONS, CORRUPTIONS, SEVERITIES
-from ascl_tf.data.corruptions.frost_textures import PROCEDURAL
+from ascl_tf.data.corruptions.weather import PROCEDURAL
 from ascl_tf.evaluation import checks
 from ascl_tf.evaluation.corruption_sources import GENERATED, open_source
 from ascl_tf.evaluation.evaluation_data import as_evaluation_data

@@ -28,7 +28,7 @@ def smooth_images(num_images=3, size=32, seed=0):
 
 
 IMAGES = smooth_images()
-GREY = np.full((20, 32, 32, 3), 128, np.uint8)
+GRAY = np.full((20, 32, 32, 3), 128, np.uint8)
 
 
 def difference(got, want):

@@ -10,7 +10,7 @@ from ascl_tf.data.corruptions import (
     SEVERITIES,
     corrupt,
 )
-from ascl_tf.data.corruptions.draws import ImageDraws
+from ascl_tf.data.corruptions.noise import ImageDraws
 from tests.data.corruption_images import DETERMINISTIC, IMAGES, smooth_images
 
 

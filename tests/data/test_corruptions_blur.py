@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from ascl_tf.data.corruptions import SEVERITIES, blur, corrupt, motion
+from ascl_tf.data.corruptions import SEVERITIES, blur, corrupt
 from tests.data.corruption_images import IMAGES, difference
 
 
-def test_gaussian_blur_is_a_sum_over_neighbours():
+def test_gaussian_blur_is_a_sum_over_neighbors():
     sigma = 0.6
     radius = int(4 * sigma + 0.5)
     weights = [math.exp(-(i**2) / (2 * sigma**2)) for i in range(-radius, radius + 1)]
@@ -49,7 +49,7 @@ def test_defocus_mirrors_at_the_edge_pixel():
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (12, 20)])
-def test_glass_copies_neighbours_as_the_sequential_scan_does(height, width):
+def test_glass_copies_neighbors_as_the_sequential_scan_does(height, width):
     images = IMAGES[:, :height, :width]
     steps = np.random.default_rng(0).integers(0, 2, (len(images), 2, height - 2, width - 2))
     want = images.copy()
@@ -59,7 +59,7 @@ def test_glass_copies_neighbours_as_the_sequential_scan_does(height, width):
                 h2, w2 = h - up[h - 2, w - 2], w - left[h - 2, w - 2]
                 # Views on both sides: what is called a swap copies.
                 image[h, w], image[h2, w2] = image[h2, w2], image[h, w]
-    np.testing.assert_array_equal(blur.take_neighbours(images, steps), want)
+    np.testing.assert_array_equal(blur.take_neighbors(images, steps), want)
 
 
 def test_weakest_glass_only_copies():
@@ -76,7 +76,7 @@ def test_weakest_glass_only_copies():
 @pytest.mark.parametrize("angle", [-45.0, -10.0, 0.0, 33.0])
 def test_motion_reads_whole_pixels_along_a_line(angle):
     radius, sigma = 6, 2.0
-    got = motion.motion_blur_bytes(IMAGES[:1], [angle], radius, sigma)[0]
+    got = blur.motion_blur_bytes(IMAGES[:1], [angle], radius, sigma)[0]
     weights = [math.exp(-(i**2) / (2 * sigma**2)) for i in range(2 * radius + 1)]
     want = np.zeros((32, 32, 3))
     for i, weight in enumerate(weights):
@@ -93,8 +93,8 @@ def test_motion_reads_whole_pixels_along_a_line(angle):
 def test_motion_moves_the_picture_as_its_kernel_is_one_sided():
     dot = np.zeros((1, 32, 32, 1), np.uint8)
     dot[0, 16, 16] = 255
-    blurred = motion.motion_blur_bytes(dot, [0.0], 6, 1.0)[0, 16, :, 0]
-    kernel = motion.motion_kernel(6, 1.0)
+    blurred = blur.motion_blur_bytes(dot, [0.0], 6, 1.0)[0, 16, :, 0]
+    kernel = blur.motion_kernel(6, 1.0)
     np.testing.assert_allclose(blurred[16:9:-1], np.floor(255 * kernel[:7]), atol=1)
     assert not blurred[17:].any()
 

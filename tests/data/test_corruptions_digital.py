@@ -7,8 +7,8 @@ import pytest
 import scipy.ndimage
 import tensorflow as tf
 
-from ascl_tf.data.corruptions import SEVERITIES, corrupt, digital, geometry
-from tests.data.corruption_images import GREY, IMAGES, difference
+from ascl_tf.data.corruptions import SEVERITIES, corrupt, digital
+from tests.data.corruption_images import GRAY, IMAGES, difference
 
 
 @pytest.mark.parametrize("severity", SEVERITIES)
@@ -50,8 +50,8 @@ def test_jpeg_is_that_of_tensorflow(severity, quality):
 def _box_matrix(rows, columns):
     """Returns the mean over the pixels whose centers lie within each box of the new grid."""
     scale = max(columns / rows, 1)
-    centres = (np.arange(rows)[:, None] + 0.5) * columns / rows
-    offsets = (np.arange(columns) + 0.5 - centres) / scale
+    centers = (np.arange(rows)[:, None] + 0.5) * columns / rows
+    offsets = (np.arange(columns) + 0.5 - centers) / scale
     matrix = ((offsets > -0.5) & (offsets <= 0.5)).astype(float)
     return matrix / matrix.sum(axis=1, keepdims=True)
 
@@ -80,7 +80,7 @@ def test_sampling_is_that_of_scipy(border, mode):
     rng = np.random.default_rng(0)
     images = rng.uniform(size=(2, 16, 11, 3)).astype(np.float32)
     rows, columns = rng.uniform(-20, 36, (2, 2, 16, 11))
-    got = geometry.sample_bilinear(images, rows, columns, border=border)
+    got = digital.sample_bilinear(images, rows, columns, border=border)
     for index in range(2):
         at = [rows[index], columns[index]]
         for channel in range(3):
@@ -91,5 +91,5 @@ def test_sampling_is_that_of_scipy(border, mode):
 
 
 def test_elastic_leaves_a_flat_image_flat():
-    corrupted = corrupt(GREY, "elastic_transform", 3, 0)
+    corrupted = corrupt(GRAY, "elastic_transform", 3, 0)
     assert difference(corrupted, 128).max() <= 1

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ascl_tf.data.corruptions import FrostTextures, corrupt, frost_textures, load_frost_textures
+from ascl_tf.data.corruptions import FrostTextures, corrupt, load_frost_textures, weather
 from ascl_tf.errors import RunError
 from tests.data.corruption_images import IMAGES
 
@@ -41,12 +41,12 @@ def test_textures_no_larger_than_the_images_are_enlarged(shape, factor):
 
 def test_frost_of_large_and_oblong_images_is_a_piece_of_the_enlarged_texture():
     images = np.zeros((2, 40, 150, 3), np.uint8)
-    textures = frost_textures.procedural_frost()
+    textures = weather.procedural_frost()
     corrupted = corrupt(images, "frost", 1, 0, frost_textures=textures)
     for got in corrupted:
         windows = [
             np.lib.stride_tricks.sliding_window_view(texture[..., 0], (40, 150))
-            for texture in frost_textures.larger_textures(textures, 150).images
+            for texture in weather.larger_textures(textures, 150).images
         ]
         wanted = [(0.2 * window).astype(np.uint8) for window in windows]
         assert any(np.all(want == got[..., 0], axis=(2, 3)).any() for want in wanted)
@@ -56,7 +56,7 @@ def _write_photographs(folder):
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (200, 263, 3), dtype=np.uint8)
-    for name in frost_textures.FILES:
+    for name in weather.FILES:
         Image.fromarray(pixels).save(folder / name)
     return pixels
 
@@ -79,9 +79,9 @@ def test_missing_photograph_is_named(tmp_path):
 
 @pytest.fixture
 def fresh_textures():
-    frost_textures._textures_at_hand.cache_clear()
+    weather._textures_at_hand.cache_clear()
     yield
-    frost_textures._textures_at_hand.cache_clear()
+    weather._textures_at_hand.cache_clear()
 
 
 def test_installed_package_gives_its_photographs_without_being_executed(
@@ -98,7 +98,7 @@ def test_installed_package_gives_its_photographs_without_being_executed(
 
 
 def test_without_photographs_a_substitute_bears_its_name(monkeypatch, fresh_textures):
-    monkeypatch.setattr(frost_textures.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(weather.importlib.util, "find_spec", lambda name: None)
     textures = load_frost_textures()
     assert textures.name == "frost_procedural" and len(textures.images) == 5
     for texture in textures.images:

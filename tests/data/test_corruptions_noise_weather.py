@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ascl_tf.data.corruptions import corrupt, spatter, weather
-from tests.data.corruption_images import GREY, IMAGES, difference
+from tests.data.corruption_images import GRAY, IMAGES, difference
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from tests.data.corruption_images import GREY, IMAGES, difference
     ],
 )
 def test_noise_has_its_standard_deviation_and_is_truncated(corruption, sigma):
-    noise = corrupt(GREY, corruption, 5, 0).astype(float) - 128
+    noise = corrupt(GRAY, corruption, 5, 0).astype(float) - 128
     assert noise.std() == pytest.approx(sigma, rel=0.02)
     # Truncation takes half a gray level away.
     assert noise.mean() == pytest.approx(-0.5, abs=0.25)
@@ -28,7 +28,7 @@ def test_noise_has_its_standard_deviation_and_is_truncated(corruption, sigma):
 
 
 def test_impulses_are_black_or_white_component_by_component():
-    corrupted = corrupt(GREY, "impulse_noise", 5, 0)
+    corrupted = corrupt(GRAY, "impulse_noise", 5, 0)
     assert set(np.unique(corrupted)) == {0, 128, 255}
     for value in (0, 255):
         assert np.mean(corrupted == value) == pytest.approx(0.035, rel=0.07)
@@ -48,7 +48,7 @@ def test_brightness_is_that_of_colorsys():
     np.testing.assert_array_equal(got[:, 5, 5], int(0.15 * 255))
 
 
-def test_snow_on_black_is_grey_and_the_same_upside_down():
+def test_snow_on_black_is_gray_and_the_same_upside_down():
     corrupted = corrupt(np.zeros((4, 32, 32, 3), np.uint8), "snow", 3, 0)
     np.testing.assert_array_equal(corrupted, corrupted[:, ::-1, ::-1])
     np.testing.assert_array_equal(corrupted[..., 0], corrupted[..., 2])
@@ -104,7 +104,7 @@ def test_fog_keeps_below_the_old_maximum():
 
 
 def test_mud_covers_whole_drops_and_leaves_the_rest():
-    corrupted = corrupt(GREY, "spatter", 4, 0)
+    corrupted = corrupt(GRAY, "spatter", 4, 0)
     is_touched = np.any(corrupted != 128, axis=-1)
     assert 0.001 < is_touched.mean() < 0.2
     # At least four fifths of a touched pixel are mud.
@@ -112,7 +112,7 @@ def test_mud_covers_whole_drops_and_leaves_the_rest():
 
 
 def test_water_only_brightens_and_red_least():
-    corrupted = corrupt(GREY, "spatter", 3, 0).astype(int)
+    corrupted = corrupt(GRAY, "spatter", 3, 0).astype(int)
     # 128 / 255 * 255 is truncated from just below 128 or not at all.
     assert corrupted.min() >= 127
     assert np.all(corrupted[..., 0] <= corrupted[..., 1])

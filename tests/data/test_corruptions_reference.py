@@ -5,9 +5,9 @@ import functools
 import numpy as np
 import pytest
 
-from ascl_tf.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt, load_frost_textures, motion
-from ascl_tf.data.corruptions.frost_textures import PROCEDURAL
+from ascl_tf.data.corruptions import CORRUPTIONS, SEVERITIES, blur, corrupt, load_frost_textures
 from ascl_tf.data.corruptions.severities import MOTION_BLUR
+from ascl_tf.data.corruptions.weather import PROCEDURAL
 from tests.common import SHARED
 from tests.data.corruption_images import DETERMINISTIC, difference
 
@@ -61,6 +61,6 @@ def test_for_every_motion_there_is_an_angle_that_gives_it_to_the_pixel(severity)
     angles = np.linspace(-45, 45, 181)
     for index in (0, 7):
         image = np.repeat(_reference()["x"][index : index + 1], len(angles), axis=0)
-        blurred = motion.motion_blur_bytes(image, angles, *MOTION_BLUR[severity - 1])
+        blurred = blur.motion_blur_bytes(image, angles, *MOTION_BLUR[severity - 1])
         off_by = difference(blurred, _reference()[f"motion_blur_s{severity}"][index])
         assert off_by.mean(axis=(1, 2, 3)).min() < 0.02

@@ -11,7 +11,7 @@ from ascl_tf.data.corruptions import (
     CORRUPTIONS,
     FrostTextures,
     corrupt,
-    frost_textures,
+    weather,
 )
 from ascl_tf.errors import RunError
 from ascl_tf.evaluation.common_corruptions import evaluate_corruptions, summarize_corruptions
@@ -133,7 +133,7 @@ def test_substitute_for_frost_is_marked():
         chosen = {"corruptions": ["frost", "fog"], "severities": [1]}
         return evaluate_corruptions(by_brightness, (IMAGES, LABELS), **chosen, **settings)
 
-    substitute = only_frost(frost_textures=frost_textures.procedural_frost())
+    substitute = only_frost(frost_textures=weather.procedural_frost())
     assert [record["frost_textures"] for record in substitute] == ["frost_procedural", None]
     names = [[check["name"] for check in record["checks"]] for record in substitute]
     assert "frost_procedural" in names[0] and "frost_procedural" not in names[1]

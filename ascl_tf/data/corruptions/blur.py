@@ -1,4 +1,4 @@
-"""Blurs: Gaussian, defocus, glass, motion, zoom."""
+"""Blurs: Gaussian, defocus, glass, motion (as ImageMagick does it), zoom."""
 
 import functools
 
@@ -7,9 +7,11 @@ import scipy.ndimage
 import scipy.sparse
 
 from ascl_tf.data.corruptions import severities
-from ascl_tf.data.corruptions.geometry import clipped_zoom_matrix
-from ascl_tf.data.corruptions.motion import motion_blur_bytes
 from ascl_tf.data.corruptions.pixels import as_bytes, as_unit
+
+# A weight below this moves no 8-bit value.
+_SMALLEST_WEIGHT = 1e-6
+_ROUNDING_ERROR = np.float32(1e-3)
 
 
 def smooth(values, sigma, *, mode="nearest", truncate=4.0):
@@ -46,11 +48,11 @@ def glass_blur(images, severity, draws):
     shuffled = as_bytes(smooth(as_unit(images), sigma))
     inner = (images.shape[1] - 2, images.shape[2] - 2)
     for _ in range(num_rounds):
-        shuffled = take_neighbours(shuffled, draws.coins((2, *inner)))
+        shuffled = take_neighbors(shuffled, draws.coins((2, *inner)))
     return smooth(as_unit(shuffled), sigma)
 
 
-def take_neighbours(images, steps):
+def take_neighbors(images, steps):
     """Returns images whose pixels, from row and column 2 on, are copies of near ones.
 
     The original goes through rows and columns from the last down to 2 and "swaps" each pixel
@@ -95,3 +97,52 @@ def _zoom_blur_operator(height, width, end):
         sides = [scipy.sparse.csr_array(clipped_zoom_matrix(n, factor)) for n in (height, width)]
         total = total + scipy.sparse.kron(*sides, format="csr")
     return (total / (len(factors) + 1)).tocsr()
+
+
+def motion_kernel(radius, sigma):
+    """Returns the weights of the taps, exp(-i^2 / (2 sigma^2)) for i = 0 .. 2 radius, sum 1."""
+    weights = np.exp(-(np.arange(2 * radius + 1) ** 2) / (2 * sigma**2))
+    return weights / weights.sum()
+
+
+def motion_blur_bytes(images, angles, radius, sigma):
+    """Returns uint8 images smeared (and, as the kernel is one-sided, shifted) along a line.
+
+    Tap i of an image reads, for each pixel, the one that lies ceil(i cos - 1/2) columns and
+    ceil(i sin - 1/2) rows further; beyond the image that is the pixel at its edge.
+
+    Args:
+        images: uint8 [N, H, W, C].
+        angles: [N], in degrees.
+        radius, sigma: of the kernel, in pixels.
+    """
+    kernel = motion_kernel(radius, sigma)
+    kernel = kernel[kernel > _SMALLEST_WEIGHT].astype(np.float32)
+    taps = np.arange(len(kernel))
+    radians = np.deg2rad(np.asarray(angles, np.float64))[:, None]
+    rows = np.ceil(taps * np.sin(radians) - 0.5).astype(int) + len(kernel)
+    columns = np.ceil(taps * np.cos(radians) - 0.5).astype(int) + len(kernel)
+    (height, width), margin = images.shape[1:3], (len(kernel), len(kernel))
+    padded = np.pad(images, ((0, 0), margin, margin, (0, 0)), mode="edge").astype(np.float32)
+    blurred = np.zeros(images.shape, np.float32)
+    for image, source, row, column in zip(blurred, padded, rows, columns, strict=True):
+        for weight, top, left in zip(kernel, row, column, strict=True):
+            image += weight * source[top : top + height, left : left + width]
+    # Truncated, as the reference output shows; what is whole but for rounding stays whole.
+    return (blurred + _ROUNDING_ERROR).astype(np.uint8)
+
+
+def clipped_zoom_matrix(size, factor):
+    """Returns the linear zoom of the center along one axis, float64 [size, size].
+
+    The center ceil(size / factor) pixels are enlarged by linear interpolation; of the result
+    the center `size` pixels stay. An image X becomes M X M'^T, with M of its height and M' of
+    its width.
+    """
+    num_kept = int(np.ceil(size / factor))
+    first = (size - num_kept) // 2
+    zoomed = scipy.ndimage.zoom(np.eye(num_kept), (factor, 1), order=1)
+    trim = (len(zoomed) - size) // 2
+    matrix = np.zeros((size, size))
+    matrix[:, first : first + num_kept] = zoomed[trim : trim + size]
+    return matrix

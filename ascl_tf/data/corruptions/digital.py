@@ -7,9 +7,7 @@ from PIL import Image
 
 from ascl_tf.data.corruptions import severities
 from ascl_tf.data.corruptions.blur import smooth
-from ascl_tf.data.corruptions.geometry import sample_bilinear
-from ascl_tf.data.corruptions.hsv import with_saturation
-from ascl_tf.data.corruptions.pixels import as_unit
+from ascl_tf.data.corruptions.pixels import as_unit, with_saturation
 
 
 def contrast(images, severity, draws):
@@ -80,8 +78,8 @@ def affine_sources(shape, jitter):
         jitter: [N, 3, 2], columns and rows by which the corners move.
     """
     height, width = shape
-    centre, reach = np.array([width // 2, height // 2]), min(shape) // 3
-    corners = centre + reach * np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]])
+    center, reach = np.array([width // 2, height // 2]), min(shape) // 3
+    corners = center + reach * np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]])
     ones = np.ones((len(jitter), 3, 1))
     moved = np.concatenate([corners + jitter, ones], axis=2)
     # moved @ back = corners: the inverse map, since an output pixel asks for its source.
@@ -89,3 +87,49 @@ def affine_sources(shape, jitter):
     rows, columns = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
     places = np.stack([columns, rows, np.ones_like(rows)], axis=-1).reshape(-1, 3)
     return (places @ back).reshape(-1, height, width, 2)
+
+
+def sample_bilinear(images, rows, columns, *, border):
+    """Returns images [N, S, S, C] read at fractional places.
+
+    Args:
+        images: floating point [N, H, W, C].
+        rows, columns: floating point [N, H, W], places in pixels.
+        border: "mirror" (the edge pixel once) or "symmetric" (the edge pixel twice).
+    """
+    num_images, height, width, num_channels = images.shape
+    pixels = images.reshape(-1, num_channels)
+    starts = np.arange(num_images)[:, None, None] * height * width
+    top, bottom, row_share = _neighbors(rows, height, border)
+    left, right, column_share = _neighbors(columns, width, border)
+
+    def read(row, column):
+        return np.take(pixels, starts + row * width + column, axis=0)
+
+    upper = _blend(read(top, left), read(top, right), column_share)
+    lower = _blend(read(bottom, left), read(bottom, right), column_share)
+    return _blend(upper, lower, row_share)
+
+
+def _blend(first, second, share):
+    return first + share[..., None] * (second - first)
+
+
+def _neighbors(places, size, border):
+    """Returns the indices on both sides of each place, inside the image, and the share between."""
+    lower = np.floor(places)
+    first = lower.astype(np.int64)
+    return (
+        _reflect(first, size, border),
+        _reflect(first + 1, size, border),
+        (places - lower).astype(np.float32),
+    )
+
+
+def _reflect(indices, size, border):
+    if border == "mirror":
+        period, last = 2 * size - 2, 2 * size - 2
+    else:
+        period, last = 2 * size, 2 * size - 1
+    folded = np.mod(indices, period)
+    return np.minimum(folded, last - folded)

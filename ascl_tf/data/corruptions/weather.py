@@ -1,12 +1,32 @@
-"""Weather: snow, frost, fog, brightness."""
+"""Weather: snow, frost, fog, brightness.
+
+The benchmark's photographs of frost come with no license file by file and are not part of this
+package. They are read from a folder, or from an installed distribution `imagecorruptions`,
+whose code is never executed; else a substitute is computed.
+"""
+
+import functools
+import importlib.util
+import pathlib
+from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from ascl_tf.data.corruptions import severities
-from ascl_tf.data.corruptions.geometry import clipped_zoom_matrix
-from ascl_tf.data.corruptions.hsv import with_value
-from ascl_tf.data.corruptions.motion import motion_blur_bytes
-from ascl_tf.data.corruptions.pixels import as_bytes, as_unit, gray
+from ascl_tf.data.corruptions.blur import clipped_zoom_matrix, motion_blur_bytes
+from ascl_tf.data.corruptions.noise import ImageDraws
+from ascl_tf.data.corruptions.pixels import as_bytes, as_unit, gray, with_value
+from ascl_tf.errors import RunError
+
+PEER = "imagecorruptions"
+PROCEDURAL = "frost_procedural"
+# A sixth photograph exists; the published code never draws it.
+FILES = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg")
+# The published code scales by 1/5 without a filter: pixel 2 of every five.
+_CENTER, _STEP = 2, 5
+_PROCEDURAL_SIZE = 128
+
 
 # First amplitude of the fog; only its ratio to the later ones matters.
 _FIRST_WOBBLE = 100.0
@@ -77,13 +97,13 @@ def _refine(heights, noise):
     """Returns maps of twice the side: the old points, centers, and points between."""
     below, right = np.roll(heights, -1, axis=1), np.roll(heights, -1, axis=2)
     diagonal = np.roll(below, -1, axis=2)
-    centres = (heights + below + right + diagonal) / 4 + noise[:, 0]
-    between_columns = (centres + np.roll(centres, 1, axis=1) + heights + right) / 4 + noise[:, 1]
-    between_rows = (centres + np.roll(centres, 1, axis=2) + heights + below) / 4 + noise[:, 2]
-    num_images, cells = centres.shape[:2]
+    centers = (heights + below + right + diagonal) / 4 + noise[:, 0]
+    between_columns = (centers + np.roll(centers, 1, axis=1) + heights + right) / 4 + noise[:, 1]
+    between_rows = (centers + np.roll(centers, 1, axis=2) + heights + below) / 4 + noise[:, 2]
+    num_images, cells = centers.shape[:2]
     finer = np.empty((num_images, 2 * cells, 2 * cells))
     finer[:, ::2, ::2], finer[:, ::2, 1::2] = heights, between_columns
-    finer[:, 1::2, ::2], finer[:, 1::2, 1::2] = between_rows, centres
+    finer[:, 1::2, ::2], finer[:, 1::2, 1::2] = between_rows, centers
     return finer
 
 
@@ -108,3 +128,88 @@ def _piece(textures, shape, chances):
         for chance, length, size in zip(chances[1:], texture.shape[:2], shape, strict=True)
     )
     return texture[top : top + shape[0], left : left + shape[1]]
+
+
+class FrostTextures(NamedTuple):
+    """`images`: uint8 [H, W, 3] each; `name`: what records call them.
+
+    The names are "folder", "imagecorruptions" and "frost_procedural"; numbers with the last
+    cannot be compared with published ones.
+    """
+
+    name: str
+    images: tuple[np.ndarray, ...]
+
+
+def load_frost_textures(folder=None):
+    """Returns the frost textures of a folder, else of `imagecorruptions`, else a substitute.
+
+    Args:
+        folder: holds frost1.png, frost2.png, frost3.png, frost4.jpg and frost5.jpg; None takes
+            those of the installed distribution `imagecorruptions`, as files, without importing
+            it, and procedural textures where it is not installed.
+
+    Raises:
+        RunError: if a photograph of `folder` is missing or unreadable.
+    """
+    if folder is not None:
+        return FrostTextures("folder", _read_photographs(pathlib.Path(folder).expanduser()))
+    return _textures_at_hand()
+
+
+def larger_textures(textures, size):
+    """Returns `FrostTextures` whose sides are all above `size` pixels.
+
+    A texture that is large enough stays as it is; another is enlarged (bicubically) by the least
+    whole factor. The published frost is for images of 32 pixels, where none is too small.
+    """
+    return textures._replace(images=tuple(_larger(image, size) for image in textures.images))
+
+
+def _larger(image, size):
+    height, width = image.shape[:2]
+    factor = size // min(height, width) + 1
+    if factor == 1:
+        return image
+    resized = Image.fromarray(image).resize(
+        (factor * width, factor * height), Image.Resampling.BICUBIC
+    )
+    return np.asarray(resized)
+
+
+@functools.cache
+def _textures_at_hand():
+    # Finding a top-level package does not execute it.
+    spec = importlib.util.find_spec(PEER)
+    for place in (spec.submodule_search_locations or ()) if spec else ():
+        if (pathlib.Path(place) / "frost" / FILES[0]).is_file():
+            return FrostTextures(PEER, _read_photographs(pathlib.Path(place) / "frost"))
+    return procedural_frost()
+
+
+def _read_photographs(folder):
+    return tuple(_read_photograph(folder / name) for name in FILES)
+
+
+def _read_photograph(file):
+    try:
+        with Image.open(file, formats=("PNG", "JPEG")) as image:
+            pixels = np.asarray(image.convert("RGB"))
+    # Pillow raises OSError, SyntaxError, ValueError and its own types on damaged files.
+    except Exception as error:
+        raise RunError(f"{file}: expected a frost photograph; found: {error}") from error
+    return pixels[_CENTER::_STEP, _CENTER::_STEP]
+
+
+@functools.cache
+def procedural_frost():
+    """Returns five textures made of numbers: bluish white ridges on clouds, always the same."""
+    draws = ImageDraws(0, 0, 0, len(FILES))
+    clouds = plasma(_PROCEDURAL_SIZE, 1.6, draws)
+    # Where a second cloud passes its middle height lies a ridge, sharp as a crystal's edge.
+    ridges = 1 - np.abs(2 * plasma(_PROCEDURAL_SIZE, 1.4, draws) - 1)
+    # About as bright, and as uneven, as the photographs are on average.
+    brightness = 0.4 + 0.27 * clouds + 0.33 * ridges**3
+    tint = np.array([220.0, 235.0, 255.0])
+    textures = (brightness[..., None] * tint).astype(np.uint8)
+    return FrostTextures(PROCEDURAL, tuple(textures))
