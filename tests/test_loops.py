@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from ascl_tf.attacks import linf_pgd
 from ascl_tf.loops import once_per_loop, while_loop
-from ascl_tf.models import CLEAN, folding
+from ascl_tf.models import CLEAN, batch_norm
 from ascl_tf.models.resnet import BasicBlock
 from tests.common import random_images
 
@@ -120,6 +120,6 @@ def test_attack_with_folded_kernels_before_the_loop_is_bit_equal(monkeypatch):
         return tf.function(lambda x: linf_pgd(objective, x, **settings))(images).numpy()
 
     before_the_loop = attacked()
-    monkeypatch.setattr(folding, "once_per_loop", lambda key, compute: compute())
+    monkeypatch.setattr(batch_norm, "once_per_loop", lambda key, compute: compute())
     np.testing.assert_array_equal(before_the_loop, attacked())
     assert np.any(before_the_loop != images)

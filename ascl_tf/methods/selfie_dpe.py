@@ -34,6 +34,7 @@ from ascl_tf.methods.selfie import make_patch_queries, patch_losses
 from ascl_tf.methods.step_data import Outputs, Purpose, Term
 from ascl_tf.methods.views import make_weak_view
 from ascl_tf.models import ADVERSARIAL
+from ascl_tf.models.averaged import make_twin
 
 TASKS = ("selfie", "rotation", "jigsaw")
 
@@ -59,8 +60,8 @@ class SelfieDpe(Method):
         features, queries = self.feature_shape(input_shape), (None, None, self.encoder.feature_dim)
         # Made before one is built: what is made draws the seed of its initial weights.
         parts = {
-            _another(self.encoder, "encoder_rotation"): input_shape,
-            _another(self.encoder, "encoder_jigsaw"): input_shape,
+            make_twin(self.encoder, "encoder_rotation"): input_shape,
+            make_twin(self.encoder, "encoder_jigsaw"): input_shape,
             make_patch_queries(self.config): queries,
             _make_head(pretext.NUM_TURNS, "rotation_head"): features,
             _make_head(pretext.NUM_JIGSAW_CLASSES, "jigsaw_head"): features,
@@ -152,11 +153,6 @@ class SelfieDpe(Method):
             cross_entropy_loss(turn_logits, views["turns"]),
             cross_entropy_loss(order_logits, views["jigsaw_classes"]),
         ]
-
-
-def _another(encoder, name):
-    """Returns an unbuilt encoder like `encoder`, which will draw weights of its own."""
-    return type(encoder).from_config({**encoder.get_config(), "name": name})
 
 
 def _make_head(num_classes, name):

@@ -1,4 +1,4 @@
-"""A second network that follows a trained one: same layers, weights averaged over steps."""
+"""A second network like another: unbuilt, copied, or averaged over the steps of its training."""
 
 
 def make_twin(network, name):

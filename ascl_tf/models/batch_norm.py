@@ -1,4 +1,4 @@
-"""Batch normalization with named branches.
+"""Batch normalization with named branches, fused in training and folded away in inference.
 
 Clean and adversarial images have different statistics; each branch has its own
 statistics and its own affine parameters (Xie et al. 2020, arXiv:1911.09665;
@@ -8,7 +8,8 @@ ASCL, Table 8). Fine-tuning, evaluation and export use the adversarial branch.
 import keras
 import tensorflow as tf
 
-from ascl_tf.models.fused_batch_norm import FusedBatchNormalization
+from ascl_tf.loops import once_per_loop
+from ascl_tf.models.recomputing import recomputing
 
 CLEAN = "clean"
 ADVERSARIAL = "adversarial"
@@ -86,3 +87,105 @@ def _make_batch_norm(name, dtype):
     return FusedBatchNormalization(
         momentum=MOMENTUM, epsilon=EPSILON, synchronized=True, name=name, dtype=dtype
     )
+
+
+class FusedBatchNormalization(keras.layers.BatchNormalization):
+    """Keras' batch norm, by TensorFlow's one operation where a single CPU trains images.
+
+    Keras' own goes over the activations once for each mean, difference and product, and in
+    bfloat16 through float32 copies of them. Statistics, parameters and the arithmetic are float32
+    in both, moving variances those of the biased variance; results differ by rounding. Several
+    replicas, whose statistics are common, GPUs, float64 and rows of features have Keras' own.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        if training and _is_fused(inputs):
+            outputs, *moments = self._normalize(inputs, *self._parameters())
+            self._move(inputs, *moments)
+            return outputs
+        return super().call(inputs, training=training, mask=mask)
+
+    def relu_conv(self, inputs, conv):
+        """Returns conv(relu(norm(inputs))) of a training pass, [B, h, w, c].
+
+        By the one operation, what `conv` sees is not kept for the gradient but recomputed from
+        `inputs`: one of the four activations that a residual block keeps, for one batch norm more
+        in the backward pass.
+
+        Args:
+            inputs: [B, H, W, C] in the compute dtype of `conv`.
+            conv: a `keras.layers.Conv2D` without bias.
+        """
+        if not _is_fused(inputs):
+            return conv(keras.ops.relu(self(inputs, training=True)))
+
+        def apply(inputs, gamma, beta, kernel):
+            x, *moments = self._normalize(inputs, gamma, beta)
+            return conv.convolution_op(keras.ops.relu(x), kernel), *moments
+
+        kernel = tf.cast(conv.kernel, inputs.dtype)
+        outputs, *moments = recomputing(apply)(inputs, *self._parameters(), kernel)
+        self._move(inputs, *moments)
+        return outputs
+
+    def _parameters(self):
+        return tf.convert_to_tensor(self.gamma.value), tf.convert_to_tensor(self.beta.value)
+
+    def _normalize(self, inputs, gamma, beta):
+        """Returns the outputs, the batch's mean and its unbiased variance."""
+        unused = tf.zeros([0])  # The operation would read moving statistics in inference only.
+        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=gamma,
+            offset=beta,
+            mean=unused,
+            variance=unused,
+            epsilon=self.epsilon,
+            is_training=True,
+        )
+        return outputs, mean, variance
+
+    def _move(self, inputs, mean, variance):
+        count = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
+        biased = variance * (count - 1) / count
+        for moving, value in ((self.moving_mean, mean), (self.moving_variance, biased)):
+            moving.assign(self.momentum * moving.value + (1 - self.momentum) * value)
+
+
+def _is_fused(inputs):
+    is_alone = tf.distribute.get_strategy().num_replicas_in_sync == 1
+    has_gpu = bool(tf.config.list_physical_devices("GPU"))
+    is_image = inputs.dtype in (tf.bfloat16, tf.float32) and len(inputs.shape) == 4
+    return is_image and is_alone and not has_gpu
+
+
+def conv_batch_norm(conv, norm, inputs, *, training, branch):
+    """Returns the batch norm of a convolution, [B, H, W, C].
+
+    In inference mode batch norm is an affine map of each channel, which goes into the kernel:
+
+        norm(conv(x)) = conv(x; kernel * scale) + offset,
+        scale = gamma / sqrt(variance + epsilon),  offset = beta - mean * scale
+
+    Equal but for rounding. Attacks and evaluation are made of such passes, and every activation is
+    read and written once less, forward and back; TensorFlow then joins convolution, offset and
+    ReLU into one operation.
+
+    Args:
+        conv: a `keras.layers.Conv2D` without bias.
+        norm: its `DualBatchNormalization`.
+        inputs: [B, h, w, c] in the compute dtype of `conv`.
+        training: Python bool; True: batch statistics, which cannot go into the kernel.
+        branch: of `norm`.
+    """
+    if training:
+        return norm(conv(inputs), training=True, branch=branch)
+
+    def folded():
+        scale, offset = norm.scale_and_offset(branch)
+        kernel = tf.cast(conv.kernel, scale.dtype) * scale
+        return tf.cast(kernel, inputs.dtype), tf.cast(offset, inputs.dtype)
+
+    # In an attack the same for all steps.
+    kernel, offset = once_per_loop((conv, norm, branch, inputs.dtype), folded)
+    return tf.nn.bias_add(conv.convolution_op(inputs, kernel), offset)

@@ -1,4 +1,4 @@
-"""Gradients that compute what they need anew, in place of keeping it from the forward pass."""
+"""Gradients that recompute what they need, in place of keeping it from the forward pass."""
 
 import tensorflow as tf
 

@@ -7,8 +7,7 @@ convolution of stride 1 without max-pooling, as everywhere in this field.
 import keras
 import tensorflow as tf
 
-from ascl_tf.models.batch_norm import ADVERSARIAL, DualBatchNormalization
-from ascl_tf.models.folding import conv_batch_norm
+from ascl_tf.models.batch_norm import ADVERSARIAL, DualBatchNormalization, conv_batch_norm
 from ascl_tf.models.recomputing import recomputing
 
 BLOCKS_PER_STAGE = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}

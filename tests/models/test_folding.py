@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from ascl_tf.models import BRANCHES, DualBatchNormalization
-from ascl_tf.models.folding import conv_batch_norm
+from ascl_tf.models.batch_norm import conv_batch_norm
 from ascl_tf.models.resnet import PaddedConv2D
 from tests.models.oracles import policy, randomize
 
