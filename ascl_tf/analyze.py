@@ -19,7 +19,7 @@ from rich.console import Console
 from ascl_tf.errors import RunError, renamed
 from ascl_tf.process import signals
 from ascl_tf.process.files import check_folder_place, write_text
-from ascl_tf.process.quiet_start import quiet_start
+from ascl_tf.process.terminal import quiet_start
 from ascl_tf.program import flag_defs
 from ascl_tf.program.messages import as_flag, refused
 

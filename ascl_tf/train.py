@@ -9,7 +9,7 @@ from absl import flags
 from ascl_tf import config as cfg
 from ascl_tf.errors import ConfigError
 from ascl_tf.process import signals
-from ascl_tf.process.quiet_start import quiet_start
+from ascl_tf.process.terminal import quiet_start
 from ascl_tf.process.tf_config import read_cluster
 from ascl_tf.program.flag_defs import (
     define_flags,

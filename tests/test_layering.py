@@ -59,7 +59,6 @@ WITHOUT_LIBRARIES = (
     "config/sections.py",
     "config/setting.py",
     "process/__init__.py",
-    "process/printing.py",
     "process/signals.py",
     "process/tf_config.py",
     "program/__init__.py",

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from ascl_tf.evaluation.display import print_records
-from ascl_tf.process.printing import encodable
+from ascl_tf.process.terminal import encodable
 from ascl_tf.program import flag_defs
 
 NAMES = "caf\u00e9 \u5b57 \udcff"

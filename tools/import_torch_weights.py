@@ -17,7 +17,7 @@ import pathlib
 import sys
 
 from ascl_tf.config.paths import expand
-from ascl_tf.process.printing import escape_unprintable
+from ascl_tf.process.terminal import escape_unprintable
 
 
 def main(argv=None):

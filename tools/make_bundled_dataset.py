@@ -26,7 +26,7 @@ from ascl_tf.data.datasets import prepared_builder  # noqa: E402
 from ascl_tf.data.reading import quiet  # noqa: E402
 from ascl_tf.data.tfds_layout import complete_or_absent, write_tfds_dataset  # noqa: E402
 from ascl_tf.errors import RunError  # noqa: E402
-from ascl_tf.process.printing import escape_unprintable
+from ascl_tf.process.terminal import escape_unprintable
 
 NAME, VERSION = "cifar10_mini", "1.0.0"
 SEED = 0

@@ -25,7 +25,7 @@ from rich.table import Table
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from ascl_tf.config.paths import expand, expanded_path
-from ascl_tf.process.printing import escape_unprintable
+from ascl_tf.process.terminal import escape_unprintable
 from tools.measured_process import run_measured  # noqa: E402
 from tools.rows import (  # noqa: E402
     ONE_EPOCH,

@@ -14,7 +14,7 @@ import os
 import sys
 
 from ascl_tf.config.paths import expand
-from ascl_tf.process.printing import escape_unprintable
+from ascl_tf.process.terminal import escape_unprintable
 
 ARCHIVES = {
     "cifar10": "cifar-10-binary.tar.gz",

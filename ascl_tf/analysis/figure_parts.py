@@ -4,7 +4,7 @@ import textwrap
 
 import numpy as np
 
-from ascl_tf.process.printing import encodable
+from ascl_tf.process.terminal import encodable
 
 # Okabe and Ito 2008: eight colors that color-blind readers tell apart.
 COLORS = (

@@ -20,7 +20,7 @@ from absl import flags
 from ascl_tf.config import STAGES, Fraction, paths
 from ascl_tf.errors import ConfigError
 from ascl_tf.process import signals
-from ascl_tf.process.printing import escape_unprintable
+from ascl_tf.process.terminal import escape_unprintable
 from ascl_tf.program.flagfiles import expand_flagfiles
 from ascl_tf.program.messages import one_line
 

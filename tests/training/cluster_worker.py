@@ -14,7 +14,7 @@ import sys
 
 from ascl_tf import train
 from ascl_tf.process import signals
-from ascl_tf.process.quiet_start import quiet_start
+from ascl_tf.process.terminal import quiet_start
 from ascl_tf.process.tf_config import read_cluster
 from ascl_tf.program import flag_defs
 

@@ -68,7 +68,7 @@ def _call_with_log(request):
 
 def _use_small_network():
     """Leaves one block of eight in ResNet-18: rows differ in what is done with it."""
-    from ascl_tf.process.quiet_start import quiet_start
+    from ascl_tf.process.terminal import quiet_start
 
     with quiet_start():
         from ascl_tf.models import resnet

@@ -1,15 +1,33 @@
-"""Starting TensorFlow without its notices.
+"""What reaches the terminal: names that it cannot show, and TensorFlow's notices, hidden.
 
-Its C++ libraries write them to file descriptor 2 while they are loaded and while they look
-for devices, whatever TF_CPP_MIN_LOG_LEVEL says (seen with 2.21). A program whose errors are
+TensorFlow's C++ libraries write notices to file descriptor 2 while they are loaded and while they
+look for devices, whatever TF_CPP_MIN_LOG_LEVEL says (seen with 2.21). A program whose errors are
 one line imports what it needs inside `quiet_start` first.
 """
 
 import contextlib
 import glob
+import io
 import logging
 import os
 import sys
+
+
+def escape_unprintable() -> None:
+    """Lets stdout and stderr write an escape for what their encoding lacks, not raise.
+
+    A name in a summary, such as a class called é where LANG=C, must not end a program in a
+    traceback when all the work is done.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # What a test or a caller has put in their place may be no text file.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def encodable(text: str) -> str:
+    """Returns `text` with an escape for each byte of a file's name that is no UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @contextlib.contextmanager
