@@ -127,7 +127,7 @@ def test_figure_of_models_is_measured_and_drawn(figure, flags, models, folder, t
     assert f"{figure}.svg" in capsys.readouterr().out
 
 
-def test_landscape_of_weights_has_its_centre_at_the_adversarial_loss(models, folder, tmp_path):
+def test_landscape_of_weights_has_its_center_at_the_adversarial_loss(models, folder, tmp_path):
     for num_points in (3, 5):
         _run(
             figure="weight_landscape",

@@ -40,7 +40,7 @@ ALLOWED = {
 CONFINED = {
     "absl.flags": {"program/flag_defs.py", "program/outside_methods.py", "train.py"},
     "cleverhans": {"evaluation/reference_attacks.py"},
-    "tensorflow_addons": {"data/addons.py"},
+    "tensorflow_addons": {"data/image_ops.py"},
     "matplotlib": {"analysis/figures.py"},
     "torch": {"models/torch_weights.py"},
     "tests": set(),

@@ -64,7 +64,7 @@ def models(tmp_path_factory):
         "of_four": _save(root / "of_four", _mean, (4, SIZE, SIZE, 3)),
         "small": _save(root / "small", _mean, (None, 6, 6, 3)),
         "wide": _save(root / "wide", _mean, (None, SIZE, 9, 3)),
-        "grey": _save(root / "grey", lambda x: tf.repeat(_mean(x), 3, 1), (None, SIZE, SIZE, 1)),
+        "gray": _save(root / "gray", lambda x: tf.repeat(_mean(x), 3, 1), (None, SIZE, SIZE, 1)),
         "first": _save(
             root / "first", lambda x: tf.reduce_mean(x, axis=[2, 3]), (None, 3, SIZE, SIZE)
         ),
@@ -80,7 +80,7 @@ def models(tmp_path_factory):
 MISFITS = {
     "small": ("(8, 8, 3)", "(6, 6, 3)", "--image_size=6 resizes the images"),
     "wide": ("(8, 8, 3)", "(8, 9, 3)", "--image_size makes square images only"),
-    "grey": ("(8, 8, 3)", "(8, 8, 1)", "--image_size changes height and width only"),
+    "gray": ("(8, 8, 3)", "(8, 8, 1)", "--image_size changes height and width only"),
     "first": ("(8, 8, 3)", "(3, 8, 8)", "channels come first", "--image_size"),
     "flat": ("(8, 8, 3)", "(192,)", "--image_size"),
     "bytes": ("expected a signature serving_default of float images", "found uint8"),

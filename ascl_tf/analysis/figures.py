@@ -179,7 +179,7 @@ def draw_input_landscape(document):
         location="bottom",
         shrink=0.7,
         aspect=35,
-        label="loss (nats), as height and as colour",
+        label="loss (nats), as height and as color",
     ).locator = MaxNLocator(6)
     _title(figure, document, "Input loss landscape: mean cross-entropy, all on one scale")
     return figure
@@ -192,7 +192,7 @@ def draw_weight_landscape(document):
     figure, (axes,) = _panels(1, 1, height=4.6)
     for i, model in enumerate(models):
         draw_curve(axes, i, model["label"], model["offsets"], model["losses"])
-    axes.set_xlabel("offset along the filter-normalised direction (1 = length of the weights)")
+    axes.set_xlabel("offset along the filter-normalized direction (1 = length of the weights)")
     scale = ""
     if spans_decades(models, "losses"):
         scale = ", logarithmic"

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from ascl_tf import randomness
-from ascl_tf.analysis.landscape_inputs import as_landscape_inputs, centred_offsets, check_counts
+from ascl_tf.analysis.landscape_inputs import as_landscape_inputs, centered_offsets, check_counts
 from ascl_tf.attacks.arguments import check_positive
 from ascl_tf.errors import RunError
 from ascl_tf.losses import cross_entropy_loss
@@ -63,7 +63,7 @@ def input_landscape(
     check_positive(radius=radius)
     check_counts(batch_size=batch_size, grid_size=grid_size)
     logits_fn, images, labels = as_landscape_inputs(logits_fn, images, labels)
-    offsets = centred_offsets(radius, grid_size)
+    offsets = centered_offsets(radius, grid_size)
     grid = np.stack(np.meshgrid(offsets, offsets, indexing="ij"), axis=-1).reshape(-1, 2)
     batch_landscape = _make_batch_landscape(logits_fn, grid, clip_to_box, images.shape[1:])
     losses, num_zero_gradients = [], 0
@@ -155,11 +155,11 @@ def _describe(offsets, losses, per_image):
     if not np.all(np.isfinite(losses)):
         raise RunError("input landscape: expected finite losses; the model returned NaN or inf")
     mean_loss = losses.mean(axis=0, dtype=np.float64)
-    centre = len(offsets) // 2
+    center = len(offsets) // 2
     result = {
         "adversarial_offsets": offsets.tolist(),
         "random_offsets": offsets.tolist(),
         "mean_loss": mean_loss.tolist(),
-        "centre_loss": float(mean_loss[centre, centre]),
+        "centre_loss": float(mean_loss[center, center]),
     }
     return result | ({"losses": losses.tolist()} if per_image else {})

@@ -74,7 +74,7 @@ def choose_components(probe_features, seed_features, *, num_components, seed):
     out of a ReLU, and one that is dead has no gradient to climb. Of the eligible ones those
     that are alive at every seed image of every model come first, in an order drawn by
     `seed`; the others fill up. Numbers of components have no common meaning between models:
-    the same five are a draw that favours none.
+    the same five are a draw that favors none.
 
     Args:
         probe_features: list of [P, F], one per model; F may differ, and the least counts.

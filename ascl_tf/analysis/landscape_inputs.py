@@ -33,7 +33,7 @@ def check_counts(*, batch_size, **counts):
             raise ValueError(f"`{name}` must be odd and >= 3; received {count}.")
 
 
-def centred_offsets(limit, count):
+def centered_offsets(limit, count):
     """Returns float64 [count] from -limit to limit, whose middle is exactly 0."""
     offsets = np.linspace(-limit, limit, count)
     offsets[count // 2] = 0.0

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from ascl_tf import randomness
-from ascl_tf.analysis.landscape_inputs import as_landscape_inputs, centred_offsets, check_counts
+from ascl_tf.analysis.landscape_inputs import as_landscape_inputs, centered_offsets, check_counts
 from ascl_tf.attacks import linf_pgd
 from ascl_tf.attacks.arguments import check_positive
 from ascl_tf.errors import RunError
@@ -73,7 +73,7 @@ def weight_landscape(
             "`weights` must hold at least one kernel that is not zero; received "
             f"{len(direction)} variables without one."
         )
-    offsets = centred_offsets(max_offset, num_points)
+    offsets = centered_offsets(max_offset, num_points)
     attack = {"epsilon": float(epsilon), "step_size": float(step_size), "num_steps": num_steps}
     adversarial_loss = _make_adversarial_loss(
         logits_fn, images, labels, seed, batch_size, attack | {"random_start": random_start}

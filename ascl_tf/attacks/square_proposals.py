@@ -75,9 +75,9 @@ class _LinfProposals:
         def propose(best_images, query, draws):
             size = tf.gather(self._sizes, query)
             rows, columns = _window(draws[:, 0], draws[:, 1], size, self._height, self._width)
-            colours = 2.0 * self._epsilon * _signs(draws[:, 2:])
+            colors = 2.0 * self._epsilon * _signs(draws[:, 2:])
             # Columns with their colors are small; only one product is as large as the images.
-            line = columns[:, :, None] * colours[:, None, :]
+            line = columns[:, :, None] * colors[:, None, :]
             line = tf.reshape(line, [-1, 1, self._width * self._channels])
             return project(best_images + tf.reshape(rows[:, :, None] * line, tf.shape(images)))
 

@@ -124,7 +124,7 @@ def cifar100_layout(*, num_train=50_000, num_test=10_000):
     )
 
 
-def stl10_layout(*, num_train=5_000, num_test=8_000, num_unlabelled=100_000):
+def stl10_layout(*, num_train=5_000, num_test=8_000, num_unlabeled=100_000):
     """Returns the layout of `stl10_binary.tar.gz`: pixels and labels in files of their own."""
     return ArchiveLayout(
         name="stl10",
@@ -135,7 +135,7 @@ def stl10_layout(*, num_train=5_000, num_test=8_000, num_unlabelled=100_000):
         splits={
             "train": (Part("train_X.bin", num_train, "train_y.bin"),),
             "test": (Part("test_X.bin", num_test, "test_y.bin"),),
-            "unlabelled": (Part("unlabeled_X.bin", num_unlabelled),),
+            "unlabelled": (Part("unlabeled_X.bin", num_unlabeled),),
         },
         label_bytes=(),
         first_label=1,

@@ -1,16 +1,25 @@
 """Batched image operations with explicit parameters; nothing here is random.
 
 Every function maps images [B, H, W, 3] in [0, 1] to images of the same shape and
-dtype, with one parameter per image: result row i depends on image i and on its
-parameters alone. Color operations follow torchvision's definitions.
+dtype: result row i depends on image i and on its parameters alone. Color operations follow
+torchvision's definitions.
+
+The blur is that of tensorflow-addons, which is archived. Its last build has wheels up to Python
+3.11, so the import happens where an option asks for it and fails with one clear line elsewhere.
 """
 
+import platform
+import warnings
+
+import numpy as np
 import tensorflow as tf
+
+from ascl_tf.errors import RunError
 
 BRIGHTNESS, CONTRAST, SATURATION = range(3)
 
 # torchvision's weights (ITU-R BT.601 to four digits, so their sum is 0.9999).
-GREY_WEIGHTS = (0.2989, 0.587, 0.114)
+GRAY_WEIGHTS = (0.2989, 0.587, 0.114)
 
 
 def flip(images, is_flipped):
@@ -49,7 +58,7 @@ def crop_and_resize(images, top, left, height, width):
     return _resample(images, left, width, axis=2)
 
 
-def to_greyscale(images):
+def to_grayscale(images):
     """Returns the images in gray, three equal channels: 0.2989 R + 0.587 G + 0.114 B."""
     return tf.repeat(_luma(images), 3, axis=3)
 
@@ -92,7 +101,7 @@ def adjust_hue(images, shift):
     return tf.stack(channels, axis=3)
 
 
-def jitter_colour(images, factors, hue_shift, *, tone_order, hue_place):
+def jitter_color(images, factors, hue_shift, *, tone_order, hue_place):
     """Changes brightness, contrast, saturation and hue in an order of each image's own.
 
     Args:
@@ -132,7 +141,7 @@ def _hsv_channel(sixths, value, chroma):
 
 def _luma(images):
     red, green, blue = tf.split(images, 3, axis=3)
-    return GREY_WEIGHTS[0] * red + GREY_WEIGHTS[1] * green + GREY_WEIGHTS[2] * blue
+    return GRAY_WEIGHTS[0] * red + GRAY_WEIGHTS[1] * green + GRAY_WEIGHTS[2] * blue
 
 
 def _image_mean(luma):
@@ -144,18 +153,18 @@ def _image_mean(luma):
         half = sums.shape[1] // 2
         folded = sums[:, :half] + sums[:, half : 2 * half]
         sums = tf.concat([folded, sums[:, 2 * half :]], axis=1)
-    # The graph optimiser turns a division into this; eagerly it would stay a division.
+    # The graph optimizer turns a division into this; eagerly it would stay a division.
     return _per_image(sums[:, 0] * (1.0 / num_pixels))
 
 
 def _resample(images, start, length, axis):
     size = images.shape[axis]
     scale = tf.cast(length, images.dtype) * (1.0 / size)
-    centres = (tf.range(size, dtype=images.dtype) + 0.5) * scale[:, tf.newaxis] - 0.5
+    centers = (tf.range(size, dtype=images.dtype) + 0.5) * scale[:, tf.newaxis] - 0.5
     last = length[:, tf.newaxis] - 1
-    centres = tf.clip_by_value(centres, 0.0, tf.cast(last, images.dtype))  # [B, size]
-    below = tf.cast(tf.floor(centres), last.dtype)
-    weight = centres - tf.cast(below, images.dtype)
+    centers = tf.clip_by_value(centers, 0.0, tf.cast(last, images.dtype))  # [B, size]
+    below = tf.cast(tf.floor(centers), last.dtype)
+    weight = centers - tf.cast(below, images.dtype)
     weight = weight[:, :, tf.newaxis] if axis == 1 else weight[:, tf.newaxis]
     weight = weight[..., tf.newaxis]
     start = start[:, tf.newaxis]
@@ -170,3 +179,92 @@ def _take(images, indices, axis):
 
 def _per_image(parameter):
     return parameter[:, tf.newaxis, tf.newaxis, tf.newaxis]
+
+
+def blur_with_choice(images, choice, *, kernel_size, sigmas):
+    """Blurs each image with one Gaussian out of a fixed list.
+
+    `tfa.image.gaussian_filter2d` takes one Python number as sigma for the whole batch;
+    so every sigma of the list is applied to all images and each image takes its own.
+
+    Args:
+        images: [B, H, W, C], float.
+        choice: int [B]; row i is blurred with `sigmas[choice[i]]`, and left as it is
+            where that index is not in the list (-1).
+        kernel_size: odd Python int, in pixels, at most 2 * min(H, W) - 1.
+        sigmas: Python floats > 0, standard deviations in pixels; only they are rounded to
+            float32, the rest is computed in the dtype of `images`.
+
+    Returns:
+        Shape and dtype of `images`. Outside the image, pixels are mirrored at the edge pixel.
+
+    Raises:
+        RunError: if tensorflow-addons cannot be imported.
+    """
+    gaussian_filter2d = _load_gaussian_filter2d()
+    blurred = images
+    for index, sigma in enumerate(sigmas):
+        candidate = gaussian_filter2d(images, kernel_size, sigma)
+        blurred = select(tf.equal(choice, index), candidate, blurred)
+    return blurred
+
+
+def _load_gaussian_filter2d():
+    try:
+        with warnings.catch_warnings():
+            # On import it warns of its end of life and of TensorFlow versions.
+            warnings.simplefilter("ignore")
+            import tensorflow_addons as tfa
+    except ImportError as error:
+        raise RunError(
+            field="gaussian_blur",
+            expected="tensorflow-addons, whose wheels go up to Python 3.11",
+            found=f"none that Python {platform.python_version()} can import",
+        ) from error
+    # Its tf.function would be traced once per sigma, with a warning on retracing.
+    return tfa.image.gaussian_filter2d.python_function
+
+
+def high_frequency_component(images, *, radius):
+    """Returns what is left of images without the frequencies nearer to zero than `radius`.
+
+    Each channel on its own: the discrete Fourier transform F, a mask, and the way back,
+
+        F^-1( F(x) * [ sqrt(u^2 + v^2) >= radius ] ),
+
+    with u and v in whole periods per height and width, in -H/2..H/2 and -W/2..W/2. The
+    mean of a channel, frequency zero, is gone from a radius of 1 on, so that values lie
+    around 0 and may be negative. Fan et al. 2021, arXiv:2111.01124.
+
+    Args:
+        images: [B, H, W, C], float32 or float64, with known H and W.
+        radius: number >= 0; 0 leaves the images as they are.
+
+    Returns:
+        Shape and dtype of `images`.
+
+    Raises:
+        ValueError: on shapes, dtypes or radii other than the above.
+    """
+    images = tf.convert_to_tensor(images)
+    if images.shape.rank != 4 or None in images.shape[1:3]:
+        raise ValueError(
+            f"`images` must have shape [B, H, W, C] with known H and W; received {images.shape}."
+        )
+    if images.dtype not in (tf.float32, tf.float64):
+        raise ValueError(f"`images` must be float32 or float64; received {images.dtype.name}.")
+    if not radius >= 0:
+        raise ValueError(f"`radius` must be >= 0; received {radius}.")
+    size = images.shape[1:3].as_list()
+    channels = tf.transpose(images, [0, 3, 1, 2])  # [B, C, H, W]
+    # Real images: half of the frequencies say it all, and the way back is real by itself.
+    spectrum = tf.signal.rfft2d(channels)  # [B, C, H, W // 2 + 1]
+    spectrum *= tf.constant(_is_far(*size, radius), spectrum.dtype)
+    return tf.transpose(tf.signal.irfft2d(spectrum, fft_length=size), [0, 2, 3, 1])
+
+
+def _is_far(height, width, radius):
+    """Returns float [H, W // 2 + 1]: 1 where a frequency lies at least `radius` from zero."""
+    rows = np.fft.fftfreq(height, 1 / height)[:, None]
+    columns = np.fft.rfftfreq(width, 1 / width)[None, :]
+    return (np.hypot(rows, columns) >= radius).astype(np.float64)

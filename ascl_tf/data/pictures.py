@@ -18,7 +18,7 @@ _UNREADABLE = (
     *(".psd", ".xcf", ".ico", ".cur", ".icns", ".dds", ".xbm", ".xpm", ".npy", ".npz"),
     *(".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2"),
 )
-_GREY_MODES = ("1", "L", "LA", "La")
+_GRAY_MODES = ("1", "L", "LA", "La")
 
 
 def is_picture(file):
@@ -103,7 +103,7 @@ def _kinds(image):
     # Loads the pixels of some formats, after which nothing tells of the depth.
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     found = {
-        "gray": image.mode in _GREY_MODES or image.mode.startswith("I"),
+        "gray": image.mode in _GRAY_MODES or image.mode.startswith("I"),
         "palette": image.mode in ("P", "PA"),
         image.mode: image.mode in ("CMYK", "YCbCr", "HSV", "LAB"),
         "with transparency": image.has_transparency_data,

@@ -121,7 +121,7 @@ def _as_tensors(columns):
 def _options():
     options = tf.data.Options()
     options.deterministic = True
-    # The optimiser would write the images into a graph: one more copy of them all.
+    # The optimizer would write the images into a graph: one more copy of them all.
     options.experimental_optimization.apply_default_optimizations = False
     # One worker: its replicas share the batches row by row. Several workers: each
     # takes its share of the rows, which sharding by file could not do here.

@@ -38,7 +38,7 @@ def read_split(
     """
     image_key, label_key = _feature_keys(builder.info, name)
     num_images = _num_images(builder.info, split, name)
-    is_labelled = label_key is not None and "unlabel" not in split
+    is_labeled = label_key is not None and "unlabel" not in split
     try:
         with quiet():
             batches = _batches(builder, split, image_key, label_key, image_size)
@@ -48,7 +48,7 @@ def read_split(
     order = np.argsort(ids, kind="stable")
     if np.any(np.diff(order) != 1):
         images, labels = images[order], labels[order]
-    if not is_labelled:
+    if not is_labeled:
         labels = np.full_like(labels, UNLABELED)
     class_names = tuple(builder.info.features[label_key].names) if label_key else ()
     _check_labels(labels, len(class_names), name, split)

@@ -39,10 +39,10 @@ def validation_split(dataset, fraction, seed):
     """
     if not 0 < fraction < 1:
         raise ValueError(f"`fraction` must lie in (0, 1); received {fraction}.")
-    labelled = np.flatnonzero(dataset.labels != UNLABELED)
-    num_validation = round(fraction * len(labelled))
+    labeled = np.flatnonzero(dataset.labels != UNLABELED)
+    num_validation = round(fraction * len(labeled))
     chosen = _stratified(
-        dataset.labels, labelled, num_validation, seed, _VALIDATION, keeps_singles=True
+        dataset.labels, labeled, num_validation, seed, _VALIDATION, keeps_singles=True
     )
     if not len(chosen):
         raise RunError(
@@ -54,7 +54,7 @@ def validation_split(dataset, fraction, seed):
     train = dataset.take(np.setdiff1d(np.arange(len(dataset)), chosen))
     missing = _missing_class(dataset, train)
     if missing is not None:
-        share = _validation_share(dataset.labels[labelled], fraction, seed)
+        share = _validation_share(dataset.labels[labeled], fraction, seed)
         raise RunError(
             field="dataset",
             value=dataset.name,
@@ -81,15 +81,15 @@ def mask_labels(dataset, labeled_fraction, seed):
     """
     if not 0 < labeled_fraction <= 1:
         raise ValueError(f"`labeled_fraction` must lie in (0, 1]; received {labeled_fraction}.")
-    labelled = np.flatnonzero(dataset.labels != UNLABELED)
-    num_kept = round(labeled_fraction * len(labelled))
-    kept = _stratified(dataset.labels, labelled, num_kept, seed, _LABELS)
+    labeled = np.flatnonzero(dataset.labels != UNLABELED)
+    num_kept = round(labeled_fraction * len(labeled))
+    kept = _stratified(dataset.labels, labeled, num_kept, seed, _LABELS)
     labels = np.full_like(dataset.labels, UNLABELED)
     labels[kept] = dataset.labels[kept]
     masked = dataclasses.replace(dataset, labels=labels)
     missing = _missing_class(dataset, masked)
     if missing is not None:
-        share = _rounded_up(len(np.unique(dataset.labels[labelled])), len(labelled))
+        share = _rounded_up(len(np.unique(dataset.labels[labeled])), len(labeled))
         raise RunError(
             field="dataset",
             value=dataset.name,

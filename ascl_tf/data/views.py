@@ -15,7 +15,7 @@ import math
 import tensorflow as tf
 
 from ascl_tf import randomness
-from ascl_tf.data import addons, image_ops
+from ascl_tf.data import image_ops
 
 # SimCLR's numbers for CIFAR-10 (Chen et al. 2020, arXiv:2002.05709, appendix A and B.9).
 MAX_ASPECT_RATIO = 4 / 3
@@ -23,7 +23,7 @@ NUM_CROP_TRIES = 10
 TONE_STRENGTH = 0.4
 HUE_STRENGTH = 0.1
 JITTER_PROBABILITY = 0.8
-GREYSCALE_PROBABILITY = 0.2
+GRAYSCALE_PROBABILITY = 0.2
 BLUR_PROBABILITY = 0.5
 # Middles of eight equal parts of SimCLR's interval [0.1, 2].
 BLUR_SIGMAS = tuple(0.1 + 1.9 * (part + 0.5) / 8 for part in range(8))
@@ -121,7 +121,7 @@ def strong_view(
         raise ValueError(f"`min_area` must be in (0, 1]; received {min_area}.")
     sizes = [_CROP_NUMBERS, 1, _JITTER_NUMBERS, 1, _BLUR_NUMBERS]
     numbers = randomness.uniform([tf.shape(images)[0], sum(sizes)], seed)
-    crop, mirror, jitter, grey, blur = tf.split(numbers, sizes, axis=1)
+    crop, mirror, jitter, gray, blur = tf.split(numbers, sizes, axis=1)
     # Bounds are computed in float64: at strength 1 they are exactly those of the full view.
     strength = _scalar(strength, tf.float64)
     min_area = min_area * strength + (1 - strength)
@@ -129,8 +129,8 @@ def strong_view(
     views = image_ops.crop_and_resize(images, *box)
     views = image_ops.flip(views, mirror[:, 0] < 0.5)
     views = _random_jitter(views, jitter, strength)
-    is_grey = grey[:, 0] < _scalar(GREYSCALE_PROBABILITY * strength, grey.dtype)
-    views = image_ops.select(is_grey, image_ops.to_greyscale(views), views)
+    is_gray = gray[:, 0] < _scalar(GRAYSCALE_PROBABILITY * strength, gray.dtype)
+    views = image_ops.select(is_gray, image_ops.to_grayscale(views), views)
     if gaussian_blur:
         views = _random_blur(views, blur)
     return tf.clip_by_value(views, 0.0, 1.0)
@@ -188,7 +188,7 @@ def _random_jitter(images: tf.Tensor, numbers: tf.Tensor, strength: float | tf.T
     # An order of three and a place for the fourth: each of the 24 orders is equally likely.
     tone_order = tf.gather(_TONE_ORDERS, _whole_number(numbers[:, 4], len(_TONE_ORDERS)))
     hue_place = _whole_number(numbers[:, 5], 4)
-    jittered = image_ops.jitter_colour(
+    jittered = image_ops.jitter_color(
         images,
         tf.cast(factors, images.dtype),
         tf.cast(hue_shift, images.dtype),
@@ -204,7 +204,7 @@ def _random_blur(images: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
     choice = _whole_number(numbers[:, 1], len(BLUR_SIGMAS))
     choice = tf.where(numbers[:, 0] < BLUR_PROBABILITY, choice, -1)
     kernel_size = 2 * (images.shape[1] // 10 // 2) + 1
-    return addons.blur_with_choice(images, choice, kernel_size=kernel_size, sigmas=BLUR_SIGMAS)
+    return image_ops.blur_with_choice(images, choice, kernel_size=kernel_size, sigmas=BLUR_SIGMAS)
 
 
 def _between(numbers: tf.Tensor, low: float | tf.Tensor, high: float | tf.Tensor) -> tf.Tensor:

@@ -16,11 +16,11 @@ start is uniform in the ball of epsilon, as in Madry et al. 2018.
 Left out, measured with cleverhans 4.0.0 beside Keras 3.15:
 
 * `carlini_wagner_l2`: calls `optimizer.variables()`, which Keras 3 made a
-  property (TypeError). With an optimiser that has the method it still fails for
+  property (TypeError). With an optimizer that has the method it still fails for
   most batches: its constant has the shape of the images, its bounds the shape of
   the batch, and ten images of 3 channels do not broadcast (ValueError). Given
   labels, it takes them for targets. It bounds no l-infinity norm either.
-* `spsa`: builds its own Keras 2 optimiser, whose `lr` Keras 3 refuses
+* `spsa`: builds its own Keras 2 optimizer, whose `lr` Keras 3 refuses
   (ValueError), and takes none from outside. The loop below it does, but takes
   one image at a time and draws from the stateful generator.
 """

@@ -21,7 +21,7 @@ Differs from the authors' code: docs/differences.md.
 
 import tensorflow as tf
 
-from ascl_tf.data.frequency import high_frequency_component
+from ascl_tf.data.image_ops import high_frequency_component
 from ascl_tf.losses.multi_view import clustering_loss, multi_view_contrastive_loss
 from ascl_tf.methods.base import Method
 from ascl_tf.methods.step_data import Outputs, Purpose, Term

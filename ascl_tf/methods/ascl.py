@@ -200,8 +200,8 @@ class Ascl(Method):
         else:
             perturbed = projections["images_ascl" if self.attacks_ascl else "images_at"]
             per_anchor = self.supervised_loss(perturbed, clean, labels)
-        is_labelled = tf.tile(labels >= 0, [2])
-        return Term(per_anchor, weight=self.config.lambda_2, mask=is_labelled)
+        is_labeled = tf.tile(labels >= 0, [2])
+        return Term(per_anchor, weight=self.config.lambda_2, mask=is_labeled)
 
     # The supervised losses, for the objective and its attacks.
 

@@ -42,7 +42,7 @@ def make_projection_head(network, feature_dim):
 
 
 def make_finetune_method(config, *, num_classes, image_shape, encoder=None):
-    """Returns the built method of `--stage=finetune`, with a fresh zero-initialised head.
+    """Returns the built method of `--stage=finetune`, with a fresh zero-initialized head.
 
     `encoder` is unbuilt, see `Method`; None: the one that `config` describes.
     """

@@ -81,11 +81,11 @@ def weight_landscape(labels=LABELS, steepness=1.0):
 def tsne(labels=LABELS, num_images=600):
     rng = np.random.default_rng(0)
     classes = np.arange(num_images) % 10
-    centres = rng.normal(size=(10, 2)) * 30
+    centers = rng.normal(size=(10, 2)) * 30
     models = [
         {
             "label": label,
-            "points": (centres[classes] + rng.normal(size=(num_images, 2)) * (12 - 3 * i)).tolist(),
+            "points": (centers[classes] + rng.normal(size=(num_images, 2)) * (12 - 3 * i)).tolist(),
             "silhouette_features": 0.1 * i,
             "neighbor_accuracy": 60.0 + 5 * i,
         }

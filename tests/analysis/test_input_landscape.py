@@ -25,7 +25,7 @@ def _cross_entropy(logits, labels):
     return log_partition - shifted[np.arange(len(labels)), labels]
 
 
-def test_centre_is_the_loss_on_the_data():
+def test_center_is_the_loss_on_the_data():
     network, images = tiny_network(), random_images(7)
     result = input_landscape(network, images, _labels(7), grid_size=5, per_image=True)
     expected = _cross_entropy(network(images), _labels(7))
@@ -65,8 +65,8 @@ def test_directions_have_norm_one_and_differ_from_image_to_image():
 
 def test_adversarial_direction_raises_the_loss():
     result = input_landscape(tiny_network(), random_images(8), _labels(8), grid_size=3)
-    below, centre, above = (row[1] for row in result["mean_loss"])
-    assert below < centre < above
+    below, center, above = (row[1] for row in result["mean_loss"])
+    assert below < center < above
 
 
 def test_batch_size_changes_nothing_and_one_trace_serves_all():

@@ -29,7 +29,7 @@ def _linear(num_features=3, seed=0):
     return lambda images: tf.reshape(images, [-1, kernel.shape[0]]) @ kernel, weights
 
 
-def _grey(num_images=2):
+def _gray(num_images=2):
     return np.full((num_images, SIZE, SIZE, 3), 0.5, np.float32)
 
 
@@ -44,8 +44,8 @@ def _trained_features():
         for k in (0, 1)
         for shift in (0.0, 0.8)
     ]
-    colours = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0]])
-    pictures = np.array(gratings)[labels][..., None] * colours[labels][:, None, None]
+    colors = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0]])
+    pictures = np.array(gratings)[labels][..., None] * colors[labels][:, None, None]
     images = 0.5 + 0.15 * pictures + rng.normal(size=(512, 16, 16, 3)) * 0.1
     images = np.clip(images, 0, 1).astype(np.float32)
     keras.utils.set_random_seed(0)
@@ -67,7 +67,7 @@ def _trained_features():
 
 def test_linear_map_is_climbed_along_its_weights():
     features_fn, weights = _linear()
-    result = invert_features(features_fn, _grey(), [2, 0], num_steps=10, step_size=0.02)
+    result = invert_features(features_fn, _gray(), [2, 0], num_steps=10, step_size=0.02)
     for place, component in enumerate([2, 0]):
         direction = weights[component] / np.linalg.norm(weights[component])
         want = 0.5 + 10 * 0.02 * direction
@@ -115,7 +115,7 @@ def test_best_image_of_the_path_is_kept():
     result = invert_features(features_fn, peak, [0], num_steps=3, step_size=2.0)
     np.testing.assert_array_equal(result["images"][0][0], peak[0])
     paths = [
-        invert_features(features_fn, _grey(1), [0], num_steps=n, step_size=0.3)["values_after"]
+        invert_features(features_fn, _gray(1), [0], num_steps=n, step_size=0.3)["values_after"]
         for n in (0, 5, 40)
     ]
     values = np.ravel(paths)
@@ -195,7 +195,7 @@ def test_number_of_steps_is_a_loop_and_not_a_longer_graph():
     counts = []
     for num_steps in (2, 50):
         calls.clear()
-        invert_features(features_fn, _grey(), [0], num_steps=num_steps)
+        invert_features(features_fn, _gray(), [0], num_steps=num_steps)
         counts.append(len(calls))
     assert counts[0] == counts[1]
 
@@ -287,15 +287,15 @@ def test_probe_takes_all_images_where_there_are_fewer():
     ],
 )
 def test_bad_arguments_are_named(change, message):
-    arguments = {"features_fn": _linear()[0], "seed_images": _grey(), "components": [0], **change}
+    arguments = {"features_fn": _linear()[0], "seed_images": _gray(), "components": [0], **change}
     with pytest.raises(ValueError, match=message):
         invert_features(**arguments)
 
 
 def test_bad_choices_are_named():
     with pytest.raises(ValueError, match="`features_fns` must hold at least one model"):
-        compare_inversions({}, _grey())
+        compare_inversions({}, _gray())
     with pytest.raises(ValueError, match="`num_natural` and `num_noise` must be >= 0"):
-        choose_seed_images(_grey(), num_natural=0, num_noise=0, seed=0)
+        choose_seed_images(_gray(), num_natural=0, num_noise=0, seed=0)
     with pytest.raises(ValueError, match="`num_images` must be from 1 to the 2 images"):
-        choose_seed_images(_grey(), num_natural=3, num_noise=0, seed=0)
+        choose_seed_images(_gray(), num_natural=3, num_noise=0, seed=0)

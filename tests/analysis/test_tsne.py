@@ -14,8 +14,8 @@ def _groups(distance, num_images=90, num_features=5, seed=0):
     """Returns (features, labels) of three Gaussians whose centers lie `distance` apart or more."""
     rng = np.random.default_rng(seed)
     labels = np.arange(num_images) % 3
-    centres = distance * np.eye(3, num_features)
-    return rng.normal(size=(num_images, num_features)) + centres[labels], labels
+    centers = distance * np.eye(3, num_features)
+    return rng.normal(size=(num_images, num_features)) + centers[labels], labels
 
 
 def _neighbor_accuracy_by_loops(features, labels, num_neighbors):
@@ -91,7 +91,7 @@ def test_groups_that_are_apart_score_high_and_mixed_ones_low():
     assert 10 < mixed["neighbor_accuracy"] < 60
 
 
-def test_points_hold_neighbours_together():
+def test_points_hold_neighbors_together():
     features, labels = _groups(30.0)
     points = np.array(tsne_of_features(features, labels, max_iterations=500)["points"])
     assert points.shape == (90, 2)

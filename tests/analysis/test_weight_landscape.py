@@ -43,7 +43,7 @@ def _pgd_loss(network, images, labels):
     return float(np.mean(cross_entropy(labels, network(attacked))))
 
 
-def test_centre_and_moved_weights_have_the_adversarial_loss():
+def test_center_and_moved_weights_have_the_adversarial_loss():
     network = tiny_network()
     result = _network_landscape(network, random_start=False)
     direction = filter_normalized_direction(network.trainable_weights)

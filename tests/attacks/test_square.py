@@ -49,7 +49,7 @@ def test_start_is_vertical_stripes_at_the_surface():
     assert np.all(np.any(np.diff(np.sign(change[:, 0]), axis=1) != 0, axis=(1, 2)))
 
 
-def test_proposal_is_one_square_of_one_colour():
+def test_proposal_is_one_square_of_one_color():
     images = tf.fill([64, 32, 32, 3], 0.5)
     proposals = make_proposals(images.shape, epsilon=EPSILON, norm="linf", num_queries=60)
     draws = tf.random.stateless_uniform([64, proposals.num_draws], [0, 1])

@@ -52,7 +52,7 @@ IMAGES = [
     _arrays(_IMAGES[..., :1], _LABELS, "`labels` must be below the 1 classes", "received 2"),
     _arrays(_IMAGES[:, :6, :6], _LABELS, "expected logits for float32 images", "(6, 6, 3)"),
     _corruptions("c_float", "gaussian_noise.npy: expected uint8", "found float32"),
-    _corruptions("c_grey", "gaussian_noise.npy: expected uint8", "(60, 8, 8, 1)"),
+    _corruptions("c_gray", "gaussian_noise.npy: expected uint8", "(60, 8, 8, 1)"),
     _corruptions("c_short", "gaussian_noise.npy: expected uint8 of shape (60,", "(59, 8, 8, 3)"),
     _corruptions("c_few", "shot_noise.npy: expected an array", "No such file"),
     _corruptions("c_pickle", "gaussian_noise.npy: expected an array", "Python objects in dtype"),
@@ -192,7 +192,7 @@ DATA_DIRECTORIES = [
     _set("photos", _records(lambda content: content[:-5]), _PHOTOS, "'train' cannot be read: "),
     _set("photos", _records(_flip), _PHOTOS, "'train' cannot be read: "),
     _set("photos", _promise_more, _PHOTOS, "holds fewer images than its metadata says"),
-    Case("--dataset=greys --data_dir={root}/sets", 1, "expected images with 3 channels", "found 1"),
+    Case("--dataset=grays --data_dir={root}/sets", 1, "expected images with 3 channels", "found 1"),
     Case("--dataset=numbers --data_dir={root}/sets", 1, "with an image feature", "found features"),
     Case(
         "--dataset=photos --data_dir={root}/sets --split=tset --model={root}/model.keras",

@@ -85,7 +85,7 @@ def _write_corruptions(root):
     labels = np.tile(load_dataset(f"folder:{root / 'good'}", "test").labels, 5)
     for name, wrong_images in {
         "c_float": images.astype(np.float32),
-        "c_grey": images[..., :1],
+        "c_gray": images[..., :1],
         "c_short": images[1:],
         "c_few": images,
         "c_pickle": np.array([{"a": 1}], dtype=object),
@@ -112,8 +112,8 @@ def _write_sets(data_dir):
     labels = np.array([0, 1, 0, 1])
     _write_set(data_dir, "photos", {"image": image, "label": label}, (pixels, labels))
     _write_set(data_dir, "nameless", {"image": image}, (pixels,))
-    grey = tfds.features.Image(shape=(SIZE, SIZE, 1))
-    _write_set(data_dir, "greys", {"image": grey, "label": label}, (pixels[..., :1], labels))
+    gray = tfds.features.Image(shape=(SIZE, SIZE, 1))
+    _write_set(data_dir, "grays", {"image": gray, "label": label}, (pixels[..., :1], labels))
     number = tfds.features.Scalar(tf.int64)
     _write_set(data_dir, "numbers", {"count": number, "label": label}, (labels, labels))
 

@@ -137,21 +137,21 @@ def test_empty_slice_is_refused(tmp_path):
         load_dataset("toy", "train[:0]", data_dir=tmp_path)
 
 
-def test_unlabelled_split_has_label_minus_one_and_keeps_the_classes(tmp_path):
+def test_unlabeled_split_has_label_minus_one_and_keeps_the_classes(tmp_path):
     _prepare(tmp_path, _images(), split="unlabelled")
     dataset = load_dataset("toy", "unlabelled", data_dir=tmp_path)
     assert dataset.labels.tolist() == [-1] * 5
     assert dataset.num_classes == 2
 
 
-def test_set_without_labels_is_unlabelled_and_has_no_classes(tmp_path):
+def test_set_without_labels_is_unlabeled_and_has_no_classes(tmp_path):
     _prepare(tmp_path, _images(), label=False)
     dataset = load_dataset("toy", "train", data_dir=tmp_path)
     assert dataset.labels.tolist() == [-1] * 5
     assert (dataset.num_classes, dataset.class_names) == (0, ())
 
 
-def test_grey_images_are_refused_with_their_channel_count(tmp_path):
+def test_gray_images_are_refused_with_their_channel_count(tmp_path):
     _prepare(tmp_path, _images(channels=1))
     with pytest.raises(RunError, match="expected images with 3 channels; found 1"):
         load_dataset("toy", "train", data_dir=tmp_path)
@@ -177,9 +177,9 @@ def _triangle_resize(image, size):
     scale = old / size
     weights = np.zeros([size, old])
     for i in range(size):
-        centre = (i + 0.5) * scale
+        center = (i + 0.5) * scale
         for j in range(old):
-            weights[i, j] = max(0.0, 1.0 - abs(j + 0.5 - centre) / max(scale, 1.0))
+            weights[i, j] = max(0.0, 1.0 - abs(j + 0.5 - center) / max(scale, 1.0))
         weights[i] /= weights[i].sum()
     return np.einsum("ij,jkc,lk->ilc", weights, image.astype(np.float64), weights)
 

@@ -78,7 +78,7 @@ def test_order_is_that_of_tfds_image_folder(folder):
 
 def test_what_was_converted_is_counted_in_one_line(folder, capsys):
     folders._say.cache_clear()
-    for name, mode in (("grey", "L"), ("clear", "RGBA"), ("dim", "L")):
+    for name, mode in (("gray", "L"), ("clear", "RGBA"), ("dim", "L")):
         _write(folder / "train" / "cat" / f"{name}.png", value=7, mode=mode)
     assert len(load_dataset(f"folder:{folder}", "train")) == 9
     line = "notice: folder:pets, split train: converted: 2 gray, 1 with transparency\n"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ascl_tf.data.frequency import high_frequency_component
+from ascl_tf.data.image_ops import high_frequency_component
 
 
 def _wave(periods_y, periods_x, size=(32, 32), phase=0.3):

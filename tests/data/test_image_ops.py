@@ -11,7 +11,7 @@ import tensorflow as tf
 from PIL import Image, ImageEnhance
 from scipy import ndimage
 
-from ascl_tf.data import addons, image_ops
+from ascl_tf.data import image_ops
 from ascl_tf.errors import RunError
 from tests.common import random_images
 
@@ -114,7 +114,7 @@ def test_the_whole_image_as_box_changes_nothing():
 
 
 @pytest.mark.parametrize("tone", TONES)
-def test_tones_equal_pillow_within_two_grey_levels(tone):
+def test_tones_equal_pillow_within_two_gray_levels(tone):
     images = np.round(random_images(6) * 255).astype(np.uint8)
     images[:3] //= 3  # Dark images, so that their mean lies elsewhere.
     factors = np.float32([0.6, 1.0, 1.4, 0.6, 0.9, 1.4])
@@ -165,9 +165,9 @@ def test_hue_equals_pillow_within_its_255_hues():
     assert difference.mean() < 2
 
 
-def test_greyscale_equals_pillow_and_has_equal_channels():
+def test_grayscale_equals_pillow_and_has_equal_channels():
     images = np.round(random_images() * 255).astype(np.uint8)
-    got = image_ops.to_greyscale(tf.constant(images / np.float32(255))).numpy()
+    got = image_ops.to_grayscale(tf.constant(images / np.float32(255))).numpy()
     np.testing.assert_array_equal(got[..., 1:], got[..., :1].repeat(2, axis=-1))
     for image, result in zip(images, got, strict=True):
         expected = np.asarray(Image.fromarray(image).convert("L"))
@@ -181,7 +181,7 @@ def test_jitter_follows_each_of_the_24_orders():
     images = _float64_images(24, size=4)
     rng = np.random.default_rng(2)
     factors, shifts = rng.uniform(0.4, 1.6, (24, 3)), rng.uniform(-0.1, 0.1, 24)
-    got = image_ops.jitter_colour(
+    got = image_ops.jitter_color(
         tf.constant(images),
         tf.constant(factors),
         tf.constant(shifts),
@@ -214,7 +214,7 @@ def test_blur_gives_each_image_its_own_sigma(kernel_size):
     images = _float64_images(5, size=9)
     choice = [1, -1, 0, 2, 1]
     sigmas = (0.375, 1.0, 2.0)  # Exact in float32, to which addons rounds them.
-    got = addons.blur_with_choice(
+    got = image_ops.blur_with_choice(
         tf.constant(images), tf.constant(choice), kernel_size=kernel_size, sigmas=sigmas
     )
     assert got.dtype == tf.float64
@@ -229,4 +229,4 @@ def test_missing_addons_are_named_with_flag_and_python(monkeypatch):
     with pytest.raises(
         RunError, match=r"`gaussian_blur`: expected tensorflow-addons.*Python 3\.11"
     ):
-        addons.blur_with_choice(random_images(), tf.zeros([4]), kernel_size=3, sigmas=(1.0,))
+        image_ops.blur_with_choice(random_images(), tf.zeros([4]), kernel_size=3, sigmas=(1.0,))

@@ -106,7 +106,7 @@ def test_of_16_bits_the_upper_eight_are_kept(tmp_path, channels):
     np.testing.assert_array_equal(images, np.broadcast_to(pixels >> 8, images.shape))
 
 
-def test_transparent_value_of_16_bit_grey_is_white(tmp_path):
+def test_transparent_value_of_16_bit_gray_is_white(tmp_path):
     pixels = np.arange(0, 65536, 1024).reshape(8, 8, 1)
     _png16(tmp_path / "a.png", pixels, transparent=struct.pack(">H", 2048))
     images, kinds = read_picture(tmp_path / "a.png")

@@ -14,9 +14,9 @@ from ascl_tf.data.splits import (
 from ascl_tf.errors import RunError
 
 
-def _dataset(counts=(40, 40, 40), num_unlabelled=0, size=2):
+def _dataset(counts=(40, 40, 40), num_unlabeled=0, size=2):
     """Images whose first pixels spell their place in the set, classes interleaved."""
-    labels = np.repeat([*range(len(counts)), -1], [*counts, num_unlabelled])
+    labels = np.repeat([*range(len(counts)), -1], [*counts, num_unlabeled])
     labels = np.random.default_rng(5).permutation(labels).astype(np.int32)
     images = np.zeros([len(labels), size, size, 3], np.uint8)
     images[:, 0, 0, 0] = np.arange(len(labels)) % 256
@@ -56,8 +56,8 @@ def test_the_seed_alone_decides_the_split():
     assert not np.array_equal(_places(first), _places(other))
 
 
-def test_unlabelled_images_stay_in_training():
-    train, validation = validation_split(_dataset(num_unlabelled=30), 0.1, seed=0)
+def test_unlabeled_images_stay_in_training():
+    train, validation = validation_split(_dataset(num_unlabeled=30), 0.1, seed=0)
     assert _counts(validation) == {0: 4, 1: 4, 2: 4}
     assert _counts(train)[-1] == 30
 
@@ -124,7 +124,7 @@ def test_draws_for_different_purposes_differ():
     assert not np.array_equal(_places(validation), _places(subset))
 
 
-def test_unlabelled_images_are_appended_without_labels():
+def test_unlabeled_images_are_appended_without_labels():
     dataset, other = _dataset(), _dataset((5, 6))
     joined = with_unlabeled(dataset, other)
     np.testing.assert_array_equal(joined.labels[:120], dataset.labels)
@@ -133,7 +133,7 @@ def test_unlabelled_images_are_appended_without_labels():
     assert (joined.num_classes, joined.name) == (3, "toy+toy")
 
 
-def test_unlabelled_images_of_another_size_are_refused():
+def test_unlabeled_images_of_another_size_are_refused():
     with pytest.raises(RunError, match=r"`unlabeled=toy`.*\(2, 2, 3\).*\(4, 4, 3\)"):
         with_unlabeled(_dataset(), _dataset(size=4))
 
@@ -265,7 +265,7 @@ def test_rare_class_keeps_a_label_and_stays_in_a_subset():
 
 def test_validation_split_of_a_set_without_labels_is_refused():
     with pytest.raises(RunError, match="one validation image of every class; found none with"):
-        validation_split(_dataset((), num_unlabelled=9), 0.5, seed=0)
+        validation_split(_dataset((), num_unlabeled=9), 0.5, seed=0)
 
 
 @pytest.mark.parametrize("num_images", [0, 121])

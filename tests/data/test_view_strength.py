@@ -46,7 +46,7 @@ def test_weaker_view_keeps_the_draws_of_the_full_one():
     assert 0 < distances[0] < distances[1] < distances[2]
 
 
-def test_half_strength_halves_jitter_and_grey(monkeypatch):
+def test_half_strength_halves_jitter_and_gray(monkeypatch):
     seen, chosen = {}, []
 
     def record(images, factors, hue_shift, **order):
@@ -57,16 +57,16 @@ def test_half_strength_halves_jitter_and_grey(monkeypatch):
         chosen.append(condition.numpy())
         return images
 
-    monkeypatch.setattr(image_ops, "jitter_colour", record)
+    monkeypatch.setattr(image_ops, "jitter_color", record)
     monkeypatch.setattr(image_ops, "select", choose)
     monkeypatch.setattr(image_ops, "flip", lambda images, is_flipped: images)
     strong_view(np.zeros([4800, 4, 4, 3], np.float32), [1, 1], strength=0.5)
     for column in seen["factors"].T:
         assert stats.kstest(column, stats.uniform(0.8, 0.4).cdf).pvalue > 1e-3
     assert stats.kstest(seen["hue_shift"], stats.uniform(-0.05, 0.1).cdf).pvalue > 1e-3
-    is_jittered, is_grey = chosen
+    is_jittered, is_gray = chosen
     assert stats.binomtest(is_jittered.sum(), 4800, 0.4).pvalue > 1e-3
-    assert stats.binomtest(is_grey.sum(), 4800, 0.1).pvalue > 1e-3
+    assert stats.binomtest(is_gray.sum(), 4800, 0.1).pvalue > 1e-3
 
 
 @pytest.mark.parametrize("strength, smallest", [(1.0, 0.1), (0.5, 0.55), (0.25, 0.775)])

@@ -96,7 +96,7 @@ def test_row_depends_on_its_image_and_seed_bit_for_bit(view, dtype):
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(tf.float32, 1e-6), (tf.float64, 1e-13)])
 def test_graph_without_autograph_equals_eager(view, dtype, tolerance):
-    # Not bit for bit: the graph optimiser may fold constants of the blur.
+    # Not bit for bit: the graph optimizer may fold constants of the blur.
     images, seeds = tf.cast(random_images(4, size=20), dtype), _pairs(4)
     dynamic = [tf.TensorSpec([None, 20, 20, 3], dtype), tf.TensorSpec([None, 2], tf.int32)]
     graph = tf.function(view, input_signature=dynamic, autograph=False)
@@ -214,18 +214,18 @@ def test_boxes_keep_area_and_ratio_and_reach_both_ends():
     assert (top + height).max() == (left + width).max() == 64
 
 
-def test_jitter_and_grey_have_their_probabilities():
+def test_jitter_and_gray_have_their_probabilities():
     # A constant color: neither crop nor flip changes it.
     num_images = 4000
-    colour = np.float32([0.5, 0.4, 0.3])
-    images = np.tile(colour, [num_images, 8, 8, 1])
+    color = np.float32([0.5, 0.4, 0.3])
+    images = np.tile(color, [num_images, 8, 8, 1])
     pixels = strong_view(images, [8, 9]).numpy()[:, 4, 4]
-    is_grey = np.ptp(pixels, axis=1) == 0
-    unchanged = np.where(is_grey[:, None], colour @ image_ops.GREY_WEIGHTS, colour)
+    is_gray = np.ptp(pixels, axis=1) == 0
+    unchanged = np.where(is_gray[:, None], color @ image_ops.GRAY_WEIGHTS, color)
     is_jittered = np.abs(pixels - unchanged).max(axis=1) > 1e-6
-    _assert_share(is_grey, 0.2)
+    _assert_share(is_gray, 0.2)
     _assert_share(is_jittered, 0.8)
-    _assert_share(is_grey & is_jittered, 0.16)
+    _assert_share(is_gray & is_jittered, 0.16)
 
 
 def test_jitter_draws_uniform_factors_and_each_order(monkeypatch):
@@ -235,7 +235,7 @@ def test_jitter_draws_uniform_factors_and_each_order(monkeypatch):
         seen.update(order, factors=factors.numpy(), hue_shift=hue_shift.numpy())
         return images
 
-    monkeypatch.setattr(image_ops, "jitter_colour", record)
+    monkeypatch.setattr(image_ops, "jitter_color", record)
     strong_view(np.zeros([4800, 4, 4, 3], np.float32), [1, 1])
     for column in seen["factors"].T:
         assert stats.kstest(column, stats.uniform(0.6, 0.8).cdf).pvalue > 1e-3

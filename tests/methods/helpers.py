@@ -44,7 +44,7 @@ class TinyEncoder(keras.Model):
 
     def call(self, images, training=False, branch=ADVERSARIAL):
         x = keras.ops.relu(self.bn(self.conv(images), training=training, branch=branch))
-        # Not the plain mean: of batch-normalised channels that is the same for every image.
+        # Not the plain mean: of batch-normalized channels that is the same for every image.
         return keras.ops.mean(keras.ops.square(x), axis=(1, 2))
 
     def compute_output_shape(self, input_shape):
@@ -128,12 +128,12 @@ def changed(before, after):
 
 
 def make_dataset(num_images=24, *, labels=None, seed=0):
-    """Returns an `ImageDataset` of noisy four-coloured images whose classes take turns."""
+    """Returns an `ImageDataset` of noisy four-colored images whose classes take turns."""
     rng = np.random.default_rng(seed)
     # Four colors each: of plain noise every image would get nearly the same projection.
-    colours = rng.integers(0, 256, (num_images, 2, 2, 3)).repeat(SIZE // 2, 1).repeat(SIZE // 2, 2)
+    colors = rng.integers(0, 256, (num_images, 2, 2, 3)).repeat(SIZE // 2, 1).repeat(SIZE // 2, 2)
     noise = rng.integers(-20, 21, (num_images, *IMAGE_SHAPE))
-    images = np.clip(colours + noise, 0, 255).astype(np.uint8)
+    images = np.clip(colors + noise, 0, 255).astype(np.uint8)
     labels = np.arange(num_images) % NUM_CLASSES if labels is None else labels
     return ImageDataset(
         name="noise",

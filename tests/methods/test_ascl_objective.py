@@ -104,7 +104,7 @@ def test_batch_without_any_label_trains_the_contrastive_term_only():
     assert all(np.isfinite(v).all() for v in helpers.values(method).values())
 
 
-def test_unlabelled_rows_get_no_gradient_from_the_labelled_terms():
+def test_unlabeled_rows_get_no_gradient_from_the_labeled_terms():
     method = helpers.compile_tiny(helpers.make_method(CONFIG.replace(lambda_1=0.0)))
     clean, projections = [], method.projections
 
@@ -121,7 +121,7 @@ def test_unlabelled_rows_get_no_gradient_from_the_labelled_terms():
         total = sum(global_mean(t.per_row, t.mask) for t in outputs.terms.values())
     sources = [outputs.robust_logits, outputs.projections, clean[0]]
     logits, perturbed, clean_views = tape.gradient(total, sources)
-    is_labelled = np.array(PARTLY_LABELED) >= 0
+    is_labeled = np.array(PARTLY_LABELED) >= 0
     for rows in (logits, perturbed, *tf.split(clean_views, 2)):
         sizes = np.abs(rows.numpy()).sum(axis=1)
-        np.testing.assert_array_equal(sizes > 0, is_labelled)
+        np.testing.assert_array_equal(sizes > 0, is_labeled)

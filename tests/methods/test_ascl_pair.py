@@ -44,8 +44,8 @@ def test_objective_equals_the_loops_over_the_perturbed_views(ascl_loss):
     logits = method.linear_head(features[:6]).numpy()
     for variable, value in zip(helpers.state(method), before, strict=True):
         variable.assign(value)
-    is_labelled = np.tile(np.array(PARTLY_LABELED) >= 0, 2)
-    expected = np.mean(_pair(method, perturbed, clean, PARTLY_LABELED)[is_labelled])
+    is_labeled = np.tile(np.array(PARTLY_LABELED) >= 0, 2)
+    expected = np.mean(_pair(method, perturbed, clean, PARTLY_LABELED)[is_labeled])
     outer = oracles.mean(oracles.cross_entropy(logits, PARTLY_LABELED))
     logs = method.train_step(data)
     assert float(logs["ascl_loss"]) == pytest.approx(expected, rel=2e-5)

@@ -30,7 +30,7 @@ def test_simclr_is_the_mean_of_nt_xent_over_both_views():
 
 
 @pytest.mark.parametrize("labels", [LABELS, PARTLY_LABELED])
-def test_scl_is_the_mean_of_the_supervised_loss_over_labelled_views(labels):
+def test_scl_is_the_mean_of_the_supervised_loss_over_labeled_views(labels):
     rows, logs = _first_step(SCL, labels)
     both = np.tile(labels, 2)
     want = supervised_oracle(rows, both, 0.4)[both >= 0].mean()

@@ -167,7 +167,7 @@ def test_three_batches_trace_the_step_once_and_move_what_it_trains():
     assert helpers.changed(before, helpers.values(method)) >= trained
 
 
-def test_accuracies_count_labelled_rows_in_percent():
+def test_accuracies_count_labeled_rows_in_percent():
     config = STANDARD.replace(weak_augmentation="none")
     method = helpers.compile_tiny(helpers.make_method(config))
     data = helpers.make_data()

@@ -31,7 +31,7 @@ def _dense(layer, row):
     return row @ kernel + bias
 
 
-def _normalised(layer, row):
+def _normalized(layer, row):
     gamma, beta = (np.float64(w.numpy()) for w in layer.weights)
     return gamma * (row - row.mean()) / math.sqrt(row.var() + 1e-5) + beta
 
@@ -52,9 +52,9 @@ def _layer_oracle(layer, rows):
             scores = [query[i][part] @ key[j][part] / math.sqrt(dim) for j in range(len(rows))]
             shares = np.exp(scores) / np.sum(np.exp(scores))
             attended[part] = sum(s * value[j][part] for j, s in enumerate(shares))
-        x = _normalised(layer.norms[0], row + _dense(layer.output_dense, attended))
+        x = _normalized(layer.norms[0], row + _dense(layer.output_dense, attended))
         inside = _dense(layer.narrow, _gelu(_dense(layer.wide, x)))
-        outputs.append(_normalised(layer.norms[1], x + inside))
+        outputs.append(_normalized(layer.norms[1], x + inside))
     return outputs
 
 

@@ -26,7 +26,7 @@ def test_logits_are_the_linear_head_of_the_features():
     np.testing.assert_array_equal(classifier(random_images()), classifier.linear_head(features))
 
 
-def test_normalisation_is_inside():
+def test_normalization_is_inside():
     classifier = _classifier(input_mean=MEAN, input_std=STD)
     plain = Classifier(classifier.encoder, classifier.linear_head)
     images = random_images()
@@ -103,6 +103,6 @@ def test_saved_encoder_and_projection_head_give_equal_outputs(tmp_path):
         ),
     ],
 )
-def test_wrong_normalisation_is_named(settings, message):
+def test_wrong_normalization_is_named(settings, message):
     with pytest.raises(ValueError, match=message):
         Classifier(resnet18(width=1), LinearHead(3), **settings)

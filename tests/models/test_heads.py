@@ -1,4 +1,4 @@
-"""Heads: unit projections, zero-initialised logits, float32 whatever the policy."""
+"""Heads: unit projections, zero-initialized logits, float32 whatever the policy."""
 
 import keras
 import numpy as np
@@ -81,7 +81,7 @@ def test_number_of_layers_outside_its_range_is_named(num_layers):
         ProjectionHead(num_layers=num_layers)
 
 
-def test_unknown_choice_of_normalised_layers_is_named():
+def test_unknown_choice_of_normalized_layers_is_named():
     with pytest.raises(ValueError, match=r"`normalized_layers` must be one of hidden.*'last'"):
         ProjectionHead(normalized_layers="last")
 

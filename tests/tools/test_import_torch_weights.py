@@ -104,11 +104,11 @@ def test_depth_34_is_read():
     assert classifier.encoder.depth == 34
 
 
-def test_normalisation_becomes_part_of_the_model(classifier):
-    normalised = classifier_from_state_dict(_state_dict(), input_mean=MEAN, input_std=STD)
+def test_normalization_becomes_part_of_the_model(classifier):
+    normalized = classifier_from_state_dict(_state_dict(), input_mean=MEAN, input_std=STD)
     images = random_images()
     inside = ((images - np.array(MEAN)) / np.array(STD)).astype(np.float32)
-    np.testing.assert_allclose(normalised(images), classifier(inside), rtol=1e-4)
+    np.testing.assert_allclose(normalized(images), classifier(inside), rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -238,9 +238,9 @@ def test_imported_model_gives_the_logits_of_pytorch(tmp_path, capsys):
     status, message, output = _run(tmp_path, capsys, *flags)
     assert (status, message) == (0, "")
     images = random_images(size=32) * np.float32([[[[0.1]]], [[[0.4]]], [[[0.7]]], [[[1.0]]]])
-    normalised = ((images - np.array(MEAN)) / np.array(STD)).astype(np.float32)
+    normalized = ((images - np.array(MEAN)) / np.array(STD)).astype(np.float32)
     with torch.no_grad():
-        want = network(torch.from_numpy(normalised.transpose(0, 3, 1, 2).copy())).numpy()
+        want = network(torch.from_numpy(normalized.transpose(0, 3, 1, 2).copy())).numpy()
     assert np.ptp(want, axis=0).min() > 0.1
     np.testing.assert_allclose(keras.models.load_model(output)(images), want, atol=1e-4)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.keras", "model.pt"]

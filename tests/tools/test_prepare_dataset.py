@@ -16,7 +16,7 @@ from ascl_tf.errors import RunError
 TOOL = pathlib.Path(__file__).parents[2] / "tools" / "prepare_dataset.py"
 CIFAR10 = archives.cifar10_layout(images_per_file=3)
 CIFAR100 = archives.cifar100_layout(num_train=4, num_test=2)
-STL10 = archives.stl10_layout(num_train=3, num_test=2, num_unlabelled=4)
+STL10 = archives.stl10_layout(num_train=3, num_test=2, num_unlabeled=4)
 NAMES_10 = "".join(f"name{i}\n" for i in range(10)).encode()
 
 
@@ -120,7 +120,7 @@ def test_stl10_images_are_transposed_and_labels_start_at_zero(tmp_path):
     assert load_dataset("stl10", "test", data_dir=data_dir).labels.tolist() == [9, 0]
 
 
-def test_stl10_unlabelled_images_have_label_minus_one(tmp_path):
+def test_stl10_unlabeled_images_have_label_minus_one(tmp_path):
     images, members = _stl10_members()
     data_dir = tmp_path / "data"
     archives.convert_archive(_archive(tmp_path, STL10, members), data_dir, STL10)

@@ -10,7 +10,7 @@ import math
 import torch
 from torch.nn import functional
 
-GREY = (0.2989, 0.587, 0.114)
+GRAY = (0.2989, 0.587, 0.114)
 
 
 def weak_view(images):
@@ -29,7 +29,7 @@ def strong_view(images):
     views = _flip(_random_resized_crop(images))
     jittered = _jitter(views)
     views = torch.where(_chance(images, 0.8), jittered, views)
-    return torch.where(_chance(images, 0.2), _grey(views).expand_as(views), views).clamp(0, 1)
+    return torch.where(_chance(images, 0.2), _gray(views).expand_as(views), views).clamp(0, 1)
 
 
 def _window(count, size, pad):
@@ -74,9 +74,9 @@ def _factor(images, low, high):
     return torch.empty(images.shape[0], 1, 1, 1, dtype=images.dtype).uniform_(low, high)
 
 
-def _grey(images):
+def _gray(images):
     red, green, blue = images.split(1, dim=1)
-    return GREY[0] * red + GREY[1] * green + GREY[2] * blue
+    return GRAY[0] * red + GRAY[1] * green + GRAY[2] * blue
 
 
 def _brightness(images, factor):
@@ -84,12 +84,12 @@ def _brightness(images, factor):
 
 
 def _contrast(images, factor):
-    mean = _grey(images).mean(dim=(1, 2, 3), keepdim=True)
+    mean = _gray(images).mean(dim=(1, 2, 3), keepdim=True)
     return (factor * images + (1 - factor) * mean).clamp(0, 1)
 
 
 def _saturation(images, factor):
-    return (factor * images + (1 - factor) * _grey(images)).clamp(0, 1)
+    return (factor * images + (1 - factor) * _gray(images)).clamp(0, 1)
 
 
 def _turn_hue(images, turns):

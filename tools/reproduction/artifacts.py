@@ -176,7 +176,7 @@ def _models(artifact, graph):
     return {LABELS[folder.partition("/")[2]]: graph.row(folder) for folder in folders}
 
 
-def _labelled(flag, places):
+def _labeled(flag, places):
     """Returns the argument --flag=label=path,label=path."""
     pieces = [f"--{flag}="]
     for label, place in places.items():
@@ -198,7 +198,7 @@ def _transfer(artifact, graph, seed):
         program=EVALUATE,
         settings=settings,
         arguments=(
-            _labelled("targets", _exports(graph, models, seed)),
+            _labeled("targets", _exports(graph, models, seed)),
             *as_flags(settings),
             ("--output=", Place(None, RECORDS)),
         ),
@@ -214,9 +214,9 @@ def _drawing(name, graph, models, of_models, seed):
     settings = {"figure": name, **preset.analyze.get(name, {})}
     if of_models:
         places = {label: Place(found.node, RECORDS) for label, found in of_models.items()}
-        given = _labelled("records", places)
+        given = _labeled("records", places)
     else:
-        given = _labelled("models", _exports(graph, models, seed))
+        given = _labeled("models", _exports(graph, models, seed))
         settings = {**graph.images(seed), **settings}
     config = graph.pretrain_config(next(iter(models.values())))
     node = Node(
