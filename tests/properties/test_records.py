@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from ascl_tf.attacks.autoattack_state import StateFile
 from ascl_tf.config import Config, config_from_json, setting_fields
-from ascl_tf.data.corruption_files import CorruptionFolder
 from ascl_tf.errors import RunError
+from ascl_tf.evaluation.corruption_sources import CorruptionFolder
 from ascl_tf.evaluation.protocols import get_protocol
 from ascl_tf.evaluation.records import REQUIRED_FIELDS, read_records, write_records
 from ascl_tf.training.workdir import recorded_config

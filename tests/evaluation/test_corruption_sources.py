@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ascl_tf.data.corruption_files import CorruptionFolder, load_tfds_corruption
 from ascl_tf.errors import RunError
+from ascl_tf.evaluation.corruption_sources import CorruptionFolder, load_tfds_corruption
 from tests.data.corrupted_sets import write_tfds_corruption
 
 LABELS = np.array([3, 1, 2], np.uint8)
