@@ -15,8 +15,8 @@ _PLACES = {
     "Outputs": "step_data",
     "Purpose": "step_data",
     "Term": "step_data",
-    "make_strong_views": "views",
-    "make_weak_view": "views",
+    "make_strong_views": "step_data",
+    "make_weak_view": "step_data",
 }
 __all__ = [*_PLACES, "register_method"]
 

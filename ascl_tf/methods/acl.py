@@ -19,8 +19,7 @@ import tensorflow as tf
 
 from ascl_tf.losses.contrastive import nt_xent_loss
 from ascl_tf.methods.base import Method
-from ascl_tf.methods.step_data import Outputs, Purpose, Term
-from ascl_tf.methods.views import make_strong_views
+from ascl_tf.methods.step_data import Outputs, Purpose, Term, make_strong_views
 from ascl_tf.models import ADVERSARIAL, CLEAN
 
 

@@ -24,8 +24,7 @@ import tensorflow as tf
 from ascl_tf.data.image_ops import high_frequency_component
 from ascl_tf.losses.multi_view import clustering_loss, multi_view_contrastive_loss
 from ascl_tf.methods.base import Method
-from ascl_tf.methods.step_data import Outputs, Purpose, Term
-from ascl_tf.methods.views import make_strong_views, make_weak_view
+from ascl_tf.methods.step_data import Outputs, Purpose, Term, make_strong_views, make_weak_view
 from ascl_tf.models import ADVERSARIAL, ADVERSARIAL_CE, CLEAN
 from ascl_tf.models.heads import PseudoLabelHeads
 

@@ -30,11 +30,9 @@ from ascl_tf.losses.contrastive import (
     nt_xent_loss,
 )
 from ascl_tf.methods import ascl_attacks
-from ascl_tf.methods.at_attack import AtAttack
 from ascl_tf.methods.base import Method
-from ascl_tf.methods.outer_loss import make_outer_loss
-from ascl_tf.methods.step_data import Outputs, Purpose, Term
-from ascl_tf.methods.views import make_strong_views, make_weak_view
+from ascl_tf.methods.outer_loss import AtAttack, make_outer_loss
+from ascl_tf.methods.step_data import Outputs, Purpose, Term, make_strong_views, make_weak_view
 from ascl_tf.models import ADVERSARIAL, CLEAN
 
 

@@ -10,7 +10,7 @@ computed once for all steps of all attacks.
     cl    NT-Xent: of the two perturbed views, or of the perturbed image and a clean view
     ascl  the supervised contrastive loss with the perturbed images as its adversarials
 
-`--shared_perturbation` leaves out the third, or the second too; `--at_attack` is in at_attack.py.
+`--shared_perturbation` leaves out the third, or the second too; `--at_attack` is in outer_loss.py.
 
 An image without a label is attacked by every source: where the source's loss needs labels, it
 raises the loss of methods/unlabeled.py in its place.

@@ -18,9 +18,8 @@ Differs from the authors' code: docs/differences.md.
 
 from ascl_tf.errors import RunError
 from ascl_tf.methods.linear_probe import compute_features, fit_linear_probe
-from ascl_tf.methods.step_data import Purpose
+from ascl_tf.methods.step_data import Purpose, make_weak_view
 from ascl_tf.methods.supervised import Trades
-from ascl_tf.methods.views import make_weak_view
 from ascl_tf.models import ADVERSARIAL, CLEAN, LinearHead
 
 # Gradient descent for a time T is about as strong as a decay of 1/T: the authors' probe makes

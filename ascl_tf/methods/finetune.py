@@ -22,8 +22,7 @@ from ascl_tf.losses.classification import cross_entropy_loss
 from ascl_tf.methods.base import Method
 from ascl_tf.methods.optimization import of_finetuning
 from ascl_tf.methods.outer_loss import make_outer_loss, outer_loss_logits, perturb_for_outer_loss
-from ascl_tf.methods.step_data import Outputs, Purpose, Term
-from ascl_tf.methods.views import make_weak_view
+from ascl_tf.methods.step_data import Outputs, Purpose, Term, make_weak_view
 from ascl_tf.models import ADVERSARIAL, CLEAN
 
 

@@ -17,8 +17,7 @@ import tensorflow as tf
 
 from ascl_tf.losses.multi_view import one_sided_nt_xent_loss
 from ascl_tf.methods.base import Method
-from ascl_tf.methods.step_data import Outputs, Purpose, Term
-from ascl_tf.methods.views import make_strong_views
+from ascl_tf.methods.step_data import Outputs, Purpose, Term, make_strong_views
 from ascl_tf.models import ADVERSARIAL
 
 

@@ -17,8 +17,7 @@ import tensorflow as tf
 from ascl_tf.losses.classification import cross_entropy_loss
 from ascl_tf.methods import pretext
 from ascl_tf.methods.base import Method
-from ascl_tf.methods.step_data import Outputs, Purpose, Term
-from ascl_tf.methods.views import make_weak_view
+from ascl_tf.methods.step_data import Outputs, Purpose, Term, make_weak_view
 from ascl_tf.models import ADVERSARIAL, LinearHead
 
 

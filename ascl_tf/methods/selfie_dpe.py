@@ -31,8 +31,7 @@ from ascl_tf.losses.diversity import gradient_log_determinant
 from ascl_tf.methods import pretext
 from ascl_tf.methods.base import Method
 from ascl_tf.methods.selfie import make_patch_queries, patch_losses
-from ascl_tf.methods.step_data import Outputs, Purpose, Term
-from ascl_tf.methods.views import make_weak_view
+from ascl_tf.methods.step_data import Outputs, Purpose, Term, make_weak_view
 from ascl_tf.models import ADVERSARIAL
 from ascl_tf.models.averaged import make_twin
 

@@ -23,8 +23,7 @@ import tensorflow as tf
 
 from ascl_tf.losses.contrastive import nt_xent_loss, supervised_contrastive_loss
 from ascl_tf.methods.base import Method
-from ascl_tf.methods.step_data import Outputs, Term
-from ascl_tf.methods.views import make_strong_views
+from ascl_tf.methods.step_data import Outputs, Term, make_strong_views
 from ascl_tf.models import ADVERSARIAL
 
 

@@ -1,4 +1,7 @@
-"""What one training step hands from function to function, and what its random numbers are for."""
+"""What one training step hands from function to function, from a batch and its views on.
+
+Each of its random numbers has a `Purpose`.
+"""
 
 import enum
 from typing import NamedTuple
@@ -6,6 +9,8 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from ascl_tf import randomness
+from ascl_tf.config import DataSettings
+from ascl_tf.data.views import strong_view, weak_view
 
 
 class Purpose(enum.IntEnum):
@@ -73,3 +78,29 @@ def first_position(num_local_images: int | tf.Tensor) -> int | tf.Tensor:
     """Returns where this replica's part begins in the global batch, an int or int32 scalar."""
     context = tf.distribute.get_replica_context()
     return 0 if context is None else context.replica_id_in_sync_group * num_local_images
+
+
+def make_weak_view(batch: Batch, augmentation: str) -> tf.Tensor:
+    """Returns the weakly augmented images of a batch, or the images themselves for "none"."""
+    if augmentation == "none":
+        return batch.images
+    return _weak_view(batch.images, batch.seeds(Purpose.WEAK_VIEW))
+
+
+def make_strong_views(
+    batch: Batch, data: DataSettings, *, strength: float | tf.Tensor = 1.0
+) -> tf.Tensor:
+    """Returns two independent strong views of each image, [2B, H, W, 3], view-major."""
+    purposes = (Purpose.STRONG_VIEW_0, Purpose.STRONG_VIEW_1)
+    return _strong_view(
+        tf.concat([batch.images, batch.images], axis=0),
+        tf.concat([batch.seeds(purpose) for purpose in purposes], axis=0),
+        gaussian_blur=data.gaussian_blur,
+        min_area=data.min_crop_area,
+        strength=strength,
+    )
+
+
+# Graphs even where the step is eager, in which a view's 1,300 small operations take most of the
+# time.
+_weak_view, _strong_view = (tf.function(view, autograph=False) for view in (weak_view, strong_view))

@@ -11,15 +11,14 @@ Differs from the authors' code: docs/differences.md.
 """
 
 from ascl_tf.losses.classification import cross_entropy_loss
-from ascl_tf.methods.at_attack import AtAttack
 from ascl_tf.methods.base import Method
 from ascl_tf.methods.outer_loss import (
+    AtAttack,
     make_outer_loss,
     outer_loss_logits,
     perturb_for_outer_loss,
 )
-from ascl_tf.methods.step_data import Outputs, Purpose, Term
-from ascl_tf.methods.views import make_weak_view
+from ascl_tf.methods.step_data import Outputs, Purpose, Term, make_weak_view
 from ascl_tf.models import ADVERSARIAL
 
 

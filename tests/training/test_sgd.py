@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ascl_tf.methods.update import apply_update
+from ascl_tf.methods.optimization import apply_update
 from ascl_tf.training.optimizers import Sgd
 from ascl_tf.training.schedules import StepwiseSchedule
 from tests.common import two_replicas
