@@ -15,10 +15,10 @@ from ascl_tf.losses.contrastive import (
 from ascl_tf.losses.gather import (
     gather_across_replicas,
     gather_views,
+    global_mean,
     local_rows,
     sum_across_replicas,
 )
-from ascl_tf.losses.reduction import global_mean
 
 __all__ = [
     "adversarial_pair_supervised_contrastive_loss",

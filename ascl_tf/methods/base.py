@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from ascl_tf.attacks import linf_pgd
 from ascl_tf.config import Config
-from ascl_tf.losses.reduction import global_mean
+from ascl_tf.losses.gather import global_mean
 from ascl_tf.methods.optimization import Optimization, apply_update, of_pretraining, record_step
 from ascl_tf.methods.step_data import Batch, Differentiated, Outputs, StepSeeds, first_position
 from ascl_tf.methods.weight_perturbation import differentiate_at_perturbed_weights

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ascl_tf.losses.reduction import global_mean
+from ascl_tf.losses.gather import global_mean
 from ascl_tf.models import ADVERSARIAL, CLEAN
 from tests.methods import helpers, oracles
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ascl_tf.losses.reduction import global_mean
+from ascl_tf.losses.gather import global_mean
 from tests.losses.contrastive_oracles import nt_xent_oracle
 from tests.methods import contract, helpers
 

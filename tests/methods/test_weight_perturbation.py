@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from ascl_tf.errors import ConfigError
-from ascl_tf.losses.reduction import global_mean
+from ascl_tf.losses.gather import global_mean
 from ascl_tf.methods.step_data import Outputs, Term
 from ascl_tf.methods.weight_perturbation import perturbed_weights
 from tests.common import two_replicas

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ascl_tf.losses.diversity import RIDGE, gradient_log_determinant
+from ascl_tf.methods.selfie_dpe import RIDGE, gradient_log_determinant
 
 
 def _gradients(num_images=5, num_tasks=3, shape=(4, 4, 3), seed=0, dtype=np.float32):
