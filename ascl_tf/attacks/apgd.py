@@ -14,6 +14,7 @@ from ascl_tf.attacks.arguments import (
     as_batch,
     check_choice,
     check_counts,
+    check_gradient,
     check_integer,
     check_positive,
     check_seed,
@@ -282,11 +283,7 @@ def _make_evaluate(
             values = losses_of(logits)
             total = tf.reduce_sum(values)
         gradient = tape.gradient(total, images)
-        if gradient is None:
-            raise ValueError(
-                "`logits_fn` must be differentiable with respect to its images; "
-                "received a function whose gradient is None."
-            )
+        check_gradient(gradient)
         return logit_losses.is_correct(logits, labels), values, gradient
 
     def averaged(images: tf.Tensor) -> Evaluation:

@@ -95,6 +95,15 @@ def check_logits(logits, images):
     return int(shape[1])
 
 
+def check_gradient(gradient):
+    """Raises ValueError if the classifier has no gradient: it is None."""
+    if gradient is None:
+        raise ValueError(
+            "`logits_fn` must be differentiable with respect to its images; "
+            "received a function whose gradient is None."
+        )
+
+
 def check_positive(**settings):
     """Raises ValueError unless each setting is a finite number > 0."""
     for name, value in settings.items():

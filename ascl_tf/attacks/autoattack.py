@@ -22,9 +22,8 @@ from ascl_tf.attacks import arguments, model_checks, norms
 from ascl_tf.attacks.autoattack_run import AttackProgress, Data, Progress, Run, percent
 from ascl_tf.attacks.autoattack_state import StateFile
 from ascl_tf.attacks.autoattack_versions import PlannedAttack, plan
-from ascl_tf.attacks.batching import batches
 from ascl_tf.attacks.logits import as_logits_function, check_logits_function
-from ascl_tf.attacks.runners import make_runner
+from ascl_tf.attacks.runners import batches, make_runner
 
 # Answers to so many images tell one model from another in a state file.
 _NUM_STATE_IMAGES = 8

@@ -10,7 +10,7 @@ import tensorflow as tf
 from ascl_tf import randomness
 from ascl_tf.attacks import norms
 from ascl_tf.attacks.autoattack_versions import ATTACKS
-from ascl_tf.attacks.batching import batches
+from ascl_tf.attacks.runners import batches
 from ascl_tf.errors import RunError
 
 # float32 arithmetic on pixels is exact to 6e-8; more than this is a broken attack. The

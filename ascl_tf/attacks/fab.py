@@ -15,6 +15,7 @@ from ascl_tf.attacks.arguments import (
     as_batch,
     check_choice,
     check_counts,
+    check_gradient,
     check_integer,
     check_positive,
     check_seed,
@@ -296,11 +297,7 @@ def _make_hyperplane(
             difference = wanted - tf.gather(logits, labels, axis=1, batch_dims=1)
             total = tf.reduce_sum(difference)
         gradient = tape.gradient(total, points)
-        if gradient is None:
-            raise ValueError(
-                "`logits_fn` must be differentiable with respect to its images; "
-                "received a function whose gradient is None."
-            )
+        check_gradient(gradient)
         return difference, gradient
 
     def nearest(points: tf.Tensor) -> Hyperplane:

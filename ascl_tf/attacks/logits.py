@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from ascl_tf.attacks.arguments import check_logits
+from ascl_tf.attacks.arguments import check_gradient, check_logits
 
 # Images [B, H, W, C] -> logits [B, K].
 LogitsFunction = Callable[[tf.Tensor], tf.Tensor]
@@ -52,11 +52,7 @@ def check_logits_function(logits_fn, predict, image_shape, num_classes, needs_gr
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(images)
             total = tf.reduce_sum(logits_fn(images))
-        if tape.gradient(total, images) is None:
-            raise ValueError(
-                "`logits_fn` must be differentiable with respect to its images; "
-                "received a function whose gradient is None."
-            )
+        check_gradient(tape.gradient(total, images))
         return total
 
     try:

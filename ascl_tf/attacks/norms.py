@@ -32,13 +32,8 @@ def steepest(gradient, norm):
     return tf.sign(gradient) if norm == "linf" else unit(gradient, norm)
 
 
-def project(points, images, *, epsilon, norm):
-    """Moves `points` into the ball around `images`, and then into [0, 1]."""
-    return make_projection(images, epsilon=epsilon, norm=norm)(points)
-
-
 def make_projection(images, *, epsilon, norm):
-    """Returns the function points -> `project` of them, for many points around one batch."""
+    """Returns the function that moves points into the ball around `images`, then into [0, 1]."""
     if norm == "linf":
         lower = tf.maximum(images - epsilon, 0.0)
         upper = tf.minimum(images + epsilon, 1.0)
@@ -101,13 +96,10 @@ def uniform_linf_start(images, lower, upper, *, epsilon, seed):
         epsilon: radius of the ball.
         seed: int32 [2], or [B, 2] with one pair per image.
     """
-    noise = randomness.uniform(_shape(images), seed, low=-epsilon, high=epsilon, dtype=images.dtype)
+    noise = randomness.uniform(
+        _shape_of(images), seed, low=-epsilon, high=epsilon, dtype=images.dtype
+    )
     return tf.clip_by_value(images + noise, lower, upper)
-
-
-def _shape(images):
-    static = images.shape
-    return static.as_list() if static.is_fully_defined() else tf.shape(images)
 
 
 def choose(condition, chosen, others):

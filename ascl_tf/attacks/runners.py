@@ -14,9 +14,12 @@ import tensorflow as tf
 
 from ascl_tf.attacks import norms
 from ascl_tf.attacks.apgd import ApgdSearch
-from ascl_tf.attacks.batching import pad
 from ascl_tf.attacks.fab import FabSearch, fab_start
 from ascl_tf.attacks.square import SquareSearch
+
+# Sizes above this are rounded up, to as many steps between one power of two and the next
+# as half of it: at most every sixteenth image is padding.
+_EXACT_SIZES = 32
 
 # Early steps fool many images, later ones few: a piece is a quarter of the steps before
 # it, and at least so many.
@@ -139,7 +142,7 @@ class _Runner:
             if step == self._num_steps or not goes_on.any():
                 return tf.constant(found)
             if not goes_on.all():
-                left = pad(np.flatnonzero(goes_on), len(labels))
+                left = _pad(np.flatnonzero(goes_on), len(labels))
                 state = tf.nest.map_structure(lambda t, left=left: tf.gather(t, left), state)
                 rows = rows[left]
             last = min(step + max(self._shortest_piece, step // 4), self._num_steps)
@@ -232,3 +235,28 @@ def _bounds(size, num_parts):
     """Returns (begin, end) of parts that differ by one image at most."""
     ends = [size * part // num_parts for part in range(num_parts + 1)]
     return list(zip(ends[:-1], ends[1:], strict=True))
+
+
+def batches(rows, batch_size):
+    """Yields (rows of a batch, how many of them are real).
+
+    Every batch but the last is full. The last is padded with its first row: what is
+    computed for padding is thrown away, but a compiler that makes code for each batch size
+    meets fewer of them.
+
+    Args:
+        rows: int array, the images to attack.
+        batch_size: Python int >= 1.
+    """
+    for begin in range(0, len(rows), batch_size):
+        real = rows[begin : begin + batch_size]
+        yield _pad(real, batch_size), len(real)
+
+
+def _pad(rows, batch_size):
+    """Returns `rows` and as many repetitions of the first as the next size needs."""
+    unit = 1
+    while unit * _EXACT_SIZES < len(rows):
+        unit *= 2
+    missing = min(-len(rows) % unit, batch_size - len(rows))
+    return np.pad(rows, (0, missing), mode="constant", constant_values=rows[0])

@@ -23,7 +23,6 @@ _TFDS_SET = "cifar10_corrupted"
 # Where tensorflow-datasets calls a corruption otherwise.
 _TFDS_NAMES = {"elastic_transform": "elastic", "glass_blur": "frosted_glass_blur"}
 
-
 GENERATED, TFDS = "generated", "tfds"
 # What records call a folder; they never name its place.
 FILES = "files"

@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from ascl_tf.attacks import AutoAttack
 from ascl_tf.attacks.autoattack_versions import VERSIONS, plan
-from ascl_tf.attacks.batching import batches
 from ascl_tf.attacks.model_checks import AutoAttackWarning, check_model, square_stronger
+from ascl_tf.attacks.runners import batches
 from tests.attacks.classifiers import (
     NUM_CLASSES,
     SIZE,

@@ -24,7 +24,7 @@ def test_projection_matches_its_definition(norm):
     images = random_images()
     points = images + np.random.default_rng(1).normal(size=images.shape).astype(np.float32)
     points[0] = images[0] + 1e-3
-    got = norms.project(points, images, epsilon=EPSILON[norm], norm=norm).numpy()
+    got = norms.make_projection(images, epsilon=EPSILON[norm], norm=norm)(points).numpy()
     perturbation = (points - images).astype(np.float64)
     if norm == "linf":
         perturbation = np.clip(perturbation, -EPSILON[norm], EPSILON[norm])

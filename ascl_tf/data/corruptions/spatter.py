@@ -20,7 +20,6 @@ _FAR = 1 << 29
 _IN_PLANE = np.zeros((3, 3, 3), bool)
 _IN_PLANE[1] = True
 
-
 # The original calls its colors by BGR names; in effect these are red, green and blue.
 _WATER = np.array([175, 238, 238]) / 255
 _MUD = np.array([63, 42, 20]) / 255

@@ -27,7 +27,6 @@ FILES = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg")
 _CENTER, _STEP = 2, 5
 _PROCEDURAL_SIZE = 128
 
-
 # First amplitude of the fog; only its ratio to the later ones matters.
 _FIRST_WOBBLE = 100.0
 
