@@ -5,12 +5,10 @@ and how many images it saw. `settings` are those of `python -m ascl_tf.analyze`;
 dictionary label -> `ascl_tf.export.LoadedModel`; `progress` takes (label, done, to do).
 """
 
-from ascl_tf.analysis.calibration import compare_calibration
+from ascl_tf.analysis.calibration import compare_calibration, logits_of
 from ascl_tf.analysis.features import as_unit_images, choose_rows
-from ascl_tf.analysis.image_logits import logits_of
 from ascl_tf.analysis.input_landscape import input_landscape
 from ascl_tf.analysis.inversion import compare_inversions
-from ascl_tf.analysis.landscape_inputs import landscape_document
 from ascl_tf.analysis.tsne import compare_tsne
 from ascl_tf.analysis.weight_landscape import weight_landscape
 from ascl_tf.errors import RunError
@@ -68,7 +66,7 @@ def _measure_input_landscape(settings, models, dataset, progress):
         )
         for label, model in models.items()
     }
-    return landscape_document(settings.figure, results), len(labels)
+    return _landscape_document(settings.figure, results), len(labels)
 
 
 def _measure_weight_landscape(settings, models, dataset, progress):
@@ -87,7 +85,7 @@ def _measure_weight_landscape(settings, models, dataset, progress):
         )
         for label, model in models.items()
     }
-    return landscape_document(settings.figure, results), len(labels)
+    return _landscape_document(settings.figure, results), len(labels)
 
 
 def _measure_calibration(settings, models, dataset, progress):
@@ -112,6 +110,13 @@ def _measure_calibration(settings, models, dataset, progress):
     document = compare_calibration(logits, labels)
     document["parameters"]["attack"] = attack
     return document, len(labels)
+
+
+def _landscape_document(figure, results):
+    """Returns the document of a dictionary label -> landscape, all with equal parameters."""
+    models = [{"label": label, **result} for label, result in results.items()]
+    (parameters, *_) = [model.pop("parameters") for model in models]
+    return {"figure": figure, "parameters": parameters, "models": models}
 
 
 def _features_of(models):

@@ -16,8 +16,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from ascl_tf.analysis.figure_panels import (
+from ascl_tf.analysis.figure_parts import (
+    STYLE,
+    WIDTH,
     bare,
+    caption,
+    common_range,
+    corruption_names,
     draw_classes,
     draw_contours,
     draw_curve,
@@ -25,13 +30,6 @@ from ascl_tf.analysis.figure_panels import (
     draw_matrix,
     draw_reliability,
     draw_surface,
-)
-from ascl_tf.analysis.figure_parts import (
-    STYLE,
-    WIDTH,
-    caption,
-    common_range,
-    corruption_names,
     in_255ths,
     inversion_text,
     severity_text,

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from ascl_tf import randomness
 from ascl_tf.analysis.landscape_inputs import as_landscape_inputs, centered_offsets, check_counts
-from ascl_tf.attacks.arguments import check_positive
+from ascl_tf.attacks.arguments import check_gradient, check_positive
 from ascl_tf.errors import RunError
 from ascl_tf.losses import cross_entropy_loss
 
@@ -135,11 +135,7 @@ def _adversarial_signs(logits_fn, images, labels):
         tape.watch(images)
         total = tf.reduce_sum(cross_entropy_loss(logits_fn(images), labels))
     gradient = tape.gradient(total, images)
-    if gradient is None:
-        raise ValueError(
-            "`logits_fn` must be differentiable with respect to its images; "
-            "received a function whose gradient is None."
-        )
+    check_gradient(gradient)
     return tf.sign(gradient)
 
 

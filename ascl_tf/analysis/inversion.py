@@ -22,6 +22,7 @@ from ascl_tf.analysis.inversion_choices import (
     choose_components,
     choose_probe_images,
     choose_seed_images,
+    l2_norms,
     noise_of_same_norm,
 )
 from ascl_tf.attacks import norms
@@ -190,7 +191,7 @@ def invert_features(features_fn, seed_images, components, *, num_steps=200, step
         "values_before": before.numpy().reshape(shape).tolist(),
         "values_after": after.numpy().reshape(shape).tolist(),
         "values_noise": np.mean(noise, axis=0).reshape(shape).tolist(),
-        "perturbation_norms": _l2_norms(images - starts).reshape(shape).tolist(),
+        "perturbation_norms": l2_norms(images - starts).reshape(shape).tolist(),
     }
 
 
@@ -247,10 +248,6 @@ def _validate(components, num_steps, step_size):
         raise ValueError(f"`num_steps` must be >= 0; received {num_steps}.")
     if isinstance(step_size, numbers.Real) and not step_size >= 0:
         raise ValueError(f"`step_size` must be >= 0; received {step_size}.")
-
-
-def _l2_norms(perturbations):
-    return np.sqrt(np.sum(np.square(perturbations, dtype=np.float64), axis=(1, 2, 3)))
 
 
 def _rounded(images):

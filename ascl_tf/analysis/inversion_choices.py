@@ -121,7 +121,7 @@ def noise_of_same_norm(images, changed_images, *, seed):
     images = np.asarray(images, np.float64)
     rng = np.random.default_rng([*np.atleast_1d(seed), _NOISE])
     directions = rng.normal(size=images.shape)
-    wanted = _l2_norms(changed_images - images)
+    wanted = l2_norms(changed_images - images)
 
     def moved(lengths):
         return np.clip(images + lengths[:, None, None, None] * directions, 0.0, 1.0)
@@ -132,10 +132,11 @@ def noise_of_same_norm(images, changed_images, *, seed):
     high = np.full(len(images), 1.0) / np.abs(directions).reshape(len(images), -1).min(axis=1)
     for _ in range(_NUM_HALVINGS):
         middle = (low + high) / 2
-        is_short = _l2_norms(moved(middle) - images) < wanted
+        is_short = l2_norms(moved(middle) - images) < wanted
         low, high = np.where(is_short, middle, low), np.where(is_short, high, middle)
     return moved(low).astype(np.float32)
 
 
-def _l2_norms(perturbations):
+def l2_norms(perturbations):
+    """Returns the l2 norm of each of the perturbations [B, H, W, C], float64 [B]."""
     return np.sqrt(np.sum(np.square(perturbations, dtype=np.float64), axis=(1, 2, 3)))

@@ -1,4 +1,4 @@
-"""What both loss landscapes check before they begin, and several of them as one document."""
+"""What both loss landscapes check before they begin, and the offsets that they go through."""
 
 import numpy as np
 import tensorflow as tf
@@ -38,19 +38,3 @@ def centered_offsets(limit, count):
     offsets = np.linspace(-limit, limit, count)
     offsets[count // 2] = 0.0
     return offsets
-
-
-def landscape_document(figure, results):
-    """Returns the data of a figure of several models' landscapes.
-
-    Args:
-        figure: "input_landscape" or "weight_landscape".
-        results: dictionary label -> what that function returned, with equal parameters.
-
-    Returns:
-        {"figure", "parameters", "models": one per entry, in order: {"label"} and the rest of
-        the result}.
-    """
-    models = [{"label": label, **result} for label, result in results.items()]
-    (parameters, *_) = [model.pop("parameters") for model in models]
-    return {"figure": figure, "parameters": parameters, "models": models}

@@ -3,8 +3,7 @@
 import matplotlib
 from matplotlib.figure import Figure
 
-from ascl_tf.analysis.figure_panels import draw_curve
-from ascl_tf.analysis.figure_parts import STYLE, WIDTH
+from ascl_tf.analysis.figure_parts import STYLE, WIDTH, draw_curve
 from ascl_tf.analysis.figures import save_figure
 
 PANELS = {"robust_accuracies": "robust accuracy (%)", "standard_accuracies": "accuracy (%)"}
