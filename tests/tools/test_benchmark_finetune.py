@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ascl_tf.methods.finetune import FineTune
 from tests.methods import contract, helpers
-from tools.benchmarks import _cost, _limit, common, finetune
+from tools.benchmarks import _cost, common, finetune
 
 
 def _method(kind, monkeypatch, **settings):
@@ -37,7 +37,7 @@ def test_record_holds_the_ratios_of_what_was_timed(tmp_path, monkeypatch, capsys
     names += [*finetune.PLAIN.values(), *finetune.CACHED.values()]
     steps = {name: lambda: tf.constant(0) for name in names}
     operations = dict.fromkeys(names, 7e9)
-    products = {_limit.product(p): lambda: tf.constant(0) for p in ("float32", "bfloat16")}
+    products = {_cost.product_name(p): lambda: tf.constant(0) for p in ("float32", "bfloat16")}
     monkeypatch.setattr(finetune, "make_candidates", lambda _: (steps | products, operations))
     finetune.main([f"--output={tmp_path}", "--repeats=3"])
     record = json.loads((tmp_path / "benchmark_finetune.json").read_text())

@@ -12,7 +12,7 @@ from ascl_tf.methods import factory
 from ascl_tf.methods.cost import count_step
 from ascl_tf.models import resnet18
 from tests.methods import helpers
-from tools.benchmarks import _ascl_step, _cost, _limit, step
+from tools.benchmarks import _ascl_step, _cost, step
 
 
 def _arguments(tmp_path, **changes):
@@ -114,7 +114,7 @@ def test_share_of_the_limit_is_operations_over_those_of_the_product(tmp_path, mo
     monkeypatch.setattr(_ascl_step, "make_method", lambda _: made)
     monkeypatch.setattr(_cost, "forward_operations", lambda *_: 1e9)
     middle = {name: 2.0 for name in step.OURS.values()}
-    middle |= {_limit.product(precision): 1e-9 for precision in step.OURS}
+    middle |= {_cost.product_name(precision): 1e-9 for precision in step.OURS}
     found = step.shares_of_the_limit(_arguments(tmp_path), middle)[step.OURS["bfloat16"]]
     assert found["gflops"] == 71 * 6 / 2
     assert found["limit_gflops"] == pytest.approx(1024)

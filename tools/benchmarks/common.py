@@ -14,7 +14,7 @@ from rich.table import Table
 from ascl_tf.config.paths import expanded_path
 from ascl_tf.evaluation.records import environment_versions
 from ascl_tf.process.files import write_text
-from tools.benchmarks import _limit
+from tools.benchmarks import _cost
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Seconds between two candidates: threads of one that wait in a busy loop at first, as OpenMP's do,
@@ -102,7 +102,7 @@ def at_most(limit):
 def report_ratios(arguments, name, seconds, ratios, shares=None):
     """Shows and records ratios of medians: name -> (numerator, denominator, at most).
 
-    shares: what shares of the limit candidates reach, as `_limit.share` gives them, by name.
+    shares: what shares of the limit candidates reach, as `_cost.limit_share` gives them, by name.
     """
     middle = medians(seconds)
     rows = [
@@ -110,7 +110,7 @@ def report_ratios(arguments, name, seconds, ratios, shares=None):
         for ratio, (above, below, limit) in ratios.items()
     ]
     cells = [[row["ratio"], f"{row['value']:.3f}", at_most(row["to_reach"])] for row in rows]
-    cells += _limit.cells(shares or {})
+    cells += _cost.limit_cells(shares or {})
     cells += [[candidate, f"{median:.3f} s", ""] for candidate, median in middle.items()]
     title = f"{name}: width {arguments.width}, batch {arguments.batch_size}"
     show(f"{title}, medians of {arguments.repeats}", ("what", "median", "to reach"), cells)

@@ -25,7 +25,7 @@ from ascl_tf.methods.outer_loss import outer_loss_logits, perturb_for_outer_loss
 from ascl_tf.models import LinearHead
 from ascl_tf.training.fitting import compile_method, with_fixed_features
 from ascl_tf.training.strategy import layers_in
-from tools.benchmarks import _cost, _limit, common
+from tools.benchmarks import _cost, common
 
 LAF, LSF, BFLOAT16, XLA = "laf", "lsf", "laf, bfloat16", "laf, XLA"
 PLAIN = {mode: f"{mode}, plain" for mode in (LAF, LSF)}
@@ -60,7 +60,7 @@ def parse(argv):
     common.add_model_arguments(parser)
     parser.add_argument("--steps", type=int, default=10, help="attack steps of laf")
     parser.add_argument("--xla", action="store_true", help="time a step compiled by XLA, too")
-    _limit.add_argument(parser)
+    _cost.add_matrix_size(parser)
     return parser.parse_args(argv)
 
 
@@ -98,7 +98,7 @@ def make_candidates(arguments):
     # All are made before one is called: setting a seed drops what TensorFlow has prepared.
     steps = {name: make_step(arguments, **changes) for name, changes in settings.items()}
     candidates = {name: step for name, (step, _) in steps.items()}
-    candidates |= {_limit.product(p): _limit.matrix_product(arguments, p) for p in PRECISIONS}
+    candidates |= {_cost.product_name(p): _cost.matrix_product(arguments, p) for p in PRECISIONS}
     return candidates, {name: operations for name, (_, operations) in steps.items()}
 
 
@@ -124,7 +124,7 @@ def shares_of_the_limit(arguments, middle, operations):
     """Returns candidate -> its share of a matrix product's speed, by `middle` seconds."""
     precisions = {LAF: "float32", LSF: "float32", BFLOAT16: "bfloat16"}
     return {
-        name: _limit.share(arguments, middle, name, operations[name], precision)
+        name: _cost.limit_share(arguments, middle, name, operations[name], precision)
         for name, precision in precisions.items()
     }
 
@@ -143,10 +143,9 @@ def make_method(kind, config, dataset):
     return method
 
 
-def build_method(kind, config, *, num_classes, image_shape, encoder=None):
+def build_method(kind, config, *, num_classes, image_shape):
     """Returns a fine-tuning of that kind, built, as `make_finetune_method` does."""
-    encoder = make_encoder(config.network) if encoder is None else encoder
     head = LinearHead(num_classes, name="linear_head")
-    method = kind(encoder=encoder, linear_head=head, config=config)
+    method = kind(encoder=make_encoder(config.network), linear_head=head, config=config)
     method.build((None, *image_shape))
     return method

@@ -19,13 +19,13 @@ from ascl_tf.attacks import linf_pgd
 from ascl_tf.config.paths import expanded_path
 from ascl_tf.data import load_dataset
 from ascl_tf.losses import cross_entropy_loss
-from tools.benchmarks import _cost, _limit, _pgd_peers, common
+from tools.benchmarks import _cost, _pgd_peers, common
 
 NUM_STEPS = 20
 EPSILON, STEP_SIZE = 8 / 255, 2 / 255
 NUM_CLASSES = 10
 OURS, BARE = "linf_pgd", "bare passes"
-PRODUCT = _limit.product("float32")
+PRODUCT = _cost.product_name("float32")
 FASTEST, MEDIAN = "fastest package", "median of the packages"
 
 
@@ -33,12 +33,12 @@ def main(argv=None):
     parser = common.make_parser(__doc__, repeats=7)
     common.add_model_arguments(parser)
     parser.add_argument("--subject", type=expanded_path, help="weights of the small network")
-    _limit.add_argument(parser)
+    _cost.add_matrix_size(parser)
     arguments = parser.parse_args(argv)
     task, operations = make_task(arguments)
     peers, missing = _pgd_peers.make_peers(task)
     attacks = make_candidates(task) | peers
-    candidates = attacks | {PRODUCT: _limit.matrix_product(arguments, "float32")}
+    candidates = attacks | {PRODUCT: _cost.matrix_product(arguments, "float32")}
     seconds = common.interleaved(candidates, arguments.repeats)
     report(arguments, task, operations, seconds, attacks, missing)
 
@@ -141,10 +141,10 @@ def report(arguments, task, operations, seconds, attacks, missing):
         for below, limit in limits(arguments).items()
         if below in middle
     ]
-    shares = {OURS: _limit.share(arguments, middle, OURS, operations)}
+    shares = {OURS: _cost.limit_share(arguments, middle, OURS, operations)}
     accuracies = robust_accuracies(task, attacks)
     cells = [[row["ratio"], f"{row['value']:.3f}", f"<= {row['to_reach']}", ""] for row in rows]
-    cells += [[*cell, ""] for cell in _limit.cells(shares)]
+    cells += [[*cell, ""] for cell in _cost.limit_cells(shares)]
     for name, median in middle.items():
         accuracy = f"{accuracies[name]:.1f} %" if name in accuracies else ""
         cells.append([name, f"{median:.3f} s", "", accuracy])

@@ -14,7 +14,7 @@ import os
 
 from ascl_tf.config.sections import PRECISIONS
 from ascl_tf.methods.cost import count_step
-from tools.benchmarks import _ascl_step, _cost, _limit, common
+from tools.benchmarks import _ascl_step, _cost, common
 
 OURS = {precision: f"ascl_tf, {precision}" for precision in PRECISIONS}
 UNCACHED, PARTS = "ascl_tf, anchors recomputed", "sum of the parts"
@@ -56,7 +56,7 @@ def parse(argv):
     common.add_model_arguments(parser)
     parser.add_argument("--steps", default="10,5,5", help="attack steps of AT, CL and ASCL")
     parser.add_argument("--precisions", default=",".join(OURS), help="of our steps; float32 is one")
-    _limit.add_argument(parser)
+    _cost.add_matrix_size(parser)
     arguments = parser.parse_args(argv)
     arguments.precisions = arguments.precisions.split(",")
     if "float32" not in arguments.precisions or not set(OURS) >= set(arguments.precisions):
@@ -87,7 +87,9 @@ def make_candidates(arguments):
     candidates |= {name: function for name, (function, _) in parts.items()}
     candidates[FUSED] = _ascl_step.make_fused_attack(other, data)
     candidates |= torch_candidates(methods["float32"], config, data)
-    candidates |= {_limit.product(name): _limit.matrix_product(arguments, name) for name in methods}
+    candidates |= {
+        _cost.product_name(name): _cost.matrix_product(arguments, name) for name in methods
+    }
     return candidates, {name: times for name, (_, times) in parts.items()}
 
 
@@ -142,7 +144,7 @@ def report(arguments, seconds, parts):
     ]
     limits = shares_of_the_limit(arguments, middle)
     cells = [[r["ratio"], f"{r['value']:.3f}", common.at_most(r["to_reach"])] for r in rows]
-    cells += _limit.cells(limits)
+    cells += _cost.limit_cells(limits)
     for name, median in middle.items():
         times = f"{parts[name]} x " if name in parts else ""
         cells.append([name, f"{times}{median:.3f} s", ""])
@@ -170,7 +172,7 @@ def shares_of_the_limit(arguments, middle):
     forward = _cost.forward_operations(encoder, _ascl_step.IMAGE_SIZE)
     operations = forward * count_step(config) * arguments.batch_size
     return {
-        name: _limit.share(arguments, middle, name, operations, precision)
+        name: _cost.limit_share(arguments, middle, name, operations, precision)
         for precision, name in OURS.items()
         if name in middle
     }
