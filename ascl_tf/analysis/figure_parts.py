@@ -84,10 +84,10 @@ def common_range(models, field):
     return (low, high) if high > low else (low, low + 1e-6)
 
 
-def spans_decades(models, field, *, factor=30):
-    """Returns whether all numbers are positive and the largest is `factor` times the least."""
+def spans_decades(models, field):
+    """Returns whether all numbers are positive and the largest is over 30 times the least."""
     low, high = common_range(models, field)
-    return low > 0 and high / low > factor
+    return low > 0 and high / low > 30
 
 
 def in_255ths(values):

@@ -94,21 +94,17 @@ def model_outcomes(predict, gradient_fn, images, labels, *, loss, expects_random
     return {name: found[name] for name in MODEL_CHECKS if found.get(name) is not None}
 
 
-def spread_rows(labels, count=NUM_IMAGES):
-    """Returns places of at most `count` images, as many of each class as can be, ascending.
+def spread_rows(labels):
+    """Returns places of at most `NUM_IMAGES` images, as many of each class as can be, ascending.
 
-    The first images of a data set are often all of one class.
-
-    Args:
-        labels: int [N].
-        count: Python int >= 1.
+    The first images of a data set are often all of one class. `labels`: int [N].
     """
     order = np.argsort(labels, kind="stable")
     _, sizes = np.unique(labels, return_counts=True)
     first = np.repeat(np.cumsum(sizes) - sizes, sizes)
     # The first image of each class, then the second of each, ...
     rank_in_class = np.arange(len(order)) - first
-    return np.sort(order[np.argsort(rank_in_class, kind="stable")[:count]])
+    return np.sort(order[np.argsort(rank_in_class, kind="stable")[:NUM_IMAGES]])
 
 
 def square_stronger(accuracies):

@@ -109,12 +109,8 @@ def transfer_matrix(
     return found
 
 
-def matrix_of(records, field="robust_accuracy"):
-    """Returns the numbers of `transfer_matrix` as a table.
-
-    Args:
-        records: as `transfer_matrix` returns them.
-        field: which number of a record.
+def matrix_of(records):
+    """Returns the robust accuracies in the records of `transfer_matrix` as a table.
 
     Returns:
         Dictionary with `targets` (labels of the rows), `sources` (labels of the columns)
@@ -125,7 +121,7 @@ def matrix_of(records, field="robust_accuracy"):
     # Columns in the order of the rows: without a diagonal, the first row lacks one.
     sources.sort(key=lambda s: targets.index(s) if s in targets else len(targets))
     found = {
-        (record["target"], record["source"]): record[field]
+        (record["target"], record["source"]): record["robust_accuracy"]
         for record in records
         if record["target"] != record["source"]
     }

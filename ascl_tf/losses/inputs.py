@@ -57,21 +57,22 @@ def view_pair_matrix(name: str, tensor: tf.Tensor) -> tf.Tensor:
     return tensor
 
 
-def multi_view_matrix(name: str, tensor: tf.Tensor, num_views: int) -> tf.Tensor:
+def multi_view_matrix(projections: tf.Tensor, num_views: int) -> tf.Tensor:
     """As `float_matrix`, for `num_views` views of every image stacked on axis 0.
 
     Raises:
-        ValueError: if `num_views` is below 2, `tensor` has not two axes, or its number of
-            rows is no multiple of `num_views`.
+        ValueError: if `num_views` is below 2, `projections` have not two axes, or their number
+            of rows is no multiple of `num_views`.
     """
     if num_views < 2:
         raise ValueError(f"`num_views` must be >= 2; received {num_views}.")
-    tensor = float_matrix(name, tensor, "[num_views * num_images, dim]")
-    if tensor.shape[0] is not None and tensor.shape[0] % num_views:
+    rows = float_matrix("projections", projections, "[num_views * num_images, dim]")
+    if rows.shape[0] is not None and rows.shape[0] % num_views:
         raise ValueError(
-            f"`{name}` must have {num_views} rows for every image; received shape {tensor.shape}."
+            f"`projections` must have {num_views} rows for every image; "
+            f"received shape {rows.shape}."
         )
-    return tensor
+    return rows
 
 
 def label_vector(

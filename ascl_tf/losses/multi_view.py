@@ -36,7 +36,7 @@ def multi_view_contrastive_loss(
         ValueError: on a rank, a number of rows, of views, or a temperature that does not fit
             the above.
     """
-    rows = multi_view_matrix("projections", projections, num_views)
+    rows = multi_view_matrix(projections, num_views)
     images = local_rows(num_rows(rows) // num_views, 1)  # Places in the global batch.
     return supervised_contrastive_loss(rows, tf.tile(images, [num_views]), temperature=temperature)
 
@@ -97,7 +97,7 @@ def one_sided_nt_xent_loss(
             the above.
     """
     check_temperature(temperature)
-    anchors = multi_view_matrix("projections", projections, num_views)
+    anchors = multi_view_matrix(projections, num_views)
     keys = gather_views(tf.stop_gradient(anchors), num_views)
     logits = tf.matmul(anchors, keys, transpose_b=True) / float(temperature)  # [V * b, V * B]
     own_columns = local_rows(num_rows(anchors) // num_views, num_views)[:, None]
