@@ -199,7 +199,7 @@ def _load_keras(path, trust_model):
 
 
 def _holds_lambda(path):
-    """Whether the file names a Lambda layer, or a Python lambda in place of a function."""
+    """Returns whether the file names a Lambda layer, or a Python lambda in place of a function."""
     with zipfile.ZipFile(path) as archive:
         open_parts = [json.loads(archive.read("config.json"))]
     while open_parts:

@@ -5,6 +5,8 @@ import inspect
 import numpy as np
 import tensorflow as tf
 
+from ascl_tf.attacks.logits import select_output
+
 
 def as_features_function(features_fn):
     """Returns a function images [B, H, W, C] -> pooled features [B, F] in float32.
@@ -26,7 +28,7 @@ def as_features_function(features_fn):
     settings = {"training": False} if _takes_training(features_fn) else {}
 
     def as_float32(images):
-        features = tf.cast(_select(features_fn(images, **settings)), tf.float32)
+        features = tf.cast(select_output(features_fn(images, **settings), "features"), tf.float32)
         if features.shape.rank != 2:
             raise ValueError(
                 "`features_fn` must return pooled features of shape [batch, num_features]; "
@@ -116,18 +118,3 @@ def _takes_training(features_fn):
         return "training" in inspect.signature(function).parameters
     except (TypeError, ValueError):
         return False
-
-
-def _select(outputs):
-    if isinstance(outputs, (list, tuple)):
-        outputs = dict(enumerate(outputs))
-    if not isinstance(outputs, dict):
-        return outputs
-    if "features" in outputs:
-        return outputs["features"]
-    if len(outputs) == 1:
-        return next(iter(outputs.values()))
-    raise ValueError(
-        "`features_fn` must return features, or a dictionary with the key 'features'; "
-        f"received the keys {sorted(outputs)}."
-    )

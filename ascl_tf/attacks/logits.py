@@ -33,7 +33,7 @@ def as_logits_function(classifier):
     settings = {"training": False} if _takes_training(classifier) else {}
 
     def logits_fn(images):
-        logits = tf.cast(_select(classifier(images, **settings)), tf.float32)
+        logits = tf.cast(select_output(classifier(images, **settings), "logits"), tf.float32)
         if logits.shape.rank != 2:
             raise ValueError(
                 "`logits_fn` must return logits of shape [batch, num_classes]; "
@@ -81,17 +81,22 @@ def _takes_training(classifier):
     return callable(call) and "training" in inspect.signature(call).parameters
 
 
-def _select(outputs):
+def select_output(outputs, name):
+    """Returns the output called `name` ("logits" or "features"), or the only one.
+
+    Raises:
+        ValueError: if there are several outputs, and none has that name.
+    """
     if isinstance(outputs, (list, tuple)):
         outputs = dict(enumerate(outputs))
     if not isinstance(outputs, dict):
         return outputs
-    if "logits" in outputs:
-        return outputs["logits"]
+    if name in outputs:
+        return outputs[name]
     if len(outputs) == 1:
         return next(iter(outputs.values()))
     raise ValueError(
-        "`logits_fn` must return logits, or a dictionary with the key 'logits'; "
+        f"`{name}_fn` must return {name}, or a dictionary with the key {name!r}; "
         f"received the keys {sorted(outputs)}."
     )
 

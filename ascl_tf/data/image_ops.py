@@ -145,7 +145,7 @@ def _luma(images):
 
 
 def _image_mean(luma):
-    """Mean over each image, [B, 1, 1, 1], added up in an order that B does not change."""
+    """Returns each image's mean, [B, 1, 1, 1], added up in an order that B does not change."""
     # tf.reduce_mean picks its order by the shape, so the last bit would depend on B.
     num_pixels = luma.shape[1] * luma.shape[2]
     sums = tf.reshape(luma, [-1, num_pixels])

@@ -236,7 +236,7 @@ def _first_stronger(record, others, how, conclusion, tolerance=ACCURACY_TOLERANC
 
 
 def _comparable(record, other, *, differing):
-    """Whether two gradient attacks agree in everything but steps, or but the radius."""
+    """Returns whether two gradient attacks agree in everything but steps, or but the radius."""
     ignored = {"step_size", "num_restarts", "random_start", differing}
     first, second = record["attack"], other["attack"]
     same = all(first[key] == second[key] for key in first if key not in ignored)

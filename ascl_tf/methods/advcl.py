@@ -140,14 +140,14 @@ class AdvCl(Method):
         )
 
     def _contrast(self, perturbed, clean):
-        """L_CL of projections [B, D] and [3B, D], view-major; [4B]."""
+        """Returns L_CL of projections [B, D] and [3B, D], view-major; [4B]."""
         stacked = tf.concat([perturbed, clean], axis=0)
         return multi_view_contrastive_loss(
             stacked, num_views=NUM_VIEWS, temperature=self.config.temperature
         )
 
     def _clustering(self, images, pseudo_labels, *, training):
-        """Mean of the cross-entropies of all heads, [B]."""
+        """Returns the mean of the cross-entropies of all heads, [B]."""
         features = self.encoder(images, branch=ADVERSARIAL_CE, training=training)
         return clustering_loss(self.pseudo_label_heads(features), pseudo_labels)
 

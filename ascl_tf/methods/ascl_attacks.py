@@ -129,19 +129,19 @@ def _anchored_sources(method, source, perturbs_both_views):
 
 
 def _needs_natural_logits(method):
-    """Whether the classification term's attack holds natural logits constant, labels or not."""
+    """Returns whether the classification term's attack needs natural logits, labels or not."""
     return method.config.attack_source_at == "ce" and method.outer_loss.attack_needs_natural
 
 
 def _classifies_images(method):
-    """Whether an attack raises the cross-entropy of the weak view."""
+    """Returns whether an attack raises the cross-entropy of the weak view."""
     config = method.config
     of_ascl = method.attacks_ascl and config.attack_source_ascl == "ce" and not method.perturbs_pair
     return config.attack_source_at == "ce" or of_ascl
 
 
 def _classifies_views(method):
-    """Whether an attack raises the cross-entropy of strong views."""
+    """Returns whether an attack raises the cross-entropy of strong views."""
     config = method.config
     of_ascl = method.attacks_ascl and config.attack_source_ascl == "ce" and method.perturbs_pair
     return of_ascl or (method.attacks_cl and config.attack_source_cl == "ce")

@@ -237,7 +237,7 @@ class Method(keras.Model):
         return [v for v in variables if id(v) not in idle]
 
     def _idle_variables(self, layer: keras.Layer) -> list[keras.Variable]:
-        """Affine parameters of the branches that the objective does not pass through."""
+        """Returns affine parameters of the branches that the objective does not pass through."""
         norms = [m for m in layer._flatten_layers() if isinstance(m, DualBatchNormalization)]
         used = [m.branch_layer(branch) for m in norms for branch in self.trained_branches]
         branches = [branch for m in norms for branch in m.branches.values()]

@@ -207,7 +207,7 @@ def _unit(rows: tf.Tensor) -> tf.Tensor:
 
 
 def _log_determinant(matrices: tf.Tensor) -> tf.Tensor:
-    """Log-determinant [B] of symmetric positive definite [B, M, M], by elimination.
+    """Returns the log-determinant [B] of symmetric positive definite [B, M, M], by elimination.
 
     Not `tf.linalg`: its gradients invert matrices, which raises on NaN in mid-training
     where the run should end with a line that says so.

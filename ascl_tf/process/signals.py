@@ -63,7 +63,7 @@ def deferred():
 
 
 def is_requested():
-    """Whether a signal waits."""
+    """Returns whether a signal waits."""
     return _State.requested is not None
 
 

@@ -87,7 +87,7 @@ def measured(records, protocol):
 
 
 def is_of(record, protocol):
-    """Whether a record is of a protocol; --preset=smoke has a faster AutoAttack."""
+    """Returns whether a record is of a protocol; --preset=smoke has a faster AutoAttack."""
     return record["protocol"] in (protocol, f"{protocol}_fast")
 
 

@@ -36,7 +36,7 @@ class Store:
         return self.folder(node) / LOG
 
     def is_done(self, node):
-        """Whether a step is done: its done.json is of this key, and its outputs are there."""
+        """Returns whether a step's done.json is of this key, and its outputs are there."""
         document = self._read_done(node)
         names = document.get("outputs", {})
         return document.get("key") == node.key and all(

@@ -82,7 +82,7 @@ def _sobel(images, axis):
 
 
 def _is_ridge(magnitudes, dx, dy):
-    """Whether a pixel is the largest of the three along its gradient, by four directions."""
+    """Returns where a pixel is the largest of three along its gradient, by four directions."""
     size = magnitudes.shape[1:]
     padded = np.pad(magnitudes, ((0, 0), (1, 1), (1, 1)))
 
