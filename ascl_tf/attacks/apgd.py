@@ -5,7 +5,7 @@ the difference of logits ratio (DLR), and the targeted DLR, one run per target c
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -85,21 +85,18 @@ def apgd(
     check_counts(num_steps=num_steps, num_restarts=num_restarts, eot_iter=eot_iter)
     check_seed(seed, images)
     clean_logits = logits_fn(images)
+    search = ApgdSearch(
+        logits_fn, epsilon=epsilon, loss=loss, norm=norm, num_steps=num_steps, eot_iter=eot_iter
+    )
 
     def one_round(number: tf.Tensor) -> tf.Tensor:
-        targets = logit_losses.likely_classes(clean_logits, number // num_restarts + 2)
-        return apgd_run(
-            logits_fn,
-            images,
-            labels,
-            targets=targets if loss == "targeted_dlr" else None,
-            epsilon=epsilon,
-            loss=loss,
-            norm=norm,
-            num_steps=num_steps,
-            eot_iter=eot_iter,
-            seeds=round_seeds(seed, number, images),
-        ).adversarial_images
+        targets = labels
+        if loss == "targeted_dlr":
+            targets = logit_losses.likely_classes(clean_logits, number // num_restarts + 2)
+        seeds = round_seeds(seed, number, images)
+        start = norms.random_start(images, epsilon=epsilon, norm=norm, seeds=seeds)
+        state = search.start(images, labels, targets, start)
+        return search.advance(state, 0, num_steps).control.adversarial_images
 
     num_rounds = num_restarts * (num_targets if loss == "targeted_dlr" else 1)
     return fooling_images(logits_fn, one_round, num_rounds, images, labels)
@@ -116,74 +113,6 @@ def check_settings(*, loss: str, norm: str, num_classes: int, num_targets: int) 
         )
     if loss == "targeted_dlr":
         check_integer("num_targets", num_targets, 1, num_classes - 1)
-
-
-class ApgdResult(NamedTuple):
-    """What one run gives: see `apgd_run`."""
-
-    adversarial_images: tf.Tensor
-    best_images: tf.Tensor
-    best_loss: tf.Tensor
-    losses: tf.Tensor
-
-
-def apgd_run(
-    logits_fn: LogitsFunction,
-    images: tf.Tensor,
-    labels: tf.Tensor,
-    *,
-    targets: tf.Tensor | None = None,
-    epsilon: float,
-    loss: str,
-    norm: str = "linf",
-    num_steps: int = 100,
-    eot_iter: int = 1,
-    seeds: tf.Tensor | None = None,
-    start: tf.Tensor | None = None,
-) -> ApgdResult:
-    """Runs APGD once.
-
-    Args:
-        logits_fn, images, labels, epsilon, loss, norm, num_steps, eot_iter: as `apgd`,
-            not checked here.
-        targets: int32 [B], for `targeted_dlr`.
-        seeds: int32 [B, 2] for the random start.
-        start: [B, H, W, C], where to start instead, in ball and box.
-
-    Returns:
-        An `ApgdResult`:
-            adversarial_images: the last misclassified iterate, or the start if none was.
-            best_images: the iterate of the highest loss.
-            best_loss: [B], that loss.
-            losses: [num_steps + 1, B], of the start and of every iterate.
-    """
-    if start is None:
-        start = norms.random_start(images, epsilon=epsilon, norm=norm, seeds=seeds)
-    search = ApgdSearch(
-        logits_fn, epsilon=epsilon, loss=loss, norm=norm, num_steps=num_steps, eot_iter=eot_iter
-    )
-    state = search.start(images, labels, labels if targets is None else targets, start)
-    step = search.make_step(state)
-
-    def body(
-        i: tf.Tensor, control: step_control.ControlState, losses: tf.TensorArray
-    ) -> tuple[Any, ...]:
-        control = step(i, control)
-        return i + 1, control, losses.write(i + 1, control.last_loss)
-
-    first = state.control.best_loss
-    losses = tf.TensorArray(tf.float32, num_steps + 1, element_shape=first.shape)
-    _, control, losses = while_loop(
-        lambda i, *_: i < num_steps,
-        body,
-        (tf.constant(0), state.control, losses.write(0, first)),
-    )
-    return ApgdResult(
-        tf.stop_gradient(control.adversarial_images),
-        tf.stop_gradient(control.best_images),
-        control.best_loss,
-        losses.stack(),
-    )
 
 
 class ApgdState(NamedTuple):
@@ -237,7 +166,7 @@ class ApgdSearch:
 
         Both are ints or int32 scalars.
         """
-        step = self.make_step(state)
+        step = self._make_step(state)
         _, control = while_loop(
             lambda i, _: i < last_step,
             lambda i, control: (i + 1, step(i, control)),
@@ -245,7 +174,7 @@ class ApgdSearch:
         )
         return state._replace(control=control)
 
-    def make_step(self, state: ApgdState) -> Callable[..., step_control.ControlState]:
+    def _make_step(self, state: ApgdState) -> Callable[..., step_control.ControlState]:
         """Returns the function (i, control) -> control after step i."""
         evaluate = self._make_evaluate(state.labels, state.targets)
         move = _make_move(state.images, self._epsilon, self._norm)

@@ -93,17 +93,17 @@ def fab_t(
 
     def one_round(number: tf.Tensor) -> tf.Tensor:
         seeds = None if seed is None else round_seeds(seed, number, images)
-        return fab_run(
+        closest, distances = closest_misclassified(
             logits_fn,
             images,
             labels,
             targets=logit_losses.likely_classes(clean_logits, number // num_restarts + 2),
             num_classes=num_classes,
-            epsilon=epsilon,
             norm=norm,
             num_steps=num_steps,
             start=fab_start(images, number % num_restarts, epsilon, norm, seeds),
         )
+        return norms.choose(distances <= epsilon, closest, images)
 
     return fooling_images(logits_fn, one_round, num_targets * num_restarts, images, labels)
 
@@ -131,43 +131,6 @@ def fab_start(
     return tf.where(tf.equal(restart, 0), images, random)
 
 
-def fab_run(
-    logits_fn: LogitsFunction,
-    images: tf.Tensor,
-    labels: tf.Tensor,
-    *,
-    targets: tf.Tensor | None = None,
-    num_classes: int,
-    epsilon: float,
-    norm: str,
-    num_steps: int,
-    start: tf.Tensor,
-) -> tf.Tensor:
-    """Runs FAB once.
-
-    Args:
-        logits_fn, images, labels, epsilon, norm, num_steps: as `fab_t`, not checked here.
-        targets: int32 [B], or None: the nearest boundary of all other classes.
-        num_classes: Python int.
-        start: [B, H, W, C] in [0, 1].
-
-    Returns:
-        [B, H, W, C]: the closest misclassified iterate where it lies within `epsilon`,
-        else the image.
-    """
-    closest, distances = closest_misclassified(
-        logits_fn,
-        images,
-        labels,
-        targets=targets,
-        num_classes=num_classes,
-        norm=norm,
-        num_steps=num_steps,
-        start=start,
-    )
-    return norms.choose(tf.reshape(distances, [-1]) <= epsilon, closest, images)
-
-
 def closest_misclassified(
     logits_fn: LogitsFunction,
     images: tf.Tensor,
@@ -179,13 +142,20 @@ def closest_misclassified(
     num_steps: int,
     start: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns (closest misclassified iterate, its distance [B, 1, 1, 1]); 1e10: none."""
+    """Runs FAB once; returns (closest misclassified iterate, its distance [B]); 1e10: none.
+
+    Args:
+        logits_fn, images, labels, norm, num_steps: as `fab_t`, not checked here.
+        targets: int32 [B], or None: the nearest boundary of all other classes.
+        num_classes: Python int.
+        start: [B, H, W, C] in [0, 1].
+    """
     search = FabSearch(
         logits_fn, num_classes=num_classes, norm=norm, is_targeted=targets is not None
     )
     state = search.start(images, labels, labels if targets is None else targets, start)
     state = search.advance(state, 0, num_steps)
-    return tf.stop_gradient(state.best_images), tf.reshape(state.best_distance, [-1, 1, 1, 1])
+    return tf.stop_gradient(state.best_images), state.best_distance
 
 
 class FabState(NamedTuple):
@@ -210,7 +180,7 @@ class FabSearch:
     """One run of FAB, in pieces: a start, and then any number of steps at a time.
 
     Args:
-        logits_fn, num_classes, norm: as for `fab_run`.
+        logits_fn, num_classes, norm: as for `closest_misclassified`.
         is_targeted: whether the boundary to the target class is meant, not the nearest.
     """
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from ascl_tf.attacks import apgd
-from ascl_tf.attacks.apgd import apgd_run
+from ascl_tf.attacks.apgd import ApgdSearch
 from ascl_tf.attacks.step_control import advance, checkpoints, first_state, halve, windows
 from tests.attacks.classifiers import (
     NUM_CLASSES,
@@ -13,6 +13,7 @@ from tests.attacks.classifiers import (
     images_and_labels,
     smooth_network,
 )
+from tests.attacks.runs import trace_apgd
 from tests.common import random_images
 
 EPSILON = 8 / 255
@@ -162,18 +163,10 @@ def test_run_follows_the_oracle_from_an_injected_start(norm, epsilon):
     noise = np.random.default_rng(5).uniform(-1, 1, images.shape)
     size = np.abs(noise).max() if norm == "linf" else np.sqrt(np.sum(noise[0] ** 2)) * 1.1
     start = np.clip(images + epsilon * noise / size, 0, 1).astype(np.float32)
-    got = apgd_run(
-        network,
-        tf.constant(images),
-        labels,
-        epsilon=epsilon,
-        loss="ce",
-        norm=norm,
-        num_steps=30,
-        start=start,
-    )
+    settings = {"epsilon": epsilon, "loss": "ce", "norm": norm, "num_steps": 30}
+    found_losses, got = trace_apgd(network, images, labels, start, **settings)
     losses, adversarial, best = _oracle(network, images, labels, start, 30, norm, epsilon)
-    np.testing.assert_allclose(got.losses, losses, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found_losses, losses, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(got.best_loss, losses.max(axis=0), rtol=1e-4, atol=1e-5)
     # The sign of a gradient that is nearly zero may flip with the rounding of a pixel, and, on some
     # processors, a comparison of losses that are a tie: one image then takes another way there.
@@ -280,9 +273,11 @@ def test_averaging_sees_through_gradient_noise():
 
     @tf.function(autograph=False)
     def best_images(eot_iter):
-        settings = {"epsilon": 0.1, "loss": "ce", "num_steps": 1, "eot_iter": eot_iter}
+        settings = {"epsilon": 0.1, "loss": "ce", "norm": "linf", "num_steps": 1}
+        search = ApgdSearch(noisy, eot_iter=eot_iter, **settings)
         labels = tf.zeros([4], tf.int32)
-        return apgd_run(noisy, tf.constant(images), labels, start=images, **settings).best_images
+        state = search.start(tf.constant(images), labels, labels, tf.constant(images))
+        return search.advance(state, 0, 1).control.best_images
 
     directions = [np.mean(np.sign(best_images(eot_iter) - images)) for eot_iter in (1, 200)]
     # Down is right. Of one draw 53 % of the pixels know it, of the mean of 200 draws 88 %.

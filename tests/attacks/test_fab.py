@@ -1,13 +1,18 @@
 """FAB: closed forms on linear classifiers, its loop against a NumPy oracle."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from ascl_tf.attacks import fab_t
-from ascl_tf.attacks.fab import closest_misclassified, fab_run, fab_start
+from ascl_tf.attacks.autoattack_versions import ATTACKS
+from ascl_tf.attacks.fab import closest_misclassified, fab_start
+from ascl_tf.attacks.runners import make_runner
 from tests.attacks.classifiers import (
     NUM_CLASSES,
+    SIZE,
     LinearClassifier,
     images_and_labels,
     smooth_network,
@@ -139,18 +144,15 @@ def test_only_what_lies_in_the_ball_is_returned(norm, epsilon, targeted):
     images, labels = images_and_labels(network)
     second = np.argsort(network(images), axis=1)[:, -2].astype(np.int32)
 
+    # So few steps that they are one piece: no image is left out before the last of them.
+    attack = dataclasses.replace(ATTACKS["fab-t" if targeted else "fab"], num_steps=5)
+
     def run(epsilon):
-        return fab_run(
-            network,
-            tf.constant(images),
-            tf.constant(labels),
-            targets=tf.constant(second) if targeted else None,
-            num_classes=NUM_CLASSES,
-            epsilon=epsilon,
-            norm=norm,
-            num_steps=10,
-            start=tf.constant(images),
-        ).numpy()
+        runner = make_runner(
+            attack, network, (SIZE, SIZE, 3), num_classes=NUM_CLASSES, epsilon=epsilon, norm=norm
+        )
+        tensors = (tf.constant(images), tf.constant(labels), tf.constant(second))
+        return runner(*tensors, tf.constant(0), tf.zeros([len(images), 2], tf.int32)).numpy()
 
     got = run(epsilon)
     change = (got - images).reshape(len(images), -1)

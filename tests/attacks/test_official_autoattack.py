@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ascl_tf.attacks.apgd import apgd_run
 from ascl_tf.attacks.fab import closest_misclassified
 from ascl_tf.attacks.hyperplane import step_onto_hyperplane
 from ascl_tf.attacks.logit_losses import margin
 from ascl_tf.attacks.square import SquareSearch
 from ascl_tf.attacks.square_proposals import bump, share_of_pixels
+from tests.attacks.runs import trace_apgd
 from tests.common import random_images
 
 torch = pytest.importorskip("torch", reason="the package torch is not installed")
@@ -98,19 +98,20 @@ def test_first_twenty_steps_of_apgd_agree_from_the_same_start(networks, loss, no
     attack.init_hyperparam(images)
     networks.recorded.clear()
     attack.attack_single_run(images, labels, x_init=_to_torch(start))
-    got = apgd_run(
+    losses, _ = trace_apgd(
         networks.tensorflow,
-        tf.constant(networks.images),
+        networks.images,
         networks.labels,
+        start,
         epsilon=EPSILON[norm],
         loss=loss,
         norm=norm,
-        start=start,
+        num_steps=100,
     )
     value = _cross_entropy if loss == "ce" else _ratio
     # The start may have been evaluated more than once; the last twenty-one are not.
     want = np.stack([value(logits, networks.labels) for logits in networks.recorded[-101:]])
-    np.testing.assert_allclose(got.losses[:21], want[:21], atol=1e-4)
+    np.testing.assert_allclose(losses[:21], want[:21], atol=1e-4)
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
