@@ -14,12 +14,12 @@ from ascl_tf.process.tf_config import read_cluster
 from ascl_tf.program.flag_defs import (
     define_flags,
     define_program_flags,
-    load_outside_method,
     on_command_line,
     parse,
     run_program,
     wants_help,
 )
+from ascl_tf.program.outside_methods import load_outside_method
 
 DEFAULT_WORKDIRS = "runs"
 

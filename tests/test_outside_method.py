@@ -15,7 +15,7 @@ from ascl_tf.config import registry
 from ascl_tf.errors import ConfigError
 from ascl_tf.methods.cost import count_step
 from ascl_tf.models import resnet
-from ascl_tf.program.flag_defs import load_outside_method
+from ascl_tf.program.outside_methods import load_outside_method
 from tests.program_lines import line_matches
 from tools import reproduce, rows
 from tools.reproduction import presets

@@ -1,14 +1,11 @@
 """absl flags made from the fields of a dataclass, and configs made from flags.
 
 Flags live in a `FlagValues` of their own, not in absl's global one: importing a
-program defines nothing, and two programs can share a flag's name. A method of one's own is
-imported before they are made: its settings are flags, too.
+program defines nothing, and two programs can share a flag's name.
 """
 
 import contextlib
 import dataclasses
-import json
-import os
 import pathlib
 import re
 import shlex
@@ -20,25 +17,21 @@ from typing import Any, NoReturn
 
 from absl import flags
 
-from ascl_tf import config as cfg
-from ascl_tf.config import paths
-from ascl_tf.config.registry import is_outside
+from ascl_tf.config import STAGES, Fraction, paths
 from ascl_tf.errors import ConfigError
 from ascl_tf.process import signals
-from ascl_tf.process.terminal import escape_unprintable, quiet_start
+from ascl_tf.process.terminal import escape_unprintable
 from ascl_tf.program.flagfiles import expand_flagfiles
 from ascl_tf.program.messages import one_line
 
-_WORK_DIRECTORIES = ("workdir", "pretrained")
 
-
-class FractionParser(flags.ArgumentParser[cfg.Fraction]):
+class FractionParser(flags.ArgumentParser[Fraction]):
     """Parses 8/255 or 0.03 and keeps the text."""
 
     syntactic_help = "a number or a fraction such as 8/255"
 
-    def parse(self, argument: Any) -> cfg.Fraction:
-        return cfg.Fraction(argument)
+    def parse(self, argument: Any) -> Fraction:
+        return Fraction(argument)
 
     def flag_type(self) -> str:
         return "fraction"
@@ -193,7 +186,7 @@ def _define(field: "dataclasses.Field[Any]", module: str, values: flags.FlagValu
         flags.DEFINE_enum(field.name, default, list(choices), **common)
     elif isinstance(default, bool):
         flags.DEFINE_boolean(field.name, default, **common)
-    elif field.metadata["path"] or isinstance(default, cfg.Fraction):
+    elif field.metadata["path"] or isinstance(default, Fraction):
         kind = field.metadata["path"]
         parser: Any = PathParser(kind) if kind else FractionParser()
         serializer: flags.ArgumentSerializer[Any] = flags.ArgumentSerializer()
@@ -209,7 +202,7 @@ def _define(field: "dataclasses.Field[Any]", module: str, values: flags.FlagValu
 
 
 def _stage_help(stages: tuple[str, ...]) -> str:
-    return "" if tuple(stages) == cfg.STAGES else f" (stage: {', '.join(stages)})"
+    return "" if tuple(stages) == STAGES else f" (stage: {', '.join(stages)})"
 
 
 def _explain(error: Exception, values: flags.FlagValues) -> str:
@@ -232,40 +225,3 @@ def _accepted(parser: "flags.ArgumentParser[Any]") -> str:
     if choices:
         return f"one of {', '.join(choices)}"
     return "true or false" if parser.flag_type() == "bool" else parser.syntactic_help
-
-
-def load_outside_method(argv: Sequence[str]) -> None:
-    """Imports the method of one's own that a command line names.
-
-    It stands in `--method`, on the command line or in a flagfile, or else in what a work directory
-    has recorded of its run.
-
-    Raises:
-        ConfigError: if it cannot be imported. What else is wrong with the command line is left to
-            those who parse it in full.
-    """
-    for name in _named_methods(argv):
-        if is_outside(name):
-            with quiet_start():
-                cfg.find_method(name)
-
-
-def _named_methods(argv: Sequence[str]) -> list[str]:
-    values = define_flags(*cfg.sections())
-    try:
-        stands_alone = {name: values[name].boolean for name in values}
-        values([argv[0], *expand_flagfiles(argv[1:], stands_alone)], known_only=True)
-    except (flags.Error, ConfigError):
-        return []
-    if values["method"].present:
-        return [str(values["method"].value)]
-    return [_recorded_method(str(values[name].value)) for name in _WORK_DIRECTORIES]
-
-
-def _recorded_method(folder: str) -> str:
-    """Returns the method of the run in a folder, "" where nothing readable is there."""
-    try:
-        with open(os.path.join(folder, cfg.CONFIG_FILE), encoding="utf-8") as file:
-            return str(json.load(file)["settings"]["method"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return ""
