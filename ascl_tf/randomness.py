@@ -11,6 +11,8 @@ import functools
 
 import tensorflow as tf
 
+from ascl_tf.eager import traced_when_eager
+
 ALGORITHM = "philox"
 
 
@@ -65,30 +67,29 @@ def uniform(shape, seed, *, low=0.0, high=1.0, dtype=tf.float32):
     """
     seed = tf.convert_to_tensor(seed, tf.int32)
     if seed.shape.rank == 1:
-        unit = _draw(shape, seed, dtype)
-    elif seed.shape.rank == 2 and seed.shape[1] == 2:
-        unit = _draw_rows(_static_shape(shape[1:]), seed, dtype)
-    else:
+        return _draw(shape, seed, low, high, dtype)
+    if seed.shape.rank != 2 or seed.shape[1] != 2:
         raise ValueError(f"`seed` must have shape [2] or [B, 2]; received {seed.shape}.")
-    return low + (high - low) * unit
+    return _draw_rows(_static_shape(shape[1:]), seed, low, high, dtype)
 
 
-# A graph even where the caller is eager: one operation instead of sixty per image.
-@tf.function(autograph=False)
-def _draw_rows(row_shape, seeds, dtype):
+@traced_when_eager
+def _draw_rows(row_shape, seeds, low, high, dtype):
     is_known = not isinstance(row_shape, tf.Tensor)
     signature = tf.TensorSpec(row_shape if is_known else [None] * row_shape.shape[0], dtype)
-    draw = functools.partial(_draw, row_shape, dtype=dtype)
+    draw = functools.partial(_draw, row_shape, low=low, high=high, dtype=dtype)
     return tf.map_fn(draw, seeds, fn_output_signature=signature)
 
 
-def _draw(shape, seed, dtype):
+def _draw(shape, seed, low, high, dtype):
     # Raw bits, turned into floats here: TensorFlow's kernels and XLA agree on the bits,
     # but not on the floats that they make of them.
     bits = tf.random.stateless_uniform(shape, seed, None, None, tf.uint32, alg=ALGORITHM)
     if dtype == tf.float64:
-        return tf.cast(bits, dtype) * 2.0**-32
-    return tf.cast(tf.bitwise.right_shift(bits, tf.constant(8, tf.uint32)), dtype) * 2.0**-24
+        unit = tf.cast(bits, dtype) * 2.0**-32
+    else:
+        unit = tf.cast(tf.bitwise.right_shift(bits, tf.constant(8, tf.uint32)), dtype) * 2.0**-24
+    return low + (high - low) * unit
 
 
 def _static_shape(shape):

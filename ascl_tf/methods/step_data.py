@@ -4,6 +4,7 @@ Each of its random numbers has a `Purpose`.
 """
 
 import enum
+import functools
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -11,6 +12,7 @@ import tensorflow as tf
 from ascl_tf import randomness
 from ascl_tf.config import DataSettings
 from ascl_tf.data.views import strong_view, weak_view
+from ascl_tf.eager import traced_when_eager
 
 
 class Purpose(enum.IntEnum):
@@ -91,16 +93,15 @@ def make_strong_views(
     batch: Batch, data: DataSettings, *, strength: float | tf.Tensor = 1.0
 ) -> tf.Tensor:
     """Returns two independent strong views of each image, [2B, H, W, 3], view-major."""
-    purposes = (Purpose.STRONG_VIEW_0, Purpose.STRONG_VIEW_1)
-    return _strong_view(
-        tf.concat([batch.images, batch.images], axis=0),
-        tf.concat([batch.seeds(purpose) for purpose in purposes], axis=0),
+    make = functools.partial(
+        _strong_view,
+        batch.images,
         gaussian_blur=data.gaussian_blur,
         min_area=data.min_crop_area,
         strength=strength,
     )
+    purposes = (Purpose.STRONG_VIEW_0, Purpose.STRONG_VIEW_1)
+    return tf.concat([make(batch.seeds(purpose)) for purpose in purposes], axis=0)
 
 
-# Graphs even where the step is eager, in which a view's 1,300 small operations take most of the
-# time.
-_weak_view, _strong_view = (tf.function(view, autograph=False) for view in (weak_view, strong_view))
+_weak_view, _strong_view = traced_when_eager(weak_view), traced_when_eager(strong_view)
