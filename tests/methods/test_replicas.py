@@ -57,14 +57,8 @@ def test_one_step_of_ascl_with_its_attacks_in_float32():
     _check_logs(*logs, rel=1e-4)
 
 
-# In a graph, ASCL is tests/training/test_cluster_fit.py's, on two workers.
-@pytest.mark.parametrize(
-    "name, in_graph",
-    [("ascl", False), pytest.param("ascl", True, marks=pytest.mark.slow), ("scl", True)],
-)
-def test_three_steps_of_contrastive_losses_in_float64(float64_policy, name, in_graph):
-    config = helpers.TINY.replace(method=name)
-    logs = _check_one_and_two(config, tolerance=1e-9, num_steps=3, in_graph=in_graph)
+def test_three_steps_of_ascl_in_a_graph_of_float64(float64_policy):
+    logs = _check_one_and_two(helpers.TINY, tolerance=1e-9, num_steps=3, in_graph=True)
     _check_logs(*logs, rel=1e-6)
 
 
