@@ -28,7 +28,7 @@ class AttackProgress(NamedTuple):
         attack: name of the attack at work.
         num_robust: images that are still classified correctly.
         robust_accuracy: the same in percent of all images.
-        num_done, num_to_do: images attacked and to be attacked in all, anew in each restart.
+        num_done, num_to_do: images attacked and to be attacked in all, counted again in each restart.
         seconds_left: expected time to the end of this attack.
     """
 
@@ -67,7 +67,7 @@ class Progress:
             restarts, and how many of that round's images are done.
         finished: attack name -> bool [N], still classified correctly after it.
         seconds: attack name -> time spent on it.
-        num_done: images that the present attack has done, anew in each restart.
+        num_done: images that the present attack has done, counted again in each restart.
         saved_images: names of the state's files of adversarial images.
     """
 

@@ -142,7 +142,7 @@ def check_no_state(path):
     if pathlib.Path(path).exists():
         raise RunError(
             f"{path}: expected no state of an earlier run; found one "
-            "(resume it, or delete it to begin anew)"
+            "(resume it, or delete it to begin again)"
         )
 
 

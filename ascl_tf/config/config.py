@@ -122,7 +122,7 @@ class Config:
         return _rebuild, (self._values,)
 
     def replace(self, **changes: Any) -> "Config":
-        """Returns a copy with other values, checked anew."""
+        """Returns a copy with other values, checked again."""
         return Config(**{**self._values, **changes})
 
     def changes(self) -> dict[str, Any]:

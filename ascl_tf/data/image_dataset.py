@@ -18,7 +18,7 @@ class ImageDataset:
     Args:
         name: what records call the data set; never a path of this machine.
         images: NumPy uint8 [N, H, W, 3] in 0..255.
-        labels: NumPy int32 [N]; class ids in 0..num_classes - 1, or -1 for "unlabelled".
+        labels: NumPy int32 [N]; class ids in 0..num_classes - 1, or -1 for "unlabeled".
         num_classes: number of classes; 0 where the data set has no labels at all.
         class_names: one name per class, in the order of the ids.
         pseudo_labels: NumPy int32 [N, M], the clusters of each image in M clusterings; None

@@ -186,7 +186,7 @@ def model_sha256(path: PathLike) -> str:
 def weights_sha256(model: Any) -> str:
     """Returns the SHA-256 over shape, type and bytes of a Keras model's weights, in order.
 
-    Names do not count: Keras numbers them anew for each model it makes.
+    Names do not count: Keras renumbers them for each model it makes.
     """
     digest = hashlib.sha256()
     for array in model.get_weights():

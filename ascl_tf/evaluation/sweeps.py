@@ -219,7 +219,7 @@ def _pgd(objective, images, seeds, protocol, **settings):
 
 
 def _at_radius(measurement, protocol, attack):
-    # A tensor, not a number: a number would be traced anew for each radius.
+    # A tensor, not a number: a number would be traced again for each radius.
     epsilon = tf.constant(float(protocol.epsilon), tf.float32)
     outcome = measurement.survivors(
         protocol,

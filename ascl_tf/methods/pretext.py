@@ -1,4 +1,4 @@
-"""Pretext tasks: images taken apart, turned and put together anew, and the labels of that.
+"""Pretext tasks: images taken apart, turned, and put together again, and the labels of that.
 
 All random numbers come from seeds, one pair per image. Images are [B, H, W, C].
 """

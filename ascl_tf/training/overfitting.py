@@ -138,5 +138,5 @@ def _is_fast(method):
 
 def _spread_out(labels):
     """Returns places of at most `NUM_IMAGES` labeled images, from first to last."""
-    labelled = np.flatnonzero(np.asarray(labels) >= 0)
-    return labelled[np.linspace(0, len(labelled) - 1, min(NUM_IMAGES, len(labelled))).astype(int)]
+    labeled = np.flatnonzero(np.asarray(labels) >= 0)
+    return labeled[np.linspace(0, len(labeled) - 1, min(NUM_IMAGES, len(labeled))).astype(int)]

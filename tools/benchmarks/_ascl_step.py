@@ -52,7 +52,7 @@ def compiled_step(method, data):
 
 
 def recompute_anchors(method):
-    """Makes the third attack project its clean anchors anew in each step, for comparison."""
+    """Makes the third attack project its clean anchors again in each step, for comparison."""
     perturb = method.perturb
 
     def perturb_with_new_anchors(objective, images, *, constants, **settings):

@@ -107,7 +107,7 @@ class PlainDisplay(Progress):
 
 
 class LiveDisplay(Progress):
-    """A table that is drawn anew; what failed stays above it."""
+    """A table that is redrawn; what failed stays above it."""
 
     def __init__(self, *arguments, console, **settings):
         super().__init__(*arguments, **settings)
