@@ -11,7 +11,7 @@ import functools
 
 import tensorflow as tf
 
-from ascl_tf.eager import traced_when_eager
+from ascl_tf.loops import traced_when_eager
 
 ALGORITHM = "philox"
 

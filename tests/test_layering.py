@@ -23,7 +23,7 @@ ALLOWED = {
     PACKAGE: set(),
     "errors": set(),
     "loops": set(),
-    "randomness": set(),
+    "randomness": {"loops"},
     "config": {"errors"},
     "process": {"errors"},
     **{room: GROUND for room in TOOLKITS},

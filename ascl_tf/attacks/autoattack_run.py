@@ -28,7 +28,7 @@ class AttackProgress(NamedTuple):
         attack: name of the attack at work.
         num_robust: images that are still classified correctly.
         robust_accuracy: the same in percent of all images.
-        num_done, num_to_do: images attacked and to be attacked in all, counted again in each restart.
+        num_done, num_to_do: images attacked and to be attacked in all, from 0 in each restart.
         seconds_left: expected time to the end of this attack.
     """
 

@@ -1,6 +1,6 @@
 """What a setting is: a dataclass field with default, help, range, and the stages that use it.
 
-The settings themselves are in config.py. No TensorFlow here.
+The settings themselves are in sections.py and methods/*_spec.py. No TensorFlow here.
 """
 
 import dataclasses

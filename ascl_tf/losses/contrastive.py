@@ -2,7 +2,7 @@
 
 Every function takes the rows of one replica, with unit l2 norm, compares them with the
 rows of all replicas, and returns one number per row of its own. Means are taken by
-`reduction.global_mean`. Equation numbers are those of Li et al., "Adversarial supervised
+`gather.global_mean`. Equation numbers are those of Li et al., "Adversarial supervised
 contrastive learning", Machine Learning, 2022; t stands for `temperature`.
 """
 

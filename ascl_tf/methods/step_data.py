@@ -12,7 +12,7 @@ import tensorflow as tf
 from ascl_tf import randomness
 from ascl_tf.config import DataSettings
 from ascl_tf.data.views import strong_view, weak_view
-from ascl_tf.eager import traced_when_eager
+from ascl_tf.loops import traced_when_eager
 
 
 class Purpose(enum.IntEnum):

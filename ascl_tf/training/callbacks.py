@@ -173,7 +173,10 @@ class TensorBoardPictures(keras.callbacks.Callback):
     def _write_perturbations(self, views, adversarial):
         epsilon = float(self.model.config.epsilon)
         for name, images in adversarial.items():
-            natural = views["stacked_views" if name.startswith("views") else "images"]
+            natural = views.get("stacked_views" if name.startswith("views") else "images")
+            # A method of one's own may perturb what has no such name.
+            if natural is None or natural.shape[0] < images.shape[0]:
+                continue
             perturbation = images - natural[: images.shape[0]]
             # -epsilon is black, 0 gray, epsilon white.
             shown = (perturbation / epsilon + 1) / 2

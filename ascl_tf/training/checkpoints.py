@@ -1,4 +1,4 @@
-"""The complete state of a stage on disk: weights, optimizer, metrics, history.
+"""The complete state of a stage on disk: `Method.parts`, optimizer, metrics, history.
 
 `last` is written while training, `best` by robust accuracy on validation. Each has its
 checksums beside it, and is loaded only if they hold. The step is the optimizer's own count;

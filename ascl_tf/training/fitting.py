@@ -107,7 +107,7 @@ class StageFit:
                 *make_loss_watches(self.method, checkpoints, writer, self._num_steps),
             ]
         while checkpoints.step < self._num_steps:
-            self._fit(checkpoints, writer, end_epoch=self._end_epoch(checkpoints.step))
+            self._fit_until(checkpoints, writer, end_epoch=self._end_epoch(checkpoints.step))
         writer.close()
         return checkpoints
 
@@ -149,7 +149,7 @@ class StageFit:
         # An interrupted epoch is finished by itself, since Keras counts whole epochs only.
         return epoch + 1 if steps_done else self.epochs
 
-    def _fit(self, checkpoints, writer, *, end_epoch):
+    def _fit_until(self, checkpoints, writer, *, end_epoch):
         epoch, steps_done = divmod(checkpoints.step, self.steps_per_epoch)
         batches = training_batches(
             self.dataset,

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from ascl_tf import config as cfg
 from ascl_tf.config.sections import EvaluationSettings, FinetuneSettings
+from ascl_tf.data.pipeline import steps_per_epoch
 from ascl_tf.errors import ConfigError, renamed
 from ascl_tf.evaluation import checks, evaluate_robustness, records
 from ascl_tf.evaluation.display import evaluation_progress, print_records
@@ -90,8 +91,8 @@ def pretrain(config, workdir, *, needs_labels=True):
         config, needs_labels=needs_labels, labeled_only=not config.uses_unlabeled_images
     )
     train = run_data.with_unlabeled_images(config.data, train)
-    config = _fit_smoke_batches(config, train, strategy.num_replicas_in_sync)
-    steps = run_data.num_steps_per_epoch(train, config.global_batch_size)
+    config = _cap_smoke_batches(config, train, strategy.num_replicas_in_sync)
+    steps = steps_per_epoch(len(train), config.global_batch_size)
     workdir.check_stage(cfg.PRETRAIN, cfg.identity_of(config, cfg.PRETRAIN))
     keras.utils.set_random_seed(config.seed)
     with strategy.scope(), layers_in(config.precision):
@@ -109,7 +110,7 @@ def pretrain(config, workdir, *, needs_labels=True):
     for made in preparations:
         train = made.apply(processes_of(strategy), workdir, train)
     cost.announce(method, train.image_shape, config.optimization, steps)
-    _fit(config, workdir, cfg.PRETRAIN, method, train, validation, steps, inputs)
+    _train_and_record(config, workdir, cfg.PRETRAIN, method, train, validation, steps, inputs)
 
 
 def finetune(config, workdir):
@@ -118,8 +119,8 @@ def finetune(config, workdir):
     name = finetune_stage_name(config.finetuning)
     strategy = make_strategy(config.num_replicas, global_batch_size=config.finetune_batch_size)
     train, validation = load_training_data(config, needs_labels=True, labeled_only=True)
-    config = _fit_smoke_batches(config, train, strategy.num_replicas_in_sync)
-    steps = run_data.num_steps_per_epoch(train, config.finetune_batch_size)
+    config = _cap_smoke_batches(config, train, strategy.num_replicas_in_sync)
+    steps = steps_per_epoch(len(train), config.finetune_batch_size)
     workdir.check_stage(name, cfg.identity_of(config, cfg.FINETUNE))
     keras.utils.set_random_seed(config.seed)
     with strategy.scope(), layers_in(config.precision):
@@ -135,7 +136,7 @@ def finetune(config, workdir):
     start = None if is_drawn else records.weights_sha256(method.encoder)
     inputs = provenance.describe_inputs(train, validation, encoder_sha256=start)
     _begin(workdir, name, cfg.identity_of(config, cfg.FINETUNE), config, inputs)
-    _fit(config, workdir, name, method, train, validation, steps, inputs)
+    _train_and_record(config, workdir, name, method, train, validation, steps, inputs)
 
 
 def load_training_data(config, *, needs_labels=True, labeled_only=False):
@@ -150,7 +151,7 @@ def load_training_data(config, *, needs_labels=True, labeled_only=False):
     )
 
 
-def _fit_smoke_batches(config, train, num_replicas):
+def _cap_smoke_batches(config, train, num_replicas):
     """Returns the config with the batches of `--smoke` cut to the training images there are."""
     largest = len(train) // num_replicas * num_replicas
     if not config.smoke or max(config.global_batch_size, config.finetune_batch_size) <= largest:
@@ -253,7 +254,7 @@ def load_classifier(config, workdir, dataset, checkpoint):
     return method.classifier
 
 
-def _fit(config, workdir, stage, method, train, validation, steps, inputs):
+def _train_and_record(config, workdir, stage, method, train, validation, steps, inputs):
     is_pretraining = stage == cfg.PRETRAIN
     epochs = config.epochs if is_pretraining else config.num_finetune_epochs
     global_batch_size = config.global_batch_size if is_pretraining else config.finetune_batch_size

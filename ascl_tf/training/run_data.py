@@ -2,7 +2,6 @@
 
 from ascl_tf.config.sections import DataSettings, EvaluationSettings, RunSettings
 from ascl_tf.data import datasets, splits
-from ascl_tf.data.pipeline import steps_per_epoch
 from ascl_tf.errors import ConfigError, MissingSplitError, RunError, renamed
 from ascl_tf.evaluation.checks import explain_overlap
 
@@ -159,11 +158,6 @@ def _training_part(data: DataSettings, run: RunSettings, split, labeled_only):
         data, run, split, needs_labels=True, labeled_only=labeled_only, say=lambda line: None
     )
     return train if labeled_only else with_unlabeled_images(data, train)
-
-
-def num_steps_per_epoch(dataset, global_batch_size):
-    """Returns the number of whole batches in the training images."""
-    return steps_per_epoch(len(dataset), global_batch_size)
 
 
 def _num_train_images(data: DataSettings, run: RunSettings, dataset, say):

@@ -105,7 +105,10 @@ def test_perturbations_are_drawn_from_black_over_grey_to_white():
     pictures.set_model(method)
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(tf.summary, "image", lambda tag, p, **_: written.update({tag: p}))
-        pictures._write_perturbations({"images": natural}, {"images_at": natural + shift})
+        # A method of one's own may perturb what has no partner: "stacked_views" is missing here.
+        adversarial = {"images_at": natural + shift, "views_own": natural + shift}
+        pictures._write_perturbations({"images": natural}, adversarial)
+    assert list(written) == ["perturbations/images_at"]
     picture = written["perturbations/images_at"].numpy()[0]
     columns = [picture[:, 8 * i : 8 * i + 8] for i in range(3)]
     for tile, value in zip(columns, (0.0, 0.5, 1.0), strict=True):

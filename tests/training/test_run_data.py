@@ -243,13 +243,6 @@ def test_images_too_small_for_the_encoder_are_refused(monkeypatch):
         run.load_test_data(CONFIG)
 
 
-def test_steps_of_an_epoch_are_whole_batches():
-    dataset = helpers.make_dataset(23)
-    assert run_data.num_steps_per_epoch(dataset, 6) == 3
-    with pytest.raises(RunError, match="`global_batch_size`"):
-        run_data.num_steps_per_epoch(dataset, 24)
-
-
 def _with_copies(monkeypatch, num_copies):
     """Lets the test set begin with so many images of the training set."""
     train, test = helpers.make_dataset(60), helpers.make_dataset(12, seed=1)
