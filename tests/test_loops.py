@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from ascl_tf.attacks import linf_pgd
-from ascl_tf.loops import once_per_loop, while_loop
+from ascl_tf.loops import once_per_loop, traced_when_eager, while_loop
 from ascl_tf.models import CLEAN, batch_norm
 from ascl_tf.models.resnet import BasicBlock
 from tests.common import random_images
@@ -123,3 +123,19 @@ def test_attack_with_folded_kernels_before_the_loop_is_bit_equal(monkeypatch):
     monkeypatch.setattr(batch_norm, "once_per_loop", lambda key, compute: compute())
     np.testing.assert_array_equal(before_the_loop, attacked())
     assert np.any(before_the_loop != images)
+
+
+def test_function_is_traced_once_for_eager_callers_and_is_as_it_is_in_a_graph():
+    calls = []
+
+    @traced_when_eager
+    def double(x):
+        calls.append(tf.executing_eagerly())
+        return 2 * x
+
+    assert [float(double(tf.constant(x))) for x in (1.0, 2.0)] == [2.0, 4.0]
+    assert calls == [False]
+    graph = tf.function(lambda x: double(x) + 1).get_concrete_function(tf.constant(1.0)).graph
+    kinds = {operation.type for operation in graph.get_operations()}
+    assert "Mul" in kinds and not any("Call" in kind for kind in kinds)
+    assert calls == [False, False]
