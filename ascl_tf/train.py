@@ -1,12 +1,14 @@
 """Trains, fine-tunes, evaluates and exports: python -m ascl_tf.train --stage=pretrain."""
 
 import contextlib
+import dataclasses
 import os
 import sys
 
 from absl import flags
 
 from ascl_tf import config as cfg
+from ascl_tf.config.registry import method_sections
 from ascl_tf.errors import ConfigError
 from ascl_tf.process import signals
 from ascl_tf.process.terminal import quiet_start
@@ -19,6 +21,7 @@ from ascl_tf.program.flag_defs import (
     run_program,
     wants_help,
 )
+from ascl_tf.program.flagfiles import check_values
 from ascl_tf.program.outside_methods import load_outside_method
 
 DEFAULT_WORKDIRS = "runs"
@@ -41,6 +44,7 @@ def main(argv):
     explicit = parse(values, argv)
     if wants_help(values, __doc__):
         return
+    check_values(explicit, {name: values[name].boolean for name in values})
     cluster = read_cluster()
     if cluster is not None:
         _check_stage(values.stage, cluster)
@@ -119,7 +123,10 @@ def config_from(base, explicit, kept=()):
 def _tell_of_smoke(asked, config):
     """Says what --smoke has changed, so that nobody takes it for what was asked for."""
     before, after = asked.to_json(), config.to_json()
-    changed = [f"{k}={v} ({before[k]})" for k, v in after.items() if v != before[k]]
+    others = set(method_sections()) - set(config.method_spec.settings)
+    unused = {field.name for section in others for field in dataclasses.fields(section)}
+    names = [name for name in after if after[name] != before[name] and name not in unused]
+    changed = [f"{name}={after[name]} ({before[name]})" for name in names]
     if changed:
         print(f"notice: --smoke: {', '.join(changed)}", flush=True)
 

@@ -5,7 +5,7 @@ import codecs
 import pytest
 
 from ascl_tf.errors import ConfigError
-from ascl_tf.program.flagfiles import expand_flagfiles
+from ascl_tf.program.flagfiles import check_values, expand_flagfiles
 
 KNOWN = {"seed": False, "dataset": False, "workdir": False, "smoke": True}
 
@@ -92,6 +92,31 @@ def test_files_that_include_each_other_are_refused(tmp_path):
     (tmp_path / "b.flags").write_text("--flagfile=./a.flags")
     with pytest.raises(ConfigError, match="--flagfile=./a.flags: .*does not include itself"):
         _read("--flagfile=a.flags")
+
+
+def test_a_long_chain_of_files_is_refused(tmp_path):
+    for number in range(60):
+        (tmp_path / f"{number}.flags").write_text(f"--flagfile={tmp_path}/{number + 1}.flags\n")
+    with pytest.raises(ConfigError, match=r"50.flags: expected at most 50 files around one"):
+        expand_flagfiles([f"--flagfile={tmp_path}/0.flags"], {})
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["a # b", "a // b", "'a'", "a --seed", "a \\", " a", "a ", "a\nb", "\ufeffa", " \ufeff a"],
+)
+def test_values_that_no_line_can_hold_are_refused(value, tmp_path):
+    with pytest.raises(ConfigError, match="^--workdir"):
+        check_values({"workdir": value}, {"workdir": False, "seed": False})
+
+
+@pytest.mark.parametrize("value", ["a b", "a#b", "it's", "a=b", "é", "a-seed", "", "-1"])
+def test_other_values_come_back_from_a_line(value, tmp_path):
+    known = {"workdir": False, "seed": False}
+    check_values({"workdir": value}, known)
+    (tmp_path / "a.flags").write_text(f"--workdir={value}\n", encoding="utf-8")
+    read = expand_flagfiles([f"--flagfile={tmp_path / 'a.flags'}"], known)
+    assert read == [f"--workdir={value}"]
 
 
 @pytest.mark.parametrize("argv", [["--flagfile"], ["--flagfile="]])

@@ -137,10 +137,9 @@ def class_balanced_subset(dataset, num_images, seed):
     """
     if not 1 <= num_images <= len(dataset):
         raise RunError(
-            field="dataset",
-            value=dataset.name,
-            expected=f"to take 1 to {len(dataset)} images",
-            found=f"a request for {num_images}",
+            field="num_images",
+            expected=f"1 to {len(dataset)}, the images of {dataset.name}",
+            found=num_images,
         )
     everything = np.arange(len(dataset))
     return dataset.take(_stratified(dataset.labels, everything, num_images, seed, _SUBSET))

@@ -46,7 +46,7 @@ def as_evaluation_data(dataset, *, num_images=None, allow_unlabeled=False):
         ValueError: if `dataset`, its images or labels, or `num_images` are not like that.
     """
     if isinstance(dataset, (tuple, list)) and len(dataset) == 2:
-        images, labels = np.asarray(dataset[0]), np.asarray(dataset[1])
+        images, labels = (_as_array(part) for part in dataset)
         name, sha256, num_classes = "arrays", None, None
     elif all(hasattr(dataset, field) for field in ("images", "labels", "name", "sha256")):
         images, labels = np.asarray(dataset.images), np.asarray(dataset.labels)
@@ -63,6 +63,13 @@ def as_evaluation_data(dataset, *, num_images=None, allow_unlabeled=False):
     count = _checked_count(num_images, len(images))
     labels = labels[:count].astype(np.int32)
     return EvaluationData(images[:count], labels, name, sha256, num_classes)
+
+
+def _as_array(values):
+    try:
+        return np.asarray(values)
+    except ValueError as error:  # Rows of different shapes.
+        raise ValueError(f"`dataset` must be a pair of arrays (images, labels): {error}") from None
 
 
 def padded_batches(indices, batch_size):

@@ -145,7 +145,7 @@ def run_program(
         status = getattr(error, "exit_status", None)
         if status is None:
             raise
-        if "--debug" in argv:
+        if any(re.fullmatch("--?debug(=(true|t|1|yes|y))?", argument, re.I) for argument in argv):
             traceback.print_exc()
         print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(status)

@@ -17,6 +17,7 @@ _NAME = "flagfile"
 _LINE_ENDS = re.compile(r"\r\n|\r|\n")
 _COMMENTS = ("#", "//")
 _BYTE_ORDER_MARK = "\ufeff"
+_MOST_NESTED = 50
 # What no shell takes out of a line here -> what is expected.
 _LEFT_FROM_A_SHELL = {
     r"\s(#|//)\s": "comments on lines of their own",
@@ -36,7 +37,7 @@ def expand_flagfiles(argv: Sequence[str], known: Mapping[str, bool]) -> list[str
 
     Raises:
         ConfigError: naming file and line, if one cannot be read, is no text, includes itself,
-            or has a line that is not one whole flag.
+            or has a line that is not one whole flag; naming the flag, if `--no` has a value.
     """
     expanded, rest = [], list(argv)
     while rest:
@@ -48,7 +49,33 @@ def expand_flagfiles(argv: Sequence[str], known: Mapping[str, bool]) -> list[str
             expanded.append(argument)
         else:
             expanded += _read(path, known, "", ())
+    for argument in expanded:
+        off = re.fullmatch(r"--?no(\w+)=(.*)", argument, re.DOTALL)
+        if off and known.get(off[1]):
+            raise ConfigError(f"--no{off[1]}: expected no value; found {off[2]!r}")
     return expanded
+
+
+def check_values(values: Mapping[str, object], known: Mapping[str, bool]) -> None:
+    """Raises ConfigError for a text that no line of a flagfile can hold, as flags.txt must.
+
+    Args:
+        values: what a command line sets, by flag.
+        known: as in `expand_flagfiles`.
+    """
+    for name, value in values.items():
+        if not isinstance(value, str):
+            continue
+        if _strip(value) != value or _LINE_ENDS.search(value):
+            expected = "a value on one line, without spaces at its ends"
+            raise ConfigError(f"--{name}: expected {expected}; found {value!r}")
+        _check_line(f"--{name}={value}", known, f"--{name}, as a line of flags.txt: ")
+
+
+def _strip(line: str) -> str:
+    """Returns a line without white space and byte-order marks at its ends."""
+    stripped = line.strip().strip(_BYTE_ORDER_MARK)
+    return stripped if stripped == line else _strip(stripped)
 
 
 def _included(line: str) -> str | None:
@@ -68,9 +95,11 @@ def _read(path: str, known: Mapping[str, bool], where: str, outer: tuple[str, ..
     content, place = _open(path, named)
     if place in outer:
         raise ConfigError(f"{named}: expected a file that does not include itself; found one")
+    if len(outer) == _MOST_NESTED:
+        raise ConfigError(f"{named}: expected at most {_MOST_NESTED} files around one; found more")
     flags = []
     for number, line in enumerate(_LINE_ENDS.split(_decode(content, named)), start=1):
-        line = line.strip().strip(_BYTE_ORDER_MARK)
+        line = _strip(line)
         here, nested = f"{named}, line {number}: ", _included(line)
         if nested is not None:
             flags += _read(nested, known, here, (*outer, place))

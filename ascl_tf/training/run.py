@@ -30,7 +30,7 @@ from ascl_tf.training.processes import (
     processes_of,
 )
 from ascl_tf.training.schedules import make_finetune_schedule, make_pretrain_schedule
-from ascl_tf.training.strategy import layers_in, make_strategy
+from ascl_tf.training.strategy import check_batch_size, layers_in, make_strategy
 from ascl_tf.training.validation import make_validation
 from ascl_tf.training.workdir import recorded_config
 
@@ -42,16 +42,16 @@ def run_stages(config, stage, workdir):
         wanted = tuple(name for name in wanted if name != cfg.FINETUNE)
     protocols = check_protocols(config.evaluation)
     with workdir.held(), write_errors_as_one_line(), lost_worker_as_one_line():
-        if len(wanted) > 1:
-            load_test_data(config)  # Refused now rather than after the training.
+        # Refused now rather than after the training.
+        test = load_test_data(config) if len(wanted) > 1 else None
         for name in wanted:
-            _run_stage(name, config, workdir, protocols, is_finetuned_next=cfg.FINETUNE in wanted)
+            _run_stage(name, config, workdir, protocols, test, cfg.FINETUNE in wanted)
     workdir.print_places(classifier_stage(config))
 
 
-def _run_stage(name, config, workdir, protocols, *, is_finetuned_next):
+def _run_stage(name, config, workdir, protocols, test, is_finetuned_next):
     if name == cfg.PRETRAIN:
-        pretrain(config, workdir, needs_labels=is_finetuned_next or not config.is_label_free)
+        pretrain(config, workdir, is_finetuned_next=is_finetuned_next, test=test)
     elif name == cfg.FINETUNE:
         finetune(config, workdir)
     elif name == cfg.EVALUATE:
@@ -84,12 +84,20 @@ def check_protocols(evaluation: EvaluationSettings):
     return [get_protocol(name.strip()) for name in evaluation.protocol.split(",")]
 
 
-def pretrain(config, workdir, *, needs_labels=True):
-    """Pre-trains an encoder, or trains a one-shot classifier."""
+def pretrain(config, workdir, *, is_finetuned_next=True, test=None):
+    """Pre-trains an encoder, or trains a one-shot classifier.
+
+    What the stages behind it would refuse is refused before the first step: fine-tuning if
+    `is_finetuned_next`, evaluation on `test` if it is given.
+    """
     strategy = make_strategy(config.num_replicas, global_batch_size=config.global_batch_size)
     train, validation = load_training_data(
-        config, needs_labels=needs_labels, labeled_only=not config.uses_unlabeled_images
+        config,
+        needs_labels=is_finetuned_next or not config.is_label_free,
+        labeled_only=not config.uses_unlabeled_images,
     )
+    if test is not None:
+        run_data.check_test_images(train, test)
     train = run_data.with_unlabeled_images(config.data, train)
     config = _cap_smoke_batches(config, train, strategy.num_replicas_in_sync)
     steps = steps_per_epoch(len(train), config.global_batch_size)
@@ -103,6 +111,8 @@ def pretrain(config, workdir, *, needs_labels=True):
             steps_per_epoch=steps,
         )
         compile_method(method, config.run, make_pretrain_schedule(config.optimization, steps))
+    if is_finetuned_next:
+        _check_finetuning(config, method, train, validation)
     preparations = open_preparations(method, train)
     hashes = {name: sha256 for made in preparations for name, sha256 in made.inputs.items()}
     inputs = provenance.describe_inputs(train, validation, **hashes)
@@ -113,14 +123,46 @@ def pretrain(config, workdir, *, needs_labels=True):
     _train_and_record(config, workdir, cfg.PRETRAIN, method, train, validation, steps, inputs)
 
 
+def _check_finetuning(config, method, train, validation):
+    """Raises what fine-tuning would: on its batch, on the checkpoint or part it starts from."""
+    with _finetune_batch_named(config):
+        steps_per_epoch(len(train), config.finetune_batch_size)
+        replicas = method.distribute_strategy.num_replicas_in_sync
+        check_batch_size(config.finetune_batch_size, replicas)
+    if config.pretrained or config.encoder_checkpoint == "random":
+        return
+    if config.encoder_checkpoint == BEST and (validation is None or not method.has_classifier):
+        raise ConfigError(
+            field="encoder_checkpoint",
+            value=BEST,
+            expected="last, or a pre-training that validates a classifier",
+            found=f"`method={config.method}`, `validation_fraction={config.validation_fraction}`",
+        )
+    if config.encoder_part not in method.parts:
+        raise ConfigError(
+            field="encoder_part",
+            value=config.encoder_part,
+            expected=f"one of {', '.join(n for n in method.parts if n.startswith('encoder'))}",
+            found=f"`method={config.method}`",
+        )
+
+
+def _finetune_batch_named(config):
+    own = "finetune_global_batch_size" if config.finetune_global_batch_size else "global_batch_size"
+    return renamed(global_batch_size=own)
+
+
 def finetune(config, workdir):
     """Trains a classifier on a pre-trained encoder."""
     config = with_encoder_settings(config, workdir)
     name = finetune_stage_name(config.finetuning)
-    strategy = make_strategy(config.num_replicas, global_batch_size=config.finetune_batch_size)
+    with _finetune_batch_named(config):
+        batch = config.finetune_batch_size
+        strategy = make_strategy(config.num_replicas, global_batch_size=batch)
     train, validation = load_training_data(config, needs_labels=True, labeled_only=True)
     config = _cap_smoke_batches(config, train, strategy.num_replicas_in_sync)
-    steps = steps_per_epoch(len(train), config.finetune_batch_size)
+    with _finetune_batch_named(config):
+        steps = steps_per_epoch(len(train), config.finetune_batch_size)
     workdir.check_stage(name, cfg.identity_of(config, cfg.FINETUNE))
     keras.utils.set_random_seed(config.seed)
     with strategy.scope(), layers_in(config.precision):

@@ -67,7 +67,8 @@ def _cut(data: DataSettings, run: RunSettings, dataset, *, needs_labels, labeled
     """Cuts the training split; `say` takes a line on what may surprise."""
     if data.num_train_images:
         count = _num_train_images(data, run, dataset, say)
-        dataset = splits.class_balanced_subset(dataset, count, run.seed)
+        with renamed(num_images="num_train_images"):
+            dataset = splits.class_balanced_subset(dataset, count, run.seed)
     dataset, validation = _with_validation(data, run, dataset, needs_labels, say)
     if data.labeled_fraction < 1 and dataset.num_labeled:
         dataset = splits.mask_labels(dataset, data.labeled_fraction, run.seed)
@@ -124,10 +125,23 @@ def load_test_data(data: DataSettings, *, num_images=0, smoke=False):
     return dataset.take(slice(count or None))
 
 
+def check_test_images(train, test):
+    """Raises RunError unless test images have the shape of those of training."""
+    if test.image_shape != train.image_shape:
+        raise RunError(
+            field="test_split",
+            expected=f"images of shape {train.image_shape}, as in training",
+            found=f"{test.image_shape}; `image_size` resizes both",
+        )
+
+
 def explain_seen(data: DataSettings, run: RunSettings, test, trained_on=None, *, labeled_only=True):
     """Returns what is suspicious about test images: they are in the training split, too.
 
     One line, empty if all is well; None where the training split is not at hand.
+
+    Raises:
+        RunError: if the images of the two differ in shape.
 
     Args:
         data, run: sections of the settings.
@@ -148,6 +162,7 @@ def explain_seen(data: DataSettings, run: RunSettings, test, trained_on=None, *,
     except (ConfigError, RunError):
         # It may be gone since the run has trained; what is measured needs none.
         return None
+    check_test_images(split, test)
     return explain_overlap(test, train)
 
 

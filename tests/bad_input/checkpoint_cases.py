@@ -60,7 +60,28 @@ def _make(path, text=None):
 
 
 _NONE = f"run/{_FOLDER}: expected a checkpoint"
+# Of `--stage=all`: what fine-tuning would refuse is refused before the pre-training.
+_ALL = f"--stage=all --method=simclr {_SMALL}"
+
 CHECKPOINTS = [
+    Case(
+        f"{_ALL} --finetune_global_batch_size=500",
+        1,
+        "--finetune_global_batch_size: expected a positive number of at most",
+        "found 500",
+    ),
+    Case(
+        f"{_ALL} --encoder_checkpoint=best",
+        2,
+        "--encoder_checkpoint=best: expected last, or a pre-training that validates a classifier",
+        "found --method=simclr",
+    ),
+    Case(
+        f"{_ALL} --encoder_part=encoder_rotation",
+        2,
+        "--encoder_part=encoder_rotation: expected one of encoder",
+        "found --method=simclr",
+    ),
     _finetune(_NONE, "found none", None),
     _finetune(_NONE, "found none", _make(f"{WORKDIR}/{_FOLDER}")),
     _finetune(_NONE, "found none", _make(f"{WORKDIR}/{_FOLDER}", "no folder")),

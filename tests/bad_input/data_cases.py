@@ -111,7 +111,7 @@ LABELS = [
     Case(
         "--dataset=bundled --num_train_images=5000",
         1,
-        "expected to take 1 to 4000 images",
+        "--num_train_images: expected 1 to 4000",
         "5000",
     ),
     Case("--dataset=bundled --num_train_images=100", 1, "--global_batch_size", "512"),

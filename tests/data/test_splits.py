@@ -270,5 +270,5 @@ def test_validation_split_of_a_set_without_labels_is_refused():
 
 @pytest.mark.parametrize("num_images", [0, 121])
 def test_subset_size_out_of_range_is_refused(num_images):
-    with pytest.raises(RunError, match=rf"1 to 120 images; found a request for {num_images}"):
+    with pytest.raises(RunError, match=rf"`num_images`: expected 1 to 120, .*; found {num_images}"):
         class_balanced_subset(_dataset(), num_images, seed=0)

@@ -5,9 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
+from ascl_tf import config as cfg
 from ascl_tf.data import datasets
 from ascl_tf.errors import MissingSplitError, RunError
 from ascl_tf.training import run, run_data
+from ascl_tf.training.workdir import WorkDirectory
 from tests.methods import helpers
 
 
@@ -241,6 +243,20 @@ def test_images_too_small_for_the_encoder_are_refused(monkeypatch):
     _return(monkeypatch, dataclasses.replace(dataset, images=dataset.images[:, :7]))
     with pytest.raises(RunError, match=r"at least 8 x 8 pixels; found 7 x 8"):
         run.load_test_data(CONFIG)
+
+
+def test_test_images_of_another_size_are_refused_before_the_first_step(monkeypatch, tmp_path):
+    small = helpers.make_dataset(12, seed=1)
+    large = dataclasses.replace(small, images=small.images.repeat(2, 1).repeat(2, 2))
+    sets = {"train": helpers.make_dataset(60), "test": large}
+    monkeypatch.setattr(datasets, "load_dataset", lambda name, split, **_: sets[split])
+    config = CONFIG.replace(method="standard", num_replicas=1)
+    message = r"`test_split`: expected images of shape \(8, 8, 3\).*; found \(16, 16, 3\)"
+    with pytest.raises(RunError, match=message):
+        run.run_stages(config, cfg.ALL, WorkDirectory(tmp_path))
+    assert not list(tmp_path.glob("checkpoints"))
+    with pytest.raises(RunError, match=message):
+        run_data.explain_seen(config.data, config.run, large)
 
 
 def _with_copies(monkeypatch, num_copies):
