@@ -18,7 +18,7 @@ from rich.console import Console
 
 from ascl_tf.errors import RunError, renamed
 from ascl_tf.process import signals
-from ascl_tf.process.files import check_folder_place, write_text
+from ascl_tf.process.files import check_folder_place, check_outside, write_text
 from ascl_tf.process.terminal import quiet_start
 from ascl_tf.program import flag_defs
 from ascl_tf.program.messages import as_flag, refused
@@ -46,6 +46,7 @@ def main(argv):
     if config is None:
         return
     files = [f"{config.figure}.{suffix}" for suffix in ("json", "png", "svg")]
+    check_outside("output", config.output, named_paths(config.models, "models").values())
     check_folder_place("output", config.output, files)
     folder = pathlib.Path(config.output)
     console = Console()

@@ -237,6 +237,13 @@ def test_output_that_is_a_file_is_named(record_files, tmp_path):
         _run(figure="sweeps", records=_named(record_files), output=tmp_path / "file")
 
 
+def test_output_in_a_folder_of_a_model_is_refused(models, folder, tmp_path):
+    (tmp_path / "beside").symlink_to(models["AT"])
+    for output in (models["AT"], models["AT"] / "assets" / "a", tmp_path / "beside"):
+        with line_matches(ValueError, r"--output=.*: expected a place outside of .*one in .*AT"):
+            _run(models=_named(models), dataset="folder:absent", output=output)
+
+
 def test_model_that_does_not_say_its_features_is_named(headless, folder, tmp_path):
     flags = {"figure": "tsne", "dataset": f"folder:{folder}", "output": tmp_path}
     with line_matches(ValueError, r"--models=plain: expected a model that says its feat"):

@@ -17,6 +17,7 @@ from ascl_tf.data.corruptions import BENCHMARK_CORRUPTIONS
 from ascl_tf.errors import RunError
 from ascl_tf.evaluation.records import model_sha256, read_records
 from ascl_tf.program import flag_defs
+from tests.program_lines import line_matches
 
 SIZE = 8
 
@@ -452,6 +453,26 @@ def test_what_is_finished_is_on_disk_whatever_comes_next(
     assert all("seen_in_training" in r["checks_passed"] for r in found)
     printed = capsys.readouterr().out
     assert "fgsm" in printed and "records: " in printed
+
+
+@pytest.mark.parametrize(
+    "flag", ["model={}", "targets=a={},b=x.keras", "targets=b=x,c=y|sources=a={}"]
+)
+@pytest.mark.parametrize("place", ["saved/records.json", "saved/variables/r.json", "link/r.json"])
+def test_results_in_a_folder_of_a_model_are_refused(flag, place, saved_model, tmp_path):
+    (tmp_path / "link").symlink_to(saved_model)
+    before, output = model_sha256(saved_model), place.replace("saved", str(saved_model))
+    models = flag.format(saved_model).split("|")
+    with line_matches(RunError, r"--output=.*: expected a place outside of every model.*one in "):
+        _run(*models, "dataset=folder:absent", f"output={tmp_path / output}")
+    assert model_sha256(saved_model) == before
+
+
+def test_adversarial_images_in_a_folder_of_a_model_are_refused(saved_model):
+    with line_matches(RunError, r"--adversarial_images=.*a\.npz: expected a place outside of"):
+        _run(
+            f"model={saved_model}", "protocol=autoattack", f"adversarial_images={saved_model}/a.npz"
+        )
 
 
 def test_numbers_are_shown_where_they_cannot_be_written(

@@ -92,6 +92,22 @@ def check_folder_place(field, path, files=()):
             )
 
 
+def check_outside(field, path, models):
+    """Raises RunError if a result would lie in a model's folder, whose hash it would change.
+
+    Args:
+        field, path: as above.
+        models: paths of models; a result in place of one is refused, too.
+    """
+    target = pathlib.Path(path)
+    # A link is replaced where it stands; what a folder's link leads to is written there.
+    places = (target.resolve(), target.parent.resolve())
+    for model in models:
+        if any(place.is_relative_to(pathlib.Path(model).resolve()) for place in places):
+            expected = "a place outside of every model, which it would change"
+            raise RunError(field=field, value=path, expected=expected, found=f"one in {model}")
+
+
 def _try_to_write(folder, **parts):
     """Raises RunError of these `parts` if no file can be written."""
     try:

@@ -143,6 +143,10 @@ class EvaluateConfig:
         known = self.target_paths()
         return named_paths(self.sources, "sources", known=known) or known
 
+    def model_paths(self):
+        """Returns the paths of all models."""
+        return [*member_paths(self.model), *(self.source_paths() | self.target_paths()).values()]
+
     def autoattack_options(self):
         """Returns where AutoAttack keeps its state, beside the records, and its images."""
         return AutoAttackOptions(
