@@ -135,6 +135,11 @@ def test_sigterm_says_the_command_that_goes_on_to_the_same_record(
             r"--adversarial_images: expected one AutoAttack in --protocol; found 2",
         ),
         ({"output": "a.json", "adversarial_images": "a.json"}, 2, r"another file than --output"),
+        (
+            {"output": "a.json", "adversarial_images": "./b/../a.json"},
+            2,
+            r"other file than --output",
+        ),
         ({"adversarial_images": __file__}, 1, r"expected a new file, or an \.npz to replace"),
         ({"adversarial_images": "no/a.npz"}, 1, r"--adversarial_images=no/a\.npz: expected a file"),
     ],

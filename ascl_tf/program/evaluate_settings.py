@@ -1,6 +1,7 @@
 """The flags of `python -m ascl_tf.evaluate`, and what they mean together."""
 
 import dataclasses
+import os
 
 from ascl_tf.config import (
     Config,
@@ -114,7 +115,8 @@ class EvaluateConfig:
                 "--adversarial_images: expected one AutoAttack in --protocol; "
                 f"found {num_autoattacks}"
             )
-        if self.output and self.output == self.adversarial_images:
+        images = self.adversarial_images
+        if self.output and images and os.path.realpath(self.output) == os.path.realpath(images):
             raise ConfigError(
                 f"--adversarial_images: expected another file than --output; found {self.output}"
             )
