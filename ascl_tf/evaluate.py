@@ -38,7 +38,7 @@ with flag_defs.importing(), quiet_start():
         member_paths,
     )
     from ascl_tf.evaluation.protocols import COMMON_CORRUPTIONS, SWEEP_STEPS
-    from ascl_tf.evaluation.records import KeptRecords, model_sha256, read_records
+    from ascl_tf.evaluation.records import KeptRecords, earlier_records, model_sha256
     from ascl_tf.evaluation.sweeps import sweep_epsilons, sweep_steps
     from ascl_tf.export import load_logits_function
     from ascl_tf.process.failures import memory_errors_as_one_line
@@ -97,9 +97,9 @@ def _check_places(config):
             "found another file"
         )
     config.autoattack_options().check(config.protocols())
-    if config.output and os.path.exists(config.output) and os.path.getsize(config.output):
+    if config.output:
         try:
-            read_records(config.output)
+            earlier_records(config.output)
         except RunError as error:
             # It would be replaced.
             raise RunError(f"--output={error}") from error
@@ -115,7 +115,8 @@ def _kept_records(config, seen, console, at_the_end):
         if kept.records():
             print_summary(kept.records(), console)
             if config.output:
-                console.print(f"records: {config.output}", markup=False, soft_wrap=True)
+                for line in filter(None, (kept.notice(), f"records: {config.output}")):
+                    console.print(line, markup=False, soft_wrap=True, highlight=False)
 
     kept = KeptRecords(config.output or None, complete)
     at_the_end.callback(show)

@@ -432,6 +432,17 @@ def test_files_that_are_no_records_are_not_replaced(
     assert (tmp_path / name).read_bytes() == content
 
 
+def test_records_of_the_same_model_are_added_to_the_file(folder, keras_file, tmp_path, capsys):
+    flags = (f"model={keras_file}", f"dataset=folder:{folder}", f"output={tmp_path}/records.json")
+    for protocols in ("standard,fgsm", "fgsm,pgd10"):
+        _run(*flags, f"protocol={protocols}")
+    found = read_records(tmp_path / "records.json")
+    assert [record["protocol"] for record in found] == ["standard", "fgsm", "pgd10"]
+    said = capsys.readouterr().out
+    assert said.count("notice:") == 1
+    assert "records.json: earlier records kept: standard; replaced: fgsm\n" in said
+
+
 @pytest.mark.parametrize("end", [RunError("protocol corruptions: expected"), KeyboardInterrupt()])
 def test_what_is_finished_is_on_disk_whatever_comes_next(
     end, folder, keras_file, tmp_path, monkeypatch, capsys

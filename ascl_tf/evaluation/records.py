@@ -41,6 +41,10 @@ PROVENANCE_FIELDS = (
     "checks",
     "checks_passed",
 )
+_SUBJECT_FIELDS = (
+    *("model_sha256", "data_sha256", "num_images", "seed"),
+    *("stage", "checkpoint", "target", "source"),
+)
 _PACKAGES = {
     "tensorflow": "tensorflow",
     "keras": "keras",
@@ -74,12 +78,16 @@ def write_records(path: PathLike, records: Iterable[Record]) -> None:
 class KeptRecords:
     """The records of one evaluation, written whenever some of them are finished.
 
-    Whatever ends the evaluation, the file holds what was finished until then.
+    Whatever ends the evaluation, the file holds what was finished until then, and before it what
+    an earlier evaluation of the same model on the same images has left of other protocols.
 
     Args:
         path: record file; None: they are only kept here.
         complete: callable that gets copies of all records and returns them with what they all
             say beside; None for nothing.
+
+    Raises:
+        RunError: if the file is there and holds anything but records.
     """
 
     def __init__(
@@ -89,9 +97,14 @@ class KeptRecords:
     ) -> None:
         self._path, self._complete = path, complete
         self._parts: list[tuple[list[Record], Record]] = []
+        self._earlier = [] if path is None else earlier_records(path)
+        # Of these, what the file holds still.
+        self._left = self._earlier
 
     def part(self, **fields: Any) -> Callable[[list[Record]], None]:
         """Returns a callable that takes all records so far of one more part, and writes them.
+
+        Until every part has some, the file keeps all earlier records that may be of one.
 
         Args:
             **fields: what each record of this part says beside.
@@ -102,7 +115,9 @@ class KeptRecords:
         def keep(measured: list[Record]) -> None:
             self._parts[number] = (measured, fields)
             if self._path is not None:
-                write_records(self._path, self.records())
+                found = self.records()
+                self._left = self._kept(found)
+                write_records(self._path, [*self._left, *found])
 
         return keep
 
@@ -110,6 +125,47 @@ class KeptRecords:
         """Returns what is finished, part by part."""
         found = [{**record, **fields} for measured, fields in self._parts for record in measured]
         return found if self._complete is None else self._complete(found)
+
+    def notice(self) -> str:
+        """Returns a line on what has become of the earlier records; empty if there were none."""
+        again = {_subject(record) for record in self.records()}
+        fates: dict[str, list[str]] = {}
+        for record in self._earlier:
+            fate = "kept" if record in self._left else "replaced"
+            if record not in self._left and _subject(record) not in again:
+                fate = "dropped, as of another model, other images or another seed"
+            fates.setdefault(fate, []).append(record["protocol"])
+        told = [f"{fate}: {', '.join(dict.fromkeys(names))}" for fate, names in fates.items()]
+        return f"notice: {self._path}: earlier records {'; '.join(told)}" if told else ""
+
+    def _kept(self, found: list[Record]) -> list[Record]:
+        """Returns the earlier records that stay in the file beside those that were `found`."""
+        subjects = {_subject(record) for record in found}
+        again = {(_subject(record), record["protocol"]) for record in found}
+        is_complete = all(measured for measured, _ in self._parts)
+        return [
+            record
+            for record in self._earlier
+            if (_subject(record) in subjects or not is_complete)
+            and (_subject(record), record["protocol"]) not in again
+        ]
+
+
+def _subject(record: Record) -> tuple[Any, ...]:
+    """Returns what a record is of: those of one subject differ in their protocols alone."""
+    # A transfer matrix has a protocol for all its records: with another one it is another matrix.
+    matrix = record["protocol"] if "target" in record else None
+    return (matrix, *(record.get(name) for name in _SUBJECT_FIELDS))
+
+
+def earlier_records(path: PathLike) -> list[Record]:
+    """Returns the records of a file; of one that is absent or empty, none.
+
+    Raises:
+        RunError: as `read_records`.
+    """
+    target = pathlib.Path(path)
+    return read_records(target) if target.exists() and target.stat().st_size else []
 
 
 def read_records(path: PathLike) -> list[Record]:

@@ -234,10 +234,13 @@ def evaluate(config, workdir, protocols):
 
     # Written protocol by protocol: what ends the second checkpoint leaves the first.
     kept, measured = records.KeptRecords(workdir.results(f"evaluate_{stage}"), complete), {}
-    for checkpoint in _kept_checkpoints(workdir.checkpoints(stage)):
+    keeps = {
+        checkpoint: kept.part(stage=stage, checkpoint=checkpoint, trained_on=trained_on)
+        for checkpoint in _kept_checkpoints(workdir.checkpoints(stage))
+    }
+    for checkpoint, keep in keeps.items():
         classifier = load_classifier(config, workdir, test, checkpoint)
         digest = records.weights_sha256(classifier)
-        keep = kept.part(stage=stage, checkpoint=checkpoint, trained_on=trained_on)
         # The best epoch may be the last one: the same weights are measured once.
         if digest in measured:
             keep(measured[digest])
@@ -245,6 +248,8 @@ def evaluate(config, workdir, protocols):
             title = f"{stage}, {checkpoint}"
             measured[digest] = _evaluate(config, classifier, test, protocols, title, keep)
     print_records(kept.records(), Console())
+    if kept.notice():
+        print(kept.notice(), flush=True)
 
 
 def export(config, workdir):

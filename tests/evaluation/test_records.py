@@ -214,6 +214,38 @@ def test_finished_records_are_on_disk_before_the_next_part(tmp_path, monkeypatch
     assert path.read_bytes() == before and len(kept.records()) == 4
 
 
+def test_records_of_other_protocols_stay_and_the_notice_says_what_does_not(tmp_path):
+    path = tmp_path / "records.json"
+    earlier = [
+        _record(protocol="autoattack", part="a", model_sha256="1"),
+        _record(protocol="fgsm", part="b", model_sha256="2"),
+        _record(protocol="pgd20", part="c", model_sha256="1"),
+        _record(protocol="pgd10", part="d", model_sha256="1", seed=9),
+        _record(protocol="pgd100", part="e", model_sha256="1", data_sha256="other"),
+        _record(protocol="pgd5", part="f", model_sha256="1", target="x", source="y"),
+    ]
+    write_records(path, earlier)
+    kept = KeptRecords(path)
+    first, second = kept.part(), kept.part()
+    new = [_record(protocol="pgd20", model_sha256=name) for name in "12"]
+    first(new[:1])
+    # The second model is not known yet: nothing that may be of it is dropped.
+    assert [r.get("part") for r in read_records(path)] == [*"abdef", None]
+    second(new[1:])
+    assert read_records(path) == [*earlier[:2], *new] and kept.records() == new
+    assert kept.notice() == (
+        f"notice: {path}: earlier records kept: autoattack, fgsm; replaced: pgd20; "
+        "dropped, as of another model, other images or another seed: pgd10, pgd100, pgd5"
+    )
+
+
+def test_a_matrix_of_another_attack_is_not_mixed_with_an_earlier_one(tmp_path):
+    path, pair = tmp_path / "records.json", {"target": "x", "source": "y"}
+    write_records(path, [_record(protocol="fgsm", **pair), _record(protocol="standard")])
+    KeptRecords(path).part()([_record(protocol="pgd20", **pair)])
+    assert [record["protocol"] for record in read_records(path)] == ["pgd20"]
+
+
 def test_without_a_file_records_are_only_kept():
     kept = KeptRecords(None)
     kept.part()([_record()])

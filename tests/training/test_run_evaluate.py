@@ -27,10 +27,9 @@ def networks(tmp_path, monkeypatch):
     return found
 
 
-def _evaluate(folder):
+def _evaluate(folder, names=("standard", "fgsm")):
     config = Config(dataset="bundled", method="at", evaluation_batch_size=4)
-    protocols = [get_protocol("standard"), get_protocol("fgsm")]
-    run.evaluate(config, WorkDirectory(folder), protocols)
+    run.evaluate(config, WorkDirectory(folder), [get_protocol(name) for name in names])
 
 
 def _measured(folder):
@@ -43,6 +42,16 @@ def test_both_checkpoints_are_recorded(networks, tmp_path, capsys):
     pairs = [(name, protocol) for name in ("best", "last") for protocol in ("standard", "fgsm")]
     assert _measured(tmp_path) == pairs
     assert capsys.readouterr().out.count("fgsm") >= 2
+
+
+def test_other_protocols_are_added_to_those_of_before(networks, tmp_path, capsys):
+    _evaluate(tmp_path, ["standard"])
+    assert "notice:" not in capsys.readouterr().out
+    networks["last"] = models.tiny_network(seed=7)
+    _evaluate(tmp_path, ["fgsm"])
+    assert _measured(tmp_path) == [("best", "standard"), ("best", "fgsm"), ("last", "fgsm")]
+    said = capsys.readouterr().out
+    assert "earlier records kept: standard; dropped, as of another model" in said
 
 
 def test_equal_weights_are_measured_once(networks, tmp_path, monkeypatch):
