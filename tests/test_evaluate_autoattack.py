@@ -14,6 +14,7 @@ from ascl_tf import evaluate
 from ascl_tf.attacks.autoattack_run import Run
 from ascl_tf.evaluation.records import read_records
 from ascl_tf.program import flag_defs
+from tests.program_lines import line_matches
 
 SIZE = 8
 
@@ -72,6 +73,11 @@ def test_interrupted_run_is_resumed_and_leaves_records_and_images(
         evaluate.main(_argv(flags))
     with pytest.raises(ValueError, match=r"state of a run with seed 7; found 0"):
         evaluate.main(_argv(flags | {"resume": "true", "seed": "7"}))
+
+    with pytest.raises(ValueError, match=r"state of a run with num_images 15; found 16"):
+        evaluate.main(_argv(flags | {"resume": "true", "num_images": "15"}))
+    with line_matches(ValueError, r"with data \w+; found \w+ \(.*--dataset, --split, --image_size"):
+        evaluate.main(_argv(flags | {"resume": "true", "split": "train"}))
 
     images = tmp_path / "images.npz"
     evaluate.main(_argv(flags | {"resume": "true", "adversarial_images": images}))

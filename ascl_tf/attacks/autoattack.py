@@ -173,6 +173,31 @@ class AutoAttack:
         _warn(result.warnings)
         return result
 
+    def check_state(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        state_path: str | os.PathLike[str],
+        *,
+        model_sha256: str | None = None,
+    ) -> None:
+        """Looks at a state, if there is one, as a call that resumes does, but attacks nothing.
+
+        The model is not asked, so that of another one only `model_sha256` tells.
+
+        Args:
+            images, labels, state_path, model_sha256: as for a call.
+
+        Raises:
+            RunError: if the state is damaged, or of another run.
+        """
+        images, labels = _as_arrays(images, labels)
+        identity = self._identity(images, labels, model_sha256)
+        state_file = StateFile(state_path, identity=identity, logits=None)
+        if state_file.exists():
+            saved = state_file.load()["saved_images"]
+            state_file.load_images(saved, images.astype(np.float32))
+
     def individually(
         self,
         images: np.ndarray,
@@ -298,8 +323,9 @@ class AutoAttack:
         digest.update(np.ascontiguousarray(labels, np.int64).tobytes())
         identity = {
             "model": model_sha256,
-            "data": digest.hexdigest(),
+            # Before the hash: of another number of images that says more.
             "num_images": len(labels),
+            "data": digest.hexdigest(),
             "epsilon": self._epsilon,
             "norm": self._norm,
             "version": self._version,

@@ -19,6 +19,8 @@ from ascl_tf.process.files import write_whole
 _FORMAT = 3
 # Logits of the same model on another machine differ by rounding; share of the largest.
 _LOGITS_TOLERANCE = 1e-3
+# What an evaluation's images and labels come from, where only their hash is known.
+_CHOSEN_BY = {"data": " (other images or labels: see `dataset`, `split`, `image_size`)"}
 
 
 class StateFile:
@@ -28,13 +30,13 @@ class StateFile:
         path: where the file is or shall be.
         identity: what the run is of: names -> JSON values that must be equal to continue.
         logits: [n, num_classes], the model's answers to the first images: another model
-            gives others.
+            gives others. None: they are not compared, and nothing can be saved.
     """
 
     def __init__(self, path, *, identity, logits):
         self._path, self._folder = pathlib.Path(path), _images_folder(path)
         self._identity = {"format": _FORMAT, **identity}
-        self._logits = np.asarray(logits, np.float64)
+        self._logits = None if logits is None else np.asarray(logits, np.float64)
 
     def begin(self):
         """Makes room for a new run.
@@ -62,6 +64,7 @@ class StateFile:
         try:
             document = json.loads(self._path.read_text(encoding="utf-8"))
             recorded = document.pop("sha256")
+            identity, logits, progress = (document[n] for n in ("identity", "logits", "progress"))
         except OSError as error:
             raise RunError(
                 f"{self._path}: expected a readable state file; found: {error.strerror}"
@@ -72,8 +75,10 @@ class StateFile:
             raise RunError(
                 f"{self._path}: expected a whole state file; found one whose checksum differs"
             )
-        self._check(document["identity"], np.asarray(document["logits"], np.float64))
-        return document["progress"]
+        self._check(identity)
+        if self._logits is not None:
+            self._check_logits(np.asarray(logits, np.float64))
+        return progress
 
     def save(self, progress):
         """Replaces the file; `progress` is a dictionary that JSON can hold."""
@@ -104,14 +109,17 @@ class StateFile:
                     f"found {type(error).__name__}"
                 ) from error
 
-    def _check(self, identity, logits):
+    def _check(self, identity):
         for name, expected in self._identity.items():
             found = identity.get(name)
             if found != expected:
                 raise RunError(
-                    f"{self._path}: expected the state of a run with {name} {expected}; "
-                    f"found {found}"
+                    place=self._path,
+                    expected=f"the state of a run with {name} {expected}",
+                    found=f"{found}{_CHOSEN_BY.get(name, '')}",
                 )
+
+    def _check_logits(self, logits):
         same_shape = logits.shape == self._logits.shape
         scale = max(np.abs(self._logits).max(), 1e-12)
         if not same_shape or np.abs(logits - self._logits).max() > _LOGITS_TOLERANCE * scale:

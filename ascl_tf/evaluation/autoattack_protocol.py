@@ -60,6 +60,22 @@ class AutoAttackOptions:
                 delete_state(self.state_file(protocol))
 
 
+def check_states(measurement, protocols, options):
+    """Raises RunError if a state to be continued is damaged, or of another evaluation.
+
+    Args:
+        measurement, options: as below.
+        protocols: list of `Protocol`, of any kind.
+    """
+    begun = [p for p in protocols if options.resume and options.is_begun([p])]
+    for protocol in begun:
+        _make_attack(measurement, protocol).check_state(
+            *measurement.data.rows(slice(None)),
+            options.state_file(protocol),
+            model_sha256=measurement.shared["model_sha256"],
+        )
+
+
 def autoattack_outcome(measurement, protocol, options):
     """Carries out AutoAttack on the whole set.
 
@@ -75,16 +91,7 @@ def autoattack_outcome(measurement, protocol, options):
         each, which the version alone names).
     """
     images, labels = measurement.data.rows(slice(None))
-    version = protocol.options.get("version", "standard")
-    # The classifier as it came: a tie to its images would hide an absent gradient.
-    attack = AutoAttack(
-        measurement.attacks.classifier,
-        epsilon=float(protocol.epsilon),
-        num_classes=measurement.num_logits,
-        version=version,
-        seed=measurement.seed,
-        batch_size=measurement.batch_size,
-    )
+    attack = _make_attack(measurement, protocol)
     with warnings.catch_warnings():
         # They stand in the record, and are shown with those of the other protocols.
         warnings.simplefilter("ignore", AutoAttackWarning)
@@ -107,8 +114,26 @@ def autoattack_outcome(measurement, protocol, options):
     )
     return outcome, {
         "attacks": _after_each_attack(result),
-        "planned_attacks": [dataclasses.asdict(planned) for planned in VERSIONS[version]],
+        "planned_attacks": [
+            dataclasses.asdict(planned) for planned in VERSIONS[_version(protocol)]
+        ],
     }
+
+
+def _version(protocol):
+    return protocol.options.get("version", "standard")
+
+
+def _make_attack(measurement, protocol):
+    # The classifier as it came: a tie to its images would hide an absent gradient.
+    return AutoAttack(
+        measurement.attacks.classifier,
+        epsilon=float(protocol.epsilon),
+        num_classes=measurement.num_logits,
+        version=_version(protocol),
+        seed=measurement.seed,
+        batch_size=measurement.batch_size,
+    )
 
 
 def _after_each_attack(result):

@@ -14,6 +14,7 @@ from ascl_tf.evaluation.autoattack_protocol import (
     AUTOATTACK,
     AutoAttackOptions,
     autoattack_outcome,
+    check_states,
 )
 from ascl_tf.evaluation.batch_attacks import ATTACKS, CompiledAttacks
 from ascl_tf.evaluation.measurement import Measurement
@@ -69,8 +70,8 @@ def evaluate_robustness(
 
     Raises:
         ValueError: if an argument is not as above.
-        RunError: if an attack leaves ball or box, or if images or logits stop
-            being finite.
+        RunError: if a state to be resumed is damaged or of another evaluation, before anything
+            is measured; if an attack leaves ball or box, or if images or logits stop being finite.
 
     Example:
         >>> import numpy as np
@@ -100,6 +101,8 @@ def evaluate_robustness(
             f"`logits_fn` must return two or more logits; received {measurement.num_logits}."
         )
     options = autoattack_options or AutoAttackOptions()
+    # Refused now rather than after the protocols before.
+    check_states(measurement, chosen, options)
     parts = ([_measure(measurement, protocol, options, per_image)] for protocol in chosen)
     return measurement.collect(parts, on_records)
 

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from ascl_tf.attacks import AutoAttack
+from ascl_tf.attacks import AutoAttack, autoattack_state
 from ascl_tf.errors import RunError
 from tests.attacks.classifiers import NUM_CLASSES, LinearClassifier, images_and_labels
 from tests.common import eagerly
@@ -202,6 +202,31 @@ def test_broken_state_is_named(problem, begun, text):
     begun.write_text(text)
     with pytest.raises(RunError, match=r"state\.json: expected a state file; found something else"):
         _attack(classifier)(images, labels, state_path=begun, resume=True)
+
+
+@pytest.mark.parametrize("name", ["identity", "logits", "progress"])
+def test_state_without_a_part_is_named_though_its_checksum_is_right(problem, begun, name):
+    classifier, images, labels, _, _ = problem
+    document = json.loads(begun.read_text())
+    del document["sha256"], document[name]
+    begun.write_text(json.dumps(document | {"sha256": autoattack_state._checksum(document)}))
+    with pytest.raises(RunError, match=r"state\.json: expected a state file; found something else"):
+        _attack(classifier)(images, labels, state_path=begun, resume=True, model_sha256="abc")
+
+
+def test_check_of_a_state_refuses_what_a_call_would(problem, begun, tmp_path):
+    _, images, labels, _, _ = problem
+    attack = _attack(lambda images: pytest.fail("the model was asked"))
+    attack.check_state(images, labels, tmp_path / "none.json", model_sha256="abc")
+    attack.check_state(images, labels, begun, model_sha256="abc")
+    with pytest.raises(RunError, match=r"state of a run with model xyz; found abc"):
+        attack.check_state(images, labels, begun, model_sha256="xyz")
+    begun.with_name("state.json.images").joinpath("000000.npz").write_bytes(b"")
+    with pytest.raises(RunError, match=r"000000\.npz: expected adversarial images"):
+        attack.check_state(images, labels, begun, model_sha256="abc")
+    begun.write_text("{}")
+    with pytest.raises(RunError, match=r"state\.json: expected a state file"):
+        attack.check_state(images, labels, begun, model_sha256="abc")
 
 
 def test_missing_images_are_named(problem, begun):

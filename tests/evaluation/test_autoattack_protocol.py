@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from ascl_tf.attacks import AutoAttack
+from ascl_tf.errors import RunError
 from ascl_tf.evaluation import evaluate_robustness
 from ascl_tf.evaluation.autoattack_protocol import AutoAttackOptions
 from ascl_tf.evaluation.protocols import Protocol, get_protocol
@@ -94,6 +95,20 @@ def test_interrupted_evaluation_is_resumed(problem, tmp_path):
         )
     assert (tmp_path / "records.json.fast.state").is_file()
     options = AutoAttackOptions(state_path=path, resume=True)
+    for change, message in (
+        ({"seed": 5}, r"fast\.state: expected the state of a run with seed 5; found 0"),
+        ({"model_sha256": "other"}, r"with model other; found abc"),
+        ({"num_images": 11}, r"with num_images 11; found 12"),
+    ):
+        with pytest.raises(RunError, match=message):
+            evaluate_robustness(
+                classifier,
+                (images, labels),
+                ["standard", FAST],
+                autoattack_options=options,
+                on_records=lambda found: pytest.fail("something was measured"),
+                **settings | change,
+            )
     (got,) = evaluate_robustness(
         classifier, (images, labels), FAST, autoattack_options=options, **settings
     )
