@@ -29,6 +29,7 @@ from ascl_tf.program.messages import as_flag, refused
 
 with flag_defs.importing(), quiet_start():
     from ascl_tf.evaluation import checks, evaluate_robustness
+    from ascl_tf.evaluation.autoattack_protocol import AUTOATTACK
     from ascl_tf.evaluation.batch_attacks import CompiledAttacks
     from ascl_tf.evaluation.black_box import transfer_matrix
     from ascl_tf.evaluation.display import evaluation_progress, print_summary
@@ -97,12 +98,24 @@ def _check_places(config):
             "found another file"
         )
     config.autoattack_options().check(config.protocols())
+    if config.resume:
+        _explain_resume(config)
     if config.output:
         try:
             earlier_records(config.output)
         except RunError as error:
             # It would be replaced.
             raise RunError(f"--output={error}") from error
+
+
+def _explain_resume(config):
+    """Says where `--resume` has nothing to continue."""
+    if all(protocol.kind != AUTOATTACK for protocol in config.protocols()):
+        print(f"notice: --resume: nothing to continue: no AutoAttack in {config.protocol}")
+    elif not config.autoattack_options().is_begun(config.protocols()):
+        print(
+            f"notice: --resume: no state beside {config.output}: AutoAttack begins from the start"
+        )
 
 
 def _kept_records(config, seen, console, at_the_end):

@@ -12,6 +12,7 @@ from PIL import Image
 
 from ascl_tf import evaluate
 from ascl_tf.attacks.autoattack_run import Run
+from ascl_tf.errors import RunError
 from ascl_tf.evaluation.records import read_records
 from ascl_tf.program import flag_defs
 from tests.program_lines import line_matches
@@ -90,6 +91,21 @@ def test_interrupted_run_is_resumed_and_leaves_records_and_images(
         assert saved["images"].shape == (16, SIZE, SIZE, 3)
     printed = capsys.readouterr().out
     assert "autoattack_fast" in printed and "apgd-ce" in printed and "left, robust" in printed
+
+
+@pytest.mark.parametrize(
+    ("protocol", "message"),
+    [
+        ("pgd10", "notice: --resume: nothing to continue: no AutoAttack in pgd10\n"),
+        ("pgd10,autoattack", "notice: --resume: no state beside a.json: AutoAttack begins from"),
+    ],
+)
+def test_resume_without_a_state_is_said(flags, protocol, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    changes = {"output": "a.json", "protocol": protocol, "resume": "true", "dataset": "folder:no"}
+    with pytest.raises(RunError):
+        evaluate.main(_argv(flags | changes))
+    assert message in capsys.readouterr().out
 
 
 def _untimed(path):
