@@ -21,7 +21,7 @@ from rich.console import Console
 
 from ascl_tf.errors import RunError, renamed
 from ascl_tf.process import signals
-from ascl_tf.process.files import check_file_place, check_outside
+from ascl_tf.process.files import check_file_place, check_outside, remove_leftovers_of
 from ascl_tf.process.terminal import quiet_start
 from ascl_tf.process.tf_config import check_single_process
 from ascl_tf.program import flag_defs
@@ -91,6 +91,7 @@ def _check_places(config):
         if getattr(config, flag):
             check_outside(flag, getattr(config, flag), config.model_paths())
             check_file_place(flag, getattr(config, flag))
+            remove_leftovers_of(getattr(config, flag))
     images = config.adversarial_images
     if images and not images.endswith(".npz") and os.path.exists(images):
         raise RunError(

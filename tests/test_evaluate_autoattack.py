@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import signal
+import subprocess
 
 import keras
 import numpy as np
@@ -81,6 +82,10 @@ def test_interrupted_run_is_resumed_and_leaves_records_and_images(
         evaluate.main(_argv(flags | {"resume": "true", "split": "train"}))
 
     images = tmp_path / "images.npz"
+    with subprocess.Popen(["true"]) as killed:
+        pass
+    for name in ("images.npz", "records.json", state.name):
+        (tmp_path / f".{name}.{killed.pid}.tmp").touch()
     evaluate.main(_argv(flags | {"resume": "true", "adversarial_images": images}))
     (record,) = read_records(tmp_path / "records.json")
     assert record["protocol"] == "autoattack_fast"

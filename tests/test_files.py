@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import subprocess
 
 import pytest
 
@@ -52,6 +53,22 @@ def test_leftovers_of_killed_writers_are_removed_and_nothing_else(tmp_path):
     files.remove_leftovers(tmp_path)
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {name for name, stays in names.items() if stays} | {".folder.12.tmp"}
+
+
+def test_leftovers_of_a_target_go_where_their_process_has_ended(tmp_path):
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    names = {
+        f".a[1].json.{ended.pid}.tmp": False,
+        f".a[1].json.autoattack.state.{ended.pid}.tmp": False,
+        f".a[1].json.{os.getpid()}.tmp": True,
+        f".b.json.{ended.pid}.tmp": True,
+        ".a[1].json.tmp": True,
+    }
+    for name in names:
+        (tmp_path / name).write_text("")
+    files.remove_leftovers_of(tmp_path / "a[1].json")
+    assert {path.name for path in tmp_path.iterdir()} == {n for n, stays in names.items() if stays}
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pathlib
 import numpy as np
 
 from ascl_tf.errors import RunError
-from ascl_tf.process.files import write_whole
+from ascl_tf.process.files import remove_leftovers, write_whole
 
 _FORMAT = 3
 # Logits of the same model on another machine differ by rounding; share of the largest.
@@ -158,6 +158,7 @@ def delete_state(path):
     """Removes a state file, if there is one, and the images that belong to it."""
     path, folder = pathlib.Path(path), _images_folder(path)
     path.unlink(missing_ok=True)
+    remove_leftovers(folder)
     for images in folder.glob("[0-9]*.npz"):
         images.unlink()
     with contextlib.suppress(OSError):

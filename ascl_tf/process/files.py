@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import glob
 import os
 import pathlib
 import tempfile
@@ -121,9 +122,36 @@ def _try_to_write(folder, **parts):
 
 def remove_leftovers(folder):
     """Removes what `write_whole` leaves in `folder` if its process is killed while it writes."""
-    for path in pathlib.Path(folder).glob(".*.tmp"):
-        if path.is_file() and path.name.split(".")[-2].isdigit():
+    for path, _ in _leftovers(folder):
+        path.unlink(missing_ok=True)
+
+
+def remove_leftovers_of(target):
+    """As `remove_leftovers`, of what was written at `target` or at a name that begins with it.
+
+    Others may be writing in that folder, so that files of processes that live stay.
+    """
+    target = pathlib.Path(target)
+    for path, process in _leftovers(target.parent, target.name):
+        if not _lives(process):
             path.unlink(missing_ok=True)
+
+
+def _leftovers(folder, name=""):
+    """Returns (path, number of the process) for what `write_whole` has left in `folder`."""
+    found = [p for p in pathlib.Path(folder).glob(f".{glob.escape(name)}*.tmp") if p.is_file()]
+    numbers = [path.name.split(".")[-2] for path in found]
+    return [(path, int(n)) for path, n in zip(found, numbers, strict=True) if n.isdecimal()]
+
+
+def _lives(process):
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass  # Of another user.
+    return True
 
 
 @contextlib.contextmanager
