@@ -99,6 +99,7 @@ def _from_models(config, console):
             dataset,
             as_flag(f"models={label}", paths[label]),
             num_images=config.num_images,
+            needs_gradient=config.needs_gradient(),
         )
         for label, model in models.items()
     }

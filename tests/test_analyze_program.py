@@ -256,6 +256,21 @@ def test_model_that_does_not_fit_the_images_is_named(headless, folder, tmp_path)
         _run(models=f"plain={headless}", image_size=9, **flags)
 
 
+@pytest.mark.parametrize("figure", ["calibration", "input_landscape", "weight_landscape"])
+def test_model_without_gradient_is_named_where_the_figure_follows_it(figure, folder, tmp_path):
+    images = keras.Input((SIZE, SIZE, 3))
+    logits = keras.layers.Dense(3)(keras.layers.Flatten()(keras.ops.round(9 * images)))
+    keras.Model(images, logits).save(tmp_path / "rounded.keras")
+    flags = {"dataset": f"folder:{folder}", "output": tmp_path / "out", "num_images": 6}
+    models = f"a={tmp_path / 'rounded.keras'}"
+    with line_matches(
+        ValueError, r"^--models=a=.*rounded\.keras: expected logits that have a grad"
+    ):
+        _run(figure=figure, models=models, **flags)
+    if figure == "calibration":
+        _run(figure=figure, models=models, protocol="standard", **flags)
+
+
 def test_model_without_weights_has_no_weight_landscape(headless, folder, tmp_path):
     flags = {"figure": "weight_landscape", "dataset": f"folder:{folder}", "output": tmp_path}
     with pytest.raises(ValueError, match=r"`weights` must hold at least one kernel"):

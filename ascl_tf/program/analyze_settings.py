@@ -99,6 +99,10 @@ class AnalyzeConfig:
             raise ConfigError(f"--num_points: expected an odd number >= 3; found {self.num_points}")
         self.attack()
 
+    def needs_gradient(self):
+        """Returns whether the figure follows gradients from logits to images."""
+        return self.figure == "input_landscape" or self.attack() is not None
+
     def attack(self):
         """Returns the settings of PGD for `ascl_tf.attacks.linf_pgd`, or None for no attack."""
         protocol = get_protocol(self.protocol or PROTOCOLS.get(self.figure, "standard"))

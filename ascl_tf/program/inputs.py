@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 from rich.console import Console
 
-from ascl_tf.attacks.logits import make_logits_function
+from ascl_tf.attacks.logits import as_logits_function, make_logits_function
 from ascl_tf.attacks.model_checks import spread_rows
 from ascl_tf.data.datasets import load_dataset, name_at_hand
 from ascl_tf.errors import MissingSplitError, RunError, renamed
@@ -76,7 +76,7 @@ def _load(config, split):
         )
 
 
-def check_fit(classifier, dataset, named, *, num_images=0):
+def check_fit(classifier, dataset, named, *, num_images=0, needs_gradient=False):
     """Tries a model on images, so that a misfit is one line and not a traceback.
 
     What is suspicious about its output is printed at once, and not only after hours of attacks.
@@ -86,18 +86,22 @@ def check_fit(classifier, dataset, named, *, num_images=0):
         dataset: `ascl_tf.data.image_dataset.ImageDataset`.
         named: how the command line names the model, such as `--model=path`.
         num_images: so many of the first images are measured; 0: all.
+        needs_gradient: whether what is measured follows the model's gradient.
 
     Returns:
         What `checks.check_model` has found.
 
     Raises:
-        RunError: that begins with `named`, if the model returns no logits, or if images or
-            labels are not as `as_evaluation_data` wants them, or not what the model can answer.
+        RunError: that begins with `named`, if the model returns no logits, or lacks a gradient
+            that is needed, or if images or labels are not as `as_evaluation_data` wants them, or
+            not what the model can answer.
     """
     try:
         make_logits_function(classifier)(tf.constant(as_unit_float(dataset.images[:1])))
     except (ValueError, TypeError, tf.errors.OpError) as error:
         raise _misfit(classifier, dataset, named, error) from error
+    if needs_gradient:
+        _check_gradient(classifier, tf.constant(as_unit_float(dataset.images[:1])), named)
     with refused(f"{named} on {dataset.name}"):
         data = as_evaluation_data(dataset, allow_unlabeled=True)
     try:
@@ -112,6 +116,19 @@ def check_fit(classifier, dataset, named, *, num_images=0):
     _print_warnings(named, outcomes)
     _check_answers(classifier, data, num_images or None, f"{named} on {dataset.name}")
     return outcomes
+
+
+def _check_gradient(classifier, images, named):
+    """Raises RunError if the logits have no gradient with respect to the images."""
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(images)
+        total = tf.reduce_sum(as_logits_function(classifier)(images))
+    try:
+        gradient = tape.gradient(total, images)
+    except LookupError:  # An operation without one.
+        gradient = None
+    if gradient is None:
+        raise RunError(f"{named}: expected logits that have a gradient by the images; found none")
 
 
 def _check_answers(classifier, data, num_images, named):
