@@ -172,7 +172,7 @@ def _marked(phase, mark):
 
 def _mark_training(mark):
     """Training begins with its second step: the first one is mostly tracing."""
-    on_end, fit = callbacks.ContinueEpoch.on_train_batch_end, fitting.StageFit._fit
+    on_end, fit = callbacks.ContinueEpoch.on_train_batch_end, fitting.StageFit._fit_until
 
     def on_train_batch_end(self, batch, logs=None):
         on_end(self, batch, logs)
@@ -184,4 +184,4 @@ def _mark_training(mark):
         mark(END, TRAINING)
 
     callbacks.ContinueEpoch.on_train_batch_end = on_train_batch_end
-    fitting.StageFit._fit = marked_fit
+    fitting.StageFit._fit_until = marked_fit

@@ -35,7 +35,7 @@ def fits(monkeypatch):
     def fit(config, workdir, stage, method, train, validation, steps, inputs):
         prepared.append((config, stage, train, validation))
 
-    monkeypatch.setattr(run, "_fit", fit)
+    monkeypatch.setattr(run, "_train_and_record", fit)
     return prepared
 
 
