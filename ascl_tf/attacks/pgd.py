@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from ascl_tf.attacks import norms
-from ascl_tf.attacks.arguments import check_not_negative, known_value
+from ascl_tf.attacks.arguments import check_integer, check_not_negative, known_value
 from ascl_tf.loops import while_loop
 
 
@@ -188,8 +188,8 @@ def _validate(
             f"`images` must have shape [batch, height, width, channels]; received {images.shape}."
         )
     check_not_negative(epsilon=epsilon, step_size=step_size)
-    if num_steps < 0:
-        raise ValueError(f"`num_steps` must be >= 0; received {num_steps}.")
+    if not tf.is_tensor(num_steps):
+        check_integer("num_steps", num_steps, 0)
     if random_start:
         _validate_seed(seed, images.shape[0])
 

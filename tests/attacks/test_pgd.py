@@ -261,7 +261,10 @@ def test_result_carries_no_gradient():
         ({"epsilon": "8/255"}, r"`epsilon` must be >= 0; received 8/255\."),
         ({"step_size": -1.0}, r"`step_size` must be >= 0; received -1\.0\."),
         ({"step_size": float("inf")}, r"`step_size` must be finite; received inf\."),
-        ({"num_steps": -1}, r"`num_steps` must be >= 0; received -1\."),
+        ({"num_steps": -1}, r"`num_steps` must be an integer >= 0; received -1\."),
+        ({"num_steps": 2.5}, r"`num_steps` must be an integer >= 0; received 2\.5\."),
+        ({"num_steps": None}, r"`num_steps` must be an integer >= 0; received None\."),
+        ({"num_steps": "2"}, r"`num_steps` must be an integer >= 0; received '2'\."),
         ({"random_start": True}, r"`random_start=True` needs a `seed` .*; received None\."),
         (
             {"random_start": True, "seed": [1, 2, 3]},
