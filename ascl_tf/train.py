@@ -44,6 +44,8 @@ def main(argv):
     explicit = parse(values, argv)
     if wants_help(values, __doc__):
         return
+    # They are recorded, and the next command may be given from another folder.
+    explicit = cfg.with_absolute_places(explicit)
     check_values(explicit, {name: values[name].boolean for name in values})
     cluster = read_cluster()
     if cluster is not None:
@@ -56,8 +58,6 @@ def main(argv):
 def _run(stage, explicit, kept):
     for name in ("stage", "debug", "help"):
         explicit.pop(name, None)
-    # They are recorded, and the next command may be given from another folder.
-    explicit = cfg.with_absolute_places(explicit)
     if not os.path.exists(os.path.join(explicit.get("workdir", ""), cfg.CONFIG_FILE)):
         # TensorFlow takes seconds to import; a mistaken flag should not wait for it.
         config_from(cfg.Config(), explicit, kept)

@@ -44,16 +44,21 @@ def as_logits_function(classifier):
     return logits_fn
 
 
+def check_differentiable(logits_fn, images):
+    """Returns the sum of the logits; raises ValueError if they have no gradient by the images."""
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(images)
+        total = tf.reduce_sum(logits_fn(images))
+    check_gradient(tape.gradient(total, images))
+    return total
+
+
 def check_logits_function(logits_fn, predict, image_shape, num_classes, needs_gradient):
     """Traces the function; raises ValueError naming `logits_fn` where it does not fit."""
     images = tf.TensorSpec([None, *image_shape], tf.float32)
 
     def gradient(images):
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(images)
-            total = tf.reduce_sum(logits_fn(images))
-        check_gradient(tape.gradient(total, images))
-        return total
+        return check_differentiable(logits_fn, images)
 
     try:
         logits = predict.get_concrete_function().structured_outputs

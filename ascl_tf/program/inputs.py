@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 from rich.console import Console
 
-from ascl_tf.attacks.logits import as_logits_function, make_logits_function
+from ascl_tf.attacks.logits import as_logits_function, check_differentiable, make_logits_function
 from ascl_tf.attacks.model_checks import spread_rows
 from ascl_tf.data.datasets import load_dataset, name_at_hand
 from ascl_tf.errors import MissingSplitError, RunError, renamed
@@ -120,15 +120,11 @@ def check_fit(classifier, dataset, named, *, num_images=0, needs_gradient=False)
 
 def _check_gradient(classifier, images, named):
     """Raises RunError if the logits have no gradient with respect to the images."""
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(images)
-        total = tf.reduce_sum(as_logits_function(classifier)(images))
     try:
-        gradient = tape.gradient(total, images)
-    except LookupError:  # An operation without one.
-        gradient = None
-    if gradient is None:
-        raise RunError(f"{named}: expected logits that have a gradient by the images; found none")
+        check_differentiable(as_logits_function(classifier), images)
+    except (ValueError, LookupError) as error:  # LookupError: an operation without one.
+        expected = "expected logits that have a gradient by the images"
+        raise RunError(f"{named}: {expected}; found none") from error
 
 
 def _check_answers(classifier, data, num_images, named):

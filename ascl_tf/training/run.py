@@ -98,6 +98,7 @@ def pretrain(config, workdir, *, is_finetuned_next=True, test=None):
     )
     if test is not None:
         run_data.check_test_images(train, test)
+    num_own_images = len(train)
     train = run_data.with_unlabeled_images(config.data, train)
     config = _cap_smoke_batches(config, train, strategy.num_replicas_in_sync)
     steps = steps_per_epoch(len(train), config.global_batch_size)
@@ -112,7 +113,7 @@ def pretrain(config, workdir, *, is_finetuned_next=True, test=None):
         )
         compile_method(method, config.run, make_pretrain_schedule(config.optimization, steps))
     if is_finetuned_next:
-        _check_finetuning(config, method, train, validation)
+        _check_finetuning(config, method, num_own_images, validation)
     preparations = open_preparations(method, train)
     hashes = {name: sha256 for made in preparations for name, sha256 in made.inputs.items()}
     inputs = provenance.describe_inputs(train, validation, **hashes)
@@ -123,10 +124,11 @@ def pretrain(config, workdir, *, is_finetuned_next=True, test=None):
     _train_and_record(config, workdir, cfg.PRETRAIN, method, train, validation, steps, inputs)
 
 
-def _check_finetuning(config, method, train, validation):
+def _check_finetuning(config, method, num_images, validation):
     """Raises what fine-tuning would: on its batch, on the checkpoint or part it starts from."""
     with _finetune_batch_named(config):
-        steps_per_epoch(len(train), config.finetune_batch_size)
+        if not config.smoke:  # Which caps the batch.
+            steps_per_epoch(num_images, config.finetune_batch_size)
         replicas = method.distribute_strategy.num_replicas_in_sync
         check_batch_size(config.finetune_batch_size, replicas)
     if config.pretrained or config.encoder_checkpoint == "random":
@@ -248,8 +250,8 @@ def evaluate(config, workdir, protocols):
             title = f"{stage}, {checkpoint}"
             measured[digest] = _evaluate(config, classifier, test, protocols, title, keep)
     print_records(kept.records(), Console())
-    if kept.notice():
-        print(kept.notice(), flush=True)
+    if notice := kept.notice():
+        print(notice, flush=True)
 
 
 def export(config, workdir):

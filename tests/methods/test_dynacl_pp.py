@@ -7,16 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ascl_tf import config as cfg
 from ascl_tf.errors import ConfigError, RunError
 from ascl_tf.methods import dynacl_pp, linear_probe
 from ascl_tf.models import ADVERSARIAL, CLEAN
-from ascl_tf.training import run
 from ascl_tf.training.checkpoints import restore_parts
-from ascl_tf.training.workdir import WorkDirectory
-from tests.common import eagerly
 from tests.methods import contract, helpers, oracles
-from tests.training.worlds import make_tiny_world
+from tests.training.worlds import eager_world, pretrain_with
 
 DYNACL_PP = helpers.TINY.replace(method="dynacl_pp", trades_beta=4.0)
 PSEUDO_LABELS = np.array([2, 2, 0, 1, 0, 1], np.int32)
@@ -120,22 +116,17 @@ def test_data_set_without_classes_is_refused():
 # In a run.
 
 
-def _pretrain(config, path):
-    run.run_stages(config, cfg.PRETRAIN, WorkDirectory(path))
-    return path
-
-
 @pytest.fixture(scope="module")
 def world():
-    with pytest.MonkeyPatch.context() as monkeypatch, eagerly():
-        yield make_tiny_world(monkeypatch).replace(epochs=1)
+    with eager_world() as config:
+        yield config
 
 
 @pytest.fixture(scope="module")
 def dynacl(tmp_path_factory, world):
     """Work directory of a short pre-training by DynACL."""
     config = world.replace(method="dynacl", dynacl_momentum=0.5)
-    return _pretrain(config, tmp_path_factory.mktemp("initial") / "dynacl")
+    return pretrain_with(config, tmp_path_factory.mktemp("initial") / "dynacl")
 
 
 def _encoder_of(path, part):
@@ -157,7 +148,7 @@ def test_run_starts_from_the_averaged_encoder_and_clusters_its_clean_features(
 
     monkeypatch.setattr(dynacl_pp.DynAclPlusPlus, "initialize", record)
     config = world.replace(method="dynacl_pp", initial_encoder=str(dynacl))
-    path = _pretrain(config, tmp_path)
+    path = pretrain_with(config, tmp_path)
     averaged, online = (_encoder_of(dynacl, part) for part in ("encoder", "online_encoder"))
     np.testing.assert_array_equal(seen["kernel"], averaged.conv.kernel)
     assert np.any(averaged.conv.kernel.numpy() != online.conv.kernel.numpy())
@@ -171,4 +162,4 @@ def test_run_starts_from_the_averaged_encoder_and_clusters_its_clean_features(
 
 def test_run_without_initial_encoder_is_refused(world, tmp_path):
     with pytest.raises(ConfigError, match=r"`initial_encoder`: expected .*; found none"):
-        _pretrain(world.replace(method="dynacl_pp"), tmp_path)
+        pretrain_with(world.replace(method="dynacl_pp"), tmp_path)

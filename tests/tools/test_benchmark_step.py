@@ -121,6 +121,13 @@ def test_share_of_the_limit_is_operations_over_those_of_the_product(tmp_path, mo
     assert found["share"] == pytest.approx(213 / 1024)
 
 
+@pytest.mark.parametrize("precisions", ["bfloat16", "float32,float16", ""])
+def test_precisions_without_float32_or_unknown_ones_are_refused(precisions, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        step.parse([f"--precisions={precisions}"])
+    assert "--precisions: expected float32 and others of" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("steps", ["10", "a,5,5", "10,0,5"])
 def test_wrong_steps_are_refused(steps, capsys):
     with pytest.raises(SystemExit, match="2"):

@@ -7,34 +7,29 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ascl_tf import config as cfg
 from ascl_tf.errors import ConfigError, RunError
 from ascl_tf.export import export_classifier
 from ascl_tf.methods import advcl, factory
 from ascl_tf.models import ADVERSARIAL, CLEAN, Classifier, LinearHead
-from ascl_tf.training import callbacks, checkpoints, feature_sources, preparation, run
+from ascl_tf.training import callbacks, checkpoints, feature_sources, preparation
 from ascl_tf.training.workdir import WorkDirectory
-from tests.common import eagerly
 from tests.methods import helpers
-from tests.training.worlds import make_tiny_world
-
-
-def _pretrain(config, path):
-    run.run_stages(config, cfg.PRETRAIN, WorkDirectory(path))
-    return path
+from tests.training.worlds import eager_world, pretrain_with
 
 
 @pytest.fixture(scope="module")
 def world():
     """As `tiny_world`, for the whole module; one epoch of four steps."""
-    with pytest.MonkeyPatch.context() as monkeypatch, eagerly():
-        yield make_tiny_world(monkeypatch).replace(epochs=1)
+    with eager_world() as config:
+        yield config
 
 
 @pytest.fixture(scope="module")
 def simclr(tmp_path_factory, world):
     """Work directory of a short pre-training."""
-    return _pretrain(world.replace(method="simclr"), tmp_path_factory.mktemp("source") / "simclr")
+    return pretrain_with(
+        world.replace(method="simclr"), tmp_path_factory.mktemp("source") / "simclr"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -188,13 +183,13 @@ def _damaged_model(path):
 
 def test_missing_flag_is_named_before_anything_is_written(config, tmp_path):
     with pytest.raises(ConfigError, match="^`pseudo_label_encoder`: .*`method=advcl`; found none"):
-        _pretrain(config.replace(pseudo_label_encoder=""), tmp_path / "run")
+        pretrain_with(config.replace(pseudo_label_encoder=""), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_more_clusters_than_images_are_refused_before_anything_is_written(config, tmp_path):
     with pytest.raises(ConfigError, match="`num_clusters`: expected at most .* 24; found 25"):
-        _pretrain(config.replace(num_clusters="2,25"), tmp_path / "run")
+        pretrain_with(config.replace(num_clusters="2,25"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -213,7 +208,7 @@ def calls():
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, config, calls):
     """Work directory of an undisturbed run."""
-    return _pretrain(config, tmp_path_factory.mktemp("finished") / "run")
+    return pretrain_with(config, tmp_path_factory.mktemp("finished") / "run")
 
 
 def test_run_clusters_all_training_images_and_initializes_the_method(finished, calls):
@@ -255,11 +250,11 @@ def test_stopped_run_reads_its_pseudo_labels_again_and_ends_bit_for_bit(
     config = config.replace(checkpoint_every=1)
     with pytest.MonkeyPatch.context() as monkeypatch, pytest.raises(_Stopped):
         _stop_after(monkeypatch, 3)
-        _pretrain(config, tmp_path)
+        pretrain_with(config, tmp_path)
     num_calls = len(calls)
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(preparation, "cluster", _never)
-        _pretrain(config, tmp_path)
+        pretrain_with(config, tmp_path)
     assert len(calls) == num_calls  # What goes on is not initialized again.
     np.testing.assert_array_equal(_labels(tmp_path), _labels(finished))
     assert _state(tmp_path) == _state(finished)
@@ -285,7 +280,7 @@ def test_file_of_other_data_or_another_model_is_refused(finished, config, change
     _write_as_if_made_from(finished, **changes)
     (name,) = changes
     with pytest.raises(RunError, match=rf"pseudo_labels.npz: expected .*found {name}=.* where"):
-        _pretrain(config, finished)
+        pretrain_with(config, finished)
     (finished / preparation.FILE).write_bytes(kept)
 
 
@@ -297,7 +292,7 @@ def test_missing_or_damaged_file_of_a_run_that_goes_on_is_refused(finished, conf
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(RunError, match="pseudo_labels.npz: expected pseudo-labels; found"):
-        _pretrain(config, finished)
+        pretrain_with(config, finished)
     file.write_bytes(kept)
 
 

@@ -245,6 +245,18 @@ def test_images_too_small_for_the_encoder_are_refused(monkeypatch):
         run.load_test_data(CONFIG)
 
 
+def test_unlabeled_images_do_not_fill_the_batches_of_fine_tuning(loaded, tmp_path):
+    config = CONFIG.replace(
+        unlabeled_dataset="more", num_replicas=1, finetune_global_batch_size=60, lambda_1=1.0
+    )
+    message = r"`finetune_global_batch_size`: expected .* at most the 48 training images; found 60"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ascl_tf.methods.factory.make_encoder", helpers.make_tiny_encoder)
+        with pytest.raises(RunError, match=message):
+            run.run_stages(config, cfg.ALL, WorkDirectory(tmp_path))
+    assert not list(tmp_path.glob("checkpoints"))
+
+
 def test_test_images_of_another_size_are_refused_before_the_first_step(monkeypatch, tmp_path):
     small = helpers.make_dataset(12, seed=1)
     large = dataclasses.replace(small, images=small.images.repeat(2, 1).repeat(2, 2))

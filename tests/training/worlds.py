@@ -1,7 +1,15 @@
 """The tiny encoder and 30 synthetic images in place of the real ones."""
 
+import contextlib
+
+import pytest
+
+from ascl_tf import config as cfg
 from ascl_tf.data import datasets
 from ascl_tf.methods import factory
+from ascl_tf.training import run
+from ascl_tf.training.workdir import WorkDirectory
+from tests.common import eagerly
 from tests.methods import helpers
 
 
@@ -27,3 +35,16 @@ def make_tiny_world(monkeypatch):
 
 def _load_dataset(name, split, **settings):
     return helpers.make_dataset(30 if split == "train" else 12, seed=split == "test")
+
+
+@contextlib.contextmanager
+def eager_world():
+    """As `make_tiny_world`, until it is closed; one epoch, step by step."""
+    with pytest.MonkeyPatch.context() as monkeypatch, eagerly():
+        yield make_tiny_world(monkeypatch).replace(epochs=1)
+
+
+def pretrain_with(config, path):
+    """Returns the work directory `path` after the pre-training of `config`."""
+    run.run_stages(config, cfg.PRETRAIN, WorkDirectory(path))
+    return path
