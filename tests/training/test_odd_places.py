@@ -106,11 +106,8 @@ def package():
     """A read-only copy of the package beside a folder `run` that everyone may write into."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="für alle "))
     folder.chmod(0o755)
-    shutil.copytree(ROOT / "ascl_tf", folder / "ascl_tf")
-    for name in ("tests", "tests/training", "tests/methods"):
-        (folder / name).mkdir()
-    for name in ("training/odd_user", "training/worlds", "methods/helpers"):
-        shutil.copy(ROOT / "tests" / f"{name}.py", folder / "tests" / f"{name}.py")
+    for name in ("ascl_tf", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     paths = [path for path in folder.rglob("*")]
     for path in paths:
         path.chmod(0o555 if path.is_dir() else 0o444)
