@@ -12,6 +12,10 @@ separated by commas, are one classifier: the mean of their probabilities decides
     python -m ascl_tf.evaluate --targets=at=<path>,ascl=<path> --output=records.json
 
 attacks every model with examples made on the others.
+
+    python -m ascl_tf.evaluate --compare=at.json,ascl.json
+
+says of two files of records how much the one is better than the other, and how sure that is.
 """
 
 import contextlib
@@ -32,7 +36,8 @@ with flag_defs.importing(), quiet_start():
     from ascl_tf.evaluation.autoattack_protocol import AUTOATTACK
     from ascl_tf.evaluation.batch_attacks import CompiledAttacks
     from ascl_tf.evaluation.black_box import transfer_matrix
-    from ascl_tf.evaluation.display import evaluation_progress, print_summary
+    from ascl_tf.evaluation.comparison import compare_files, write_comparisons
+    from ascl_tf.evaluation.display import evaluation_progress, print_comparisons, print_summary
     from ascl_tf.evaluation.model_ensemble import (
         describe_models,
         mean_probability_logits,
@@ -54,6 +59,9 @@ def main(argv):
     """
     config = _parse(argv)
     if config is None:
+        return
+    if config.compare:
+        _compare(config)
         return
     check_single_process()
     _check_places(config)
@@ -83,6 +91,16 @@ def _go_on(argv):
         return argv
     is_begun = config.autoattack_options().is_begun(config.protocols())
     return [*argv, "--resume"] if is_begun else argv
+
+
+def _compare(config):
+    """Compares the records of two files, prints a table and writes what `--output` asks for."""
+    if config.output:
+        check_file_place("output", config.output)
+    compared = compare_files(*config.compared_files())
+    print_comparisons(compared, Console())
+    if config.output:
+        write_comparisons(config.output, compared)
 
 
 def _check_places(config):

@@ -67,6 +67,34 @@ def print_records(records, console):
     _print_warnings(records, console, "protocol")
 
 
+def print_comparisons(compared, console):
+    """Prints a row per comparison: both accuracies, their difference and how sure it is."""
+    first = compared[0]
+    console.print(f"A: {first['a']['name']}, B: {first['b']['name']}", markup=False)
+    title = Text(f"{first['data_set']}, {first['num_images']} images")
+    table = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0))
+    table.add_column("protocol", overflow="fold")
+    for heading in ("A %", "B %", "B - A", "95 % interval", "p"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for comparison in compared:
+        accuracies = [f"{comparison[side]['accuracy']:.2f}" for side in ("a", "b")]
+        low, high = comparison["interval"]
+        table.add_row(
+            Text(_compared_name(comparison)),
+            *accuracies,
+            f"{comparison['difference']:+.2f}",
+            f"{low:+.2f} to {high:+.2f}",
+            f"{comparison['p_value']:.2g}",
+        )
+    console.print(table)
+
+
+def _compared_name(comparison):
+    a, b = comparison["a"], comparison["b"]
+    named = [(b | a)[field] for field in ("row", "checkpoint") if field in b | a]
+    return ", ".join([a["label"], *map(str, named)])
+
+
 def _print_matrix(records, console):
     first, matrix = records[0], matrix_of(records)
     console.print(

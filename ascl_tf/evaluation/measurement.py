@@ -26,6 +26,7 @@ from ascl_tf.evaluation.evaluation_data import (
 )
 from ascl_tf.evaluation.protocols import STANDARD, Protocol
 from ascl_tf.evaluation.records import Record
+from ascl_tf.evaluation.verdicts import pack
 
 # Keeps the draws of evaluation apart from those of training with the same seed.
 _RANDOM_STREAM = 0x5EED
@@ -180,12 +181,16 @@ class Measurement:
         """
         if outcome.max_perturbation is not None:
             fields["max_perturbation"] = outcome.max_perturbation
+        verdicts = {"robust": outcome.is_robust}
+        if outcome is not self.clean:
+            verdicts["standard"] = self.clean.is_robust
         return self.shared | {
             "protocol": protocol.name,
             "attack": protocol.settings(),
             "epsilon": protocol.epsilon.text,
             "standard_accuracy": percent(self.clean.is_robust),
             "robust_accuracy": percent(outcome.is_robust),
+            "verdicts": {name: pack(flags) for name, flags in verdicts.items()},
             "wall_seconds": outcome.wall_seconds,
             "checks": list(outcome.findings),
             **fields,

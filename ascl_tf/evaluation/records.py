@@ -38,6 +38,7 @@ PROVENANCE_FIELDS = (
     "attack",
     "data_set",
     "data_sha256",
+    "verdicts",
     "checks",
     "checks_passed",
 )
@@ -55,10 +56,7 @@ _PACKAGES = {
 
 
 def write_records(path: PathLike, records: Iterable[Record]) -> None:
-    """Writes a record file, whole or not at all.
-
-    The text is written beside `path` and then renamed over it, keys sorted, so
-    that equal records give equal bytes. Missing folders are made.
+    """Writes a record file, as `write_document`.
 
     Raises:
         RunError: if a record lacks a field, or the file cannot be written.
@@ -66,6 +64,18 @@ def write_records(path: PathLike, records: Iterable[Record]) -> None:
     target = pathlib.Path(path)
     document = {"records": list(records)}
     _check_document(document, target)
+    write_document(target, document)
+
+
+def write_document(target: pathlib.Path, document: dict[str, Any]) -> None:
+    """Writes a file of JSON, whole or not at all.
+
+    The text is written beside `target` and then renamed over it, keys sorted, so
+    that equal documents give equal bytes. Missing folders are made.
+
+    Raises:
+        RunError: if JSON cannot hold it, or the file cannot be written.
+    """
     try:
         text = json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + "\n"
     except (TypeError, ValueError) as error:
@@ -273,12 +283,13 @@ def _check_document(document: Any, path: pathlib.Path) -> None:
     if not isinstance(records, list):
         raise RunError(f'{path}: expected an object with a list "records"; found none.')
     for index, record in enumerate(records):
-        problem = _record_problem(record)
+        problem = record_problem(record)
         if problem:
             raise RunError(f"{path}: record {index}: {problem}.")
 
 
-def _record_problem(record: Any) -> str | None:
+def record_problem(record: Any) -> str | None:
+    """Returns what was expected of a record and what was found, or None for a whole one."""
     if not isinstance(record, dict):
         return f"expected an object; found {type(record).__name__}"
     missing = [field for field in REQUIRED_FIELDS if field not in record]

@@ -33,7 +33,6 @@ def evaluate_robustness(
     num_images: int | None = None,
     progress: Callable[..., None] | None = None,
     model_sha256: str | None = None,
-    per_image: bool = False,
     autoattack_options: AutoAttackOptions | None = None,
     on_records: Callable[[list[Record]], None] | None = None,
 ) -> list[Record]:
@@ -58,15 +57,14 @@ def evaluate_robustness(
         progress: callable (protocol name, images done, images to do), or None. AutoAttack
             calls it for each of its attacks, with `note=` what is left so far.
         model_sha256: what the records shall say; None hashes a Keras model's weights.
-        per_image: whether the records also hold a 0 or 1 for each image.
         autoattack_options: `AutoAttackOptions`, where AutoAttack keeps its state and images.
         on_records: callable that receives the records so far whenever a protocol is done, and
             so all that are returned, too; None for none.
 
     Returns:
         List of dictionaries that JSON can hold. Accuracies are percent of all
-        images. `wall_seconds` is the time of that protocol's attacks alone, the
-        first trace included.
+        images; `verdicts` says which those are, see `verdicts.verdicts_of`. `wall_seconds`
+        is the time of that protocol's attacks alone, the first trace included.
 
     Raises:
         ValueError: if an argument is not as above.
@@ -103,24 +101,17 @@ def evaluate_robustness(
     options = autoattack_options or AutoAttackOptions()
     # Refused now rather than after the protocols before.
     check_states(measurement, chosen, options)
-    parts = ([_measure(measurement, protocol, options, per_image)] for protocol in chosen)
+    parts = ([_measure(measurement, protocol, options)] for protocol in chosen)
     return measurement.collect(parts, on_records)
 
 
-def _measure(
-    measurement: Measurement, protocol: Protocol, options: AutoAttackOptions, per_image: bool
-) -> Record:
+def _measure(measurement: Measurement, protocol: Protocol, options: AutoAttackOptions) -> Record:
     """Returns the record of one protocol."""
     outcome, fields = measurement.clean, {}
     if protocol.kind == AUTOATTACK:
         outcome, fields = autoattack_outcome(measurement, protocol, options)
     elif protocol.kind != "none":
         outcome = measurement.survivors(protocol, measurement.clean.is_robust)
-    if per_image:
-        fields["per_image"] = {
-            "standard": measurement.clean.is_robust.astype(int).tolist(),
-            "robust": outcome.is_robust.astype(int).tolist(),
-        }
     return measurement.record(protocol, outcome, **fields)
 
 

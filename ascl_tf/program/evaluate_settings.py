@@ -11,7 +11,7 @@ from ascl_tf.config import (
     setting,
     setting_fields,
 )
-from ascl_tf.config.paths import PATH, PATHS
+from ascl_tf.config.paths import PATH, PATHS, split_list
 from ascl_tf.config.setting import like_run_setting
 from ascl_tf.errors import ConfigError
 from ascl_tf.evaluation.autoattack_protocol import AUTOATTACK, AutoAttackOptions
@@ -50,6 +50,13 @@ class EvaluateConfig:
     )
     diagonal: bool = setting(
         False, "Attack each model of --targets with its own examples too; only in the records."
+    )
+    compare: str = setting(
+        "",
+        "In place of a measurement: two record files, separated by a comma. Their records of the "
+        "same protocol are compared image by image. Beside it stands no flag but --output, a file "
+        "for the comparisons.",
+        path=PATHS,
     )
     trust_model: bool = setting(
         False,
@@ -94,6 +101,11 @@ class EvaluateConfig:
     def from_flags(cls, settings):
         """Returns the config of what a command line sets (dictionary from flag to value)."""
         chosen = {name: settings[name] for name in cls.__dataclass_fields__ if name in settings}
+        others = sorted(set(chosen) - {"compare", "output"})
+        if chosen.get("compare") and others:
+            raise ConfigError(
+                f"--compare: expected no flag beside it but --output; found --{others[0]}"
+            )
         if chosen.get("targets"):
             chosen.setdefault("protocol", "pgd20")
         return cls(**chosen)
@@ -101,7 +113,9 @@ class EvaluateConfig:
     def __post_init__(self):
         shared = set(EvaluateConfig.__dataclass_fields__) & set(setting_fields())
         Config(**{name: getattr(self, name) for name in shared})
-        if self.targets:
+        if self.compare:
+            self._check_comparison()
+        elif self.targets:
             self._check_transfer()
         else:
             self._check_single()
@@ -135,6 +149,10 @@ class EvaluateConfig:
     def series(self):
         """Returns what `--protocol` names beside protocols, each once, in order."""
         return [item for item in self._chosen() if not isinstance(item, Protocol)]
+
+    def compared_files(self):
+        """Returns the paths of `--compare`."""
+        return split_list(self.compare)
 
     def target_paths(self):
         """Returns a dictionary from label to path of the models of `--targets`."""
@@ -189,6 +207,13 @@ class EvaluateConfig:
         if not chosen:
             raise ConfigError("--protocol: expected one or more names; found none")
         return chosen
+
+    def _check_comparison(self):
+        count = len(self.compared_files())
+        if count != 2:
+            raise ConfigError(
+                f"--compare: expected two record files, separated by a comma; found {count}"
+            )
 
     def _check_single(self):
         for name in ("sources", "diagonal"):

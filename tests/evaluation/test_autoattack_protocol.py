@@ -11,6 +11,7 @@ from ascl_tf.errors import RunError
 from ascl_tf.evaluation import evaluate_robustness
 from ascl_tf.evaluation.autoattack_protocol import AutoAttackOptions
 from ascl_tf.evaluation.protocols import Protocol, get_protocol
+from ascl_tf.evaluation.verdicts import verdicts_of
 from tests.attacks.classifiers import LinearClassifier, images_and_labels
 
 FAST = Protocol(name="fast", kind="autoattack", epsilon="0.01", options={"version": "fast"})
@@ -47,7 +48,6 @@ def test_record_holds_what_autoattack_finds_by_itself(problem, tmp_path):
         seed=3,
         progress=progress,
         autoattack_options=options,
-        per_image=True,
     )
     attack = AutoAttack(classifier, epsilon=0.01, num_classes=5, version="fast", seed=3)
     want = attack(images, labels)
@@ -57,7 +57,8 @@ def test_record_holds_what_autoattack_finds_by_itself(problem, tmp_path):
     for name, robust in want.robust.items():
         assert record["attacks"][name]["is_robust"] == "".join(map(str, robust.astype(int)))
         assert record["attacks"][name]["robust_accuracy"] == pytest.approx(100 * robust.mean())
-    assert record["per_image"]["robust"] == want.robust["apgd-t"].astype(int).tolist()
+    np.testing.assert_array_equal(verdicts_of(record), want.robust["apgd-t"])
+    assert verdicts_of(record, "standard").tolist() == [False] + [True] * 11
     assert 0 < record["max_perturbation"] <= 0.01 + 1e-6
     assert record["wall_seconds"] > 0 and record["checks"] == []
     assert json.loads(json.dumps(record)) == record

@@ -11,6 +11,7 @@ import tensorflow as tf
 from ascl_tf.errors import RunError
 from ascl_tf.evaluation import PROTOCOLS, evaluate_robustness
 from ascl_tf.evaluation.protocols import Protocol
+from ascl_tf.evaluation.verdicts import verdicts_of
 from tests.evaluation import models
 
 EPSILON = 8 / 255
@@ -28,9 +29,9 @@ def test_linear_model_has_its_closed_form_robust_accuracy(name):
     clean = models.linear_survivors(images, labels, weights, bias, 0.0)
     robust = models.linear_survivors(images, labels, weights, bias, EPSILON)
     assert 0 < robust.sum() < clean.sum() < len(labels)
-    (record,) = evaluate_robustness(logits_fn, (images, labels), name, per_image=True)
-    assert record["per_image"]["standard"] == clean.astype(int).tolist()
-    assert record["per_image"]["robust"] == robust.astype(int).tolist()
+    (record,) = evaluate_robustness(logits_fn, (images, labels), name)
+    np.testing.assert_array_equal(verdicts_of(record, "standard"), clean)
+    np.testing.assert_array_equal(verdicts_of(record), robust)
     assert record["standard_accuracy"] == pytest.approx(100 * clean.mean(), abs=1e-9)
     assert record["robust_accuracy"] == pytest.approx(100 * robust.mean(), abs=1e-9)
     assert record["max_perturbation"] == pytest.approx(EPSILON, abs=1e-6)
@@ -80,10 +81,9 @@ def test_random_numbers_belong_to_places_in_the_data_set(protocol_of, eagerly):
 def test_batch_size_changes_no_number_of_a_network():
     model, (images, labels) = models.tiny_network(), _network_data(13)
     results = [
-        evaluate_robustness(model, (images, labels), SHORT, batch_size=size, per_image=True)[0]
-        for size in (5, 13)
+        evaluate_robustness(model, (images, labels), SHORT, batch_size=size)[0] for size in (5, 13)
     ]
-    assert results[0]["per_image"] == results[1]["per_image"]
+    assert results[0]["verdicts"] == results[1]["verdicts"]
     assert results[0]["max_perturbation"] == pytest.approx(results[1]["max_perturbation"], abs=1e-6)
 
 
@@ -114,13 +114,13 @@ def test_image_counts_as_robust_only_if_it_survives_every_restart(protocol_of, e
         return adversarial
 
     protocol = protocol_of(recorded, num_restarts=4)
-    (record,) = evaluate_robustness(logits_fn, (images, labels), protocol, per_image=True)
+    (record,) = evaluate_robustness(logits_fn, (images, labels), protocol)
     expected = [
         int(c and all(draw.get(float(i[0, 0, 0]), True) for draw in draws))
         for c, i in zip(clean, images, strict=True)
     ]
     assert len(draws) == 4
-    assert record["per_image"]["robust"] == expected
+    assert verdicts_of(record).tolist() == expected
     survivors_of_first = sum(draws[0].get(float(i[0, 0, 0]), False) for i in images)
     assert sum(expected) < survivors_of_first < clean.sum()
 
@@ -188,10 +188,10 @@ def test_one_trace_serves_all_batches_and_restarts_of_a_protocol():
 def test_uint8_images_are_scaled_and_equal_their_float_twins():
     logits_fn, (images, labels), *_ = _linear()
     as_bytes = np.round(images * 255).astype(np.uint8)
-    (a,) = evaluate_robustness(logits_fn, (as_bytes, labels), SHORT, per_image=True)
+    (a,) = evaluate_robustness(logits_fn, (as_bytes, labels), SHORT)
     as_floats = as_bytes / 255.0
-    (b,) = evaluate_robustness(logits_fn, (as_floats, labels), SHORT, per_image=True)
-    assert a["per_image"] == b["per_image"]
+    (b,) = evaluate_robustness(logits_fn, (as_floats, labels), SHORT)
+    assert a["verdicts"] == b["verdicts"]
 
 
 def test_record_is_json_and_says_where_the_number_comes_from():
