@@ -97,8 +97,9 @@ def _compare(config):
     """Compares the records of two files, prints a table and writes what `--output` asks for."""
     if config.output:
         check_file_place("output", config.output)
-    compared = compare_files(*config.compared_files())
-    print_comparisons(compared, Console())
+    paths = config.compared_files()
+    compared = compare_files(*paths)
+    print_comparisons(compared, paths, Console())
     if config.output:
         write_comparisons(config.output, compared)
 

@@ -41,11 +41,23 @@ _DETAILS = {
 
 
 class _Side(NamedTuple):
-    """One of the two: what it is called, how an error names it, and its record."""
+    """One of the two.
+
+    Attributes:
+        name: of the argument, or of the file without its folder: as records, the answer names none.
+        place: path and protocol; None for a record that is the argument itself.
+        record: as it is.
+    """
 
     name: str
-    subject: dict[str, Any]
+    place: str | None
     record: Mapping[str, Any]
+
+    def refusal(self, *error: RunError, **parts: Any) -> RunError:
+        """Returns a RunError that says of which record it is."""
+        if self.place is None:
+            return RunError(*error, field=self.name, **parts)
+        return RunError(*error, place=self.place, **parts)
 
 
 def compare(
@@ -134,7 +146,7 @@ def write_comparisons(path: PathLike, compared: list[Comparison]) -> None:
 
 def _sides(path: PathLike) -> list[_Side]:
     return [
-        _Side(pathlib.Path(path).name, {"place": f"{path}, {_label(record)}"}, record)
+        _Side(pathlib.Path(path).name, f"{path}, {_label(record)}", record)
         for record in read_records(path)
     ]
 
@@ -144,7 +156,7 @@ def _only_side(field: str, source: Mapping[str, Any] | PathLike) -> _Side:
         problem = record_problem(source)
         if problem:
             raise RunError(f"`{field}`: {problem}")
-        return _Side(field, {"field": field}, source)
+        return _Side(field, None, source)
     sides = _sides(source)
     if len(sides) != 1:
         raise RunError(place=source, expected="one record", found=len(sides))
@@ -187,16 +199,16 @@ def _verdicts(side: _Side) -> np.ndarray:
     try:
         return verdicts_of(side.record)
     except RunError as error:
-        raise RunError(error, **side.subject) from error
+        raise side.refusal(error) from error
 
 
 def _check_same_images(a: _Side, b: _Side) -> None:
     for side in (a, b):
         if not isinstance(side.record.get("data_sha256"), str):
-            raise RunError(**side.subject, expected="the hash of its images", found="none")
+            raise side.refusal(expected="the hash of its images", found="none")
     expected, found = _images_of(a.record), _images_of(b.record)
     if expected != found:
-        raise RunError(**b.subject, expected=f"the images of {a.name}, {expected}", found=found)
+        raise b.refusal(expected=f"the images of {a.place or a.name}, {expected}", found=found)
 
 
 def _images_of(record: Mapping[str, Any]) -> str:

@@ -67,10 +67,10 @@ def print_records(records, console):
     _print_warnings(records, console, "protocol")
 
 
-def print_comparisons(compared, console):
-    """Prints a row per comparison: both accuracies, their difference and how sure it is."""
+def print_comparisons(compared, paths, console):
+    """Prints a row per comparison of two files: accuracies, difference and how sure it is."""
     first = compared[0]
-    console.print(f"A: {first['a']['name']}, B: {first['b']['name']}", markup=False)
+    console.print(f"A: {paths[0]}\nB: {paths[1]}", markup=False, soft_wrap=True)
     title = Text(f"{first['data_set']}, {first['num_images']} images")
     table = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("protocol", overflow="fold")

@@ -22,7 +22,7 @@ def pack(flags: np.ndarray) -> str:
         >>> pack(np.array([True, False, True]))
         'oA=='
     """
-    return base64.b64encode(np.packbits(flags)).decode("ascii")
+    return base64.b64encode(np.packbits(flags).tobytes()).decode("ascii")
 
 
 def verdicts_of(record: Mapping[str, Any], name: str = "robust") -> np.ndarray:
