@@ -283,6 +283,15 @@ class OptimizationSettings:
     )
     momentum: float = setting(0.9, "Momentum.", stages=_TRAIN, minimum=0.0, maximum=0.9999)
     nesterov: bool = setting(False, "Nesterov's form of momentum in pre-training.", stages=_PRE)
+    weight_averaging: float = setting(
+        0.0,
+        "Decay of an exponential moving average of weights and batch-norm statistics, which is "
+        "validated, exported and fine-tuned in their place; it rises from 0 over the first steps. "
+        "0: no average.",
+        stages=_TRAIN,
+        minimum=0.0,
+        maximum=0.999999,
+    )
     lars_trust: float = setting(
         0.001, "Trust coefficient of LARS.", stages=_PRE, above=0.0, maximum=1.0
     )

@@ -25,6 +25,7 @@ from ascl_tf.methods.optimization import Optimization, apply_update, of_pretrain
 from ascl_tf.methods.step_data import Batch, Differentiated, Outputs, StepSeeds, first_position
 from ascl_tf.methods.weight_perturbation import differentiate_at_perturbed_weights
 from ascl_tf.models import ADVERSARIAL, Classifier, DualBatchNormalization
+from ascl_tf.models.averaged import WeightAverage
 
 
 class Method(keras.Model):
@@ -52,6 +53,7 @@ class Method(keras.Model):
             it: "initial_encoder", "pseudo_labels".
         pseudo_label_setting: the setting that names the model whose features are clustered.
         pseudo_label_branch: batch-norm branch of those features, of a model trained here.
+        average: the `WeightAverage` that a step updates; None for none.
         has_fixed_features: whether an image has the same features in every step, so that
             `batch.features` may hold them.
     """
@@ -85,6 +87,7 @@ class Method(keras.Model):
         if linear_head is not None:
             self.classifier = Classifier(encoder, linear_head, name="classifier")
         self.optimization = self.choose_optimization(config)
+        self.average: WeightAverage | None = None
         self.scalars: dict[str, keras.metrics.Metric] = {}
         self._own_parts: dict[str, keras.Layer] = {}
 
@@ -181,6 +184,8 @@ class Method(keras.Model):
         decays = [self.optimization.decay_of(variable) for variable in variables]
         norms = apply_update(self.optimizer, gradients, variables, decays)
         self.after_update()
+        if self.average is not None:
+            self.average.update(self.optimizer.iterations - 1)
         record_step(self.scalars, means, norms, standard_logits, outputs, views.get("labels"))
         return {metric.name: metric.result() for metric in self.metrics}
 

@@ -24,6 +24,7 @@ class Optimization:
         weight_decay_on: "all" trainable variables, or "kernels" only; LARS adapts the same ones.
         lars_trust: trust coefficient of LARS.
         lars_rate: whether LARS has the rate "inside" its velocity or "outside".
+        weight_averaging: decay of the moving average of the weights; 0: none.
         awp_gamma: size of the adversarial weight perturbation; 0: none.
         awp_warmup_epochs: epochs before weights are perturbed.
     """
@@ -35,6 +36,7 @@ class Optimization:
     weight_decay_on: str = "all"
     lars_trust: float = 0.001
     lars_rate: str = "inside"
+    weight_averaging: float = 0.0
     awp_gamma: float = 0.0
     awp_warmup_epochs: int = 0
 
@@ -59,6 +61,7 @@ def of_finetuning(config: Config) -> Optimization:
     """Returns the `Optimization` of fine-tuning: SGD with its own weight decay."""
     return Optimization(
         momentum=config.optimization.momentum,
+        weight_averaging=config.optimization.weight_averaging,
         weight_decay=config.finetuning.finetune_weight_decay,
         weight_decay_on=config.optimization.weight_decay_on,
     )

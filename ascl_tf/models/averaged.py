@@ -1,5 +1,10 @@
 """A second network like another: unbuilt, copied, or averaged over the steps of its training."""
 
+from collections.abc import Mapping
+
+import keras
+import tensorflow as tf
+
 
 def make_twin(network, name):
     """Returns an unbuilt network with the settings of `network`, called `name`."""
@@ -27,3 +32,65 @@ def move_average(average, network, momentum):
     pairs = zip(average.trainable_variables, network.trainable_variables, strict=True)
     for old, new in pairs:
         old.assign(momentum * old.value + (1.0 - momentum) * new.value)
+
+
+class WeightAverage:
+    """Exponential moving averages of all weights of some layers, batch-norm statistics included.
+
+    With w_t the weights after update t = 0, 1, ..., and the decay d:
+
+        average_t = average_{t-1} + (1 - d_t) (w_t - average_{t-1}),    d_t = min(d, t / (t + 9))
+
+    d_0 = 0: the average starts as a copy of the first weights. From then on d_t is what
+    `tf.train.ExponentialMovingAverage` has with `num_updates` = t - 1. In this form what does
+    not move is its own average to the bit, such as a frozen encoder.
+
+    Args:
+        layers: built layers by name. Inside a strategy's scope where they are.
+        decay: Python number in [0, 1).
+
+    Attributes:
+        variables: name -> float32 Keras variables in the order of the layer's `weights`.
+
+    Example:
+        >>> layer = keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")
+        >>> layer.build((None, 1))
+        >>> average = WeightAverage({"head": layer}, decay=0.999)
+        >>> average.update(0)
+        >>> layer.kernel.assign([[11.0]])
+        >>> average.update(1)
+        >>> float(average.variables["head"][0].numpy()[0, 0])
+        10.0
+    """
+
+    def __init__(self, layers: Mapping[str, keras.Layer], decay: float) -> None:
+        self._layers, self._decay = dict(layers), decay
+        self.variables = {
+            name: [_zeros_like(weight) for weight in layer.weights]
+            for name, layer in layers.items()
+        }
+
+    def update(self, step: tf.Tensor | int) -> None:
+        """Moves the averages towards the weights; `step` is the number of updates before."""
+        step = tf.cast(step, tf.float32)
+        share = 1.0 - tf.minimum(self._decay, step / (step + 9.0))
+        for name, layer in self._layers.items():
+            for mean, weight in zip(self.variables[name], layer.weights, strict=True):
+                mean.assign(mean.value + share * (weight.value - mean.value))
+
+    def copy_to(self, **layers: keras.Layer) -> None:
+        """Sets every weight of twins of the averaged layers, by name."""
+        for name, layer in layers.items():
+            for weight, mean in zip(layer.weights, self.variables[name], strict=True):
+                weight.assign(mean.value)
+
+
+def _zeros_like(weight: keras.Variable) -> keras.Variable:
+    # Replicas hold the same weights: theirs need not be exchanged.
+    return keras.Variable(
+        tf.zeros(weight.shape, weight.dtype),
+        trainable=False,
+        dtype=weight.dtype,
+        aggregation="only_first_replica",
+        name=f"average_of_{weight.name}",
+    )

@@ -26,6 +26,8 @@ from ascl_tf.training.checksums import (
 )
 
 LAST, BEST = "last", "best"
+# Where a checkpoint has the averages of the parts, by their names.
+_AVERAGE = "average"
 # The one before the last is there in case that the last is damaged.
 NUM_KEPT = {LAST: 2, BEST: 1}
 
@@ -88,8 +90,10 @@ class StageCheckpoints:
         self.folder, self.method = pathlib.Path(folder), method
         self.history = History()
         self._timed_until = time.monotonic()
+        averages = {} if method.average is None else method.average.variables
         self._checkpoint = tf.train.Checkpoint(
             **{name: trackable(part.weights) for name, part in method.parts.items()},
+            **({_AVERAGE: _all_trackable(averages)} if averages else {}),
             optimizer=_trackable_optimizer(method.optimizer),
             scalars=trackable([v for m in method.scalars.values() for v in m.variables]),
             history=self.history,
@@ -209,6 +213,10 @@ def trackable(variables):
     return tf.train.Checkpoint(variables=[variable.value for variable in variables])
 
 
+def _all_trackable(variables):
+    return tf.train.Checkpoint(**{name: trackable(found) for name, found in variables.items()})
+
+
 # Under which name an optimizer's state is saved, by where its learning rate stands.
 _STATE_NAMES = {True: "variables", False: "rate_outside"}
 
@@ -235,6 +243,8 @@ def _check_convention(path, optimizer):
 def restore_parts(folder, name, **parts):
     """Loads some parts, such as `encoder`, from the checkpoint `name` of a stage.
 
+    Their averages where the stage has averaged its weights.
+
     Raises:
         RunError: if there is no such checkpoint, or it holds another network.
     """
@@ -245,9 +255,10 @@ def restore_parts(folder, name, **parts):
     try:
         if fault is not None:
             raise ValueError(fault)
-        saved = {name: trackable(part.weights) for name, part in parts.items()}
-        _check_counts(str(path), parts)
-        status = tf.train.Checkpoint(**saved).restore(str(path)).expect_partial()
+        saved = _all_trackable({name: part.weights for name, part in parts.items()})
+        place = _check_counts(str(path), parts)
+        saved = tf.train.Checkpoint(**{_AVERAGE: saved}) if place else saved
+        status = saved.restore(str(path)).expect_partial()
         status.assert_existing_objects_matched()
     except _READ_ERRORS as error:
         raise RunError(f"{path}: {_explain(error)}{_remedy(paths[1:])}") from None
@@ -263,15 +274,18 @@ def _restore_all(checkpoint, path):
 
 
 def _check_counts(path, parts):
-    """Raises ValueError if a part was saved with more variables than it has now.
+    """Returns where a checkpoint has the parts to load: under "average/", or "" for the top.
 
-    Variables are matched by place; those behind the last one would be left out silently.
+    Raises ValueError if one was saved with more variables than it has now: they are matched by
+    place, and those behind the last one would be left out silently.
     """
     keys = tf.train.load_checkpoint(path).get_variable_to_shape_map()
+    place = f"{_AVERAGE}/" if any(key.startswith(f"{_AVERAGE}/") for key in keys) else ""
     for name, part in parts.items():
-        num_saved = sum(key.startswith(f"{name}/variables/") for key in keys)
+        num_saved = sum(key.startswith(f"{place}{name}/variables/") for key in keys)
         if num_saved != len(part.weights):
             raise ValueError(f"{num_saved} variables of {name}, not {len(part.weights)}")
+    return place
 
 
 def _keep(prefixes):

@@ -13,6 +13,7 @@ from ascl_tf.data.pipeline import training_batches
 from ascl_tf.evaluation.records import environment_versions
 from ascl_tf.methods.linear_probe import compute_features
 from ascl_tf.models import ADVERSARIAL
+from ascl_tf.models.averaged import WeightAverage
 from ascl_tf.process import signals
 from ascl_tf.process.failures import training_errors_as_one_line
 from ascl_tf.training import callbacks, provenance
@@ -29,10 +30,12 @@ from ascl_tf.training.workdir import name_devices
 
 
 def compile_method(method, run: RunSettings, schedule):
-    """Gives the method its optimizer, and says whether XLA compiles its step."""
+    """Gives the method its optimizer and its average; says whether XLA compiles its step."""
     optimizer = make_optimizer(method.optimization, schedule)
     method.compile(optimizer=optimizer, jit_compile=is_step_compiled(run.jit))
     optimizer.build(method.step_variables())
+    decay = method.optimization.weight_averaging
+    method.average = WeightAverage(method.parts, decay) if decay else None
 
 
 def make_optimizer(optimization, schedule):

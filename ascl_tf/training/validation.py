@@ -44,15 +44,17 @@ def make_validation(
 def _make_evaluated_classifier(method, dataset):
     """Returns (classifier, refresh): what is validated, and a function to call before.
 
-    The classifier of `method` itself, or its float32 twin, whose weights `refresh` sets: the
-    best checkpoint is chosen as the evaluation will see it.
+    The classifier of `method` itself, or a float32 twin, which `refresh` gives its weights or
+    their average: the best checkpoint is chosen as the evaluation will see it.
     """
-    if method.config.precision == FLOAT32:
+    if method.config.precision == FLOAT32 and method.average is None:
         return method.classifier, lambda: None
     twin = make_finetune_method(
         method.config, num_classes=dataset.num_classes, image_shape=dataset.image_shape
     ).classifier
-    return twin, lambda: copy_variables(method.classifier, twin)
+    if method.average is None:
+        return twin, lambda: copy_variables(method.classifier, twin)
+    return twin, lambda: method.average.copy_to(encoder=twin.encoder, linear_head=twin.linear_head)
 
 
 def make_prediction_counter(logits_fn, dataset, batch_size):
