@@ -123,12 +123,12 @@ class Ascl(Method):
         }
 
     def make_adversarial(self, views):
-        anchors = ascl_attacks.make_anchors(self, views)
-        adversarial = {"images_at": ascl_attacks.perturb_for_at(self, views, anchors)}
+        constants = ascl_attacks.make_constants(self, views)
+        adversarial = {"images_at": ascl_attacks.perturb_for_at(self, views, constants)}
         if self.attacks_cl:
-            adversarial["views_cl"] = ascl_attacks.perturb_for_cl(self, views, anchors)
+            adversarial["views_cl"] = ascl_attacks.perturb_for_cl(self, views, constants)
         if self.attacks_ascl:
-            perturbed = ascl_attacks.perturb_for_ascl(self, views, anchors)
+            perturbed = ascl_attacks.perturb_for_ascl(self, views, constants)
             adversarial["views_ascl" if self.perturbs_pair else "images_ascl"] = perturbed
         return adversarial
 

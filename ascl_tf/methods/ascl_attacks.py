@@ -32,7 +32,7 @@ from ascl_tf.methods.unlabeled import (
 from ascl_tf.models import ADVERSARIAL, CLEAN
 
 
-class Anchors(NamedTuple):
+class Constants(NamedTuple):
     """What the attacks hold constant. What no attack of the run needs is an empty tensor."""
 
     labels: tf.Tensor  # [B]
@@ -41,8 +41,8 @@ class Anchors(NamedTuple):
     view_logits: tf.Tensor  # [2B, C], the same of the strong views
 
 
-def make_anchors(method, views):
-    """Returns the `Anchors` of a batch, each computed once."""
+def make_constants(method, views):
+    """Returns the `Constants` of a batch, each computed once."""
     images, stacked_views, labels = (views[k] for k in ("images", "stacked_views", "labels"))
     empty = tf.zeros([0])
     projections, logits, view_logits = empty, empty, empty
@@ -54,10 +54,10 @@ def make_anchors(method, views):
         logits = natural_logits_if_unlabeled(method, images, labels)
     if _classifies_views(method):
         view_logits = natural_logits_if_unlabeled(method, stacked_views, labels)
-    return Anchors(labels, projections, logits, view_logits)
+    return Constants(labels, projections, logits, view_logits)
 
 
-def perturb_for_at(method, views, anchors):
+def perturb_for_at(method, views, constants):
     """Returns x + d_at, [B, H, W, 3]."""
     source = method.config.attack_source_at
     objective = _outer_objective if source == "ce" else _IMAGE_OBJECTIVES[source]
@@ -66,14 +66,14 @@ def perturb_for_at(method, views, anchors):
         objective,
         source,
         views["images"],
-        anchors,
+        constants,
         views["seed_at"],
         method.config.num_steps_at,
         perturb=method.at_attack.perturb,
     )
 
 
-def perturb_for_ascl(method, views, anchors):
+def perturb_for_ascl(method, views, constants):
     """Returns x + d_ascl, [B, H, W, 3]; under eq. 8 v + d_ascl, [2B, H, W, 3]."""
     config = method.config
     source = config.attack_source_ascl
@@ -81,11 +81,11 @@ def perturb_for_ascl(method, views, anchors):
     if method.perturbs_pair:
         images, objective = views["stacked_views"], _VIEW_OBJECTIVES[source]
     return _perturb(
-        method, objective, source, images, anchors, views["seed_ascl"], config.num_steps_ascl
+        method, objective, source, images, constants, views["seed_ascl"], config.num_steps_ascl
     )
 
 
-def perturb_for_cl(method, views, anchors):
+def perturb_for_cl(method, views, constants):
     """Returns the perturbed strong views: both jointly [2B, H, W, 3], or view 0 under a2s."""
     config, source = method.config, method.config.attack_source_cl
     images, seed, objective = views["stacked_views"], views["seed_cl"], _VIEW_OBJECTIVES[source]
@@ -93,17 +93,17 @@ def perturb_for_cl(method, views, anchors):
         half = tf.shape(images)[0] // 2
         images, seed = images[:half], seed[:half]
         objective = _FIRST_VIEW_OBJECTIVES[source]
-    return _perturb(method, objective, source, images, anchors, seed, config.num_steps_cl)
+    return _perturb(method, objective, source, images, constants, seed, config.num_steps_cl)
 
 
-def _perturb(method, objective, source, images, anchors, seed, num_steps, perturb=None):
+def _perturb(method, objective, source, images, constants, seed, num_steps, perturb=None):
     perturb = method.perturb if perturb is None else perturb
     return perturb(
-        lambda x, *constants: objective(method, x, Anchors(*constants)),
+        lambda x, *values: objective(method, x, Constants(*values)),
         images,
         num_steps=num_steps,
         seed=seed,
-        constants=tuple(anchors),
+        constants=tuple(constants),
         gathers=source != "ce",
     )
 
@@ -147,59 +147,59 @@ def _classifies_views(method):
     return of_ascl or (method.attacks_cl and config.attack_source_cl == "ce")
 
 
-# Objectives: (method, images, anchors) -> per-row losses, to be raised.
+# Objectives: (method, images, constants) -> per-row losses, to be raised.
 
 
-def _outer_objective(method, images, anchors):
+def _outer_objective(method, images, constants):
     logits = method.logits(images, branch=ADVERSARIAL, training=False)
-    return method.outer_loss.attack_objective(logits, anchors.natural_logits, anchors.labels)
+    return method.outer_loss.attack_objective(constants.natural_logits, logits, constants.labels)
 
 
-def _cross_entropy(method, images, anchors):
+def _cross_entropy(method, images, constants):
     logits = method.logits(images, branch=ADVERSARIAL, training=False)
-    return cross_entropy_or_divergence(logits, anchors.natural_logits, anchors.labels)
+    return cross_entropy_or_divergence(logits, constants.natural_logits, constants.labels)
 
 
-def _cross_entropy_of_views(method, images, anchors):
+def _cross_entropy_of_views(method, images, constants):
     """Of both views, or of the first."""
     logits = method.logits(images, branch=ADVERSARIAL, training=False)
     num_rows = tf.shape(logits)[0]
-    labels = tf.tile(anchors.labels, [num_rows // tf.shape(anchors.labels)[0]])
-    return cross_entropy_or_divergence(logits, anchors.view_logits[:num_rows], labels)
+    labels = tf.tile(constants.labels, [num_rows // tf.shape(constants.labels)[0]])
+    return cross_entropy_or_divergence(logits, constants.view_logits[:num_rows], labels)
 
 
-def _pair_with_first_view(method, images, anchors):
+def _pair_with_first_view(method, images, constants):
     projections = method.projections(images, branch=ADVERSARIAL, training=False)
-    return _pair_loss(method, projections, _clean_view(anchors, 0))
+    return _pair_loss(method, projections, _clean_view(constants, 0))
 
 
-def _pair_with_second_view(method, images, anchors):
+def _pair_with_second_view(method, images, constants):
     projections = method.projections(images, branch=ADVERSARIAL, training=False)
-    return _pair_loss(method, projections, _clean_view(anchors, 1))
+    return _pair_loss(method, projections, _clean_view(constants, 1))
 
 
-def _both_views(method, stacked_views, anchors):
+def _both_views(method, stacked_views, constants):
     projections = method.projections(stacked_views, branch=ADVERSARIAL, training=False)
     return _pair_loss(method, projections)
 
 
-def _supervised(method, images, anchors, partner=0):
+def _supervised(method, images, constants, partner=0):
     projections = method.projections(images, branch=ADVERSARIAL, training=False)
-    clean, labels = anchors.clean_projections, anchors.labels
+    clean, labels = constants.clean_projections, constants.labels
     losses = method.supervised_loss(projections, clean, labels)
-    view = _clean_view(anchors, partner)
+    view = _clean_view(constants, partner)
     return with_label_free_loss(
         losses, lambda rows: _pair_loss(method, rows, view), projections, labels
     )
 
 
-def _supervised_of_first_view(method, images, anchors):
-    return _supervised(method, images, anchors, partner=1)
+def _supervised_of_first_view(method, images, constants):
+    return _supervised(method, images, constants, partner=1)
 
 
-def _supervised_of_both_views(method, stacked_views, anchors):
+def _supervised_of_both_views(method, stacked_views, constants):
     projections = method.projections(stacked_views, branch=ADVERSARIAL, training=False)
-    clean, labels = anchors.clean_projections, anchors.labels
+    clean, labels = constants.clean_projections, constants.labels
     if method.perturbs_pair:
         losses = method.pair_loss(projections, clean, labels)
     else:
@@ -213,8 +213,8 @@ def _pair_loss(method, *halves):
     return nt_xent_loss(tf.concat(halves, axis=0), temperature=method.config.temperature)
 
 
-def _clean_view(anchors, number):
-    return tf.split(anchors.clean_projections, 2, axis=0)[number]
+def _clean_view(constants, number):
+    return tf.split(constants.clean_projections, 2, axis=0)[number]
 
 
 _IMAGE_OBJECTIVES = {"ce": _cross_entropy, "cl": _pair_with_first_view, "ascl": _supervised}

@@ -19,7 +19,7 @@ class OuterLoss(NamedTuple):
     """A classification term.
 
     per_example: (natural_logits or None, adversarial_logits, labels) -> [B].
-    attack_objective: (adversarial_logits, natural_logits, labels) -> [B], maximized.
+    attack_objective: (natural_logits, adversarial_logits, labels) -> [B], maximized.
     needs_natural: whether `per_example` uses natural logits.
     attack_needs_natural: whether the attack does where every label is known; they are constant,
         computed once.
@@ -67,7 +67,7 @@ def perturb_for_outer_loss(
 
     def objective(x):
         logits = method.logits(x, branch=ADVERSARIAL, training=False)
-        return outer_loss.attack_objective(logits, natural_logits, labels)
+        return outer_loss.attack_objective(natural_logits, logits, labels)
 
     perturb = method.perturb if perturb is None else perturb
     return perturb(objective, images, num_steps=num_steps, seed=views["seed_at"])
@@ -107,11 +107,11 @@ def _make_mart(beta):
     return mart
 
 
-def _cross_entropy(adversarial_logits, natural_logits, labels):
+def _cross_entropy(natural_logits, adversarial_logits, labels):
     return cross_entropy_or_divergence(adversarial_logits, natural_logits, labels)
 
 
-def _divergence(adversarial_logits, natural_logits, labels):
+def _divergence(natural_logits, adversarial_logits, labels):
     return classification.kl_divergence(natural_logits, adversarial_logits)
 
 

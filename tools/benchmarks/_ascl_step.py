@@ -66,13 +66,13 @@ def recompute_anchors(method):
         labels = views["labels"]
         logits = ascl_attacks.natural_logits_if_unlabeled(method, views["images"], labels)
         # The views stand where the projections would.
-        anchors = ascl_attacks.Anchors(labels, views["stacked_views"], logits, tf.zeros([0]))
+        constants = ascl_attacks.Constants(labels, views["stacked_views"], logits, tf.zeros([0]))
         adversarial = {
-            "images_at": ascl_attacks.perturb_for_at(method, views, anchors),
-            "views_cl": ascl_attacks.perturb_for_cl(method, views, anchors),
+            "images_at": ascl_attacks.perturb_for_at(method, views, constants),
+            "views_cl": ascl_attacks.perturb_for_cl(method, views, constants),
         }
         method.perturb = perturb_with_new_anchors
-        adversarial["images_ascl"] = ascl_attacks.perturb_for_ascl(method, views, anchors)
+        adversarial["images_ascl"] = ascl_attacks.perturb_for_ascl(method, views, constants)
         method.perturb = perturb
         return adversarial
 
