@@ -208,7 +208,7 @@ def test_report_is_one_page_with_all_tables_and_figures_that_there_are(results):
     text = (results / "report.html").read_text()
     page = _parsed(text)
     sections = [attributes["id"] for tag, attributes in page.tags if tag == "section"]
-    assert sections == list(ARTIFACTS)
+    assert sections == ["claims", *ARTIFACTS]
     sources = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
     assert len(sources) == 3 and all(s.startswith("data:image/png;base64,") for s in sources)
     # Nothing is fetched.

@@ -5,7 +5,7 @@ import html
 import itertools
 import string
 
-from tools.reproduction import tables
+from tools.reproduction import claims_page, tables
 from tools.reproduction.artifacts import ARTIFACTS
 from tools.reproduction.documents import read_document
 from tools.reproduction.numbers import NOT_RUN
@@ -52,11 +52,11 @@ $sections
 def make_report(graph, folder):
     """Returns the page as text; `folder` is results/<preset>."""
     documents = {name: read_document(folder / name) for name in ARTIFACTS}
-    sections = [
+    sections = [_claims(graph, folder)] + [
         _section(artifact, graph, documents[name], folder / name)
         for name, artifact in ARTIFACTS.items()
     ]
-    links = [
+    links = ['<a href="#claims" class="filled">Claims</a>'] + [
         f'<a href="#{name}"{_class(bool(documents[name]))}>{_text(_short(name))}</a>'
         for name in ARTIFACTS
     ]
@@ -66,6 +66,11 @@ def make_report(graph, folder):
     return PAGE.substitute(
         title=_text(title), lead=_text(lead), links="".join(links), sections="\n".join(sections)
     )
+
+
+def _claims(graph, folder):
+    grid = claims_page.make_grid(claims_page.judge_all(folder), graph.preset.name)
+    return f'<section id="claims">\n<h2>The paper\'s claims</h2>\n{_table(grid)}\n</section>'
 
 
 def _section(artifact, graph, document, folder):

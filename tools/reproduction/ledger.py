@@ -1,0 +1,208 @@
+"""The verdict on each of the paper's claims, from records alone.
+
+A claim has parts, each an inequality between sums of accuracies (contrasts.py), with a margin:
+
+    holds              every part's lower limit of 95 % is above its margin
+    reversed           some part's upper limit is below it, after Bonferroni over the parts
+    open               neither; told with 2.8 standard errors, the difference that would show
+    not measurable     a row answers one class for all, or its accuracy is no better than chance
+    not measured       a record is missing, or no row has several seeds
+"""
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from scipy import special
+
+from tools.reproduction import contrasts
+from tools.reproduction.contrasts import Estimate, MissingRecord, Records
+from tools.rows import ROOT
+
+CLAIMS = ROOT / "flags" / "claims.toml"
+HOLDS, REVERSED, OPEN = "holds", "reversed at this scale", "open"
+NOT_MEASURABLE, NOT_MEASURED = "not measurable", "not measured"
+DECIDED = (HOLDS, REVERSED)
+# Of the standard error: seen with a probability of 80 %.
+DETECTABLE = 2.8
+_CONSTANT = "constant_output"
+_LISTS = ("number", "other", "checkpoint", "point")
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One inequality and what the records say of it.
+
+    Attributes:
+        text: the inequality.
+        verdict: of this part alone.
+        estimate: the left side; None where it was not measured.
+        limits: of 95 %, in percentage points; None without.
+        note: why there is no verdict.
+    """
+
+    text: str
+    verdict: str
+    estimate: Estimate | None = None
+    limits: tuple[float, float] | None = None
+    note: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A claim of the paper, its parts, and the verdict on it.
+
+    Attributes:
+        entry: as flags/claims.toml has it.
+        verdict: see above.
+        parts: in order.
+    """
+
+    entry: Mapping[str, Any]
+    verdict: str
+    parts: tuple[Part, ...]
+
+    @property
+    def detectable(self) -> float | None:
+        """The largest difference of a part that might have gone unseen, in percentage points."""
+        errors = [p.estimate.error for p in self.parts if p.estimate and p.estimate.error]
+        return DETECTABLE * max(errors) if errors else None
+
+
+def read_claims() -> list[Mapping[str, Any]]:
+    """Returns the claims of flags/claims.toml."""
+    return list(tomllib.loads(CLAIMS.read_text(encoding="utf-8"))["claim"])
+
+
+def judge(entry: Mapping[str, Any], records: Records) -> Claim:
+    """Returns a claim with its verdict; `records` are those of all tables and figures."""
+    groups = [(part, expand(part, records)) for part in entry["parts"]]
+    num_parts = sum(len(inequalities) for _, inequalities in groups)
+    parts, verdicts = [], []
+    for part, inequalities in groups:
+        chance = part.get("chance", 10.0)
+        judged = [_judge_part(one, records, num_parts, chance) for one in inequalities]
+        parts += judged
+        verdicts.append(_of_group(judged, part.get("count")))
+    return Claim(entry, _of_group([Part("", verdict) for verdict in verdicts]), tuple(parts))
+
+
+def expected_by_chance(claims: Sequence[Claim]) -> float:
+    """Returns how many verdicts would be "holds" or "reversed" if nothing differed, at most.
+
+    Of a claim of one part 2.5 % hold so, 2.5 % are reversed; more parts hold together less often.
+    """
+    return 0.05 * sum(claim.verdict in (*DECIDED, OPEN) for claim in claims)
+
+
+def _of_group(parts: Sequence[Part], count: int | None = None) -> str:
+    """Returns the verdict on parts together: all of them hold, or `count` of them."""
+    verdicts = [part.verdict for part in parts]
+    for missing in (NOT_MEASURED, NOT_MEASURABLE):
+        if missing in verdicts or not verdicts:
+            return missing if verdicts else NOT_MEASURED
+    if verdicts.count(HOLDS) >= (len(verdicts) if count is None else count):
+        return HOLDS
+    most_reversed = 0 if count is None else len(verdicts) - count
+    return REVERSED if verdicts.count(REVERSED) > most_reversed else OPEN
+
+
+def expand(part: Mapping[str, Any], records: Records) -> list[dict[str, Any]]:
+    """Returns the inequalities of a part: one for each combination of its lists."""
+    found: list[dict[str, Any]] = [{k: v for k, v in part.items() if k not in _LISTS}]
+    for name in _LISTS:
+        values = part.get(name, ["best"] if name == "checkpoint" else [None])
+        if isinstance(values, Mapping):
+            values = _points(values, records)
+        found = [{**one, name: value} for one in found for value in values]
+    return found
+
+
+def _points(wanted: Mapping[str, Any], records: Records) -> list[str]:
+    """Returns the points of a curve at which one of some rows is above an accuracy."""
+    protocol, rows = wanted["of"], wanted["rows"]
+    shown: dict[str, float] = {}
+    for record in records:
+        if record["protocol"] == protocol and record["row"] in rows:
+            point = contrasts.point_of(record)
+            shown[point] = max(shown.get(point, 0.0), record["robust_accuracy"])
+    above, left_out = wanted.get("above", 0.0), wanted.get("without", ())
+    return [p for p, accuracy in shown.items() if accuracy > above and p not in left_out]
+
+
+def _judge_part(
+    inequality: Mapping[str, Any], records: Records, num_parts: int, chance: float
+) -> Part:
+    text = fill(inequality["sum"], inequality)
+    terms = contrasts.parse(text, inequality["checkpoint"])
+    try:
+        other = inequality.get("larger_than_size_of")
+        if other is not None:
+            terms, text = _sizes(text, fill(other, inequality), inequality, records)
+        if "below" in inequality:
+            return _judge_bound(text, terms, records, inequality["below"])
+        found = contrasts.estimate(terms, records)
+    except MissingRecord as missing:
+        return Part(text, NOT_MEASURED, note=f"no record of {missing}")
+    margin = inequality.get("above", 0.0)
+    text += f" > {margin:g}"
+    unfit = _why_unfit(terms, records, chance)
+    if unfit:
+        return Part(text, NOT_MEASURABLE, found, found.limits(), unfit)
+    limits = found.limits()
+    if limits is None:
+        return Part(text, NOT_MEASURED, found, None, "no row has several seeds")
+    all_parts = found.limits(num_parts)
+    verdict = HOLDS if limits[0] > margin else OPEN
+    verdict = REVERSED if all_parts is not None and all_parts[1] < margin else verdict
+    return Part(text, verdict, found, limits)
+
+
+def _sizes(text, other, inequality, records):
+    """Returns |text| - |other| as the contrast that it is with the signs that were found."""
+    sides, shown = [], []
+    for side, sign in ((text, 1), (other, -1)):
+        terms = contrasts.parse(side, inequality["checkpoint"])
+        sign *= 1 if contrasts.estimate(terms, records).value >= 0 else -1
+        sides += [dataclasses.replace(term, sign=sign * term.sign) for term in terms]
+        shown.append(f"|{side}|")
+    return sides, " - ".join(shown)
+
+
+def _judge_bound(text, terms, records, limit):
+    """Judges that an accuracy is below a limit, by the exact bound of a binomial (Clopper-Pearson).
+
+    Of the seed with the highest accuracy: it says that no run is above.
+    """
+    by_seed = contrasts.verdicts_by_seed(terms, records)
+    right = max(by_seed.values(), key=lambda verdicts: verdicts.mean())
+    low, high = exact_limits(int(right.sum()), len(right))
+    verdict = HOLDS if high < limit else REVERSED if low > limit else OPEN
+    found = Estimate(100 * float(right.mean()), None, 0, len(right), len(by_seed))
+    return Part(f"{text} < {limit:g}", verdict, found, (low, high))
+
+
+def exact_limits(count: int, total: int) -> tuple[float, float]:
+    """Returns the limits of 95 % of a share, in percent (Clopper and Pearson 1934)."""
+    low = 0.0 if count == 0 else special.betaincinv(count, total - count + 1, 0.025)
+    high = 1.0 if count == total else special.betaincinv(count + 1, total - count, 0.975)
+    return 100 * float(low), 100 * float(high)
+
+
+def _why_unfit(terms, records, chance):
+    """Returns why a contrast says nothing, "" where it does."""
+    if _CONSTANT in contrasts.model_checks(terms, records):
+        return "a model answers one class for all images"
+    for term in terms:
+        for record in records:
+            if term.is_of(record):
+                num_right = round(record["standard_accuracy"] * record["num_images"] / 100)
+                if exact_limits(num_right, record["num_images"])[0] <= chance:
+                    return f"{record['row'] or term.head}: standard accuracy no better than chance"
+    return ""
+
+
+def fill(text: str, inequality: Mapping[str, Any]) -> str:
+    """Returns the sum of an inequality with the values of its lists in it."""
+    return text.format(**{name: inequality[name] for name in _LISTS})
