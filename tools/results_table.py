@@ -1,4 +1,4 @@
-"""Writes the tables of results and of methods in README.md from the records in results/.
+"""Writes the tables of docs/results.md, and README.md's short one, from the records in results/.
 
 python tools/results_table.py            rewrites the parts between the markers
 python tools/results_table.py --check    exits with 1 if they are out of date
@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT))
 from ascl_tf.config.paths import expanded_path  # noqa: E402
 from tools.reproduction.artifacts import ARTIFACTS, folders_of  # noqa: E402
 from tools.reproduction.presets import PRESETS  # noqa: E402
-from tools.rows import METHOD_ROWS  # noqa: E402
+from tools.rows import METHOD_ROWS, find_rows  # noqa: E402
 
 BEGIN = "<!-- results:begin (written by tools/results_table.py) -->"
 END = "<!-- results:end -->"
@@ -60,10 +60,14 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="only compare")
     parser.add_argument("--readme", type=expanded_path, default=ROOT / "README.md")
+    parser.add_argument("--page", type=expanded_path, default=ROOT / "docs" / "results.md")
     parser.add_argument("--results", type=expanded_path, default=ROOT / "results")
     arguments = parser.parse_args(argv)
+    results, check = arguments.results, arguments.check
+    bring_up_to_date(arguments.page, lambda text: with_tables(text, results), check=check)
+    short = make_short_table(results)
     bring_up_to_date(
-        arguments.readme, lambda text: with_tables(text, arguments.results), check=arguments.check
+        arguments.readme, lambda text: with_table(text, short, BEGIN, END), check=check
     )
 
 
@@ -101,6 +105,43 @@ def make_table(results):
     return "\n".join(lines)
 
 
+def make_short_table(results):
+    """Returns the Markdown table of README.md: the runs and rows that have numbers."""
+    lines = ["| run | SA | RA-PGD-20 | test images | command |", "|---|---|---|---|---|"]
+    for row in ROWS:
+        records = _read(results / row.record).get("records", [])
+        if records:
+            lines.append(_short_line(row.title, records, row.command))
+    for preset in (preset for preset in PRESETS.values() if preset.is_published):
+        for name in ARTIFACTS:
+            document = _read(results / preset.name / name / "records.json")
+            for folder, head in _measured_heads(document):
+                mine = [r for r in document["records"] if (r["row"], r["head"]) == (folder, head)]
+                place = f"{find_rows()[folder].place}: {head or 'trained along'}"
+                title = f"{place}, preset `{preset.name}`"
+                lines.append(_short_line(title, mine, f"`{document['command']}`"))
+    return "\n".join(lines)
+
+
+def _measured_heads(document):
+    """Returns the rows and heads of a document with a number for SA and for RA-PGD-20."""
+    found = {}
+    for record in document.get("records", []):
+        found.setdefault((record["row"], record["head"]), set()).add(record["protocol"])
+    return [place for place, protocols in found.items() if {"standard", "pgd20"} <= protocols]
+
+
+def _short_line(title, records, command):
+    cells = [
+        title,
+        _best_and_last(records, "standard", "standard_accuracy"),
+        _best_and_last(records, "pgd20", "robust_accuracy"),
+        str(records[0]["num_images"]),
+        command,
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
 def make_preset_table(preset, results):
     """Returns the Markdown table of what tools/reproduce.py has made; "" where it has nothing.
 
@@ -110,7 +151,7 @@ def make_preset_table(preset, results):
     if not any(documents.values()):
         return ""
     lines = [
-        f"Preset `{preset.name}` ([docs/reproduce.md](docs/reproduce.md)):",
+        f"Preset `{preset.name}` ([reproduce.md](reproduce.md)):",
         "",
         "| table or figure | rows run | seeds | picture | command |",
         "|---|---|---|---|---|",
@@ -124,7 +165,7 @@ def make_preset_table(preset, results):
 def _artifact_cells(artifact, preset, document):
     if not document:
         return [artifact.heading, *[NOT_RUN] * 4]
-    folder = f"results/{preset.name}/{artifact.name}"
+    folder = f"../results/{preset.name}/{artifact.name}"
     folders = folders_of(artifact, preset)
     # A record of transfer is of two rows, and names the target.
     num_run = len({record["row"] or record["target"] for record in document["records"]})

@@ -1,4 +1,4 @@
-"""Writes the table of rows in README.md: the paper's numbers, and what was measured.
+"""Writes the table of rows in docs/results.md: the paper's numbers, and what was measured.
 
 python tools/rows_table.py            rewrites the table between the markers
 python tools/rows_table.py --check    exits with 1 if it is out of date
@@ -31,12 +31,12 @@ SMALL_PRESET = "cpu"
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="only compare")
-    parser.add_argument("--readme", type=expanded_path, default=ROOT / "README.md")
+    parser.add_argument("--page", type=expanded_path, default=ROOT / "docs" / "results.md")
     parser.add_argument("--results", type=expanded_path, default=ROOT / "results")
     arguments = parser.parse_args(argv)
     table = make_table(arguments.results)
     bring_up_to_date(
-        arguments.readme,
+        arguments.page,
         lambda text: with_table(text, table, BEGIN, END),
         check=arguments.check,
     )

@@ -57,7 +57,7 @@ class WeightAverage:
         >>> layer.build((None, 1))
         >>> average = WeightAverage({"head": layer}, decay=0.999)
         >>> average.update(0)
-        >>> layer.kernel.assign([[11.0]])
+        >>> _ = layer.kernel.assign([[11.0]])
         >>> average.update(1)
         >>> float(average.variables["head"][0].numpy()[0, 0])
         10.0

@@ -1,4 +1,4 @@
-"""The results table of README.md: made from records, and up to date."""
+"""The tables of docs/results.md and of README.md: made from records, and up to date."""
 
 import json
 
@@ -27,9 +27,8 @@ def _cells(table, row):
     return [cell.strip() for cell in table.splitlines()[2 + row].split("|")[1:-1]]
 
 
-def test_readme_shows_the_committed_records():
-    text = (results_table.ROOT / "README.md").read_text(encoding="utf-8")
-    assert results_table.with_tables(text, results_table.ROOT / "results") == text
+def test_pages_show_the_committed_records():
+    results_table.main(["--check"])
 
 
 def test_row_without_record_shows_dashes_beside_the_paper(tmp_path):
@@ -61,14 +60,35 @@ def test_check_fails_where_the_table_is_out_of_date(tmp_path):
         )
     )
     readme.write_text(f"before\n{results}between\n{methods}after\n")
-    arguments = [f"--readme={readme}", f"--results={tmp_path}"]
+    page = tmp_path / "page.md"
+    readme.rename(page)
+    readme.write_text(f"{results_table.BEGIN}\nold\n{results_table.END}\n")
+    arguments = [f"--page={page}", f"--readme={readme}", f"--results={tmp_path}"]
     with pytest.raises(SystemExit, match="out of date"):
         results_table.main([*arguments, "--check"])
     results_table.main(arguments)
     results_table.main([*arguments, "--check"])
-    text = readme.read_text()
+    assert "old" not in readme.read_text()
+    text = page.read_text()
     assert text.startswith("before\n") and text.endswith("after\n") and "\nbetween\n" in text
     assert "81.67" in text and "`table1/ascl`" in text and "old" not in text
+
+
+def test_short_table_has_what_was_measured_alone(tmp_path):
+    accuracies = {"standard": 40.0, "pgd20": 25.5}
+    _write(tmp_path, [_record("best", name, 40.0, value) for name, value in accuracies.items()])
+    first = {**_record("last", "standard", 39.0, 39.0), "row": "table7/lsf", "head": "lsf"}
+    folder = tmp_path / "cpu" / "table7"
+    folder.mkdir(parents=True)
+    for others in ([], [{**first, "protocol": "pgd20", "robust_accuracy": 21.0}]):
+        document = {"command": "make it", "records": [first, *others]}
+        (folder / "records.json").write_text(json.dumps(document))
+        lines = results_table.make_short_table(tmp_path).splitlines()[2:]
+        assert "| 40.00 | 25.50 | 1000 | `make quickstart` |" in lines[0]
+        title = "Table 7, row 1: lsf, preset `cpu`"
+        # Without PGD there is nothing to show.
+        expected = [f"| {title} | 39.00 | 21.00 | 1000 | `make it` |"] if others else []
+        assert lines[1:] == expected
 
 
 def test_readme_without_markers_is_refused():

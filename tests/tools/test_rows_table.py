@@ -1,4 +1,4 @@
-"""The table of rows in README.md: every row once, its numbers from records, up to date."""
+"""The table of rows in docs/results.md: every row once, its numbers from records, up to date."""
 
 import json
 import shutil
@@ -10,14 +10,14 @@ from tools import results_table, rows, rows_table
 
 @pytest.fixture
 def root(tmp_path):
-    """A folder with README.md and no record."""
-    shutil.copy(rows_table.ROOT / "README.md", tmp_path)
+    """A folder with results.md and no record."""
+    shutil.copy(rows_table.ROOT / "docs" / "results.md", tmp_path)
     _rewrite(tmp_path)
     return tmp_path
 
 
 def _rewrite(root, *more):
-    rows_table.main([f"--readme={root / 'README.md'}", f"--results={root / 'results'}", *more])
+    rows_table.main([f"--page={root / 'results.md'}", f"--results={root / 'results'}", *more])
 
 
 def _write(root, file, *values):
@@ -36,17 +36,18 @@ def _write(root, file, *values):
 
 
 def _line(root, folder):
-    text = (root / "README.md").read_text().partition(rows_table.BEGIN)[2]
+    text = (root / "results.md").read_text().partition(rows_table.BEGIN)[2]
+    text = text.partition(rows_table.END)[0]
     (line,) = [line for line in text.splitlines() if f"| `{folder}` |" in line]
     return [cell.strip() for cell in line.split("|")[1:-1]]
 
 
-def test_readme_shows_the_committed_records():
+def test_page_shows_the_committed_records():
     rows_table.main(["--check"])
 
 
-def test_readme_names_every_row_once():
-    text = (rows_table.ROOT / "README.md").read_text()
+def test_page_names_every_row_once():
+    text = (rows_table.ROOT / "docs" / "results.md").read_text()
     table = text.partition(rows_table.BEGIN)[2].partition(rows_table.END)[0]
     named = [line.split("|")[2].strip(" `") for line in table.strip().splitlines()[2:]]
     assert named == list(rows.find_rows())
@@ -107,6 +108,6 @@ def test_check_fails_where_a_file_is_out_of_date(root):
     _rewrite(root, "--check")
 
 
-def test_readme_without_markers_is_refused():
+def test_page_without_markers_is_refused():
     with pytest.raises(ValueError, match="expected the markers"):
         results_table.with_table("no markers", "table", rows_table.BEGIN, rows_table.END)

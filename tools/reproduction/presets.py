@@ -54,7 +54,7 @@ class Preset:
             all, together with the row's other protocols.
         evaluate, analyze: kind of evaluation or figure -> more flags of the program.
         extra_rows: rows beside those of flags/.
-        is_published: whether its results belong under results/ and into the README.
+        is_published: whether its results belong under results/ and into the documents.
     """
 
     name: str
