@@ -1,6 +1,36 @@
 """Adversarial supervised contrastive learning (ASCL) in TensorFlow and Keras.
 
-Importing the package defines no flag and touches no device.
+    import ascl_tf
+    encoder = ascl_tf.pretrain(train, method="ascl", epochs=20, workdir="runs/mine")
+    classifier = ascl_tf.finetune(encoder, train, mode="laf", workdir="runs/mine")
+    records = ascl_tf.evaluate_robustness(classifier, test, ["standard", "pgd20"])
+    ascl_tf.export_classifier(classifier, "exported", image_shape=test.image_shape)
+
+Importing the package defines no flag, touches no device, and leaves TensorFlow alone until one of these
+is asked for.
 """
 
+import importlib
+from typing import Any
+
 __version__ = "0.1.0"
+
+# Not named as a program or a room of the package is: importing that would replace the function.
+_PUBLIC = {
+    "ImageDataset": "ascl_tf.data.image_dataset",
+    "evaluate_robustness": "ascl_tf.evaluation",
+    "export_classifier": "ascl_tf.export",
+    "finetune": "ascl_tf.training.api",
+    "pretrain": "ascl_tf.training.api",
+}
+__all__ = [*_PUBLIC]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PUBLIC])

@@ -4,6 +4,7 @@ Each reads what the stage before has left in the work directory, so that they ca
 run in one process or in four.
 """
 
+import contextlib
 import pathlib
 
 import keras
@@ -18,6 +19,7 @@ from ascl_tf.evaluation.display import evaluation_progress, print_records
 from ascl_tf.evaluation.protocols import get_protocol
 from ascl_tf.export import export_classifier
 from ascl_tf.methods.factory import make_finetune_method, make_pretrain_method
+from ascl_tf.models.averaged import copy_variables, make_twin
 from ascl_tf.process.failures import memory_errors_as_one_line
 from ascl_tf.process.files import write_errors_as_one_line
 from ascl_tf.training import cost, provenance, run_data
@@ -41,12 +43,19 @@ def run_stages(config, stage, workdir):
     if not is_finetuned(config) and stage == cfg.ALL:
         wanted = tuple(name for name in wanted if name != cfg.FINETUNE)
     protocols = check_protocols(config.evaluation)
-    with workdir.held(), write_errors_as_one_line(), lost_worker_as_one_line():
+    with alone_in(workdir):
         # Refused now rather than after the training.
         test = load_test_data(config) if len(wanted) > 1 else None
         for name in wanted:
             _run_stage(name, config, workdir, protocols, test, cfg.FINETUNE in wanted)
     workdir.print_places(classifier_stage(config))
+
+
+@contextlib.contextmanager
+def alone_in(workdir):
+    """Keeps other runs out of a work directory; what goes wrong with it is one line."""
+    with workdir.held(), write_errors_as_one_line(), lost_worker_as_one_line():
+        yield
 
 
 def _run_stage(name, config, workdir, protocols, test, is_finetuned_next):
@@ -84,22 +93,26 @@ def check_protocols(evaluation: EvaluationSettings):
     return [get_protocol(name.strip()) for name in evaluation.protocol.split(",")]
 
 
-def pretrain(config, workdir, *, is_finetuned_next=True, test=None):
+def pretrain(
+    config, workdir, *, is_finetuned_next=True, test=None, given=None, encoder=None
+):
     """Pre-trains an encoder, or trains a one-shot classifier.
 
     What the stages behind it would refuse is refused before the first step: fine-tuning if
-    `is_finetuned_next`, evaluation on `test` if it is given.
+    `is_finetuned_next`, evaluation on `test` if it is given. `given` images and a given `encoder`
+    (as of `make_pretrain_method`) stand in for those that the settings name.
     """
     strategy = make_strategy(config.num_replicas, global_batch_size=config.global_batch_size)
     train, validation = load_training_data(
         config,
+        given=given,
         needs_labels=is_finetuned_next or not config.is_label_free,
         labeled_only=not config.uses_unlabeled_images,
     )
     if test is not None:
         run_data.check_test_images(train, test)
     num_own_images = len(train)
-    train = run_data.with_unlabeled_images(config.data, train)
+    train = run_data.with_unlabeled_images(config.data, train, given)
     config = _cap_smoke_batches(config, train, strategy.num_replicas_in_sync)
     steps = steps_per_epoch(len(train), config.global_batch_size)
     workdir.check_stage(cfg.PRETRAIN, cfg.identity_of(config, cfg.PRETRAIN))
@@ -110,6 +123,7 @@ def pretrain(config, workdir, *, is_finetuned_next=True, test=None):
             num_classes=train.num_classes,
             image_shape=train.image_shape,
             steps_per_epoch=steps,
+            encoder=encoder,
         )
         compile_method(method, config.run, make_pretrain_schedule(config.optimization, steps))
     if is_finetuned_next:
@@ -154,14 +168,18 @@ def _finetune_batch_named(config):
     return renamed(global_batch_size=own)
 
 
-def finetune(config, workdir):
-    """Trains a classifier on a pre-trained encoder."""
+def finetune(config, workdir, *, given=None, encoder=None):
+    """Trains a classifier on a pre-trained encoder.
+
+    `given` images stand in for those that the settings name, and a built `encoder` for the one
+    that they start from: a copy of it is trained.
+    """
     config = with_encoder_settings(config, workdir)
     name = finetune_stage_name(config.finetuning)
     with _finetune_batch_named(config):
         batch = config.finetune_batch_size
         strategy = make_strategy(config.num_replicas, global_batch_size=batch)
-    train, validation = load_training_data(config, needs_labels=True, labeled_only=True)
+    train, validation = load_training_data(config, given=given, labeled_only=True)
     config = _cap_smoke_batches(config, train, strategy.num_replicas_in_sync)
     with _finetune_batch_named(config):
         steps = steps_per_epoch(len(train), config.finetune_batch_size)
@@ -169,27 +187,33 @@ def finetune(config, workdir):
     keras.utils.set_random_seed(config.seed)
     with strategy.scope(), layers_in(config.precision):
         method = make_finetune_method(
-            config, num_classes=train.num_classes, image_shape=train.image_shape
+            config,
+            num_classes=train.num_classes,
+            image_shape=train.image_shape,
+            encoder=twin_of(encoder),
         )
         compile_method(method, config.run, make_finetune_schedule(config.finetuning, steps))
-        if config.encoder_checkpoint != "random":
+        if encoder is not None:
+            copy_variables(encoder, method.encoder)
+        elif config.encoder_checkpoint != "random":
             folder = encoder_folder(config.pretrained, workdir)
             part = {config.encoder_part: method.encoder}
             restore_parts(folder, config.encoder_checkpoint, **part)
-    is_drawn = config.encoder_checkpoint == "random"
+    is_drawn = encoder is None and config.encoder_checkpoint == "random"
     start = None if is_drawn else records.weights_sha256(method.encoder)
     inputs = provenance.describe_inputs(train, validation, encoder_sha256=start)
     _begin(workdir, name, cfg.identity_of(config, cfg.FINETUNE), config, inputs)
     _train_and_record(config, workdir, name, method, train, validation, steps, inputs)
 
 
-def load_training_data(config, *, needs_labels=True, labeled_only=False):
+def load_training_data(config, *, given=None, needs_labels=True, labeled_only=False):
     """Returns (train, validation), see `run_data.load_training_data`."""
     use = ("fine-tuning after " if config.is_label_free else "") + f"`method={config.method}`"
     return run_data.load_training_data(
         config.data,
         config.run,
         config.evaluation,
+        given=given,
         labels_for=use if needs_labels else "",
         labeled_only=labeled_only,
     )
@@ -259,11 +283,21 @@ def export(config, workdir):
     config = with_encoder_settings(config, workdir)
     stage = classifier_stage(config)
     test = run_data.load_test_data(config.data, num_images=1)
-    kept = _kept_checkpoints(workdir.checkpoints(stage))
-    chosen = config.export_checkpoint if config.export_checkpoint in kept else LAST
+    chosen = chosen_checkpoint(config, workdir)
     classifier = load_classifier(config, workdir, test, chosen)
     export_classifier(classifier, workdir.export(stage), image_shape=test.image_shape)
     print(f"export: the {chosen} checkpoint of {stage}")
+
+
+def chosen_checkpoint(config, workdir):
+    """Returns the checkpoint of the classifier that is exported: "best" or "last"."""
+    kept = _kept_checkpoints(workdir.checkpoints(classifier_stage(config)))
+    return config.export_checkpoint if config.export_checkpoint in kept else LAST
+
+
+def twin_of(encoder):
+    """Returns an unbuilt encoder like a built one; None for None."""
+    return None if encoder is None else make_twin(encoder, "encoder")
 
 
 def _kept_checkpoints(folder):
@@ -293,10 +327,16 @@ def encoder_folder(pretrained, workdir):
     return pathlib.Path(pretrained) / "checkpoints" / cfg.PRETRAIN
 
 
-def load_classifier(config, workdir, dataset, checkpoint):
-    """Returns the classifier that the run has trained, as it was at `checkpoint`."""
+def load_classifier(config, workdir, dataset, checkpoint, *, encoder=None):
+    """Returns the classifier that the run has trained, as it was at `checkpoint`.
+
+    `encoder` is unbuilt, or None: the one that `config` describes.
+    """
     method = make_finetune_method(
-        config, num_classes=dataset.num_classes, image_shape=dataset.image_shape
+        config,
+        num_classes=dataset.num_classes,
+        image_shape=dataset.image_shape,
+        encoder=encoder,
     )
     folder = workdir.checkpoints(classifier_stage(config))
     restore_parts(folder, checkpoint, encoder=method.encoder, linear_head=method.linear_head)

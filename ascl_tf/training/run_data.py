@@ -1,7 +1,10 @@
 """The images of a run: training and validation part, and the test set."""
 
+from typing import NamedTuple
+
 from ascl_tf.config.sections import DataSettings, EvaluationSettings, RunSettings
 from ascl_tf.data import datasets, splits
+from ascl_tf.data.image_dataset import ImageDataset
 from ascl_tf.errors import ConfigError, MissingSplitError, RunError, renamed
 from ascl_tf.evaluation.checks import explain_overlap
 
@@ -11,6 +14,20 @@ MIN_IMAGE_SIZE = 8
 AUTO = "auto"
 # In place of `test`, in this order: ImageNet has train and val alone.
 TEST_SPLITS = ("val", "validation")
+
+
+class GivenImages(NamedTuple):
+    """Images of a caller, in place of those that the settings name.
+
+    Attributes:
+        train: what is trained on, before any cut that the settings ask for.
+        validation: None: cut from `train`, as the settings say.
+        unlabeled: further images for training; their labels are not looked at.
+    """
+
+    train: ImageDataset
+    validation: ImageDataset | None = None
+    unlabeled: ImageDataset | None = None
 
 
 def resolve_dataset_name(data: DataSettings):
@@ -32,6 +49,7 @@ def load_training_data(
     run: RunSettings,
     evaluation: EvaluationSettings,
     *,
+    given: GivenImages | None = None,
     labels_for="",
     labeled_only=False,
 ):
@@ -39,6 +57,7 @@ def load_training_data(
 
     Args:
         data, run, evaluation: sections of the settings.
+        given: images in place of those that `data` names.
         labels_for: what needs labels, in words for messages; empty: nothing looks at them.
             Without any there is no validation.
         labeled_only: whether labeled images stand for those without a label, so that an epoch
@@ -47,11 +66,15 @@ def load_training_data(
     Raises:
         RunError: if labels are needed and there are none, or if a cut would leave a class out.
     """
-    dataset = _load(data, data.dataset, data.train_split, setting="train_split")
+    if given is None:
+        dataset = _load(data, data.dataset, data.train_split, setting="train_split")
+    else:
+        dataset = given.train
     if labels_for:
         _check_labels(data.dataset, dataset, labels_for)
+    own = None if given is None else given.validation
     train, validation = _cut(
-        data, run, dataset, needs_labels=bool(labels_for), labeled_only=labeled_only
+        data, run, dataset, own, needs_labels=bool(labels_for), labeled_only=labeled_only
     )
     if validation is not None and evaluation.num_validation_images:
         count = min(evaluation.num_validation_images, len(validation))
@@ -63,24 +86,37 @@ def _say(line):
     print(line, flush=True)
 
 
-def _cut(data: DataSettings, run: RunSettings, dataset, *, needs_labels, labeled_only, say=_say):
+def _cut(
+    data: DataSettings,
+    run: RunSettings,
+    dataset,
+    validation=None,
+    *,
+    needs_labels,
+    labeled_only,
+    say=_say,
+):
     """Cuts the training split; `say` takes a line on what may surprise."""
     if data.num_train_images:
         count = _num_train_images(data, run, dataset, say)
         with renamed(num_images="num_train_images"):
             dataset = splits.class_balanced_subset(dataset, count, run.seed)
-    dataset, validation = _with_validation(data, run, dataset, needs_labels, say)
+    if validation is None:
+        dataset, validation = _with_validation(data, run, dataset, needs_labels, say)
+    elif needs_labels:
+        _check_same_images(dataset, validation)
     if data.labeled_fraction < 1 and dataset.num_labeled:
         dataset = splits.mask_labels(dataset, data.labeled_fraction, run.seed)
     return splits.repeat_labeled(dataset) if labeled_only else dataset, validation
 
 
-def with_unlabeled_images(data: DataSettings, dataset):
-    """Returns `dataset` with the images of `unlabeled_dataset`, labeled -1."""
-    if not data.unlabeled_dataset:
+def with_unlabeled_images(data: DataSettings, dataset, given: GivenImages | None = None):
+    """Returns `dataset` with the images of `unlabeled_dataset`, or given ones, labeled -1."""
+    more = None if given is None else given.unlabeled
+    if more is None and not data.unlabeled_dataset:
         return dataset
     with renamed(dataset="unlabeled_dataset", unlabeled="unlabeled_dataset"):
-        return splits.with_unlabeled(dataset, _load_unlabeled(data))
+        return splits.with_unlabeled(dataset, _load_unlabeled(data) if more is None else more)
 
 
 def _load_unlabeled(data: DataSettings):
