@@ -54,6 +54,8 @@ WITHOUT_LIBRARIES = (
     "config/__init__.py",
     "config/config.py",
     "config/identity.py",
+    "config/networks.py",
+    "config/outside.py",
     "config/paths.py",
     "config/registry.py",
     "config/sections.py",

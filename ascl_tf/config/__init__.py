@@ -17,6 +17,7 @@ from ascl_tf.config.identity import FORMATS, find_differences, identity_of, sett
 from ascl_tf.config.registry import find_method, method_names
 from ascl_tf.config.sections import (
     ATTACK_SOURCES,
+    ENCODER_SETTINGS,
     FINETUNE_MODES,
     TRAINING_STAGES,
     AttackSettings,
@@ -43,6 +44,7 @@ __all__ = [
     "ALL",
     "ATTACK_SOURCES",
     "CONFIG_FILE",
+    "ENCODER_SETTINGS",
     "EVALUATE",
     "EXPORT",
     "FINETUNE",

@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Mapping
 from typing import Any, NoReturn, TypeVar
 
-from ascl_tf.config import registry
+from ascl_tf.config import networks, registry
 from ascl_tf.config.sections import (
     SHARED_SECTIONS,
     AttackSettings,
@@ -29,6 +29,7 @@ FOLDER_PREFIX = "folder:"
 DATA_SETS = ("dataset", "unlabeled_dataset")
 RUNS = ("pretrained", "initial_encoder", "pseudo_label_encoder")
 PLACES = ("data_dir", *RUNS)
+ENCODER = "encoder"
 
 Section = TypeVar("Section")
 
@@ -223,6 +224,8 @@ def with_absolute_places(values: Mapping[str, Any]) -> dict[str, Any]:
         prefix, found, path = values.get(name, "").partition(FOLDER_PREFIX)
         if found and path and not prefix:
             places[name] = FOLDER_PREFIX + os.path.abspath(path)
+    if networks.is_file(values.get(ENCODER, "")):
+        places[ENCODER] = os.path.abspath(values[ENCODER])
     return {**values, **places}
 
 

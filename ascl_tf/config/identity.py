@@ -12,8 +12,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from ascl_tf.config import registry
-from ascl_tf.config.config import DATA_SETS, FOLDER_PREFIX, PLACES, Config, setting_fields
+from ascl_tf.config import networks, registry
+from ascl_tf.config.config import DATA_SETS, ENCODER, FOLDER_PREFIX, PLACES, Config, setting_fields
 from ascl_tf.config.sections import SHARED_SECTIONS
 from ascl_tf.config.setting import plain_value
 
@@ -108,12 +108,14 @@ _DERIVED = {
 
 
 def _without_places(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns an identity that knows a folder of images by its own name, and no other place."""
+    """Returns an identity that knows images and networks by their own names, and no other place."""
     kept = {name: value for name, value in identity.items() if name not in PLACES}
     for name in DATA_SETS:
         prefix, found, path = str(kept.get(name, "")).partition(FOLDER_PREFIX)
         if found and path and not prefix:
             kept[name] = FOLDER_PREFIX + os.path.basename(os.path.abspath(path))
+    if networks.is_file(str(kept.get(ENCODER, ""))):
+        kept[ENCODER] = os.path.basename(kept[ENCODER])
     return kept
 
 

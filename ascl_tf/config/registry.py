@@ -11,14 +11,13 @@ import functools
 import hashlib
 import importlib
 import inspect
-import os
 import pathlib
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from ascl_tf.config.outside import import_outside
 from ascl_tf.config.sections import SHARED_SECTIONS
-from ascl_tf.errors import ConfigError, FieldError
+from ascl_tf.errors import ConfigError
 
 LABELS_REQUIRED, LABELS_OPTIONAL, LABELS_NONE = "required", "optional", "none"
 _LABELS = (LABELS_REQUIRED, LABELS_OPTIONAL, LABELS_NONE)
@@ -146,7 +145,7 @@ def _load_own() -> None:
 
 def _load_outside(name: str) -> MethodSpec:
     module_name, _, class_name = name.partition(":")
-    found: Any = getattr(_import_outside(name, module_name), class_name, None)
+    found: Any = getattr(import_outside("method", name), class_name, None)
     # What every method defines: the class itself is known to those only who know TensorFlow.
     is_method = inspect.isclass(found) and all(hasattr(found, part) for part in _METHOD_PARTS)
     if not is_method:
@@ -161,23 +160,6 @@ def _load_outside(name: str) -> MethodSpec:
     source = pathlib.Path(inspect.getfile(found)).read_bytes()
     sha256 = hashlib.sha256(source).hexdigest()
     return dataclasses.replace(spec, name=name, class_path=name, sha256=sha256)
-
-
-def _import_outside(name: str, module_name: str) -> Any:
-    if os.getcwd() not in sys.path and "" not in sys.path:
-        sys.path.insert(0, os.getcwd())  # As `python -m` has it; a console script has not.
-    try:
-        return importlib.import_module(module_name)
-    except FieldError as error:
-        raise ConfigError(error, field="method", value=name) from error
-    except (Exception, SystemExit) as error:  # Whatever a user's file raises.
-        reason = f"{type(error).__name__}: {error}"
-        raise ConfigError(
-            field="method",
-            value=name,
-            expected=f"a module {module_name!r} that can be imported",
-            cause=" ".join(reason.split()),
-        ) from error
 
 
 def _check_new(name: str, spec: MethodSpec) -> None:

@@ -4,8 +4,10 @@ Those of single methods are beside the methods, in `ascl_tf/methods/*_spec.py`.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import ClassVar
 
+from ascl_tf.config import networks
 from ascl_tf.config.paths import DATASET, PATH
 from ascl_tf.config.setting import (
     EVALUATE,
@@ -24,6 +26,10 @@ TRAINING_STAGES = (PRETRAIN, FINETUNE)
 FINETUNE_MODES = ("laf", "lsf", "fsf", "faf")
 ATTACK_SOURCES = ("ce", "cl", "ascl")
 PRECISIONS = ("float32", "bfloat16")
+STEMS = ("auto", "cifar", "imagenet")
+LARGEST_OF_CIFAR_STEM = 64  # pixels
+# What the weights of an encoder fit to.
+ENCODER_SETTINGS = ("encoder", "depth", "width", "stem", "batch_norm")
 
 
 _PRE, _FINE, _TRAIN = (PRETRAIN,), (FINETUNE,), TRAINING_STAGES
@@ -139,8 +145,27 @@ class DataSettings:
 class NetworkSettings:
     """The network."""
 
-    depth: int = setting(18, "Depth of the ResNet, 18 or 34.")
-    width: int = setting(64, "Channels of the first stage; 64 is the paper's.", minimum=1, smoke=2)
+    encoder: str = setting(
+        "resnet",
+        "Network under the heads: resnet, preact_resnet, wide_resnet_<depth>_<factor>, or a Keras "
+        "model of your own: a function as my_package.my_file:make_encoder, or a .keras file "
+        "(docs/own_network.md).",
+        path=PATH,
+    )
+    depth: int = setting(18, "Depth: of resnet 18, 34 or 50, of preact_resnet 18 or 34.")
+    width: int = setting(
+        64,
+        "Channels of the first stage of resnet and preact_resnet, 64 as published; a wide ResNet "
+        "is scaled by width/64, a network of your own is not.",
+        minimum=1,
+        smoke=2,
+    )
+    stem: str = setting(
+        "auto",
+        "First layers: cifar, a 3x3 convolution; imagenet, a 7x7 convolution of stride 2 and "
+        "max-pooling; auto: imagenet above 64 pixels.",
+        choices=STEMS,
+    )
     projection_dim: int = setting(128, "Width of the projections.", stages=_PRE, minimum=1, smoke=8)
     projection_layers: int = setting(
         2, "Dense layers of the projection head.", stages=_PRE, minimum=1, maximum=3
@@ -167,8 +192,13 @@ class NetworkSettings:
     )
 
     def __post_init__(self) -> None:
-        if self.depth not in (18, 34):
-            raise ConfigError(field="depth", expected="18 or 34", found=self.depth)
+        networks.check_encoder(self.encoder, self.depth, self.stem)
+
+    def stem_for(self, image_shape: Sequence[int]) -> str:
+        """Returns cifar or imagenet for images [height, width, channels]."""
+        if self.stem != "auto":
+            return self.stem
+        return "imagenet" if max(image_shape[:2]) > LARGEST_OF_CIFAR_STEM else "cifar"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,16 +1,22 @@
 """From a config to a built method."""
 
+from ascl_tf.config.networks import PREACT_RESNET, RESNET, is_own, parse_wide
 from ascl_tf.methods.finetune import FineTune
-from ascl_tf.models import LinearHead, ProjectionHead, ResNet
+from ascl_tf.models import LinearHead, PreActResNet, ProjectionHead, ResNet, WideResNet
+from ascl_tf.models.own_encoder import as_encoder, load_own_encoder
+
+# The stem of a wide ResNet has 16 channels where that of a ResNet has 64.
+NARROWER_STEM = 4
 
 
 def make_pretrain_method(config, *, num_classes, image_shape, steps_per_epoch=1, encoder=None):
     """Returns the built method of `--stage=pretrain`; call it inside the strategy's scope.
 
-    `encoder` is unbuilt, see `Method`; None: the one that `config` describes.
+    `encoder` is a Keras model from images to features [B, F], or an unbuilt encoder, see `Method`;
+    None: the one that `config` describes.
     """
     chosen = config.method_spec.load_class()
-    encoder = make_encoder(config.network) if encoder is None else encoder
+    encoder = _choose_encoder(encoder, config.network, image_shape)
     heads = {}
     if chosen.has_classifier:
         heads["linear_head"] = LinearHead(num_classes, name="linear_head")
@@ -44,10 +50,10 @@ def make_projection_head(network, feature_dim):
 def make_finetune_method(config, *, num_classes, image_shape, encoder=None):
     """Returns the built method of `--stage=finetune`, with a fresh zero-initialized head.
 
-    `encoder` is unbuilt, see `Method`; None: the one that `config` describes.
+    `encoder`: as of `make_pretrain_method`.
     """
     method = FineTune(
-        encoder=make_encoder(config.network) if encoder is None else encoder,
+        encoder=_choose_encoder(encoder, config.network, image_shape),
         linear_head=LinearHead(num_classes, name="linear_head"),
         config=config,
         # Keras would number it by what the process has made before; variables bear the name.
@@ -57,6 +63,20 @@ def make_finetune_method(config, *, num_classes, image_shape, encoder=None):
     return method
 
 
-def make_encoder(network):
-    """Returns the unbuilt encoder that `network` describes."""
-    return ResNet(network.depth, network.width, network.batch_norm, name="encoder")
+def _choose_encoder(encoder, network, image_shape):
+    if encoder is None:
+        return make_encoder(network, image_shape)
+    return as_encoder(encoder, image_shape, network.batch_norm)
+
+
+def make_encoder(network, image_shape):
+    """Returns the unbuilt encoder that `network` describes, for images [H, W, C]."""
+    if is_own(network.encoder):
+        return load_own_encoder(network.encoder, image_shape, network.batch_norm)
+    settings = {"batch_norm": network.batch_norm, "stem": network.stem_for(image_shape)}
+    wide = parse_wide(network.encoder)
+    if wide:
+        width = max(1, network.width // NARROWER_STEM)
+        return WideResNet(*wide, width, **settings, name="encoder")
+    made = {RESNET: ResNet, PREACT_RESNET: PreActResNet}[network.encoder]
+    return made(network.depth, network.width, **settings, name="encoder")

@@ -7,8 +7,10 @@ from ascl_tf.models.batch_norm import (
     CLEAN,
     DualBatchNormalization,
 )
+from ascl_tf.models.branches import batch_norm_branch, with_dual_batch_norm
 from ascl_tf.models.classifier import Classifier
 from ascl_tf.models.heads import LinearHead, ProjectionHead
+from ascl_tf.models.preactivation import PreActResNet, WideResNet
 from ascl_tf.models.resnet import ResNet, resnet18
 
 __all__ = [
@@ -19,7 +21,11 @@ __all__ = [
     "Classifier",
     "DualBatchNormalization",
     "LinearHead",
+    "PreActResNet",
     "ProjectionHead",
     "ResNet",
+    "WideResNet",
+    "batch_norm_branch",
     "resnet18",
+    "with_dual_batch_norm",
 ]

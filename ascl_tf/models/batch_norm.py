@@ -46,13 +46,16 @@ class DualBatchNormalization(keras.layers.Layer):
 
     def __init__(self, batch_norm="separate", **kwargs):
         super().__init__(**kwargs)
+        self._make_branches(batch_norm, _make_batch_norm)
+
+    def _make_branches(self, batch_norm, make):
         if batch_norm not in _SETS:
             raise ValueError(
                 f"`batch_norm` must be 'separate', 'shared' or 'triple'; received {batch_norm!r}."
             )
         self.batch_norm = batch_norm
         names = dict.fromkeys(_SETS[batch_norm].values())
-        self.branches = {name: _make_batch_norm(name, self.dtype_policy) for name in names}
+        self.branches = {name: make(name, self.dtype_policy) for name in names}
 
     def build(self, input_shape):
         for layer in self.branches.values():

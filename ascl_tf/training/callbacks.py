@@ -250,7 +250,7 @@ def image_grid(images, columns=NUM_PICTURES):
 def _write_batch_norm(encoder):
     """Writes per branch how large the moving statistics are, averaged over the layers."""
     layers = [m for m in encoder._flatten_layers() if isinstance(m, DualBatchNormalization)]
-    for branch in layers[0].branches:
+    for branch in layers[0].branches if layers else ():
         parts = [layer.branches[branch] for layer in layers]
         mean = np.mean([np.abs(part.moving_mean.numpy()).mean() for part in parts])
         variance = np.mean([part.moving_variance.numpy().mean() for part in parts])

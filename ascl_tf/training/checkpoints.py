@@ -16,6 +16,7 @@ import time
 import tensorflow as tf
 
 from ascl_tf.errors import RunError
+from ascl_tf.models.pass_checks import random_state
 from ascl_tf.training.checksums import (
     find_fault,
     list_prefixes,
@@ -96,6 +97,8 @@ class StageCheckpoints:
             **({_AVERAGE: _all_trackable(averages)} if averages else {}),
             optimizer=_trackable_optimizer(method.optimizer),
             scalars=trackable([v for m in method.scalars.values() for v in m.variables]),
+            # Only a model of one's own draws random numbers.
+            **({"random_state": trackable(states)} if (states := _random_states(method)) else {}),
             history=self.history,
         )
         # `write` and `restore` agree on what a checkpoint holds only where this exists.
@@ -187,6 +190,10 @@ class StageCheckpoints:
             f"{place}: expected to write a checkpoint; found: {reason}; {before}, and the same "
             "command continues from the last whole one"
         )
+
+
+def _random_states(method):
+    return [variable for part in method.parts.values() for variable in random_state(part)]
 
 
 def read_spans(folder, name=LAST):

@@ -66,7 +66,7 @@ def open_feature_source(name, path, image_shape, branch):
     if source_config is None:
         found = "neither" if path.exists() else "nothing there"
         raise ConfigError(field=name, value=path, expected=EXPECTED_MODEL, found=found)
-    encoder = factory.make_encoder(source_config.network)
+    encoder = factory.make_encoder(source_config.network, image_shape)
     encoder.build((None, *image_shape))
     _restore(name, path, encoder)
     return FeatureSource(
@@ -92,7 +92,7 @@ def restore_initial_encoder(path, network: NetworkSettings, encoder):
     if source is None:
         expected = "the work directory of a pre-training"
         raise ConfigError(**named, expected=expected, found="no config.json there")
-    for name in ("depth", "width", "batch_norm"):
+    for name in cfg.ENCODER_SETTINGS:
         if getattr(source, name) != getattr(network, name):
             expected = f"`{name}={getattr(network, name)}` as in this run"
             raise ConfigError(**named, expected=expected, found=getattr(source, name))

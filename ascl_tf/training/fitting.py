@@ -8,12 +8,14 @@ from typing import Any
 import tensorflow as tf
 
 from ascl_tf.config import PRETRAIN
+from ascl_tf.config.networks import is_own
 from ascl_tf.config.sections import RunSettings
 from ascl_tf.data.pipeline import training_batches
 from ascl_tf.evaluation.records import environment_versions
 from ascl_tf.methods.linear_probe import compute_features
 from ascl_tf.models import ADVERSARIAL
 from ascl_tf.models.averaged import WeightAverage
+from ascl_tf.models.own_encoder import own_encoder_sha256
 from ascl_tf.process import signals
 from ascl_tf.process.failures import training_errors_as_one_line
 from ascl_tf.training import callbacks, provenance
@@ -137,9 +139,8 @@ class StageFit:
             )
 
     def _surroundings(self):
-        sha256 = self.method.config.method_spec.sha256
         return {
-            "versions": environment_versions() | ({"method_file": sha256} if sha256 else {}),
+            "versions": environment_versions() | _own_files(self.method.config),
             "devices": sorted(set(name_devices())),
             "num_replicas": self.method.distribute_strategy.num_replicas_in_sync,
             "precision": self.run.precision,
@@ -222,6 +223,14 @@ class StageFit:
             ),
             callbacks.SaveLast(checkpoints, run.checkpoint_every, self._stop),
         ]
+
+
+def _own_files(config):
+    """Returns the hashes of the files from outside of the package."""
+    hashes = {"method_file": config.method_spec.sha256}
+    if is_own(config.encoder):
+        hashes["encoder_file"] = own_encoder_sha256(config.encoder)
+    return {name: sha256 for name, sha256 in hashes.items() if sha256}
 
 
 def with_fixed_features(method, dataset):

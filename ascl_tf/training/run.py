@@ -317,7 +317,7 @@ def with_encoder_settings(config, workdir):
             expected="the work directory of a pre-training",
             found="no config.json there",
         )
-    return config.replace(depth=source.depth, width=source.width, batch_norm=source.batch_norm)
+    return config.replace(**{name: getattr(source, name) for name in cfg.ENCODER_SETTINGS})
 
 
 def encoder_folder(pretrained, workdir):

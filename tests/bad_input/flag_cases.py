@@ -17,7 +17,7 @@ FLAGS = [
     Case("--method=at --nodownload=0", 2, "--nodownload: expected no value", "found '0'"),
     Case('--workdir="run"', 2, "--workdir, as a line of flags.txt: expected a value", '"run"'),
     Case("--smoke=maybe", 2, "--smoke: expected true or false", "found 'maybe'"),
-    Case("--depth=50", 2, "--depth: expected 18 or 34", "found 50"),
+    Case("--depth=20", 2, "--depth: expected 18, 34 or 50", "found 20"),
     Case("--epsilon=0", 2, "--epsilon: expected a number > 0", "found 0"),
     Case("--epsilon=-8/255", 2, "--epsilon: expected a number > 0", "found -8/255"),
     Case("--epsilon=8", 2, "--epsilon: expected a number > 0 and <= 1", "such as 8/255"),

@@ -51,7 +51,7 @@ class TinyEncoder(keras.Model):
         return (input_shape[0], self.feature_dim)
 
 
-def make_tiny_encoder(config):
+def make_tiny_encoder(config, image_shape=None):
     """Stands in for `ascl_tf.methods.factory.make_encoder`."""
     return TinyEncoder(config.batch_norm, name="encoder")
 

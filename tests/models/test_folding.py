@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from ascl_tf.models import BRANCHES, DualBatchNormalization
 from ascl_tf.models.batch_norm import conv_batch_norm
-from ascl_tf.models.resnet import PaddedConv2D
+from ascl_tf.models.convolutions import PaddedConv2D
 from tests.models.oracles import policy, randomize
 
 

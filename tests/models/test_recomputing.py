@@ -7,8 +7,8 @@ import tensorflow as tf
 from tensorflow.python.eager import context  # No public name for the graph as it runs.
 
 from ascl_tf.models import DualBatchNormalization
+from ascl_tf.models.convolutions import PaddedConv2D
 from ascl_tf.models.recomputing import recomputing
-from ascl_tf.models.resnet import PaddedConv2D
 from tests.common import two_replicas
 from tests.losses.helpers import run_on_two_replicas
 from tests.models.oracles import convolve, normalize, randomize

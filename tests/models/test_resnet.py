@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from ascl_tf.models import BRANCHES, ResNet, resnet18
-from ascl_tf.models.resnet import BasicBlock, PaddedConv2D
+from ascl_tf.models.convolutions import PaddedConv2D
+from ascl_tf.models.resnet import BasicBlock
 from tests.common import random_images
 from tests.models.oracles import convolve, count_parameters, normalize, policy, randomize
 

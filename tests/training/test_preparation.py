@@ -83,7 +83,7 @@ def test_features_that_are_not_finite_are_refused():
 
 
 def _encoder_of(path, config):
-    encoder = factory.make_encoder(config.network)
+    encoder = factory.make_encoder(config.network, None)
     encoder.build((None, *helpers.IMAGE_SHAPE))
     checkpoints.restore_parts(path / "checkpoints" / "pretrain", "last", encoder=encoder)
     return encoder

@@ -145,7 +145,7 @@ def make_method(kind, config, dataset):
 
 def build_method(kind, config, *, num_classes, image_shape, encoder=None):
     """Returns a fine-tuning of that kind, built, as `make_finetune_method` does."""
-    encoder = make_encoder(config.network) if encoder is None else encoder
+    encoder = make_encoder(config.network, image_shape) if encoder is None else encoder
     head = LinearHead(num_classes, name="linear_head")
     method = kind(encoder=encoder, linear_head=head, config=config)
     method.build((None, *image_shape))

@@ -92,7 +92,8 @@ class ClusterCheckpoints(StageCheckpoints):
     def take_state_of_chief(self):
         """Gives every worker the chief's variables and history."""
         method = self.method
-        weights = [weight for part in method.parts.values() for weight in part.weights]
+        # The state of random numbers included.
+        weights = [variable for part in method.parts.values() for variable in part.variables]
         metrics = [v for metric in method.scalars.values() for v in metric.variables]
         self._workers.take_variables_of_chief([*weights, *method.optimizer.variables, *metrics])
         self.history.set_json(self._workers.from_chief(self.history.to_json))
