@@ -4,10 +4,10 @@
     encoder = ascl_tf.pretrain(train, method="ascl", epochs=20, workdir="runs/mine")
     classifier = ascl_tf.finetune(encoder, train, mode="laf", workdir="runs/mine")
     records = ascl_tf.evaluate_robustness(classifier, test, ["standard", "pgd20"])
-    ascl_tf.export_classifier(classifier, "exported", image_shape=test.image_shape)
+    ascl_tf.export_classifier(classifier, "exported")
 
-Importing the package defines no flag, touches no device, and leaves TensorFlow alone until one of these
-is asked for.
+Importing the package defines no flag, touches no device, and leaves TensorFlow alone until one of
+these is asked for.
 """
 
 import importlib

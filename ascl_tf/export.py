@@ -23,7 +23,7 @@ from ascl_tf.models.signatures import as_image_function
 SERVING, UINT8, FEATURES = "serving_default", "serve_uint8", "features"
 
 
-def export_classifier(classifier, path, *, image_shape):
+def export_classifier(classifier, path, *, image_shape=None):
     """Writes `classifier` as a SavedModel folder, whole or not at all.
 
     Signatures:
@@ -36,9 +36,10 @@ def export_classifier(classifier, path, *, image_shape):
     Args:
         classifier: built `ascl_tf.models.Classifier`.
         path: folder to write; what is there is replaced when the new one is complete.
-        image_shape: (H, W, 3).
+        image_shape: (H, W, 3); None: as it was built.
     """
     path = pathlib.Path(path)
+    image_shape = classifier.image_shape if image_shape is None else image_shape
     temporary = path.with_name(f".{path.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     model, signatures = _saveable(classifier, image_shape)

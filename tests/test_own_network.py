@@ -2,31 +2,18 @@
 
 import json
 import pathlib
-import re
-import shlex
-import sys
 
 import numpy as np
 import pytest
 
 from ascl_tf import config as cfg
-from ascl_tf import train
 from ascl_tf.data import datasets
 from ascl_tf.data.image_dataset import ImageDataset
-from ascl_tf.errors import ConfigError
 from ascl_tf.export import load_model
 from ascl_tf.models.own_encoder import OwnEncoder
 from ascl_tf.training import run
 from ascl_tf.training.workdir import WorkDirectory
 from tests.common import eagerly, random_images
-from tests.methods import helpers
-from tests.models.own_networks import make_functional
-from tests.training.resuming import (
-    check_same,
-    run_stage,
-    stop_and_continue,
-    stop_in_mid_epoch,
-)
 from tests.training.worlds import make_tiny_world
 
 DOCUMENT = pathlib.Path(__file__).parents[1] / "docs" / "own_network.md"
@@ -78,7 +65,9 @@ def test_any_network_goes_through_every_stage(
     for stage in cfg.STAGES:
         run.run_stages(config, stage, workdir)
     record = json.loads(workdir.results("pretrain").read_text())
-    assert record["settings"]["encoder"] == encoder and len(record["versions"]["encoder_file"]) == 64
+    assert (
+        record["settings"]["encoder"] == encoder and len(record["versions"]["encoder_file"]) == 64
+    )
     (evaluated, _) = json.loads(workdir.results("evaluate_finetune_laf").read_text())["records"]
     assert 0 <= evaluated["robust_accuracy"] <= 100
     images = random_images(5, size)

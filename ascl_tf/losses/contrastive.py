@@ -151,7 +151,8 @@ def adversarial_supervised_contrastive_loss(
             not fit the above.
 
     Example:
-        >>> clean = [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]  # Two views of two images.
+        >>> view_0 = view_1 = tf.constant([[1.0, 0.0], [0.0, 1.0]])  # Of two images.
+        >>> clean = tf.concat([view_0, view_1], axis=0)
         >>> perturbed = [[1.0, 0.0], [0.0, 1.0]]
         >>> loss = adversarial_supervised_contrastive_loss(
         ...     clean, perturbed, [0, 1], temperature=1.0, denominator="joint"

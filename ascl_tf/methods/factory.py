@@ -16,7 +16,7 @@ def make_pretrain_method(config, *, num_classes, image_shape, steps_per_epoch=1,
     None: the one that `config` describes.
     """
     chosen = config.method_spec.load_class()
-    encoder = _choose_encoder(encoder, config.network, image_shape)
+    encoder = choose_encoder(encoder, config.network, image_shape)
     heads = {}
     if chosen.has_classifier:
         heads["linear_head"] = LinearHead(num_classes, name="linear_head")
@@ -53,7 +53,7 @@ def make_finetune_method(config, *, num_classes, image_shape, encoder=None):
     `encoder`: as of `make_pretrain_method`.
     """
     method = FineTune(
-        encoder=_choose_encoder(encoder, config.network, image_shape),
+        encoder=choose_encoder(encoder, config.network, image_shape),
         linear_head=LinearHead(num_classes, name="linear_head"),
         config=config,
         # Keras would number it by what the process has made before; variables bear the name.
@@ -63,7 +63,14 @@ def make_finetune_method(config, *, num_classes, image_shape, encoder=None):
     return method
 
 
-def _choose_encoder(encoder, network, image_shape):
+def choose_encoder(encoder, network, image_shape):
+    """Returns the unbuilt encoder of a method: a caller's, or the one that `network` describes.
+
+    Args:
+        encoder: a Keras model from images to features [B, F], an encoder, or None.
+        network: section of the settings.
+        image_shape: (H, W, C).
+    """
     if encoder is None:
         return make_encoder(network, image_shape)
     return as_encoder(encoder, image_shape, network.batch_norm)

@@ -27,6 +27,7 @@ class Classifier(keras.Model):
         self.input_mean, self.input_std = _floats(input_mean), _floats(input_std)
 
     def build(self, input_shape):
+        self.image_shape = tuple(input_shape[1:])
         # Parts may come with weights; building them again would add a second set.
         if not self.encoder.built:
             self.encoder.build(input_shape)

@@ -3,11 +3,11 @@
     encoder = ascl_tf.pretrain(train, method="ascl", epochs=20, workdir="runs/mine")
     classifier = ascl_tf.finetune(encoder, train, mode="laf", workdir="runs/mine")
     records = ascl_tf.evaluate_robustness(classifier, test, ["standard", "pgd20"])
-    ascl_tf.export_classifier(classifier, "exported", image_shape=test.image_shape)
+    ascl_tf.export_classifier(classifier, "exported")
 
-Every setting of the program is a keyword of the same name. Checkpoints, records, TensorBoard logs and
-errors are the program's, and so is what happens in a work directory that holds a run already: the same call
-goes on where it was stopped, other settings or images are refused.
+Every setting of the program is a keyword of the same name. Checkpoints, records, TensorBoard logs
+and errors are the program's, and so is what happens in a work directory that holds a run already:
+the same call goes on where it was stopped, other settings or images are refused.
 """
 
 import os
@@ -17,7 +17,7 @@ import keras
 
 from ascl_tf import config as cfg
 from ascl_tf.data.image_dataset import ImageDataset
-from ascl_tf.methods.factory import make_encoder
+from ascl_tf.methods.factory import choose_encoder
 from ascl_tf.training import run
 from ascl_tf.training.checkpoints import LAST, restore_parts
 from ascl_tf.training.processes import open_work_directory
@@ -42,7 +42,8 @@ def pretrain(
         train: images to train on. A tenth of them is held out where there is no `validation` and
             `validation_fraction` does not say otherwise.
         method: name, or "my_package.my_file:MyMethod".
-        encoder: network to train, see docs; None: the one that the settings describe.
+        encoder: a Keras model from images [B, H, W, 3] in [0, 1] to features [B, F]; None: the
+            network that the settings describe.
         validation: labeled images that choose the best checkpoint.
         unlabeled: further images, whose labels are not looked at.
         workdir: folder of the run; empty: runs/<name of the images>_<method>.
@@ -56,24 +57,18 @@ def pretrain(
     Raises:
         ConfigError: if a setting is not as it must be, or a run in `workdir` has others.
         RunError: if the images do not fit the method, or a file cannot be read or written.
-
-    Example:
-        >>> import numpy as np, tempfile
-        >>> rng = np.random.default_rng(0)
-        >>> images = rng.integers(0, 256, [8, 8, 8, 3], np.uint8)
-        >>> train = ImageDataset("noise", images, np.arange(8, dtype=np.int32) % 2, 2, ("a", "b"))
-        >>> small = dict(width=2, epochs=1, global_batch_size=8, validation_fraction=0.0)
-        >>> with tempfile.TemporaryDirectory() as folder:  # doctest: +SKIP
-        ...     encoder = pretrain(train, method="simclr", workdir=folder, **small)
     """
     config = _config(train, workdir, method, method=method, **settings)
-    directory, given = open_work_directory(config.workdir), GivenImages(train, validation, unlabeled)
+    directory, given = (
+        open_work_directory(config.workdir),
+        GivenImages(train, validation, unlabeled),
+    )
     with run.alone_in(directory):
         run.pretrain(config, directory, is_finetuned_next=False, given=given, encoder=encoder)
     if config.is_one_shot:
         chosen = run.chosen_checkpoint(config, directory)
-        return run.load_classifier(config, directory, train, chosen, encoder=run.twin_of(encoder))
-    trained = make_encoder(config.network) if encoder is None else run.twin_of(encoder)
+        return run.load_classifier(config, directory, train, chosen, encoder=encoder)
+    trained = choose_encoder(encoder, config.network, train.image_shape)
     trained.build((None, *train.image_shape))
     restore_parts(directory.checkpoints(cfg.PRETRAIN), LAST, encoder=trained)
     return trained
@@ -106,6 +101,7 @@ def finetune(
     """
     config = _config(train, workdir, mode, finetune=mode, **settings)
     directory = open_work_directory(config.workdir)
+    encoder = choose_encoder(encoder, config.network, train.image_shape)
     with run.alone_in(directory):
         run.finetune(config, directory, given=GivenImages(train, validation), encoder=encoder)
     chosen = run.chosen_checkpoint(config, directory)

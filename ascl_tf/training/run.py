@@ -93,9 +93,7 @@ def check_protocols(evaluation: EvaluationSettings):
     return [get_protocol(name.strip()) for name in evaluation.protocol.split(",")]
 
 
-def pretrain(
-    config, workdir, *, is_finetuned_next=True, test=None, given=None, encoder=None
-):
+def pretrain(config, workdir, *, is_finetuned_next=True, test=None, given=None, encoder=None):
     """Pre-trains an encoder, or trains a one-shot classifier.
 
     What the stages behind it would refuse is refused before the first step: fine-tuning if
