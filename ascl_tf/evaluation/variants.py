@@ -67,14 +67,15 @@ def _as_number(protocol: "Protocol", name: str, text: str, field: str) -> Any:
     if name not in protocol.own_numbers:
         known = f"{' or '.join(protocol.own_numbers) or 'no number'} for {protocol.name}"
         raise ConfigError(field=field, expected=known, found=f"{name}={text}")
+    number: Fraction | int | None
+    largest: float
     if name == "num_steps":
-        number, expected = _as_integer(text), f"an integer from 1 to {_MOST_STEPS}"
-        is_right = number is not None and 1 <= number <= _MOST_STEPS
+        number, largest = _as_integer(text), _MOST_STEPS
+        expected = f"an integer from 1 to {_MOST_STEPS}"
     else:
-        largest = LARGEST_RADIUS[protocol.norm]
-        number, expected = _as_fraction(text), f"a number > 0 and <= {largest:g} ({RADIUS_HELP})"
-        is_right = number is not None and 0 < number <= largest
-    if not is_right:
+        number, largest = _as_fraction(text), LARGEST_RADIUS[protocol.norm]
+        expected = f"a number > 0 and <= {largest:g} ({RADIUS_HELP})"
+    if number is None or not 0 < number <= largest:
         expected = f"{name} of {protocol.name} to be {expected}"
         raise ConfigError(field=field, expected=expected, found=repr(text))
     return number

@@ -1,4 +1,4 @@
-"""linf_pgd and l2_pgd inside Keras' fit and under two replicas: the plain loop and the gathering one."""
+"""PGD inside Keras' fit and under two replicas: the plain loop and the gathering one."""
 
 import keras
 import numpy as np
