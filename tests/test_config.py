@@ -127,8 +127,10 @@ def _random_value(field):
         low = bounds["above"] if bounds["minimum"] is None else bounds["minimum"]
         high = bounds["maximum"] or 100.0
         return st.floats(low, high, exclude_min=bounds["above"] is not None)
-    # An unlabeled data set goes only with some methods, shares are numbers; other texts are free.
+    # An unlabeled data set goes only with some methods, shares are numbers, and one protocol is
+    # named; other texts are free.
     bound = {
+        "protocol": st.text(max_size=8).filter(cfg.split_protocols),
         "unlabeled_dataset": st.just(""),
         "decay_at": st.sampled_from(["", "0.6,0.8", "1"]),
         "finetune_decay_at": st.sampled_from(["auto", "", "0.5"]),

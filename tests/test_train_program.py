@@ -3,6 +3,7 @@
 import pytest
 
 from ascl_tf import train
+from ascl_tf.training.run import check_protocols
 
 
 @pytest.mark.parametrize(
@@ -32,3 +33,16 @@ def test_radius_of_the_other_norm_is_warned_of_once(flags, line, tmp_path, monke
     assert said == ([line] if line else [])
     (config,) = configs
     assert config.norm == ("l2" if "l2" in flags else "linf")
+
+
+@pytest.mark.parametrize("protocols", ["standard,", ",standard", "standard, ,standard"])
+def test_comma_too_many_in_a_list_of_protocols_is_no_matter(protocols, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "ascl_tf.training.run.run_stages",
+        lambda config, *_: asked.extend(check_protocols(config.evaluation)),
+    )
+    train.main(
+        ["train", "--dataset=bundled", f"--workdir={tmp_path}/run", f"--protocol={protocols}"]
+    )
+    assert [protocol.name for protocol in asked] == ["standard"]

@@ -7,6 +7,7 @@ import dataclasses
 from typing import ClassVar
 
 from ascl_tf.config.paths import DATASET, PATH
+from ascl_tf.config.protocol_names import split_protocols
 from ascl_tf.config.setting import (
     EVALUATE,
     EXPORT,
@@ -494,6 +495,10 @@ class EvaluationSettings:
     validate_every: int = setting(
         1, "Validate after every so many epochs, and after the last.", stages=_TRAIN, minimum=1
     )
+
+    def __post_init__(self) -> None:
+        if not split_protocols(self.protocol):
+            raise ConfigError(field="protocol", expected="one or more names", found="none")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -217,8 +217,6 @@ class EvaluateConfig:
 
     def _chosen(self):
         chosen = [get_protocol_or_series(name) for name in split_protocols(self.protocol)]
-        if not chosen:
-            raise ConfigError("--protocol: expected one or more names; found none")
         numbers = {name: getattr(self, name) for name in NUMBERS if getattr(self, name)}
         return self._varied(chosen, numbers) if numbers else chosen
 

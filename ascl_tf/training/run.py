@@ -81,7 +81,7 @@ def check_protocols(evaluation: EvaluationSettings):
     """Returns the protocols named by `--protocol`; both kinds of names are checked here."""
     with renamed(protocol="validation_protocol"):
         get_protocol(evaluation.validation_protocol)
-    return [get_protocol(name) for name in cfg.split_protocols(evaluation.protocol) or [""]]
+    return [get_protocol(name) for name in cfg.split_protocols(evaluation.protocol)]
 
 
 def pretrain(config, workdir, *, is_finetuned_next=True, test=None):

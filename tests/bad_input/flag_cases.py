@@ -62,6 +62,8 @@ FLAGS = [
     Case("--norm=l2 --method=standard", 2, "--norm=l2: expected a method", "--method=standard"),
     Case("--protocol=pgd20@steps=5", 2, "--protocol: expected epsilon or ", "found steps=5"),
     Case("--validation_protocol=fgsm@epsilon=8", 2, "--validation_protocol: ", "found '8'"),
+    Case("--protocol=", 2, "--protocol: expected one or more names", "found none"),
+    Case("--protocol=,", 2, "--protocol: expected one or more names", "found none"),
     Case("--protocol=pgd21", 2, "--protocol: ", "'pgd21'"),
     Case("--validation_protocol=pdg20", 2, "--validation_protocol: ", "'pdg20'"),
     Case("--dataset=cifar11", 2, "--dataset=cifar11: expected a name that", "found an unknown"),

@@ -17,6 +17,7 @@ from tests.program_lines import line_matches
         ("", []),
         (" , ,", []),
         ("pgd20", ["pgd20"]),
+        ("standard,", ["standard"]),
         ("standard, pgd20,pgd20", ["standard", "pgd20"]),
         ("pgd20@epsilon=4/255,num_steps=50", ["pgd20@epsilon=4/255,num_steps=50"]),
         (
