@@ -1,6 +1,7 @@
 """Each check finds the model or the number that is broken in its way, and only that."""
 
 import dataclasses
+import warnings
 
 import keras
 import numpy as np
@@ -79,6 +80,16 @@ def test_broken_model_is_named_and_explained(name):
 def test_sound_model_passes_every_check():
     outcomes = check_model(NETWORK, IMAGES, LABELS, num_classes=4)
     assert outcomes == dict.fromkeys(MODEL_CHECKS, "")
+
+
+@pytest.mark.parametrize("name", ["random_output", "batch_dependent_output"])
+def test_huge_logits_hide_nothing_and_overflow_nowhere(name):
+    def huge(images):
+        return 5e37 * BROKEN_MODELS[name](images)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert name in _raised(huge, IMAGES, LABELS)
 
 
 def test_few_saturated_images_are_no_finding():
