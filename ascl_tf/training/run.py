@@ -57,7 +57,7 @@ def _run_stage(name, config, workdir, protocols, test, is_finetuned_next):
     elif name == cfg.EVALUATE:
         evaluate(config, workdir, protocols)
     else:
-        export(config, workdir)
+        export(config, workdir, test)
 
 
 def finetune_stage_name(finetuning: FinetuneSettings):
@@ -254,11 +254,17 @@ def evaluate(config, workdir, protocols):
         print(notice, flush=True)
 
 
-def export(config, workdir):
-    """Writes the classifier as a SavedModel."""
+def export(config, workdir, test=None):
+    """Writes the classifier as a SavedModel, for images like those of `test`.
+
+    Where it is not given, the test images of `config` are compared with those of training.
+    """
     config = with_encoder_settings(config, workdir)
     stage = classifier_stage(config)
-    test = run_data.load_test_data(config.data, num_images=1)
+    if test is None:
+        test = run_data.load_test_data(config.data, num_images=1)
+        trained_with = recorded_config(workdir.path) or config
+        run_data.check_as_in_training(trained_with.data, test)
     kept = _kept_checkpoints(workdir.checkpoints(stage))
     chosen = config.export_checkpoint if config.export_checkpoint in kept else LAST
     classifier = load_classifier(config, workdir, test, chosen)
