@@ -16,7 +16,14 @@ import numpy as np
 import tensorflow as tf
 
 from ascl_tf.attacks import norms
-from ascl_tf.attacks.arguments import check_integer, check_not_negative, known_value
+from ascl_tf.attacks.arguments import (
+    as_tensor,
+    check_integer,
+    check_not_negative,
+    check_numbers,
+    check_seed,
+    known_value,
+)
 from ascl_tf.loops import while_loop
 
 
@@ -49,8 +56,9 @@ def linf_pgd(
             maximized; usually [B], one value per image.
         images: [B, H, W, C] floating point in [clip_min, clip_max]. float64 stays
             float64, every other type becomes float32.
-        epsilon: radius of the ball in pixel units, such as 8 / 255.
-        step_size: length of one step, same unit.
+        epsilon: radius of the ball in pixel units, such as 8 / 255; a number, or what broadcasts
+            to the images.
+        step_size: length of one step, likewise.
         num_steps: Python int >= 0.
         random_start: whether to start from a uniform point of the ball.
         seed: int32 [2], or [B, 2] with one pair per image; needed by `random_start`.
@@ -125,8 +133,8 @@ def l2_pgd(
     Args:
         objective, images, num_steps: as for `linf_pgd`, and so are result, types and errors.
         epsilon: radius of the ball, the l2 norm of a whole image in pixel units, such as
-            128 / 255.
-        step_size: length of one step, same unit.
+            128 / 255; a number, or [B, 1, 1, 1].
+        step_size: length of one step, likewise.
         **settings: the other settings of `linf_pgd`, with the same defaults.
 
     Example:
@@ -168,7 +176,7 @@ def _pgd(
 ) -> tf.Tensor | tuple[tf.Tensor, ...]:
     """Carries out `linf_pgd` or `l2_pgd`."""
     images = _as_images(images)
-    _validate(images, epsilon, step_size, num_steps, random_start, seed)
+    _validate(images, norm, epsilon, step_size, num_steps, random_start, seed)
     _validate_box(images, clip_min, clip_max)
     if observation_dtype is not None:
         _validate_observation(num_steps, gathers_across_replicas)
@@ -249,7 +257,7 @@ def _needs_merge(gathers_across_replicas: bool) -> bool:
 
 
 def _as_images(images: tf.Tensor) -> tf.Tensor:
-    images = tf.convert_to_tensor(images)
+    images = as_tensor("images", images)
     if not images.dtype.is_floating:
         raise ValueError(
             "`images` must be floating point, such as uint8 images divided by 255; "
@@ -260,6 +268,7 @@ def _as_images(images: tf.Tensor) -> tf.Tensor:
 
 def _validate(
     images: tf.Tensor,
+    norm: str,
     epsilon: float,
     step_size: float,
     num_steps: int,
@@ -270,16 +279,31 @@ def _validate(
         raise ValueError(
             f"`images` must have shape [batch, height, width, channels]; received {images.shape}."
         )
+    # In the l2 norm a length is that of a whole image.
+    shape = images.shape if norm == "linf" else tf.TensorShape([images.shape[0], 1, 1, 1])
+    check_numbers(shape, images.dtype, epsilon=epsilon, step_size=step_size)
     check_not_negative(epsilon=epsilon, step_size=step_size)
-    if not tf.is_tensor(num_steps):
-        check_integer("num_steps", num_steps, 0)
+    _validate_num_steps(num_steps)
+    if random_start and seed is None:
+        raise ValueError("`random_start=True` needs a `seed` (int32 [2] or [B, 2]); received None.")
     if random_start:
-        _validate_seed(seed, images.shape[0])
+        check_seed(seed, images)
+
+
+def _validate_num_steps(num_steps: Any) -> None:
+    known = num_steps
+    if tf.is_tensor(num_steps):
+        if num_steps.dtype != tf.int32 or num_steps.shape.rank != 0:
+            raise ValueError(f"`num_steps` must be an int32 scalar; received {num_steps}.")
+        known = known_value(num_steps)
+        known = 0 if known is None else int(known)
+    check_integer("num_steps", known, 0, 2**31 - 1)
 
 
 def _validate_box(
     images: tf.Tensor, clip_min: float | tf.Tensor, clip_max: float | tf.Tensor
 ) -> None:
+    check_numbers(images.shape, images.dtype, clip_min=clip_min, clip_max=clip_max)
     # In the images' own type: float32 rounds 0.1 upwards.
     bounds = [tf.cast(bound, images.dtype) for bound in (clip_min, clip_max)]
     lowest, highest = (known_value(bound) for bound in bounds)
@@ -304,15 +328,4 @@ def _validate_observation(num_steps: int, gathers_across_replicas: bool) -> None
     if gathers_across_replicas:
         raise ValueError(
             "`observation_dtype` must be None with `gathers_across_replicas`; received both."
-        )
-
-
-def _validate_seed(seed: tf.Tensor | None, num_images: int | None) -> None:
-    if seed is None:
-        raise ValueError("`random_start=True` needs a `seed` (int32 [2] or [B, 2]); received None.")
-    shape = tf.convert_to_tensor(seed).shape
-    # One pair too few would be broadcast: the same noise for several images.
-    if not (shape.is_compatible_with([2]) or shape.is_compatible_with([num_images, 2])):
-        raise ValueError(
-            f"`seed` must have shape [2] or, for these images, [{num_images}, 2]; received {shape}."
         )

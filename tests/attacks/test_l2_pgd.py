@@ -171,9 +171,11 @@ def test_equals_cleverhans_without_random_start():
     [
         ({"epsilon": -0.1}, r"`epsilon` must be >= 0; received -0\.1\."),
         ({"step_size": float("nan")}, r"`step_size` must be >= 0; received nan\."),
-        ({"num_steps": -1}, r"`num_steps` must be an integer >= 0; received -1\."),
+        ({"num_steps": -1}, r"`num_steps` must be an integer from 0 to 2147483647; received -1\."),
         ({"random_start": True}, r"`random_start=True` needs a `seed` .*; received None\."),
         ({"clip_max": 0.2}, r"`images` must be in the box"),
+        # One per channel is no length of an image.
+        ({"epsilon": np.full([3], 0.1)}, r"`epsilon` .*shape \(\d+, 1, 1, 1\); .* shape \(3,\)\."),
     ],
 )
 def test_wrong_argument_is_named(changes, message):
