@@ -26,7 +26,7 @@ from ascl_tf.program.messages import as_flag, refused
 with flag_defs.importing(), quiet_start():
     from ascl_tf.analysis.curves import corruption_document, sweep_document
     from ascl_tf.analysis.figure_data import MEASURE
-    from ascl_tf.analysis.figures import draw, save_figure
+    from ascl_tf.analysis.figures import draw, find_undrawable, save_figure
     from ascl_tf.evaluation import checks
     from ascl_tf.evaluation.black_box import matrix_of
     from ascl_tf.evaluation.display import evaluation_progress
@@ -143,12 +143,18 @@ def _write(document, stem):
         figure = draw(document)
         if not is_measured:
             write_text(path, text)
-        return [path, *save_figure(figure, stem)]
+        paths = [path, *save_figure(figure, stem)]
     except OSError as error:
         raise RunError(
             f"--output={stem.parent}: expected a folder that can be written; "
             f"found: {error.strerror}"
         ) from error
+    if missing := find_undrawable(figure):
+        print(
+            f"notice: {stem.name}.png, {stem.name}.svg: boxes in place of {' '.join(missing)}, "
+            f"which the font lacks; {path.name} has the names"
+        )
+    return paths
 
 
 if __name__ == "__main__":

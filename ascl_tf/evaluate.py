@@ -7,7 +7,8 @@ The model maps float32 images in [0, 1] to logits. Of a SavedModel the signature
 `serving_default` is taken: its output `logits`, or its only one. Several models,
 separated by commas, are one classifier: the mean of their probabilities decides.
 
-`--protocol` also takes `sweep_steps`, `sweep_epsilon` and `corruptions`, which give curves.
+`--protocol` also takes `sweep_steps`, `sweep_epsilon` and `corruptions`, which give curves, and
+variants with numbers of their own, `pgd20@epsilon=4/255,num_steps=50`.
 
     python -m ascl_tf.evaluate --targets=at=<path>,ascl=<path> --output=records.json
 
@@ -50,6 +51,7 @@ with flag_defs.importing(), quiet_start():
     from ascl_tf.process.failures import memory_errors_as_one_line
     from ascl_tf.program.evaluate_settings import EvaluateConfig
     from ascl_tf.program.inputs import check_fit, explain_seen, load_images
+    from ascl_tf.program.protocol_help import wants_protocols, with_protocols
 
 
 def main(argv):
@@ -80,8 +82,10 @@ def run(argv=None):
 
 def _parse(argv):
     """Returns the config of a command line, or None where it only asked for help."""
-    settings = flag_defs.parse_program(EvaluateConfig, argv, __doc__)
-    return None if settings is None else EvaluateConfig.from_flags(settings)
+    settings = flag_defs.parse_program(EvaluateConfig, argv, with_protocols(__doc__))
+    if settings is None or wants_protocols(settings):
+        return None
+    return EvaluateConfig.from_flags(settings)
 
 
 def _go_on(argv):

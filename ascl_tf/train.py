@@ -22,7 +22,9 @@ from ascl_tf.program.flag_defs import (
     wants_help,
 )
 from ascl_tf.program.flagfiles import check_values
+from ascl_tf.program.messages import one_line
 from ascl_tf.program.outside_methods import load_outside_method
+from ascl_tf.program.protocol_help import wants_protocols, with_protocols
 
 DEFAULT_WORKDIRS = "runs"
 
@@ -42,7 +44,7 @@ def main(argv):
         "stage", cfg.PRETRAIN, [*cfg.STAGES, cfg.ALL], "What to do.", flag_values=values
     )
     explicit = parse(values, argv)
-    if wants_help(values, __doc__):
+    if wants_help(values, with_protocols(__doc__)) or wants_protocols(explicit):
         return
     # They are recorded, and the next command may be given from another folder.
     explicit = cfg.with_absolute_places(explicit)
@@ -71,6 +73,8 @@ def _run(stage, explicit, kept):
     config = config_from(recorded or cfg.Config(), explicit, kept)
     config = config.replace(dataset=resolve_dataset_name(config.data))
     check_protocols(config.evaluation)
+    if stage in (*cfg.TRAINING_STAGES, cfg.ALL) and config.attack.doubt is not None:
+        print(f"warning: {one_line(config.attack.doubt)}", flush=True)
     workdir = open_work_directory(config.workdir or default_workdir(config))
     if "workdir" not in explicit:
         recorded = recorded_config(workdir.path)

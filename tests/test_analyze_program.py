@@ -160,6 +160,16 @@ def test_figure_of_records_is_drawn_without_a_model(figure, record_files, tmp_pa
     assert found["num_images"] == 1000 and found["models"][1]["model_sha256"] == "1" * 64
 
 
+def test_names_that_the_font_lacks_are_told_in_one_line(record_files, tmp_path, capsys):
+    path = next(iter(record_files.values()))
+    _run(figure="corruptions", records=f"\u732b={path},\u72d7={path}", output=tmp_path)
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("notice: ")]
+    assert said == [
+        "notice: corruptions.png, corruptions.svg: boxes in place of \u72d7 \u732b, which the font "
+        "lacks; corruptions.json has the names"
+    ]
+
+
 def test_transfer_matrix_is_drawn_from_one_record_file(tmp_path):
     records = [
         documents.records()[0] | {"target": t, "source": s, "robust_accuracy": 50.0 + i}

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ascl_tf import config as cfg
 from ascl_tf.config import Config, Fraction, config_from_json, shrink
 from ascl_tf.errors import ConfigError, RunError
+from ascl_tf.program.messages import one_line
 from tests.program_lines import line_matches
 
 FIELDS = cfg.setting_fields()
@@ -126,8 +127,10 @@ def _random_value(field):
         low = bounds["above"] if bounds["minimum"] is None else bounds["minimum"]
         high = bounds["maximum"] or 100.0
         return st.floats(low, high, exclude_min=bounds["above"] is not None)
-    # An unlabeled data set goes only with some methods, shares are numbers; other texts are free.
+    # An unlabeled data set goes only with some methods, shares are numbers, and one protocol is
+    # named; other texts are free.
     bound = {
+        "protocol": st.text(max_size=8).filter(cfg.split_protocols),
         "unlabeled_dataset": st.just(""),
         "decay_at": st.sampled_from(["", "0.6,0.8", "1"]),
         "finetune_decay_at": st.sampled_from(["auto", "", "0.5"]),
@@ -426,3 +429,53 @@ def test_images_without_a_label_serve_where_a_term_needs_none(changes, expected)
     assert config.replace(labeled_fraction=0.5).has_unlabeled_images is expected
     if expected:
         assert config.replace(unlabeled_dataset="stl10").has_unlabeled_images
+
+
+def test_l2_has_defaults_of_its_own():
+    for config in (
+        Config(norm="l2"),
+        Config().replace(norm="l2"),
+        Config(seed=1).replace(norm="l2"),
+    ):
+        assert (config.epsilon.text, config.attack.step_size.text) == ("128/255", "15/255")
+        assert "epsilon" not in config.changes()
+        assert config.replace(norm="linf").epsilon.text == "8/255"
+    assert Config(epsilon=Fraction("9/255")).replace(norm="l2").epsilon.text == "9/255"
+    both = Config(norm="l2", epsilon=Fraction("8/255"), step_size=Fraction("2/255"))
+    assert set(both.changes()) == {"norm", "epsilon", "step_size"}
+    assert both == config_from_json(json.dumps(both.to_json()), "here")
+    assert both == pickle.loads(pickle.dumps(both))
+    assert Config(norm="l2", epsilon=Fraction("3")).epsilon == 3.0
+
+
+def test_identity_of_l2_holds_what_differs_from_its_own_defaults():
+    assert _settings(Config(norm="l2"), "pretrain") == {"norm": "l2"}
+    assert _settings(Config(norm="l2", epsilon=Fraction("128/255")), "finetune") == {"norm": "l2"}
+    small = Config(norm="l2", epsilon=Fraction("8/255"))
+    assert _settings(small, "pretrain") == {"norm": "l2", "epsilon": "8/255"}
+    usual, small = (cfg.identity_of(c, "pretrain") for c in (Config(norm="l2"), small))
+    assert cfg.find_differences(usual, small) == ["`epsilon=8/255` (recorded: 128/255)"]
+    assert cfg.find_differences(small, usual) == ["`epsilon=128/255` (recorded: 8/255)"]
+    # What earlier versions recorded, the defaults with it, is still the same run.
+    linf = cfg.identity_of(Config(), "pretrain")
+    assert cfg.find_differences({**linf, "epsilon": "8/255", "step_size": "2/255"}, linf) == []
+
+
+@pytest.mark.parametrize(
+    ("norm", "epsilon", "message"),
+    [
+        ("linf", "8/255", None),
+        ("linf", "0.3", None),
+        ("linf", "128/255", "less than 0.5 for --norm=linf; found a radius that is usual in l2"),
+        ("l2", "128/255", None),
+        ("l2", "0.1", None),
+        ("l2", "8/255", "more than 16/255 for --norm=l2; found a radius that is usual in l-inf"),
+    ],
+)
+def test_radius_that_is_meant_for_the_other_norm_is_doubted(norm, epsilon, message):
+    config = Config(norm=norm, epsilon=Fraction(epsilon), step_size=Fraction("1/255"))
+    doubt = config.attack.doubt
+    if message is None:
+        assert doubt is None
+    else:
+        assert one_line(doubt).startswith(f"--epsilon={epsilon}: expected {message}")

@@ -11,11 +11,13 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from ascl_tf import evaluate
+from ascl_tf import evaluate, train
 from ascl_tf.data import load_dataset
 from ascl_tf.data.corruptions import BENCHMARK_CORRUPTIONS
 from ascl_tf.errors import RunError
+from ascl_tf.evaluation.protocols import describe_protocols
 from ascl_tf.evaluation.records import model_sha256, read_records
+from ascl_tf.evaluation.variants import NUMBERS
 from ascl_tf.program import flag_defs
 from tests.program_lines import line_matches
 
@@ -87,6 +89,52 @@ def test_saved_model_and_keras_file_give_the_same_numbers(
     assert standard > fgsm == reference
     printed = capsys.readouterr().out
     assert "cleverhans_fgm" in printed and f"{standard:.2f}" in printed and "8/255" in printed
+
+
+def test_numbers_of_flags_make_variants_whose_records_carry_them(folder, keras_file, tmp_path):
+    output = tmp_path / "records.json"
+    _run(
+        f"model={keras_file}",
+        f"dataset=folder:{folder}",
+        "protocol=standard,pgd20,pgd20_l2@step_size=0.1,num_steps=3,fgsm",
+        "epsilon=4/255",
+        f"output={output}",
+    )
+    standard, *attacks = read_records(output)
+    assert standard["protocol"] == "standard"
+    assert [(r["protocol"], *map(r["attack"].get, NUMBERS)) for r in attacks] == [
+        ("pgd20@epsilon=4/255", "4/255", "2/255", 20),
+        ("pgd20_l2@epsilon=4/255,step_size=0.1,num_steps=3", "4/255", "0.1", 3),
+        ("fgsm@epsilon=4/255", "4/255", "4/255", 1),
+    ]
+    assert {record["epsilon"] for record in attacks} == {"4/255"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("protocol=pgd20 epsilon=8", "--epsilon: expected epsilon of pgd20 to be a number > 0"),
+        ("protocol=pgd20 num_steps=-1", "--num_steps: expected num_steps of pgd20 to be an int"),
+        ("protocol=pgd20 epsilon=wide", "--epsilon: expected a number or a fraction.*'wide'"),
+        ("protocol=autoattack num_steps=5", "--num_steps: expected epsilon for autoattack; found"),
+        ("protocol=standard epsilon=0.1", "--epsilon: expected attacks in --protocol.*standard"),
+        ("protocol=pgd20,sweep_steps step_size=0.1", "--step_size: expected attacks in --proto"),
+        ("protocol=pgd20@epsilon=0.1 epsilon=0.2", "--epsilon: expected a protocol whose name"),
+        ("protocol=pgd20@eps=0.1", "--protocol: expected epsilon or step_size or num_steps"),
+    ],
+)
+def test_numbers_that_make_no_variant_are_one_line(flags, message):
+    with line_matches(ValueError, f"^{message}"):
+        _run("model=absent.keras", *flags.split())
+
+
+@pytest.mark.parametrize("program", [evaluate, train])
+def test_protocols_are_listed_on_demand_and_by_help(program, capsys):
+    for flag in ("--protocol=help", "--help"):
+        program.main([program.__name__, flag])
+        printed = capsys.readouterr().out
+        assert all(f"\n{line}\n" in f"\n{printed}" for line in describe_protocols().splitlines())
+        assert ("--num_images" in printed) == (flag == "--help")
 
 
 def test_records_hold_no_path_of_the_machine(folder, keras_file, tmp_path):

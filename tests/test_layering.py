@@ -51,12 +51,16 @@ CONFINED = {
 WITHOUT_LIBRARIES = (
     "__init__.py",
     "errors.py",
+    "evaluation/__init__.py",
+    "evaluation/protocols.py",
+    "evaluation/variants.py",
     "config/__init__.py",
     "config/config.py",
     "config/identity.py",
     "config/networks.py",
     "config/outside.py",
     "config/paths.py",
+    "config/protocol_names.py",
     "config/registry.py",
     "config/sections.py",
     "config/setting.py",
@@ -66,6 +70,7 @@ WITHOUT_LIBRARIES = (
     "program/__init__.py",
     "program/flagfiles.py",
     "program/messages.py",
+    "program/protocol_help.py",
 )
 
 # The registry loads the methods' specs by name, as it does those from outside of the package.

@@ -178,7 +178,7 @@ def load_row(folder):
 
 
 def _load_head(evaluation):
-    protocols = tuple(settings_of(evaluation)["protocol"].split(","))
+    protocols = tuple(cfg.split_protocols(settings_of(evaluation)["protocol"]))
     finetune = finetune_file(evaluation)
     if not finetune:
         return Head(ONE_SHOT, (), protocols, 0)

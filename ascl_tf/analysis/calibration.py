@@ -121,7 +121,8 @@ def _checked(logits, labels):
 
 def _confidences(logits):
     """Returns the largest softmax probability of each row: 1 / sum_j exp(l_j - l_max)."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
+    with np.errstate(over="ignore"):  # A difference beyond float64 is -inf, whose exp is 0, too.
+        shifted = logits - logits.max(axis=1, keepdims=True)
     return 1 / np.exp(shifted).sum(axis=1)
 
 

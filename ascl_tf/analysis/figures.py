@@ -9,11 +9,14 @@ bytes with the same versions of matplotlib and its fonts.
 import functools
 import io
 import pathlib
+import warnings
 
 import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from ascl_tf.analysis.figure_parts import (
@@ -64,17 +67,29 @@ def _with_shown_names(document):
 def save_figure(figure, stem):
     """Writes `<stem>.png` and `<stem>.svg`, each whole or not at all; returns their paths.
 
+    What `find_undrawable` names is drawn as boxes, without matplotlib's warning of each.
+
     Raises:
         OSError: as the system raises it.
     """
     paths = []
     for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
         stream = io.BytesIO()
-        with matplotlib.rc_context(STYLE):
+        with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
             figure.savefig(stream, format=kind, metadata=metadata)
         paths.append(pathlib.Path(f"{stem}.{kind}"))
         write_whole(paths[-1], functools.partial(_copy, stream.getvalue()))
     return paths
+
+
+def find_undrawable(figure):
+    """Returns the characters in a figure's texts that its font lacks, each once, sorted."""
+    missing = set()
+    for text in figure.findobj(Text):
+        known = get_font(findfont(text.get_fontproperties())).get_char_index
+        missing.update(c for c in text.get_text() if c != "\n" and not known(ord(c)))
+    return sorted(missing)
 
 
 def _copy(content, file):

@@ -2,6 +2,7 @@
 
 import math
 import numbers
+import textwrap
 
 import numpy as np
 import tensorflow as tf
@@ -15,7 +16,7 @@ def as_batch(logits_fn, images, labels):
     Raises:
         ValueError: if shapes, types, ranges or the shape of the logits do not fit.
     """
-    images, labels = tf.convert_to_tensor(images), tf.convert_to_tensor(labels)
+    images, labels = as_tensor("images", images), as_tensor("labels", labels)
     check_shapes(images, labels)
     images = tf.cast(images, tf.float32)
     num_classes = check_logits(logits_fn(images), images)
@@ -24,6 +25,28 @@ def as_batch(logits_fn, images, labels):
         # Before the cast, which would turn 2**32 into class 0.
         check_values(known_images, known_labels, num_classes)
     return images, tf.cast(labels, tf.int32), num_classes
+
+
+def as_tensor(name, value):
+    """Returns an argument as a tensor; raises ValueError where it cannot be one."""
+    return _converted(name, value, tf.convert_to_tensor)
+
+
+def as_array(name, value):
+    """Returns an argument as an array; raises ValueError where it cannot be one."""
+    return _converted(name, value, np.asarray)
+
+
+def _converted(name, value, convert):
+    try:
+        return convert(value)
+    except (TypeError, ValueError) as error:  # Such as lists of unequal lengths.
+        raise ValueError(f"`{name}` must be an array; received {_shown(value)}.") from error
+
+
+def _shown(value):
+    """Returns any value in one line."""
+    return textwrap.shorten(repr(value), 100, placeholder=" ...")
 
 
 def check_shapes(images, labels):
@@ -38,7 +61,8 @@ def check_shapes(images, labels):
         )
     if not tf.as_dtype(images.dtype).is_floating:
         raise ValueError(
-            f"`images` must be floating point in [0, 1]; received dtype {images.dtype}."
+            "`images` must be floating point in [0, 1]; "
+            f"received dtype {tf.as_dtype(images.dtype).name}."
         )
     if label_shape.rank != 1 or not label_shape.is_compatible_with(image_shape[:1]):
         raise ValueError(
@@ -46,7 +70,9 @@ def check_shapes(images, labels):
             f"for images {image_shape}."
         )
     if not tf.as_dtype(labels.dtype).is_integer:
-        raise ValueError(f"`labels` must be integers; received dtype {labels.dtype}.")
+        raise ValueError(
+            f"`labels` must be integers; received dtype {tf.as_dtype(labels.dtype).name}."
+        )
 
 
 def check_values(images, labels, num_classes):
@@ -74,12 +100,16 @@ def check_pixels(images):
 
 def check_int32(labels):
     """Raises ValueError unless the integers `labels` (array) stay what they are as int32."""
-    bounds = np.iinfo(np.int32)
-    if labels.size and not bounds.min <= labels.min() <= labels.max() <= bounds.max:
+    if not _fits_int32(labels):
         raise ValueError(
             f"`labels` must be class ids below 2**31; received values from {labels.min()} to "
             f"{labels.max()}."
         )
+
+
+def _fits_int32(integers):
+    bounds = np.iinfo(np.int32)
+    return not integers.size or bounds.min <= integers.min() <= integers.max() <= bounds.max
 
 
 def check_logits(logits, images):
@@ -108,7 +138,7 @@ def check_positive(**settings):
     """Raises ValueError unless each setting is a finite number > 0."""
     for name, value in settings.items():
         if not isinstance(value, numbers.Real) or isinstance(value, bool) or not value > 0:
-            raise ValueError(f"`{name}` must be > 0; received {value}.")
+            raise ValueError(f"`{name}` must be > 0; received {_shown(value)}.")
         if value == math.inf:
             raise ValueError(f"`{name}` must be finite; received {value}.")
 
@@ -122,11 +152,38 @@ def check_not_negative(**settings):
         known = known_value(value)
         if known is None:
             continue
-        # Texts, objects and truth values are no numbers.
-        if np.asarray(known).dtype.kind in "bOSU" or not np.all(known >= 0):
-            raise ValueError(f"`{name}` must be >= 0; received {value}.")
+        if not np.all(np.asarray(known) >= 0):
+            raise ValueError(f"`{name}` must be >= 0; received {_shown(value)}.")
         if not np.all(np.isfinite(known)):
-            raise ValueError(f"`{name}` must be finite; received {value}.")
+            raise ValueError(f"`{name}` must be finite; received {_shown(value)}.")
+
+
+def check_numbers(shape, dtype, **settings):
+    """Raises ValueError unless each setting is real numbers that broadcast to `shape`.
+
+    They are Python's, an array, or a tensor of type `dtype`.
+    """
+    for name, value in settings.items():
+        given = value if tf.is_tensor(value) else as_array(name, value)
+        is_right = given.dtype == dtype if tf.is_tensor(value) else given.dtype.kind in "iuf"
+        if not is_right:
+            raise ValueError(
+                f"`{name}` must be a number, or a tensor of type {dtype.name}; "
+                f"received {_shown(value)}."
+            )
+        if not _broadcasts(given.shape, shape):
+            raise ValueError(
+                f"`{name}` must be a number, or broadcast to shape {shape}; "
+                f"received shape {given.shape}."
+            )
+
+
+def _broadcasts(shape, target):
+    try:
+        together = tf.broadcast_static_shape(tf.TensorShape(shape), target)
+    except ValueError:
+        return False
+    return together.is_compatible_with(target)
 
 
 def known_value(value):
@@ -151,20 +208,25 @@ def check_counts(**settings):
 
 
 def check_seed(seed, images):
-    """Raises ValueError unless `seed` is int32 [2], or [B, 2] with one pair per image."""
-    try:
-        shape = tf.convert_to_tensor(seed, tf.int32).shape
-    except (TypeError, ValueError):
-        shape = tf.TensorShape(None)
-    # Whatever number of images a graph may see.
-    expected = (tf.TensorShape([2]), tf.TensorShape([images.shape[0], 2]))
-    if shape.rank is None or not any(shape.is_compatible_with(form) for form in expected):
-        raise ValueError(f"`seed` must be int32 [2], or [B, 2] of B images; received {seed!r}.")
+    """Raises ValueError unless `seed` is int32 [2], or [B, 2] with one pair per image.
+
+    One pair too few would be broadcast: the same noise for several images.
+    """
+    given = seed if tf.is_tensor(seed) else as_array("seed", seed)
+    is_int32 = given.dtype == tf.int32
+    if not tf.is_tensor(seed):
+        is_int32 = given.dtype.kind in "iu" and _fits_int32(given)
+    shape, num_images = tf.TensorShape(given.shape), images.shape[0]
+    if not is_int32 or not any(shape.is_compatible_with(s) for s in ([2], [num_images, 2])):
+        raise ValueError(
+            f"`seed` must be int32 [2], or [{num_images}, 2] with a pair for each image; "
+            f"received {_shown(seed)}."
+        )
 
 
 def check_choice(name, value, choices):
     """Raises ValueError unless `value` is one of `choices`."""
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise ValueError(f"`{name}` must be one of {', '.join(choices)}; received {value!r}.")
 
 

@@ -342,4 +342,4 @@ def _warn(found: Mapping[str, str]) -> None:
 
 
 def _as_arrays(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return np.asarray(images), np.asarray(labels)
+    return arguments.as_array("images", images), arguments.as_array("labels", labels)

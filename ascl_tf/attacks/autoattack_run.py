@@ -68,7 +68,7 @@ class Progress:
         finished: attack name -> bool [N], still classified correctly after it.
         seconds: attack name -> time spent on it.
         num_done: images that the present attack has done, counted again in each restart.
-        saved_images: names of the state's files of adversarial images.
+        saved_images: (name, checksum) of the state's files of adversarial images, in order.
     """
 
     robust: np.ndarray

@@ -1,13 +1,13 @@
 """How far a long AutoAttack run has come, in a file, so that it may be continued.
 
 The file is JSON with a checksum of its own, and is replaced as a whole after every batch.
-Adversarial images lie
-beside it in a folder `<file>.images`, one npz for each batch that found some; they are
-written before the file that names them.
+Adversarial images lie beside it in a folder `<file>.images`, one npz for each batch that found
+some; they are written before the file that holds their names and checksums.
 """
 
 import contextlib
 import hashlib
+import io
 import json
 import pathlib
 
@@ -16,7 +16,7 @@ import numpy as np
 from ascl_tf.errors import RunError
 from ascl_tf.process.files import remove_leftovers, write_whole
 
-_FORMAT = 3
+_FORMAT = 4
 # Logits of the same model on another machine differ by rounding; share of the largest.
 _LOGITS_TOLERANCE = 1e-3
 # What an evaluation's images and labels come from, where only their hash is known.
@@ -91,23 +91,37 @@ class StateFile:
         self._replace(self._path, lambda file: file.write(text.encode()))
 
     def save_images(self, number, rows, images):
-        """Writes adversarial images of one batch; returns the name under which they lie."""
-        name = f"{number:06d}.npz"
-        self._replace(self._folder / name, lambda file: np.savez(file, rows=rows, images=images))
-        return name
+        """Writes adversarial images of one batch; returns the file's (name, checksum)."""
+        archive, name = io.BytesIO(), f"{number:06d}.npz"
+        np.savez(archive, rows=rows, images=images)
+        content = archive.getvalue()
+        self._replace(self._folder / name, lambda file: file.write(content))
+        return name, hashlib.sha256(content).hexdigest()
 
-    def load_images(self, names, into):
-        """Puts the adversarial images of those batches into the array `into`, in order."""
-        for name in names:
-            try:
-                with np.load(self._folder / name, allow_pickle=False) as saved:
-                    into[saved["rows"]] = saved["images"]
-            # Of a damaged archive zipfile, zlib and NumPy each raise what they like.
-            except Exception as error:
-                raise RunError(
-                    f"{self._folder / name}: expected adversarial images of an earlier batch; "
-                    f"found {type(error).__name__}"
-                ) from error
+    def load_images(self, saved, into):
+        """Puts adversarial images into the array `into`, in the order of `saved`.
+
+        Args:
+            saved: list of what `save_images` has returned.
+            into: [N, H, W, C].
+
+        Raises:
+            RunError: naming a file that cannot be read, or is another than was written.
+        """
+        for name, checksum in saved:
+            content = self._read_images(self._folder / name, checksum)
+            with np.load(io.BytesIO(content), allow_pickle=False) as batch:
+                into[batch["rows"]] = batch["images"]
+
+    def _read_images(self, path, checksum):
+        expected = "expected adversarial images of an earlier batch"
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise RunError(f"{path}: {expected}; found: {error.strerror}") from error
+        if hashlib.sha256(content).hexdigest() != checksum:
+            raise RunError(f"{path}: {expected}; found a file whose checksum differs")
+        return content
 
     def _check(self, identity):
         for name, expected in self._identity.items():

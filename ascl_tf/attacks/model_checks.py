@@ -75,7 +75,7 @@ def model_outcomes(predict, gradient_fn, images, labels, *, loss, expects_random
         predict, gradient_fn, images, labels, loss, expects_random: as `check_model`.
     """
     images = tf.constant(images, tf.float32)
-    logits = np.asarray(predict(images))
+    logits = _logits(predict, images)
     if not np.all(np.isfinite(logits)):
         # Whoever measures refuses them; nothing can be said of them here.
         return {}
@@ -125,6 +125,11 @@ def square_stronger(accuracies):
     return None
 
 
+def _logits(predict, images):
+    # Squares and differences of large float32 numbers are beyond float32.
+    return np.asarray(predict(images), np.float64)
+
+
 def _known_labels(labels, logits):
     is_known = (labels >= 0) & (labels < logits.shape[1])
     return np.where(is_known, labels, logits.argmax(axis=1))
@@ -146,7 +151,7 @@ def _constant_output(labels, logits):
 
 
 def _random_output(predict, images, labels):
-    calls = [np.asarray(predict(images)) for _ in range(_NUM_CALLS)]
+    calls = [_logits(predict, images) for _ in range(_NUM_CALLS)]
     correct = {int(np.sum(logits.argmax(axis=1) == labels)) for logits in calls}
     scaled = [logits / (np.linalg.norm(logits, axis=1, keepdims=True) + 1e-10) for logits in calls]
     distance = max(
@@ -167,7 +172,7 @@ def _batch_dependence(predict, images, logits):
     if not half:
         return None
     company = tf.concat([images[:half], 1.0 - images[half:]], axis=0)
-    difference = np.abs(np.asarray(predict(company))[:half] - logits[:half])
+    difference = np.abs(_logits(predict, company)[:half] - logits[:half])
     relative = difference.max(initial=0.0) / max(np.abs(logits).max(), 1e-12)
     if relative > _BATCH_TOLERANCE:
         return (

@@ -1,6 +1,7 @@
 """The geometry of balls in the l-infinity and the l2 norm, and choices image by image.
 
-Images are [B, H, W, C] float32 in [0, 1]; lengths are kept as [B, 1, 1, 1].
+Images are [B, H, W, C], float32 in [0, 1] (of PGD float64, too, in any box); lengths are kept as
+[B, 1, 1, 1].
 """
 
 import numpy as np
@@ -32,20 +33,47 @@ def steepest(gradient, norm):
     return tf.sign(gradient) if norm == "linf" else unit(gradient, norm)
 
 
+def direction(gradient, norm):
+    """Returns the steps of length 1 that raise the objective most; no step where it is flat.
+
+    As `steepest`, but in the l2 norm whatever the scale: first each image of `gradient` is divided
+    by its largest entry, whose square might vanish.
+    """
+    if norm == "linf":
+        return tf.sign(gradient)
+    gradient = tf.math.divide_no_nan(gradient, lengths(gradient, "linf"))
+    return tf.math.divide_no_nan(gradient, lengths(gradient, norm))
+
+
+def make_limits(images, *, epsilon, norm, clip_min=0.0, clip_max=1.0):
+    """Returns the tensors of ball and box that `project` takes, so that a loop can carry them.
+
+    l-infinity: (lower, upper), each like `images`: ball and box as one interval per pixel; l2:
+    (images, epsilon, clip_min, clip_max).
+    """
+    if norm == "linf":
+        return tf.maximum(images - epsilon, clip_min), tf.minimum(images + epsilon, clip_max)
+    return images, *(tf.cast(bound, images.dtype) for bound in (epsilon, clip_min, clip_max))
+
+
+def project(points, *limits, norm):
+    """Returns `points` moved into the ball, then into the box; both are those of `make_limits`.
+
+    The box holds the center of the ball, so that its clip shortens a perturbation, and both hold.
+    """
+    if norm == "linf":
+        return tf.clip_by_value(points, *limits)
+    images, epsilon, *box = limits
+    perturbations = points - images
+    length = lengths(perturbations, norm)
+    points = images + perturbations / (length + _TINY) * tf.minimum(length, epsilon)
+    return tf.clip_by_value(points, *box)
+
+
 def make_projection(images, *, epsilon, norm):
     """Returns the function that moves points into the ball around `images`, then into [0, 1]."""
-    if norm == "linf":
-        lower = tf.maximum(images - epsilon, 0.0)
-        upper = tf.minimum(images + epsilon, 1.0)
-        return lambda points: tf.clip_by_value(points, lower, upper)
-
-    def onto_l2_ball(points):
-        perturbations = points - images
-        length = lengths(perturbations, norm)
-        points = images + perturbations / (length + _TINY) * tf.minimum(length, epsilon)
-        return tf.clip_by_value(points, 0.0, 1.0)
-
-    return onto_l2_ball
+    limits = make_limits(images, epsilon=epsilon, norm=norm)
+    return lambda points: project(points, *limits, norm=norm)
 
 
 def random_start(images, *, epsilon, norm, seeds):
@@ -70,36 +98,48 @@ def _uniform_noise(images, seeds):
 
 
 def _normal_noise(images, seeds):
-    """Box-Muller, since `randomness` draws uniform numbers only."""
     pairs = randomness.uniform(tf.concat([_shape_of(images), [2]], axis=0), seeds)
-    radius = tf.sqrt(-2.0 * tf.math.log(1.0 - pairs[..., 0]))
-    return tf.reshape(radius * tf.cos(2 * np.pi * pairs[..., 1]), tf.shape(images))
+    return tf.reshape(_normal(pairs[..., 0], pairs[..., 1]), tf.shape(images))
+
+
+def _normal(first, second):
+    """Box-Muller, since `randomness` draws uniform numbers only."""
+    return tf.sqrt(-2.0 * tf.math.log(1.0 - first)) * tf.cos(2 * np.pi * second)
 
 
 def _shape_of(images):
     return images.shape.as_list() if images.shape.is_fully_defined() else tf.shape(images)
 
 
-def linf_interval(images, *, epsilon, clip_min, clip_max):
-    """Returns (lower, upper), each like `images`: ball and box as one interval per pixel."""
-    lower = tf.maximum(images - epsilon, clip_min)
-    upper = tf.minimum(images + epsilon, clip_max)
-    return lower, upper
+def uniform_start(images, *, epsilon, norm, seed):
+    """Returns `images` plus noise that is uniform in the ball of radius `epsilon`.
 
-
-def uniform_linf_start(images, lower, upper, *, epsilon, seed):
-    """Returns `images` plus uniform noise from [-epsilon, epsilon], clipped to the interval.
+    l-infinity: uniform in each pixel. l2: a normal vector, which points everywhere alike, with the
+    length epsilon * u^(1/d), u uniform in [0, 1) and d = H * W * C (the share of the ball within a
+    radius r is (r / epsilon)^d).
 
     Args:
         images: [B, H, W, C], float32 or float64.
-        lower, upper: the interval of `linf_interval`.
         epsilon: radius of the ball.
+        norm: one of `NORMS`.
         seed: int32 [2], or [B, 2] with one pair per image.
     """
-    noise = randomness.uniform(
+    if norm == "l2":
+        return images + epsilon * _uniform_in_unit_l2_ball(images, seed)
+    return images + randomness.uniform(
         _shape_of(images), seed, low=-epsilon, high=epsilon, dtype=images.dtype
     )
-    return tf.clip_by_value(images + noise, lower, upper)
+
+
+def _uniform_in_unit_l2_ball(images, seed):
+    num_images, size = _shape_of(images)[0], images.shape[1:].num_elements()
+    if size is None:
+        size = tf.reduce_prod(tf.shape(images)[1:])
+    # One draw, so that all of an image's numbers come from its own seed.
+    drawn = randomness.uniform(tf.stack([num_images, 2 * size + 1]), seed, dtype=images.dtype)
+    noise = tf.reshape(_normal(drawn[:, :size], drawn[:, size:-1]), tf.shape(images))
+    radius = tf.pow(drawn[:, -1], 1 / tf.cast(size, images.dtype))
+    return radius[:, None, None, None] * direction(noise, "l2")
 
 
 def choose(condition, chosen, others):

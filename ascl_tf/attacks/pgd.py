@@ -1,4 +1,4 @@
-"""Projected gradient ascent in the l-infinity ball: the loop, nothing else.
+"""Projected gradient ascent in the l-infinity and in the l2 ball: the loop, nothing else.
 
 What is attacked is a callable, so the same loop serves cross-entropy, KL and
 the contrastive losses:
@@ -16,7 +16,14 @@ import numpy as np
 import tensorflow as tf
 
 from ascl_tf.attacks import norms
-from ascl_tf.attacks.arguments import check_integer, check_not_negative, known_value
+from ascl_tf.attacks.arguments import (
+    as_tensor,
+    check_integer,
+    check_not_negative,
+    check_numbers,
+    check_seed,
+    known_value,
+)
 from ascl_tf.loops import while_loop
 
 
@@ -49,8 +56,9 @@ def linf_pgd(
             maximized; usually [B], one value per image.
         images: [B, H, W, C] floating point in [clip_min, clip_max]. float64 stays
             float64, every other type becomes float32.
-        epsilon: radius of the ball in pixel units, such as 8 / 255.
-        step_size: length of one step, same unit.
+        epsilon: radius of the ball in pixel units, such as 8 / 255; a number, or what broadcasts
+            to the images.
+        step_size: length of one step, likewise.
         num_steps: Python int >= 0.
         random_start: whether to start from a uniform point of the ball.
         seed: int32 [2], or [B, 2] with one pair per image; needed by `random_start`.
@@ -86,19 +94,103 @@ def linf_pgd(
         >>> print((255 * (brighter - images)).numpy().max().round(2))
         6.0
     """
+    return _pgd(
+        "linf",
+        objective,
+        images,
+        epsilon=epsilon,
+        step_size=step_size,
+        num_steps=num_steps,
+        random_start=random_start,
+        seed=seed,
+        clip_min=clip_min,
+        clip_max=clip_max,
+        constants=constants,
+        gathers_across_replicas=gathers_across_replicas,
+        observation_dtype=observation_dtype,
+    )
+
+
+def l2_pgd(
+    objective: Callable[..., Any],
+    images: tf.Tensor,
+    *,
+    epsilon: float,
+    step_size: float,
+    num_steps: int,
+    **settings: Any,
+) -> tf.Tensor | tuple[tf.Tensor, ...]:
+    """Returns images in the l2 ball that raise `objective`.
+
+    Repeats x <- clip(P(x + step_size * g / |g|)), where g = grad_x sum_i objective(x)_i and |g|
+    its l2 norm, image by image. P moves a perturbation that is longer than `epsilon` back onto
+    the sphere around its image, and the clip is on the box. An image whose g is zero stays.
+    Madry et al. 2018, arXiv:1706.06083, section 2.1 and appendix C.
+
+    `random_start` is uniform in the ball: a direction drawn from the normal distribution, and
+    the length epsilon * u^(1/d), u uniform in [0, 1) and d = H * W * C; then the clip.
+
+    Args:
+        objective, images, num_steps: as for `linf_pgd`, and so are result, types and errors.
+        epsilon: radius of the ball, the l2 norm of a whole image in pixel units, such as
+            128 / 255; a number, or [B, 1, 1, 1].
+        step_size: length of one step, likewise.
+        **settings: the other settings of `linf_pgd`, with the same defaults.
+
+    Example:
+        >>> images = tf.fill([1, 2, 2, 3], 0.5)
+        >>> def brightness(images):
+        ...     return tf.reduce_sum(images, axis=[1, 2, 3])
+        >>> brighter = l2_pgd(
+        ...     brightness, images, epsilon=128 / 255, step_size=15 / 255, num_steps=3
+        ... )
+        >>> print((255 * tf.norm(brighter - images)).numpy().round(2))
+        45.0
+    """
+    return _pgd(
+        "l2",
+        objective,
+        images,
+        epsilon=epsilon,
+        step_size=step_size,
+        num_steps=num_steps,
+        **settings,
+    )
+
+
+def _pgd(
+    norm: str,
+    objective: Callable[..., Any],
+    images: tf.Tensor,
+    *,
+    epsilon: float,
+    step_size: float,
+    num_steps: int,
+    random_start: bool = False,
+    seed: tf.Tensor | None = None,
+    clip_min: float | tf.Tensor = 0.0,
+    clip_max: float | tf.Tensor = 1.0,
+    constants: Sequence[tf.Tensor] = (),
+    gathers_across_replicas: bool = False,
+    observation_dtype: tf.DType | None = None,
+) -> tf.Tensor | tuple[tf.Tensor, ...]:
+    """Carries out `linf_pgd` or `l2_pgd`."""
     images = _as_images(images)
-    _validate(images, epsilon, step_size, num_steps, random_start, seed)
+    _validate(images, norm, epsilon, step_size, num_steps, random_start, seed)
     _validate_box(images, clip_min, clip_max)
     if observation_dtype is not None:
         _validate_observation(num_steps, gathers_across_replicas)
-    lower, upper = norms.linf_interval(
-        images, epsilon=epsilon, clip_min=clip_min, clip_max=clip_max
+    limits = norms.make_limits(
+        images, epsilon=epsilon, norm=norm, clip_min=clip_min, clip_max=clip_max
     )
     start = images
     if random_start:
-        start = norms.uniform_linf_start(images, lower, upper, epsilon=epsilon, seed=seed)
+        start = norms.uniform_start(images, epsilon=epsilon, norm=norm, seed=seed)
+        # Not into the ball, where it is: only rounding could move it.
+        start = tf.clip_by_value(start, *limits[-2:])
 
-    def ascend(x: tf.Tensor, lower: tf.Tensor, upper: tf.Tensor, *constants: tf.Tensor) -> Any:
+    def ascend(x: tf.Tensor, *tensors: tf.Tensor) -> Any:
+        limits_here, constants = tensors[: len(limits)], tensors[len(limits) :]
         # The tape is opened inside the loop body: one step's graph, not num_steps of them.
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(x)
@@ -109,16 +201,15 @@ def linf_pgd(
         gradient = tape.gradient(total, x)
         if gradient is None:
             raise ValueError("`objective` must depend on its images; received one that does not.")
-        x = tf.clip_by_value(x + step_size * tf.sign(gradient), lower, upper)
+        moved = x + step_size * norms.direction(gradient, norm)
+        x = norms.project(moved, *limits_here, norm=norm)
         return x if observation_dtype is None else (x, observation)
 
     if observation_dtype is not None:
-        found = _observing_loop(
-            ascend, num_steps, observation_dtype, start, lower, upper, *constants
-        )
+        found = _observing_loop(ascend, num_steps, observation_dtype, start, *limits, *constants)
         return tuple(tf.stop_gradient(part) for part in found)
     loop = _loop_across_replicas if _needs_merge(gathers_across_replicas) else _loop
-    return tf.stop_gradient(loop(ascend, num_steps, start, lower, upper, *constants))
+    return tf.stop_gradient(loop(ascend, num_steps, start, *limits, *constants))
 
 
 def _loop(
@@ -166,7 +257,7 @@ def _needs_merge(gathers_across_replicas: bool) -> bool:
 
 
 def _as_images(images: tf.Tensor) -> tf.Tensor:
-    images = tf.convert_to_tensor(images)
+    images = as_tensor("images", images)
     if not images.dtype.is_floating:
         raise ValueError(
             "`images` must be floating point, such as uint8 images divided by 255; "
@@ -177,6 +268,7 @@ def _as_images(images: tf.Tensor) -> tf.Tensor:
 
 def _validate(
     images: tf.Tensor,
+    norm: str,
     epsilon: float,
     step_size: float,
     num_steps: int,
@@ -187,16 +279,31 @@ def _validate(
         raise ValueError(
             f"`images` must have shape [batch, height, width, channels]; received {images.shape}."
         )
+    # In the l2 norm a length is that of a whole image.
+    shape = images.shape if norm == "linf" else tf.TensorShape([images.shape[0], 1, 1, 1])
+    check_numbers(shape, images.dtype, epsilon=epsilon, step_size=step_size)
     check_not_negative(epsilon=epsilon, step_size=step_size)
-    if not tf.is_tensor(num_steps):
-        check_integer("num_steps", num_steps, 0)
+    _validate_num_steps(num_steps)
+    if random_start and seed is None:
+        raise ValueError("`random_start=True` needs a `seed` (int32 [2] or [B, 2]); received None.")
     if random_start:
-        _validate_seed(seed, images.shape[0])
+        check_seed(seed, images)
+
+
+def _validate_num_steps(num_steps: Any) -> None:
+    known = num_steps
+    if tf.is_tensor(num_steps):
+        if num_steps.dtype != tf.int32 or num_steps.shape.rank != 0:
+            raise ValueError(f"`num_steps` must be an int32 scalar; received {num_steps}.")
+        known = known_value(num_steps)
+        known = 0 if known is None else int(known)
+    check_integer("num_steps", known, 0, 2**31 - 1)
 
 
 def _validate_box(
     images: tf.Tensor, clip_min: float | tf.Tensor, clip_max: float | tf.Tensor
 ) -> None:
+    check_numbers(images.shape, images.dtype, clip_min=clip_min, clip_max=clip_max)
     # In the images' own type: float32 rounds 0.1 upwards.
     bounds = [tf.cast(bound, images.dtype) for bound in (clip_min, clip_max)]
     lowest, highest = (known_value(bound) for bound in bounds)
@@ -221,15 +328,4 @@ def _validate_observation(num_steps: int, gathers_across_replicas: bool) -> None
     if gathers_across_replicas:
         raise ValueError(
             "`observation_dtype` must be None with `gathers_across_replicas`; received both."
-        )
-
-
-def _validate_seed(seed: tf.Tensor | None, num_images: int | None) -> None:
-    if seed is None:
-        raise ValueError("`random_start=True` needs a `seed` (int32 [2] or [B, 2]); received None.")
-    shape = tf.convert_to_tensor(seed).shape
-    # One pair too few would be broadcast: the same noise for several images.
-    if not (shape.is_compatible_with([2]) or shape.is_compatible_with([num_images, 2])):
-        raise ValueError(
-            f"`seed` must have shape [2] or, for these images, [{num_images}, 2]; received {shape}."
         )

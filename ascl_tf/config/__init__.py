@@ -14,6 +14,7 @@ from ascl_tf.config.config import (
     with_absolute_places,
 )
 from ascl_tf.config.identity import FORMATS, find_differences, identity_of, settings_in
+from ascl_tf.config.protocol_names import VARIANT, split_protocols
 from ascl_tf.config.registry import find_method, method_names
 from ascl_tf.config.sections import (
     ATTACK_SOURCES,
@@ -54,6 +55,7 @@ __all__ = [
     "PRETRAIN",
     "STAGES",
     "TRAINING_STAGES",
+    "VARIANT",
     "AttackSettings",
     "Config",
     "DataSettings",
@@ -74,5 +76,6 @@ __all__ = [
     "setting_fields",
     "settings_in",
     "shrink",
+    "split_protocols",
     "with_absolute_places",
 ]

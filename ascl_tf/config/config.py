@@ -18,7 +18,7 @@ from ascl_tf.config.sections import (
     OptimizationSettings,
     RunSettings,
 )
-from ascl_tf.config.setting import check_setting, plain_value, value_from_json
+from ascl_tf.config.setting import check_setting, default_of, plain_value, value_from_json
 from ascl_tf.errors import ConfigError, RunError
 
 # Where a work directory keeps the settings of its run.
@@ -83,6 +83,7 @@ class Config:
             raise TypeError(f"Config: expected known settings; found {', '.join(unknown)}")
         for name, value in values.items():
             check_setting(fields[name], value)
+        values = {name: default_of(field, values) for name, field in fields.items()} | values
         made = {section: _make(section, values) for section in sections()}
         named = {name: made[section] for name, section in SHARED_SECTIONS.items()}
         flat = {n: getattr(made[section], n) for section in made for n in _names_in(section)}
@@ -123,13 +124,17 @@ class Config:
         return _rebuild, (self._values,)
 
     def replace(self, **changes: Any) -> "Config":
-        """Returns a copy with other values, checked again."""
-        return Config(**{**self._values, **changes})
+        """Returns a copy with other values, checked again.
+
+        What is at its default stays there, also where a change brings another default.
+        """
+        return Config(**{**self.changes(), **changes})
 
     def changes(self) -> dict[str, Any]:
         """Returns the settings that are not at their default."""
         fields = [field for section in self._sections for field in dataclasses.fields(section)]
-        return {f.name: self._values[f.name] for f in fields if self._values[f.name] != f.default}
+        values = self._values
+        return {f.name: values[f.name] for f in fields if values[f.name] != default_of(f, values)}
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain values; fractions as they were written."""

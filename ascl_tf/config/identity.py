@@ -15,7 +15,7 @@ from typing import Any
 from ascl_tf.config import networks, registry
 from ascl_tf.config.config import DATA_SETS, ENCODER, FOLDER_PREFIX, PLACES, Config, setting_fields
 from ascl_tf.config.sections import SHARED_SECTIONS
-from ascl_tf.config.setting import plain_value
+from ascl_tf.config.setting import default_of, plain_value
 
 FORMATS = "formats"
 _FIRST_FORMAT = 1
@@ -50,21 +50,22 @@ def find_differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> 
         >>> find_differences(recorded, wanted)
         ['`epochs=6` (recorded: 5)']
     """
-    defaults = {name: plain_value(field.default) for name, field in setting_fields().items()}
+    before, now = _defaults(recorded), _defaults(wanted)
     # What earlier versions recorded holds defaults and places too.
-    recorded = {k: v for k, v in _without_places(recorded).items() if v != defaults.get(k, ...)}
+    recorded = {k: v for k, v in _without_places(recorded).items() if v != before.get(k, ...)}
     names = sorted((set(recorded) | set(wanted)) - {FORMATS})
     differing = [
-        f"`{name}={_value(wanted, name, defaults)}` (recorded: {_value(recorded, name, defaults)})"
+        f"`{name}={wanted.get(name, now.get(name))}` "
+        f"(recorded: {recorded.get(name, before.get(name))})"
         for name in names
         if wanted.get(name) != recorded.get(name)
     ]
-    before, now = recorded.get(FORMATS, {}), wanted.get(FORMATS, {})
+    old, new = recorded.get(FORMATS, {}), wanted.get(FORMATS, {})
     return differing + [
-        f"format {now.get(name, _FIRST_FORMAT)} of the {name} settings "
-        f"(recorded: {before.get(name, _FIRST_FORMAT)})"
-        for name in sorted(set(before) | set(now))
-        if before.get(name, _FIRST_FORMAT) != now.get(name, _FIRST_FORMAT)
+        f"format {new.get(name, _FIRST_FORMAT)} of the {name} settings "
+        f"(recorded: {old.get(name, _FIRST_FORMAT)})"
+        for name in sorted(set(old) | set(new))
+        if old.get(name, _FIRST_FORMAT) != new.get(name, _FIRST_FORMAT)
     ]
 
 
@@ -89,8 +90,7 @@ def _identifies(field: "dataclasses.Field[Any]", stage: str) -> bool:
 
 def _is_default(config: Config, field: "dataclasses.Field[Any]") -> bool:
     """Whether a setting has the value that its default stands for."""
-    value = getattr(config, field.name)
-    if value == field.default:
+    if field.name not in config.changes():
         return True
     derived = _DERIVED.get(field.name)
     if derived is None:
@@ -119,5 +119,7 @@ def _without_places(identity: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _value(identity: Mapping[str, Any], name: str, defaults: Mapping[str, Any]) -> Any:
-    return identity.get(name, defaults.get(name))
+def _defaults(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the defaults of all settings beside those that an identity holds."""
+    fields = setting_fields()
+    return {name: plain_value(default_of(field, identity)) for name, field in fields.items()}

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from ascl_tf.config import networks
 from ascl_tf.config.paths import DATASET, PATH
+from ascl_tf.config.protocol_names import split_protocols
 from ascl_tf.config.setting import (
     EVALUATE,
     EXPORT,
@@ -16,6 +17,7 @@ from ascl_tf.config.setting import (
     PRETRAIN,
     RADIUS_HELP,
     STAGES,
+    DefaultIf,
     Fraction,
     setting,
 )
@@ -30,6 +32,13 @@ STEMS = ("auto", "cifar", "imagenet")
 LARGEST_OF_CIFAR_STEM = 64  # pixels
 # What the weights of an encoder fit to.
 ENCODER_SETTINGS = ("encoder", "depth", "width", "stem", "batch_norm")
+
+# Norm of a ball -> its largest radius that is no mistake. Beyond: gray levels, 8 for 8/255 or 128
+# for 128/255; in the l2 norm two images of 32x32 pixels are at most 56 apart.
+LARGEST_RADIUS = {"linf": 1.0, "l2": 100.0}
+# A radius that is usual in the other norm alone: up to 16/255 in l-infinity, and in l2 from half
+# the range on, at which l-infinity turns every image into the same gray.
+_LARGEST_USUAL_LINF, _SMALLEST_USUAL_L2 = 16 / 255, 0.5
 
 
 _PRE, _FINE, _TRAIN = (PRETRAIN,), (FINETUNE,), TRAINING_STAGES
@@ -219,19 +228,24 @@ class ObjectiveSettings:
 class AttackSettings:
     """The attacks inside training (eq. 2)."""
 
+    norm: str = setting(
+        "linf",
+        "Norm of the ball that attacks stay in: the largest pixel (linf), or the length of the "
+        "whole perturbation (l2).",
+        stages=_TRAIN,
+        choices=tuple(LARGEST_RADIUS),
+    )
     epsilon: Fraction = setting(
         Fraction("8/255"),
-        f"Radius of the l-infinity ball, {RADIUS_HELP}.",
+        f"Radius of the ball, {RADIUS_HELP}; under --norm=l2 128/255 where it is not given.",
+        default_if=DefaultIf("norm", "l2", Fraction("128/255")),
         stages=_TRAIN,
-        above=0.0,
-        maximum=1.0,
     )
     step_size: Fraction = setting(
         Fraction("2/255"),
-        f"Length of one attack step, {RADIUS_HELP}.",
+        f"Length of one attack step, {RADIUS_HELP}; under --norm=l2 15/255 where it is not given.",
+        default_if=DefaultIf("norm", "l2", Fraction("15/255")),
         stages=_TRAIN,
-        above=0.0,
-        maximum=1.0,
     )
     num_steps_at: int = setting(
         10, "Attack steps of the classification term.", stages=_PRE, minimum=0, smoke_maximum=2
@@ -266,12 +280,30 @@ class AttackSettings:
     )
 
     def __post_init__(self) -> None:
+        largest = LARGEST_RADIUS[self.norm]
+        for name in ("epsilon", "step_size"):
+            # NaN is not in the range either.
+            if not 0 < getattr(self, name) <= largest:
+                expected = f"a number > 0 and <= {largest:g} ({RADIUS_HELP})"
+                raise ConfigError(field=name, expected=expected, found=getattr(self, name))
         if self.step_size > self.epsilon * 2:
             raise ConfigError(
                 field="step_size",
                 expected=f"at most twice `epsilon={self.epsilon}`",
                 found=self.step_size,
             )
+
+    @property
+    def doubt(self) -> ConfigError | None:
+        """What would be wrong if the radius is meant for the other norm, as it plainly seems."""
+        if self.norm == "linf" and self.epsilon >= _SMALLEST_USUAL_L2:
+            expected, found = f"less than {_SMALLEST_USUAL_L2:g}", "a radius that is usual in l2"
+        elif self.norm == "l2" and self.epsilon <= _LARGEST_USUAL_LINF:
+            expected, found = "more than 16/255", "a radius that is usual in l-infinity"
+        else:
+            return None
+        expected = f"{expected} for `norm={self.norm}`"
+        return ConfigError(field="epsilon", value=self.epsilon, expected=expected, found=found)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -449,7 +481,8 @@ class EvaluationSettings:
 
     protocol: str = setting(
         "standard,pgd20,cleverhans_pgd20",
-        "Protocols of the evaluation, separated by commas.",
+        "Protocols of the evaluation, separated by commas; help lists them. A variant has other "
+        "numbers behind an @: pgd20@epsilon=4/255,num_steps=50.",
         stages=(EVALUATE,),
         is_identity=False,
     )
@@ -471,7 +504,7 @@ class EvaluationSettings:
     )
     validation_protocol: str = setting(
         "pgd20",
-        "Protocol whose robust accuracy selects the best checkpoint.",
+        "Protocol, or variant of one, whose robust accuracy selects the best checkpoint.",
         stages=_TRAIN,
         smoke="fgsm",
     )
@@ -492,6 +525,10 @@ class EvaluationSettings:
     validate_every: int = setting(
         1, "Validate after every so many epochs, and after the last.", stages=_TRAIN, minimum=1
     )
+
+    def __post_init__(self) -> None:
+        if not split_protocols(self.protocol):
+            raise ConfigError(field="protocol", expected="one or more names", found="none")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,6 +13,7 @@ from ascl_tf.attacks.autoattack_state import check_no_state, delete_state
 from ascl_tf.attacks.autoattack_versions import VERSIONS
 from ascl_tf.attacks.model_checks import AutoAttackWarning
 from ascl_tf.errors import RunError
+from ascl_tf.evaluation.batch_attacks import longest
 from ascl_tf.evaluation.measurement import Outcome
 
 # The `kind` of such a protocol.
@@ -39,7 +40,9 @@ class AutoAttackOptions:
         """Returns the path of a protocol's state, or None."""
         if self.state_path is None:
             return None
-        return pathlib.Path(f"{self.state_path}.{protocol.name}.state")
+        # No folder for what stands before the slash of a radius.
+        name = protocol.name.replace("/", "-")
+        return pathlib.Path(f"{self.state_path}.{name}.state")
 
     def is_begun(self, protocols):
         """Returns whether one of these protocols has left a state."""
@@ -82,7 +85,7 @@ def autoattack_outcome(measurement, protocol, options):
     Args:
         measurement: the `Measurement` of a model.
         protocol: a `Protocol` of kind `autoattack`; its option `version` names the attacks,
-            `standard` if absent.
+            `standard` if absent, and `norm` that of the ball.
         options: `AutoAttackOptions`.
 
     Returns:
@@ -109,7 +112,7 @@ def autoattack_outcome(measurement, protocol, options):
     outcome = Outcome(
         robust,
         sum(result.seconds.values()),
-        float(np.abs(result.adversarial_images - images).max()),
+        float(longest(result.adversarial_images - images, protocol.norm)),
         [{"name": name, "message": message} for name, message in result.warnings.items()],
     )
     return outcome, {
@@ -130,6 +133,7 @@ def _make_attack(measurement, protocol):
         measurement.attacks.classifier,
         epsilon=float(protocol.epsilon),
         num_classes=measurement.num_logits,
+        norm=protocol.norm,
         version=_version(protocol),
         seed=measurement.seed,
         batch_size=measurement.batch_size,

@@ -10,13 +10,14 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from ascl_tf.attacks import linf_pgd
+from ascl_tf.attacks import l2_pgd, linf_pgd, norms
 from ascl_tf.attacks.logits import make_logits_function
 from ascl_tf.errors import RunError
 from ascl_tf.evaluation import reference_attacks
 
-# float32 arithmetic on pixels in [0, 1] is exact to 6e-8; more than this is a broken attack.
-PERTURBATION_TOLERANCE = 1e-6
+# float32 arithmetic on pixels in [0, 1] is exact to 6e-8; more than this is a broken attack. An l2
+# length adds up the rounding of all pixels.
+PERTURBATION_TOLERANCE = {"linf": 1e-6, "l2": 1e-5}
 
 
 class Report(NamedTuple):
@@ -38,14 +39,15 @@ class Report(NamedTuple):
         name = protocol.name
         if not self.is_finite:
             raise RunError(f"protocol {name}: expected finite images; the attack returned NaN.")
-        limit = float(protocol.epsilon) + PERTURBATION_TOLERANCE
+        limit = float(protocol.epsilon) + PERTURBATION_TOLERANCE[protocol.norm]
         if self.max_perturbation > limit:
             raise RunError(
                 f"protocol {name}: expected |perturbation| <= {protocol.epsilon.text}; "
                 f"the attack returned {float(self.max_perturbation):.8f} (limit {limit:.8f})."
             )
         lowest, highest = float(self.lowest), float(self.highest)
-        if lowest < -PERTURBATION_TOLERANCE or highest > 1 + PERTURBATION_TOLERANCE:
+        tolerance = PERTURBATION_TOLERANCE["linf"]
+        if lowest < -tolerance or highest > 1 + tolerance:
             raise RunError(
                 f"protocol {name}: expected images in [0, 1]; "
                 f"the attack returned values from {lowest:g} to {highest:g}."
@@ -56,18 +58,25 @@ class Report(NamedTuple):
             )
 
 
-def report_on(logits_fn, images, adversarial_images, labels):
-    """Returns a `Report` on a batch that an attack returned (graph-safe)."""
+def report_on(logits_fn, images, adversarial_images, labels, norm="linf"):
+    """Returns a `Report` on a batch that an attack in a ball of `norm` returned (graph-safe)."""
     logits = logits_fn(adversarial_images)
     predictions = tf.argmax(logits, axis=1, output_type=tf.int32)
     return Report(
         is_correct=tf.equal(predictions, labels),
         is_finite=tf.reduce_all(tf.math.is_finite(adversarial_images)),
-        max_perturbation=tf.reduce_max(tf.abs(adversarial_images - images)),
+        max_perturbation=longest(adversarial_images - images, norm),
         lowest=tf.reduce_min(adversarial_images),
         highest=tf.reduce_max(adversarial_images),
         logits_are_finite=tf.reduce_all(tf.math.is_finite(logits)),
     )
+
+
+def longest(perturbations, norm):
+    """Returns the largest norm of the images of `perturbations`, a float32 scalar."""
+    # The sum of an l2 length would lose more than the tolerance in float32.
+    lengths = norms.lengths(tf.cast(perturbations, tf.float64), norm)
+    return tf.cast(tf.reduce_max(lengths), tf.float32)
 
 
 class CompiledAttacks:
@@ -100,7 +109,7 @@ class CompiledAttacks:
         @tf.function(autograph=False)
         def attack_batch(images, labels, seeds):
             adversarial_images = adversarial(self.logits_fn, images, labels, protocol, seeds)
-            return report_on(self.logits_fn, images, adversarial_images, labels)
+            return report_on(self.logits_fn, images, adversarial_images, labels, protocol.norm)
 
         return attack_batch
 
@@ -127,15 +136,18 @@ def _no_attack(logits_fn, images, labels, protocol, seeds):
     return images
 
 
-def _linf_pgd(logits_fn, images, labels, protocol, seeds):
-    def cross_entropy(perturbed):
-        return tf.nn.sparse_softmax_cross_entropy_with_logits(
-            labels=labels, logits=logits_fn(perturbed)
+def _make_pgd(pgd):
+    def attack(logits_fn, images, labels, protocol, seeds):
+        def cross_entropy(perturbed):
+            return tf.nn.sparse_softmax_cross_entropy_with_logits(
+                labels=labels, logits=logits_fn(perturbed)
+            )
+
+        return pgd(
+            cross_entropy, images, random_start=protocol.random_start, **_steps(protocol, seeds)
         )
 
-    return linf_pgd(
-        cross_entropy, images, random_start=protocol.random_start, **_steps(protocol, seeds)
-    )
+    return attack
 
 
 def _make_cleverhans(kind):
@@ -164,6 +176,7 @@ def _steps(protocol, seeds):
 
 ATTACKS = {
     "none": _no_attack,
-    "linf_pgd": _linf_pgd,
+    "linf_pgd": _make_pgd(linf_pgd),
+    "l2_pgd": _make_pgd(l2_pgd),
     **{f"cleverhans_{kind}": _make_cleverhans(kind) for kind in reference_attacks.KINDS},
 }

@@ -98,7 +98,7 @@ def transfer_matrix(
         for label in attacks
     }
     pairs, found = {}, []
-    reporters = {label: _make_reporter(attacks[label].logits_fn) for label in targets}
+    reporters = {label: _make_reporter(attacks[label].logits_fn, attack.norm) for label in targets}
     for source in sources:
         attacked = {t: reporters[t] for t in targets if diagonal or t != source}
         for target, outcome in _attack_all(measured[source], attack, attacked, source, progress):
@@ -172,10 +172,10 @@ def _make_example_maker(logits_fn, attack):
     return make_examples
 
 
-def _make_reporter(logits_fn):
+def _make_reporter(logits_fn, norm):
     @tf.function(autograph=False)
     def report_batch(images, examples, labels):
-        return report_on(logits_fn, images, examples, labels)
+        return report_on(logits_fn, images, examples, labels, norm)
 
     return report_batch
 

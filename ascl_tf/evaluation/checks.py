@@ -17,6 +17,7 @@ from ascl_tf.attacks import model_checks
 from ascl_tf.attacks.logits import make_logits_function
 from ascl_tf.evaluation.batch_attacks import PERTURBATION_TOLERANCE
 from ascl_tf.evaluation.evaluation_data import as_unit_float
+from ascl_tf.evaluation.protocols import norm_of
 
 CLASS_COUNT = "class_count"
 MODEL_CHECKS = (*model_checks.MODEL_CHECKS, CLASS_COUNT)
@@ -24,8 +25,10 @@ MODEL_CHECKS = (*model_checks.MODEL_CHECKS, CLASS_COUNT)
 ACCURACY_TOLERANCE = 1.0
 # On published models without masked gradients PGD stays within ten points of AutoAttack.
 _AUTOATTACK_TOLERANCE = 15.0
-# At half the range every image can be turned into the same gray.
-_LARGEST_EPSILON = 0.5
+# At half the range every image can be turned into the same gray. An l2 ball that reaches as far in
+# all pixels is wider by the root of their number; of the radii in use for 224x224 pixels 10 is one
+# of the largest.
+_LARGEST_EPSILON = {"linf": 0.5, "l2": 10.0}
 # Half a gray level: less is lost when an image is stored in 8 bits.
 _SMALLEST_EPSILON = 0.5 / 255
 
@@ -174,7 +177,9 @@ def _far_above_autoattack(record, records):
     others = [
         other
         for other in records
-        if other["attack"]["kind"] == "autoattack" and _radius(other) <= _radius(record)
+        if other["attack"]["kind"] == "autoattack"
+        and _norm(other) == _norm(record)
+        and _radius(other) <= _radius(record)
     ]
     return _first_stronger(
         record,
@@ -200,8 +205,13 @@ def _epsilon_unit(record, _):
     radius = _radius(record)
     if radius == 0:
         return None
-    if _SMALLEST_EPSILON <= radius < _LARGEST_EPSILON:
+    if _SMALLEST_EPSILON <= radius < _LARGEST_EPSILON[_norm(record)]:
         return ""
+    if _norm(record) == "l2":
+        return (
+            f"epsilon {record['epsilon']} is {255 * radius:.3g} gray levels of l2 length: expected "
+            "between half a level and 2550; epsilon is meant in [0, 1] pixel units, such as 128/255"
+        )
     return (
         f"epsilon {record['epsilon']} is {255 * radius:.3g} of 255 gray levels: expected between "
         "half a level and half the range, beyond which every image can be turned into the same "
@@ -212,11 +222,12 @@ def _epsilon_unit(record, _):
 def _perturbation_out_of_ball(record, _):
     if "max_perturbation" not in record:
         return None
-    found, radius = record["max_perturbation"], _radius(record)
-    if found <= radius + PERTURBATION_TOLERANCE:
+    found, radius, norm = record["max_perturbation"], _radius(record), _norm(record)
+    if found <= radius + PERTURBATION_TOLERANCE[norm]:
         return ""
+    what = "a pixel" if norm == "linf" else "an image"
     return (
-        f"a pixel moved by {found:.8f} where epsilon is {record['epsilon']} ({radius:.8f}): the "
+        f"{what} moved by {found:.8f} where epsilon is {record['epsilon']} ({radius:.8f}): the "
         "attack left its ball, so that this is robust accuracy at another radius"
     )
 
@@ -241,6 +252,11 @@ def _comparable(record, other, *, differing):
     first, second = record["attack"], other["attack"]
     same = all(first[key] == second[key] for key in first if key not in ignored)
     return same and first["num_steps"] > 0
+
+
+def _norm(record):
+    attack = record["attack"]
+    return norm_of(attack["kind"], attack.get("options", {}))
 
 
 def _radius(record):

@@ -55,7 +55,8 @@ class Outcome(NamedTuple):
     Attributes:
         is_robust: bool [N], which images are classified correctly.
         wall_seconds: time of the attack.
-        max_perturbation: how far a pixel moved; None where nobody looked.
+        max_perturbation: the longest perturbation in the protocol's norm; None where nobody
+            looked.
         findings: what the attack itself found suspicious, dictionaries with `name` and `message`.
     """
 

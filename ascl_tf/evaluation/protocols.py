@@ -11,13 +11,19 @@ import types
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ascl_tf.config import Fraction
+from ascl_tf.config import VARIANT, Fraction
+from ascl_tf.config.sections import LARGEST_RADIUS
 from ascl_tf.errors import ConfigError
+from ascl_tf.evaluation.variants import NUMBERS, make_variant, numbers_in
 
 # What `--protocol` takes beside protocols: each gives not one number but several.
 SWEEP_STEPS, SWEEP_EPSILON = "sweep_steps", "sweep_epsilon"
 COMMON_CORRUPTIONS = "corruptions"
-SERIES = (SWEEP_STEPS, SWEEP_EPSILON, COMMON_CORRUPTIONS)
+SERIES = {
+    SWEEP_STEPS: "curve over the steps of PGD, 0 to 100",
+    SWEEP_EPSILON: "curve over the radius of PGD, 0 to 32/255",
+    COMMON_CORRUPTIONS: "accuracy on common corruptions",
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,7 +33,7 @@ class Protocol:
     Attributes:
         name: what `--protocol` and records call it.
         kind: which attack; a key of `batch_attacks.ATTACKS`, or `autoattack`.
-        epsilon: radius of the l-infinity ball in [0, 1] pixel units, as text or number.
+        epsilon: radius of the ball in [0, 1] pixel units, as text or number.
         step_size: length of one step, same unit.
         num_steps: number of gradient steps.
         random_start: whether each attack starts from a uniform point of the ball.
@@ -51,12 +57,25 @@ class Protocol:
 
     def __post_init__(self) -> None:
         for field in ("epsilon", "step_size"):
-            object.__setattr__(self, field, _as_pixel_units(field, getattr(self, field)))
+            radius = _as_pixel_units(field, getattr(self, field), LARGEST_RADIUS[self.norm])
+            object.__setattr__(self, field, radius)
         for field, least in (("num_steps", 0), ("num_restarts", 1)):
             value = getattr(self, field)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ValueError(f"`{field}` must be an integer >= {least}; received {value!r}.")
         object.__setattr__(self, "options", types.MappingProxyType(dict(self.options)))
+
+    @property
+    def norm(self) -> str:
+        """Norm of the ball: of AutoAttack an option, else part of the kind."""
+        return norm_of(self.kind, self.options)
+
+    @property
+    def own_numbers(self) -> tuple[str, ...]:
+        """Names of the numbers that a variant may have of its own."""
+        # Of AutoAttack the version says all others; one step of the radius is what fgm is.
+        few: dict[str, tuple[str, ...]] = {"autoattack": NUMBERS[:1], "cleverhans_fgm": NUMBERS[:1]}
+        return () if self.kind == "none" else few.get(self.kind, NUMBERS)
 
     def settings(self) -> dict[str, Any]:
         """Returns every setting but the name, ready for JSON, radii as written."""
@@ -72,24 +91,34 @@ class Protocol:
         }
 
 
+def norm_of(kind: str, options: Mapping[str, Any]) -> str:
+    """Returns the norm of an attack's ball, `linf` or `l2`, of what a record says of it, too."""
+    return str(options.get("norm", "l2" if kind == "l2_pgd" else "linf"))
+
+
 def get_protocol(name: str, also: Iterable[str] = ()) -> Protocol:
-    """Returns the protocol called `name`.
+    """Returns the protocol called `name`, or a variant of one: other numbers behind an @.
 
     Args:
         name: text.
         also: what else may stand there, for the message.
 
     Raises:
-        ConfigError: if there is none; lists the known ones and the nearest.
+        ConfigError: if there is none; lists the known ones and the nearest. Or if the protocol
+            has no number that a variant says, or if it is out of range.
 
     Example:
         >>> protocol = get_protocol("pgd20")
         >>> protocol.epsilon, protocol.step_size, protocol.num_steps
         (8/255, 2/255, 20)
+        >>> protocol = get_protocol("pgd20@epsilon=4/255,num_steps=50")
+        >>> protocol.epsilon, protocol.step_size, protocol.num_steps
+        (4/255, 2/255, 50)
     """
-    if isinstance(name, str) and name in PROTOCOLS:
-        return PROTOCOLS[name]
-    nearest = difflib.get_close_matches(str(name), PROTOCOLS, n=1, cutoff=0.4)
+    base, at, _ = name.partition(VARIANT) if isinstance(name, str) else ("", "", "")
+    if base in PROTOCOLS:
+        return make_variant(PROTOCOLS[base], numbers_in(name), {}) if at else PROTOCOLS[base]
+    nearest = difflib.get_close_matches(base or str(name), PROTOCOLS, n=1, cutoff=0.4)
     hint = f" (near it: {nearest[0]})" if nearest else ""
     expected = f"one of {', '.join([*sorted(PROTOCOLS), *also])}"
     raise ConfigError(field="protocol", expected=expected, found=f"{name!r}{hint}")
@@ -104,14 +133,54 @@ def get_protocol_or_series(name: str) -> Protocol | str:
     return name if name in SERIES else get_protocol(name, also=SERIES)
 
 
-def _as_pixel_units(field: str, value: str | float) -> Fraction:
+def vary(protocol: Protocol, **numbers: float) -> Protocol:
+    """Returns the variant of a protocol, or of a variant, with these numbers.
+
+    Args:
+        protocol: one of `PROTOCOLS`, or a variant of one.
+        **numbers: any of `epsilon`, `step_size` and `num_steps`.
+
+    Raises:
+        ConfigError: as `get_protocol`, but names the number; or if the protocol's name says it.
+    """
+    said = numbers_in(protocol.name)
+    for name in set(numbers) & set(said):
+        expected = "a protocol whose name does not say it"
+        raise ConfigError(field=name, expected=expected, found=protocol.name)
+    base = PROTOCOLS[protocol.name.partition(VARIANT)[0]]
+    texts = said | {name: str(value) for name, value in numbers.items()}
+    return make_variant(base, texts, {name: name for name in numbers})
+
+
+def describe_protocols() -> str:
+    """Returns a line for each protocol, and for each of `SERIES`: its name, and what it does."""
+    lines = {name: _describe(protocol) for name, protocol in PROTOCOLS.items()} | SERIES
+    width = max(map(len, lines))
+    return "\n".join(f"{name:{width}}  {line}" for name, line in lines.items())
+
+
+def _describe(protocol: Protocol) -> str:
+    ball = f"{protocol.norm} ball of {protocol.epsilon}"
+    if protocol.kind == "none":
+        return "no attack"
+    if protocol.kind == "autoattack":
+        return f"AutoAttack ({protocol.options['version']}), {ball}"
+    name = "PGD" if protocol.kind.endswith("_pgd") else protocol.kind.removeprefix("cleverhans_")
+    by = "cleverhans' " if protocol.library == "cleverhans" else ""
+    steps = "1 step" if protocol.num_steps == 1 else f"{protocol.num_steps} steps"
+    start = ", uniform start" if protocol.random_start else ""
+    return f"{by}{name}, {ball}, {steps} of {protocol.step_size}{start}"
+
+
+def _as_pixel_units(field: str, value: str | float, largest: float) -> Fraction:
     try:
         value = Fraction(value)
     except ValueError as error:
         raise ValueError(f"`{field}`: {error}.") from error
-    if not 0 <= value <= 1:
+    if not 0 <= value <= largest:
         raise ValueError(
-            f"`{field}` must be in [0, 1] pixel units, such as 8/255; received {value.text}."
+            f"`{field}` must be in [0, {largest:g}] pixel units, such as 8/255; "
+            f"received {value.text}."
         )
     return value
 
@@ -140,6 +209,14 @@ _ALL = (
     # RoCL's convention (Kim et al. 2020): steps of a tenth of the radius.
     dataclasses.replace(_PGD20, name="pgd20_step_tenth", step_size=Fraction("0.8/255")),
     dataclasses.replace(_PGD20, name="pgd100", num_steps=100),
+    # The l2 ball of Rice et al. 2020 (arXiv:2002.11569), whose steps are 15/255.
+    dataclasses.replace(
+        _PGD20,
+        name="pgd20_l2",
+        kind="l2_pgd",
+        epsilon=Fraction("128/255"),
+        step_size=Fraction("15/255"),
+    ),
     # Croce and Hein 2020: every number stands in attacks/autoattack_versions.py.
     Protocol(
         name="autoattack",
@@ -148,6 +225,15 @@ _ALL = (
         num_steps=100,
         random_start=True,
         options={"version": "standard"},
+    ),
+    # The l2 radius of RobustBench (Croce et al. 2021).
+    Protocol(
+        name="autoattack_l2",
+        kind="autoattack",
+        epsilon=Fraction("0.5"),
+        num_steps=100,
+        random_start=True,
+        options={"version": "standard", "norm": "l2"},
     ),
     # Its two strongest attacks alone; not the published evaluation.
     Protocol(

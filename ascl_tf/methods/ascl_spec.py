@@ -8,6 +8,7 @@ from ascl_tf.methods.supervised_spec import (
     AtAttackSettings,
     OuterLossSettings,
     WeightPerturbationSettings,
+    find_conflict_of_attack,
 )
 
 
@@ -77,7 +78,7 @@ def find_conflict(config):
     if shared == "all" and config.cl_mode != "a2s":
         expected = "`cl_mode=a2s`, an adversarial and a clean view"
         return "shared_perturbation", expected, config.cl_mode
-    return None
+    return find_conflict_of_attack(config)
 
 
 register(

@@ -18,7 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ascl_tf.attacks import linf_pgd
+from ascl_tf.attacks import l2_pgd, linf_pgd
 from ascl_tf.config import Config
 from ascl_tf.losses.gather import global_mean
 from ascl_tf.methods.optimization import Optimization, apply_update, of_pretraining, record_step
@@ -279,11 +279,12 @@ class Method(keras.Model):
         gathers: bool = False,
         step_size: float | None = None,
     ) -> tf.Tensor:
-        """Returns `linf_pgd` of `images` with the run's radius, from a uniform start.
+        """Returns PGD of `images` in the run's norm and with its radius, from a uniform start.
 
         The step is the run's where `step_size` is None.
         """
-        return linf_pgd(
+        pgd = l2_pgd if self.config.norm == "l2" else linf_pgd
+        return pgd(
             objective,
             images,
             epsilon=float(self.config.epsilon),

@@ -62,6 +62,19 @@ class WeightPerturbationSettings:
     )
 
 
+def find_conflict_of_attack(config):
+    """Returns what fgsm_rs cannot do of what `config` asks for, as (setting, expected, found)."""
+    if config.at_attack == "fgsm_rs" and config.norm != "linf":
+        return "at_attack", "`norm=linf`, the norm of its ball", f"`norm={config.norm}`"
+    return None
+
+
+def _find_conflict_of_standard(config):
+    if config.norm != "linf" and not config.pretrained:
+        return "norm", "a method that is attacked by PGD", "`method=standard`"
+    return None
+
+
 _SETTINGS = (OuterLossSettings, AtAttackSettings, WeightPerturbationSettings)
 
 register(
@@ -70,23 +83,27 @@ register(
         "ascl_tf.methods.supervised:Standard",
         settings=(WeightPerturbationSettings,),
         needs_finetuning=False,
+        find_conflict=_find_conflict_of_standard,
     ),
     MethodSpec(
         "at",
         "ascl_tf.methods.supervised:AdversarialTraining",
         settings=_SETTINGS,
         needs_finetuning=False,
+        find_conflict=find_conflict_of_attack,
     ),
     MethodSpec(
         "trades",
         "ascl_tf.methods.supervised:Trades",
         settings=_SETTINGS,
         needs_finetuning=False,
+        find_conflict=find_conflict_of_attack,
     ),
     MethodSpec(
         "mart",
         "ascl_tf.methods.supervised:Mart",
         settings=_SETTINGS,
         needs_finetuning=False,
+        find_conflict=find_conflict_of_attack,
     ),
 )

@@ -109,7 +109,10 @@ class AnalyzeConfig:
         if protocol.kind == "none" and self.figure != "weight_landscape":
             return None
         if protocol.kind != "linf_pgd" or protocol.num_restarts != 1:
-            raise ConfigError(f"--protocol: expected PGD, such as pgd20; found {protocol.name}")
+            raise ConfigError(
+                "--protocol: expected PGD in the l-infinity ball, such as pgd20; "
+                f"found {protocol.name}"
+            )
         return {
             "epsilon": float(protocol.epsilon),
             "step_size": float(protocol.step_size),

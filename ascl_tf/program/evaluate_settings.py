@@ -7,9 +7,11 @@ from ascl_tf.config import (
     Config,
     DataSettings,
     EvaluationSettings,
+    Fraction,
     RunSettings,
     setting,
     setting_fields,
+    split_protocols,
 )
 from ascl_tf.config.paths import PATH, PATHS, split_list
 from ascl_tf.config.setting import like_run_setting
@@ -21,7 +23,9 @@ from ascl_tf.evaluation.protocols import (
     COMMON_CORRUPTIONS,
     Protocol,
     get_protocol_or_series,
+    vary,
 )
+from ascl_tf.evaluation.variants import NUMBERS
 from ascl_tf.program.named_models import named_paths
 
 
@@ -93,6 +97,15 @@ class EvaluateConfig:
     download: bool = like_run_setting(DataSettings, "download")
     image_size: int = like_run_setting(DataSettings, "image_size")
     protocol: str = like_run_setting(EvaluationSettings, "protocol")
+    epsilon: Fraction = setting(
+        Fraction("0"), "Radius of every attack that --protocol names; 0: the protocol's own."
+    )
+    step_size: Fraction = setting(
+        Fraction("0"), "Step of every attack that --protocol names; 0: the protocol's own."
+    )
+    num_steps: int = setting(
+        0, "Steps of every attack that --protocol names; 0: the protocol's own."
+    )
     num_images: int = like_run_setting(EvaluationSettings, "num_images")
     evaluation_batch_size: int = like_run_setting(EvaluationSettings, "evaluation_batch_size")
     seed: int = like_run_setting(RunSettings, "seed")
@@ -112,7 +125,8 @@ class EvaluateConfig:
 
     def __post_init__(self):
         shared = set(EvaluateConfig.__dataclass_fields__) & set(setting_fields())
-        Config(**{name: getattr(self, name) for name in shared})
+        # Of the same name in training are the settings of its own attacks.
+        Config(**{name: getattr(self, name) for name in shared - set(NUMBERS)})
         if self.compare:
             self._check_comparison()
         elif self.targets:
@@ -202,11 +216,20 @@ class EvaluateConfig:
         return settings
 
     def _chosen(self):
-        names = [name.strip() for name in self.protocol.split(",") if name.strip()]
-        chosen = [get_protocol_or_series(name) for name in dict.fromkeys(names)]
-        if not chosen:
-            raise ConfigError("--protocol: expected one or more names; found none")
-        return chosen
+        chosen = [get_protocol_or_series(name) for name in split_protocols(self.protocol)]
+        numbers = {name: getattr(self, name) for name in NUMBERS if getattr(self, name)}
+        return self._varied(chosen, numbers) if numbers else chosen
+
+    def _varied(self, chosen, numbers):
+        """Returns what `--protocol` names, each attack with these numbers."""
+        is_attack = [getattr(item, "kind", "none") != "none" for item in chosen]
+        if not any(is_attack) or any(not isinstance(item, Protocol) for item in chosen):
+            raise ConfigError(
+                f"--{next(iter(numbers))}: expected attacks in --protocol, and no curves; "
+                f"found {self.protocol}"
+            )
+        pairs = zip(chosen, is_attack, strict=True)
+        return [vary(item, **numbers) if attacks else item for item, attacks in pairs]
 
     def _check_comparison(self):
         count = len(self.compared_files())

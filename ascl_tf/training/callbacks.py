@@ -171,15 +171,18 @@ class TensorBoardPictures(keras.callbacks.Callback):
         self.writer.flush()
 
     def _write_perturbations(self, views, adversarial):
-        epsilon = float(self.model.config.epsilon)
+        attack = self.model.config.attack
         for name, images in adversarial.items():
             natural = views.get("stacked_views" if name.startswith("views") else "images")
             # A method of one's own may perturb what has no such name.
             if natural is None or natural.shape[0] < images.shape[0]:
                 continue
             perturbation = images - natural[: images.shape[0]]
-            # -epsilon is black, 0 gray, epsilon white.
-            shown = (perturbation / epsilon + 1) / 2
+            white = float(attack.epsilon)
+            if attack.norm == "l2":  # A single pixel gets nowhere near the radius.
+                white = tf.reduce_max(tf.abs(perturbation))
+            # -white is black, 0 gray.
+            shown = (tf.math.divide_no_nan(perturbation, white) + 1) / 2
             tf.summary.image(f"perturbations/{name}", image_grid(shown), max_outputs=1)
 
 

@@ -11,7 +11,6 @@ import numpy as np
 import tensorflow as tf
 
 from ascl_tf import randomness
-from ascl_tf.attacks import linf_pgd
 from ascl_tf.losses.classification import cross_entropy_loss
 from ascl_tf.methods.finetune import FineTune
 from ascl_tf.models import ADVERSARIAL
@@ -101,8 +100,7 @@ def make_probe(method, dataset):
     config, rows = method.config, _spread_out(dataset.labels)
     images = tf.constant(dataset.images[rows] / np.float32(255))
     labels = tf.constant(dataset.labels[rows])
-    epsilon, step_size = float(config.epsilon), float(config.step_size)
-    first = config.fgsm_step_ratio * epsilon if _is_fast(method) else step_size
+    first = config.fgsm_step_ratio * float(config.epsilon) if _is_fast(method) else None
     seeds = randomness.position_seeds(
         tf.constant([config.seed, _PROBE], tf.int32), tf.range(len(rows))
     )
@@ -110,22 +108,20 @@ def make_probe(method, dataset):
     def logits_of(x):
         return method.logits(x, branch=ADVERSARIAL, training=False)
 
-    def accuracy(num_steps, step_size):
-        adversarial = linf_pgd(
+    def accuracy(num_steps, step_size=None):
+        adversarial = method.perturb(
             lambda x: cross_entropy_loss(logits_of(x), labels),
             images,
-            epsilon=epsilon,
-            step_size=step_size,
             num_steps=num_steps,
-            random_start=True,
             seed=seeds,
+            step_size=step_size,
         )
         is_right = tf.argmax(logits_of(adversarial), axis=1, output_type=tf.int32) == labels
         return 100 * tf.reduce_mean(tf.cast(is_right, tf.float32))
 
     @tf.function(autograph=False)
     def accuracies():
-        return accuracy(1, first), accuracy(NUM_STEPS, step_size)
+        return accuracy(1, first), accuracy(NUM_STEPS)
 
     accuracies.get_concrete_function()
     return lambda: tuple(float(value) for value in accuracies())

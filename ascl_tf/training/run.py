@@ -66,7 +66,7 @@ def _run_stage(name, config, workdir, protocols, test, is_finetuned_next):
     elif name == cfg.EVALUATE:
         evaluate(config, workdir, protocols)
     else:
-        export(config, workdir)
+        export(config, workdir, test)
 
 
 def finetune_stage_name(finetuning: FinetuneSettings):
@@ -90,7 +90,7 @@ def check_protocols(evaluation: EvaluationSettings):
     """Returns the protocols named by `--protocol`; both kinds of names are checked here."""
     with renamed(protocol="validation_protocol"):
         get_protocol(evaluation.validation_protocol)
-    return [get_protocol(name.strip()) for name in evaluation.protocol.split(",")]
+    return [get_protocol(name) for name in cfg.split_protocols(evaluation.protocol)]
 
 
 def pretrain(config, workdir, *, is_finetuned_next=True, test=None, given=None, encoder=None):
@@ -276,11 +276,17 @@ def evaluate(config, workdir, protocols):
         print(notice, flush=True)
 
 
-def export(config, workdir):
-    """Writes the classifier as a SavedModel."""
+def export(config, workdir, test=None):
+    """Writes the classifier as a SavedModel, for images like those of `test`.
+
+    Where it is not given, the test images of `config` are compared with those of training.
+    """
     config = with_encoder_settings(config, workdir)
     stage = classifier_stage(config)
-    test = run_data.load_test_data(config.data, num_images=1)
+    if test is None:
+        test = run_data.load_test_data(config.data, num_images=1)
+        trained_with = recorded_config(workdir.path) or config
+        run_data.check_as_in_training(trained_with.data, test)
     chosen = chosen_checkpoint(config, workdir)
     classifier = load_classifier(config, workdir, test, chosen)
     export_classifier(classifier, workdir.export(stage), image_shape=test.image_shape)

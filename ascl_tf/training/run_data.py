@@ -171,6 +171,15 @@ def check_test_images(train, test):
         )
 
 
+def check_as_in_training(data: DataSettings, test):
+    """As `check_test_images`, where the training split that the settings name is at hand."""
+    try:
+        train = _load(data, data.dataset, data.train_split)
+    except (ConfigError, RunError):
+        return  # It may be gone since the run has trained.
+    check_test_images(train, test)
+
+
 def explain_seen(data: DataSettings, run: RunSettings, test, trained_on=None, *, labeled_only=True):
     """Returns what is suspicious about test images: they are in the training split, too.
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -136,6 +137,15 @@ def test_shift_of_all_logits_changes_nothing():
     assert shifted["expected_calibration_error"] == pytest.approx(
         want["expected_calibration_error"], rel=1e-6
     )
+
+
+def test_logits_far_apart_are_certain_and_overflow_nowhere():
+    logits = np.array([[1e308, -1e308, 0], [-1e308, 1e308, 1e308]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = expected_calibration_error(logits, np.array([0, 1]), num_bins=2)
+    assert result["bin_counts"] == [1, 1]
+    assert (result["mean_confidence"], result["accuracy"]) == (75, 100)
 
 
 def test_figure_holds_clean_and_attacked_images_of_every_model():

@@ -3,6 +3,7 @@
 import pathlib
 import subprocess
 import sys
+import warnings
 import xml.etree.ElementTree
 
 import matplotlib
@@ -176,6 +177,14 @@ def test_name_that_a_user_chose_is_shown_as_it_is(tmp_path):
     named = [text for text in figure.findobj(Text) if "$" in text.get_text()]
     assert named and not any(text.get_parse_math() for text in named)
     figures.save_figure(figure, tmp_path / "names")
+
+
+def test_characters_that_the_font_lacks_are_found_and_drawn_without_warnings(tmp_path):
+    figure = figures.draw(documents.weight_landscape(("\u732b caf\u00e9", "\u72d7\u732b")))
+    assert figures.find_undrawable(figure) == ["\u72d7", "\u732b"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figures.save_figure(figure, tmp_path / "names")
 
 
 def test_unknown_figure_is_named():

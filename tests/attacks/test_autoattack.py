@@ -462,6 +462,7 @@ def test_network_for_other_images_is_named():
         (255 * random_images(), np.zeros(4, int), r"`images` must be in \[0, 1\]; received"),
         (np.zeros((4, 8, 8, 3), np.uint8), np.zeros(4, int), r"`images` must be floating point"),
         (random_images()[:0], np.zeros(0, int), r"`images` must hold at least one image"),
+        ([[0.5], [0.5, 0.5]], np.zeros(2, int), r"`images` must be an array; received \[\[0\.5"),
     ],
 )
 def test_bad_images_and_labels_are_named(images, labels, message):

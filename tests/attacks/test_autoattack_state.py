@@ -233,7 +233,27 @@ def test_missing_images_are_named(problem, begun):
     classifier, images, labels, _, _ = problem
     for file in begun.with_name("state.json.images").iterdir():
         file.unlink()
-    with pytest.raises(RunError, match=r"000000\.npz: expected adversarial images.*FileNotFound"):
+    with pytest.raises(RunError, match=r"000000\.npz: expected adversarial images.*No such file"):
+        _attack(classifier)(images, labels, state_path=begun, resume=True, model_sha256="abc")
+
+
+def _exchange(file):
+    with np.load(file) as batch:
+        np.savez(file, rows=batch["rows"], images=1 - batch["images"])
+
+
+def _damage(file):
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("change", [_exchange, _damage])
+def test_images_that_have_changed_are_named(problem, begun, change):
+    classifier, images, labels, _, _ = problem
+    change(begun.with_name("state.json.images") / "000000.npz")
+    message = r"000000\.npz: expected adversarial images.*found a file whose checksum differs"
+    with pytest.raises(RunError, match=message):
         _attack(classifier)(images, labels, state_path=begun, resume=True, model_sha256="abc")
 
 

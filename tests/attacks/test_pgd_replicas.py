@@ -1,11 +1,11 @@
-"""linf_pgd inside Keras' fit and under two replicas: the plain loop and the gathering one."""
+"""PGD inside Keras' fit and under two replicas: the plain loop and the gathering one."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from ascl_tf.attacks import linf_pgd
+from ascl_tf.attacks import l2_pgd, linf_pgd
 from ascl_tf.losses import nt_xent_loss
 from tests.attacks.networks import LABELS, SHAPE, cross_entropy, linear_weights, tiny_network
 from tests.common import random_images, two_replicas
@@ -48,6 +48,28 @@ def test_gathering_attack_on_two_replicas_equals_one_device():
     want = _attack_pairs(*[tf.constant(array) for array in inputs])
     got = run_on_two_replicas(_attack_pairs, *[(array, 1) for array in inputs])
     assert np.abs(want - IMAGES).max() > 0.9 * EPSILON
+    np.testing.assert_allclose(np.concatenate(got), want, atol=1e-9)
+
+
+def test_gathering_attack_in_the_l2_ball_equals_that_on_one_device():
+    def attack(images, other_views, row_weights, seeds):
+        return l2_pgd(
+            _pair_objective,
+            images,
+            epsilon=0.5,
+            step_size=0.2,
+            num_steps=3,
+            random_start=True,
+            seed=seeds,
+            constants=(other_views, row_weights),
+            gathers_across_replicas=True,
+        )
+
+    inputs = [IMAGES, OTHER_VIEWS, np.array([1.0, -0.5, 2.0, 3.0]), SEEDS]
+    want = attack(*[tf.constant(array) for array in inputs])
+    got = run_on_two_replicas(attack, *[(array, 1) for array in inputs])
+    lengths = np.linalg.norm((want - IMAGES).numpy().reshape(4, -1), axis=1)
+    assert np.all(lengths > 0.3) and np.all(lengths <= 0.5 + 1e-12)
     np.testing.assert_allclose(np.concatenate(got), want, atol=1e-9)
 
 

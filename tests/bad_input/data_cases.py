@@ -5,7 +5,9 @@ import pathlib
 
 import numpy as np
 
-from tests.bad_input.case import Case
+from ascl_tf.config import Config, identity_of
+from ascl_tf.training.workdir import WorkDirectory
+from tests.bad_input.case import WORKDIR, Case
 
 # Of the evaluation; its model has three classes and takes 8 x 8 pixels.
 _EVALUATE = "--model={root}/model.keras --protocol=standard --training_split="
@@ -56,6 +58,25 @@ IMAGES = [
     _corruptions("c_short", "gaussian_noise.npy: expected uint8 of shape (60,", "(59, 8, 8, 3)"),
     _corruptions("c_few", "shot_noise.npy: expected an array", "No such file"),
     _corruptions("c_pickle", "gaussian_noise.npy: expected an array", "Python objects in dtype"),
+]
+
+
+def _begun(root):
+    config = Config(dataset=f"folder:{root}/good", workdir=WORKDIR)
+    WorkDirectory(WORKDIR).begin_stage("pretrain", identity_of(config, "pretrain"), config)
+
+
+def _other_size(name, stage, prepare=None):
+    expected, found = "--test_split: expected images of shape (8, 8, 3)", "found (16, 16, 3)"
+    flags = f"--dataset=folder:{{root}}/{name} --stage={stage} --validation_fraction=0.25"
+    return Case(f"{flags} --global_batch_size=4", 1, expected, found, prepare=prepare)
+
+
+SIZES = [
+    _other_size("sizes", "all"),
+    _other_size("sizes", "evaluate"),
+    _other_size("sizes", "export"),
+    _other_size("large", "export", _begun),
 ]
 
 LABELS = [

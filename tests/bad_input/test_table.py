@@ -19,6 +19,7 @@ GROUPS = {
     "TF_CONFIG": flag_cases.TF_CONFIG,
     "checkpoints": checkpoint_cases.CHECKPOINTS,
     "images": data_cases.IMAGES,
+    "sizes": data_cases.SIZES,
     "labels": data_cases.LABELS,
     "data_directories": data_cases.DATA_DIRECTORIES,
     "models": model_cases.MODELS,

@@ -58,6 +58,9 @@ def _write_folders(root):
     _write_folder(root / "differing")
     (root / "differing" / "test" / "class2").rename(root / "differing" / "test" / "class3")
     (root / "no_splits").mkdir()
+    _write_folder(root / "large", size=16)
+    _write_folder(root / "sizes", splits=["train"])
+    _write_folder(root / "sizes", size=16, splits=["test"])
 
 
 def _beside(path, name, write):

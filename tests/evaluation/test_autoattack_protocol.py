@@ -32,6 +32,27 @@ def test_named_protocols_are_the_named_versions():
         assert dict(protocol.options) == {"version": version}
 
 
+def test_l2_ensemble_stays_in_its_ball_and_keeps_its_state_beside_the_records(problem, tmp_path):
+    classifier, images, labels = problem
+    protocol = Protocol(
+        name="fast_l2@epsilon=16/255",
+        kind="autoattack",
+        epsilon="16/255",
+        options={"version": "fast", "norm": "l2"},
+    )
+    options = AutoAttackOptions(state_path=tmp_path / "records.json")
+    (record,) = evaluate_robustness(
+        classifier, (images, labels), protocol, autoattack_options=options
+    )
+    attack = AutoAttack(classifier, epsilon=16 / 255, num_classes=5, norm="l2", version="fast")
+    result = attack(images, labels)
+    assert record["robust_accuracy"] == pytest.approx(result.robust_accuracy)
+    lengths = np.linalg.norm((result.adversarial_images - images).reshape(12, -1), axis=1)
+    assert record["max_perturbation"] == pytest.approx(lengths.max(), abs=1e-6)
+    assert 0 < lengths.max() <= 16 / 255 + 1e-6
+    assert (tmp_path / "records.json.fast_l2@epsilon=16-255.state").is_file()
+
+
 def test_record_holds_what_autoattack_finds_by_itself(problem, tmp_path):
     classifier, images, labels = problem
     notes = []

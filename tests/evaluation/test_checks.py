@@ -1,6 +1,7 @@
 """Each check finds the model or the number that is broken in its way, and only that."""
 
 import dataclasses
+import warnings
 
 import keras
 import numpy as np
@@ -79,6 +80,16 @@ def test_broken_model_is_named_and_explained(name):
 def test_sound_model_passes_every_check():
     outcomes = check_model(NETWORK, IMAGES, LABELS, num_classes=4)
     assert outcomes == dict.fromkeys(MODEL_CHECKS, "")
+
+
+@pytest.mark.parametrize("name", ["random_output", "batch_dependent_output"])
+def test_huge_logits_hide_nothing_and_overflow_nowhere(name):
+    def huge(images):
+        return 5e37 * BROKEN_MODELS[name](images)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert name in _raised(huge, IMAGES, LABELS)
 
 
 def test_few_saturated_images_are_no_finding():
@@ -251,6 +262,10 @@ def _found(records):
         ([("pgd20", 60.0), ("autoattack", 40.0)], [["far_above_autoattack"], []]),
         ([("pgd20", 54.0), ("autoattack", 40.0)], [[], []]),
         ([("standard", 80.0), ("autoattack", 40.0)], [[], []]),
+        # Another ball says nothing, although its radius is larger.
+        ([("pgd20_l2", 70.0), ("autoattack", 40.0)], [[], []]),
+        ([("pgd20_l2", 70.0), ("autoattack_l2", 40.0)], [["far_above_autoattack"], []]),
+        ([("pgd20_l2", 50.0), ("pgd20_l2@num_steps=5", 40.0)], [["fewer_steps_stronger"], []]),
     ],
 )
 def test_numbers_that_contradict_each_other_are_found(records, expected):
@@ -280,6 +295,31 @@ def test_explanation_names_the_other_protocol_and_both_numbers():
 def test_epsilon_in_another_unit_is_found(epsilon, expected):
     (found,) = _found([_record("pgd20", 40.0, epsilon=epsilon)])
     assert [f["name"] for f in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "expected"),
+    [
+        ("128/255", []),
+        ("0.5", []),
+        ("3", []),
+        ("15", ["epsilon_unit"]),
+        ("1/65025", ["epsilon_unit"]),
+    ],
+)
+def test_l2_epsilon_in_another_unit_is_found(epsilon, expected):
+    for name in ("pgd20_l2", "autoattack_l2"):
+        (found,) = _found([_record(name, 40.0, epsilon=epsilon)])
+        assert [f["name"] for f in found] == expected
+
+
+def test_perturbation_out_of_the_l2_ball_is_found():
+    inside = _record("pgd20_l2", 40.0, max_perturbation=128 / 255 + 5e-6)
+    outside = _record("pgd20_l2", 40.0, max_perturbation=0.51)
+    good, bad = _found([inside, outside])
+    assert (
+        good == [] and "an image moved by 0.51000000 where epsilon is 128/255" in bad[0]["message"]
+    )
 
 
 def test_perturbation_out_of_the_ball_is_found():

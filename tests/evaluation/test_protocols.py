@@ -21,6 +21,7 @@ from ascl_tf.evaluation.protocols import Protocol, get_protocol
         ("pgd20_eps16", 16, 2, 20, True),
         ("pgd20_step_tenth", 8, 0.8, 20, True),
         ("pgd100", 8, 2, 100, True),
+        ("pgd20_l2", 128, 15, 20, True),
         ("cleverhans_fgm", 8, 8, 1, False),
         ("cleverhans_bim", 8, 1, 10, False),
         ("cleverhans_mim", 8, 0.8, 10, False),

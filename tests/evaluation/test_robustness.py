@@ -37,6 +37,23 @@ def test_linear_model_has_its_closed_form_robust_accuracy(name):
     assert record["max_perturbation"] == pytest.approx(EPSILON, abs=1e-6)
 
 
+def test_linear_model_has_its_closed_form_robust_accuracy_in_the_l2_norm():
+    images, labels, weights, bias = models.linear_problem()
+    # Away from the walls of the box, and scored as before but for a factor of 2.
+    images, bias = 0.25 + images / 2, bias / 2 - 0.25 * weights.sum()
+    logits_fn = models.linear_logits(weights, bias)
+    name = "pgd20_l2@epsilon=0.1,step_size=0.05"
+    (record,) = evaluate_robustness(logits_fn, (images, labels), name, per_image=True)
+    # The margin falls by the radius times the length of the weights.
+    margins = np.where(labels, -1, 1) * (np.einsum("nhwc,hwc->n", images, weights) + bias)
+    robust = margins > 0.1 * np.linalg.norm(weights)
+    assert record["per_image"]["robust"] == robust.astype(int).tolist()
+    assert 0 < robust.sum() < len(labels)
+    assert record["max_perturbation"] == pytest.approx(0.1, abs=1e-5)
+    attack = {"kind": "l2_pgd", "epsilon": "0.1", "step_size": "0.05", "num_steps": 20}
+    assert record["protocol"] == name and record["attack"].items() >= attack.items()
+
+
 def test_two_points_on_either_side_of_the_radius():
     # Margin of the first point is 0.5 epsilon per unit of weight, of the second 1.5 epsilon.
     weights = np.ones((1, 1, 3), np.float32)

@@ -188,11 +188,11 @@ def test_damaged_images_of_a_state_are_read_or_refused(tmp_path, damage):
     state = _state_file(tmp_path / "run.state")
     images = np.linspace(0, 1, 24, dtype=np.float32).reshape(2, 2, 2, 3)
     (tmp_path / "run.state.images").mkdir(exist_ok=True)
-    name = state.save_images(0, np.array([0, 2]), images)
-    path = tmp_path / "run.state.images" / name
+    saved = state.save_images(0, np.array([0, 2]), images)
+    path = tmp_path / "run.state.images" / saved[0]
     path.write_bytes(_damaged(path.read_bytes(), damage))
     into = np.zeros((3, 2, 2, 3), np.float32)
-    if _read(path, lambda _: state.load_images([name], into)):
+    if _read(path, lambda _: state.load_images([saved], into)):
         np.testing.assert_array_equal(into[[0, 2]], images)
 
 

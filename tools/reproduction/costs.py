@@ -1,5 +1,7 @@
 """How long a step takes, roughly, on two CPU cores; corrected by what has been measured."""
 
+from ascl_tf.config import VARIANT, split_protocols
+
 # Forward passes of one image a second at width 16: AT's epoch, 24 passes over 10,008 images,
 # takes 100 s.
 PASSES_PER_SECOND = 2400.0
@@ -37,13 +39,13 @@ def evaluation(preset, config, protocols, num_images=0, checkpoints=2):
     """Returns the seconds of an evaluation, of the best and the last checkpoint."""
     if preset.is_smoke:
         return SMOKE_STEP / 2
-    passes = sum(PASSES.get(name, 30) for name in protocols) * checkpoints
+    passes = sum(PASSES.get(name.partition(VARIANT)[0], 30) for name in protocols) * checkpoints
     return STEP + passes * (num_images or NUM_TEST_IMAGES) / _passes_per_second(config)
 
 
 def measuring(preset, config, settings):
     """Returns the seconds of a call of ascl_tf.evaluate on one exported model."""
-    protocols = str(settings.get("protocol", "pgd20")).split(",")
+    protocols = split_protocols(str(settings.get("protocol", "pgd20")))
     num_images = int(settings.get("num_images", 0))
     return evaluation(preset, config, protocols, num_images, checkpoints=1)
 

@@ -2,6 +2,7 @@
 
 import json
 
+from ascl_tf.config import split_protocols
 from ascl_tf.process.files import write_text
 from tools.reproduction.store import copy_outputs
 
@@ -72,4 +73,4 @@ def _place(measured):
 
 
 def _protocols(node):
-    return {"protocols": str(node.settings.get("protocol", "")).split(",")}
+    return {"protocols": split_protocols(str(node.settings.get("protocol", "")))}
