@@ -1,4 +1,4 @@
-"""The form in which every data set reaches the rest of the package: arrays in memory."""
+"""The form in which every data set reaches the rest of the package: arrays, mostly in memory."""
 
 import dataclasses
 import functools
@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from ascl_tf.data.mapped_images import ImageArray, MappedImages, chunks, pick
+
 UNLABELED = -1
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageDataset:
-    """Images and labels of one split, wholly in memory.
+    """Images and labels of one split.
 
     Args:
         name: what records call the data set; never a path of this machine.
-        images: NumPy uint8 [N, H, W, 3] in 0..255.
+        images: NumPy uint8 [N, H, W, 3] in 0..255; or `MappedImages`, which stay in files.
         labels: NumPy int32 [N]; class ids in 0..num_classes - 1, or -1 for "unlabeled".
         num_classes: number of classes; 0 where the data set has no labels at all.
         class_names: one name per class, in the order of the ids.
@@ -36,7 +38,7 @@ class ImageDataset:
     """
 
     name: str
-    images: np.ndarray
+    images: ImageArray
     labels: np.ndarray
     num_classes: int
     class_names: tuple[str, ...]
@@ -71,9 +73,9 @@ class ImageDataset:
         return self.images.shape[1:]
 
     @property
-    def columns(self) -> dict[str, np.ndarray]:
+    def columns(self) -> dict[str, ImageArray]:
         """What a training batch holds, by name: arrays of N rows."""
-        columns = {"images": self.images, "labels": self.labels}
+        columns: dict[str, ImageArray] = {"images": self.images, "labels": self.labels}
         if self.pseudo_labels is not None:
             columns["pseudo_labels"] = self.pseudo_labels
         if self.features is not None:
@@ -87,19 +89,24 @@ class ImageDataset:
         Without pseudo-labels and features, which are a result of the images.
         """
         digest = hashlib.sha256(repr(tuple(self.images.shape)).encode())
-        digest.update(np.ascontiguousarray(self.images).data)
+        for chunk in chunks(self.images):
+            digest.update(chunk.data)
         # Little-endian, so that the number is the same on every machine.
         digest.update(np.ascontiguousarray(self.labels, dtype="<i4").data)
         return digest.hexdigest()
 
     def take(self, indices: np.ndarray | Sequence[int] | slice) -> "ImageDataset":
-        """Returns the data set of the images at `indices` (int [M]), in that order."""
-        taken: dict[str, Any] = {name: column[indices] for name, column in self.columns.items()}
+        """Returns the data set of the images at `indices` (int [M]), in that order.
+
+        Images in files are not read.
+        """
+        taken: dict[str, Any] = {n: pick(column, indices) for n, column in self.columns.items()}
         return dataclasses.replace(self, **taken)
 
 
-def _check_images(images: np.ndarray) -> None:
-    _check_array("images", images)
+def _check_images(images: ImageArray) -> None:
+    if not isinstance(images, MappedImages):
+        _check_array("images", images)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
         raise ValueError(
             "`images` must be uint8 with shape [N, H, W, 3]; "

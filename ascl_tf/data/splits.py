@@ -13,6 +13,7 @@ import math
 import numpy as np
 
 from ascl_tf.data.image_dataset import UNLABELED
+from ascl_tf.data.mapped_images import joined
 from ascl_tf.errors import RunError
 
 _VALIDATION, _LABELS, _SUBSET = 1, 2, 3
@@ -162,7 +163,7 @@ def with_unlabeled(dataset, unlabeled):
     return dataclasses.replace(
         dataset,
         name=f"{dataset.name}+{unlabeled.name}",
-        images=np.concatenate([dataset.images, unlabeled.images]),
+        images=joined(dataset.images, unlabeled.images),
         labels=np.concatenate([dataset.labels, hidden]),
     )
 

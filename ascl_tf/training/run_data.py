@@ -1,6 +1,11 @@
 """The images of a run: training and validation part, and the test set."""
 
-from ascl_tf.config.sections import DataSettings, EvaluationSettings, RunSettings
+from ascl_tf.config.sections import (
+    DataSettings,
+    EvaluationSettings,
+    RunSettings,
+    read_memory_limit,
+)
 from ascl_tf.data import datasets, splits
 from ascl_tf.errors import ConfigError, MissingSplitError, RunError, renamed
 from ascl_tf.evaluation.checks import explain_overlap
@@ -260,6 +265,8 @@ def _load(data: DataSettings, name, split, *, setting=None):
                 data_dir=data.data_dir or None,
                 download=data.download,
                 image_size=data.image_size or None,
+                memory_limit=read_memory_limit(data.memory_limit),
+                cache_dir=data.cache_dir or None,
             )
     except MissingSplitError as missing:
         if setting is None:
