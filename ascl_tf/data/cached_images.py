@@ -65,9 +65,9 @@ def open_cached(reader: SplitReader, cache_dir: str) -> ImageDataset:
     """
     source = _source_sha256(reader)
     stem = re.sub(r"[^\w.-]+", "_", f"{reader.name}-{reader.split}", flags=re.ASCII)[:80]
-    place = pathlib.Path(cache_dir).absolute() / f"{stem}-{source[:16]}"
+    place = pathlib.Path(cache_dir).expanduser().absolute() / f"{stem}-{source[:16]}"
     if _find_fault(place, reader, source):
-        check_folder_place("cache_dir", cache_dir)
+        check_folder_place("cache_dir", place.parent)
         place.parent.mkdir(parents=True, exist_ok=True)
         with _alone(place):
             # Another process may have made it meanwhile.

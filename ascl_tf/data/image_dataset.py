@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ascl_tf.data import own_data
 from ascl_tf.data.mapped_images import ImageArray, MappedImages, chunks, pick
 
 UNLABELED = -1
@@ -53,6 +54,67 @@ class ImageDataset:
             _check_pseudo_labels(self.pseudo_labels, len(self.images))
         if self.features is not None:
             _check_features(self.features, len(self.images))
+
+    @classmethod
+    def from_arrays(
+        cls,
+        images: Any,
+        labels: Any = None,
+        *,
+        name: str = "arrays",
+        class_names: Sequence[str] | None = None,
+        num_classes: int | None = None,
+    ) -> "ImageDataset":
+        """Returns the data set of arrays that a caller has.
+
+        Args:
+            images: [N, H, W, 3], uint8, or floating point in [0, 1], which is rounded to the
+                nearest of the 256 gray levels: k / 255 becomes k, other values move by 1/510 at
+                most. An uint8 array of `np.load(..., mmap_mode="r")` stays in its file.
+            labels: [N], integers of any type; -1: unlabeled. None: all are.
+            name: what records call the data set.
+            class_names: one name per class; None: their numbers.
+            num_classes: number of classes; None: as `class_names` or the largest label say.
+
+        Raises:
+            ValueError: if they are not like that, or do not fit each other.
+
+        Example:
+            >>> images = np.full([2, 8, 8, 3], 0.5)
+            >>> dataset = ImageDataset.from_arrays(images, [1, -1], class_names=["cat", "dog"])
+            >>> dataset.images[0, 0, 0].tolist(), dataset.num_labeled, dataset.num_classes
+            ([128, 128, 128], 1, 2)
+        """
+        images = own_data.as_uint8_images(images)
+        labels = own_data.as_int32_labels(labels, len(images))
+        num_classes, class_names = own_data.named_classes(labels, class_names, num_classes)
+        return cls(name, images, labels, num_classes, class_names)  # type: ignore[arg-type]
+
+    @classmethod
+    def from_tf_dataset(
+        cls,
+        dataset: Any,
+        *,
+        name: str = "tf_dataset",
+        class_names: Sequence[str] | None = None,
+        num_classes: int | None = None,
+    ) -> "ImageDataset":
+        """Returns the images of a `tf.data.Dataset` in memory, in its order.
+
+        One that shuffles gives another order, and another hash, each time.
+
+        Args:
+            dataset: finite; elements (image, label), dictionaries with "image" and maybe "label",
+                or images alone, batched or not. Images and labels as in `from_arrays`.
+            name, class_names, num_classes: as in `from_arrays`.
+
+        Raises:
+            ValueError: if `dataset` is not like that, or its images differ in size.
+        """
+        images, labels = own_data.read_tf_dataset(dataset)
+        return cls.from_arrays(
+            images, labels, name=name, class_names=class_names, num_classes=num_classes
+        )
 
     def __len__(self) -> int:
         return len(self.images)

@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import os
-import re
 
 import numpy as np
 import tensorflow as tf
@@ -11,6 +10,7 @@ import tensorflow_datasets as tfds
 
 from ascl_tf.data.image_dataset import UNLABELED
 from ascl_tf.data.split_reader import SplitReader, batch_size_for
+from ascl_tf.data.tf_messages import plain_message
 from ascl_tf.errors import MissingSplitError, RunError
 
 
@@ -206,10 +206,7 @@ def _reading_problem(error, name, split):
         return _unequal_sizes(name)
     if "was expected to contain" in error.message:
         return _incomplete(name, split)
-    first_line = error.message.strip().splitlines()[0]
-    # TensorFlow wraps its message into names of graph nodes and operations.
-    text = re.sub(r"^\{\{.*?\}\} ?|\s*\[Op:.*$", "", first_line)
-    return _broken(name, f"split {split!r} cannot be read: {text}")
+    return _broken(name, f"split {split!r} cannot be read: {plain_message(error)}")
 
 
 def _unequal_sizes(name):

@@ -5,12 +5,14 @@ import itertools
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from ascl_tf.data import ImageDataset, mapped_images, splits
 from ascl_tf.data.mapped_images import MappedImages
 from ascl_tf.data.pipeline import evaluation_batches, training_batches
 from ascl_tf.evaluation.checks import explain_overlap
 from ascl_tf.evaluation.evaluation_data import as_evaluation_data
+from ascl_tf.training.cluster.fit import part_of_worker
 from tests.common import two_replicas
 
 NUM_IMAGES = 24
@@ -144,6 +146,16 @@ def test_two_replicas_get_the_same_parts_of_each_batch(pair):
             ]
         )
     np.testing.assert_array_equal(*parts)
+
+
+def test_workers_get_the_same_parts_of_each_batch(pair):
+    context = tf.distribute.InputContext(2, 1, 4)
+    parts = []
+    for dataset in pair:
+        batches = training_batches(dataset, global_batch_size=8, seed=0).take(2)
+        parts.append(_first(part_of_worker(batches)(context), 9))
+    assert len(parts[0]) == 4 and parts[0][0]["images"].shape == (2, 4, 4, 3)
+    _check_equal(*parts)
 
 
 def test_evaluation_takes_them_as_they_are(pair):
