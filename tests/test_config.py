@@ -132,6 +132,7 @@ def _random_value(field):
     bound = {
         "protocol": st.text(max_size=8).filter(cfg.split_protocols),
         "unlabeled_dataset": st.just(""),
+        "memory_limit": st.sampled_from(["", "0", "8GB", "1.5 MiB"]),
         "decay_at": st.sampled_from(["", "0.6,0.8", "1"]),
         "finetune_decay_at": st.sampled_from(["auto", "", "0.5"]),
         "num_clusters": st.sampled_from(["2", "10,50"]),
@@ -214,6 +215,10 @@ def test_broken_json_names_its_source_and_the_setting(text, message):
         ({"encoder": "wide_resnet_28"}, r"--encoder: expected resnet, .*; found 'wide_resnet_28'"),
         ({"encoder": "wide_resnet_27_1"}, r"--encoder: expected .* 28, .*; found 'wide_resnet_27"),
         ({"decay_at": "60,80"}, r"--decay_at: expected numbers in \(0, 1\].*; found '60,80'"),
+        ({"memory_limit": "much"}, r"--memory_limit: expected bytes, or with.*; found 'much'"),
+        ({"memory_limit": "8 furlongs"}, r"--memory_limit: expected bytes.*; found '8 furlongs'"),
+        ({"memory_limit": "-1"}, r"--memory_limit: expected bytes.*; found '-1'"),
+        ({"memory_limit": "1e400"}, r"--memory_limit: expected bytes.*; found '1e400'"),
         ({"decay_at": "half"}, r"--decay_at: expected numbers in \(0, 1\].*; found 'half'"),
         ({"finetune_decay_at": "15"}, r"--finetune_decay_at: expected numbers in .*; found '15'"),
         ({"num_clusters": "1,2"}, r"--num_clusters: expected whole numbers >= 2.*; found '1,2'"),
@@ -293,7 +298,8 @@ def _settings(config, stage):
 
 def test_identity_holds_what_differs_from_the_defaults_and_no_place():
     assert _settings(Config(), "pretrain") == _settings(Config(), "finetune") == {}
-    config = Config(lambda_1=0.3, finetune="faf", workdir="w", num_replicas=2, data_dir="d")
+    places = {"workdir": "w", "data_dir": "d", "cache_dir": "c"}
+    config = Config(lambda_1=0.3, finetune="faf", num_replicas=2, memory_limit="1GB", **places)
     assert _settings(config, "pretrain") == {"lambda_1": 0.3}
     assert _settings(config, "finetune") == {"finetune": "faf"}
     weaker = Config(epsilon=Fraction("4/255"))

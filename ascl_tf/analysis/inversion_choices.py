@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ascl_tf.analysis.features import as_unit_images, choose_rows
+from ascl_tf.data.mapped_images import pick
 
 # What a component must exceed in absolute value to be called alive at an image.
 ALIVE_THRESHOLD = 1e-6
@@ -46,7 +47,7 @@ def choose_seed_images(images, *, num_natural, num_noise, seed):
         chosen = choose_rows(len(images), num_natural, seed=[seed, _SEED_IMAGES])
     shape = np.shape(images)[1:]
     noise = noise_images(num_noise, shape, seed=seed)
-    natural = as_unit_images(np.asarray(images)[chosen]) if num_natural else noise[:0]
+    natural = as_unit_images(pick(images, chosen)) if num_natural else noise[:0]
     return SeedImages(
         np.concatenate([natural, noise]),
         ["natural"] * num_natural + ["noise"] * num_noise,
@@ -63,7 +64,7 @@ def noise_images(num_images, image_shape, *, seed):
 def choose_probe_images(images, *, num_images, seed):
     """Returns `num_images` of the images, or all where there are fewer, chosen by `seed`."""
     rows = choose_rows(len(images), min(num_images, len(images)), seed=[seed, _PROBE])
-    return np.asarray(images)[rows]
+    return np.asarray(pick(images, rows))
 
 
 def choose_components(probe_features, seed_features, *, num_components, seed):

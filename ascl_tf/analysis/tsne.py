@@ -12,6 +12,7 @@ from sklearn.metrics import silhouette_score
 
 from ascl_tf.analysis.features import choose_rows, features_of
 from ascl_tf.attacks.arguments import check_one_label_each
+from ascl_tf.data.mapped_images import pick
 
 # sklearn's own defaults, written out so that they are ours when sklearn changes its mind.
 _EARLY_EXAGGERATION = 12.0
@@ -57,7 +58,7 @@ def compare_tsne(
     if not features_fns:
         raise ValueError("`features_fns` must hold at least one model; received none.")
     rows = choose_rows(len(images), num_images, seed=seed)
-    chosen_images, chosen_labels = np.asarray(images)[rows], np.asarray(labels)[rows]
+    chosen_images, chosen_labels = np.asarray(pick(images, rows)), np.asarray(labels)[rows]
     models = []
     for label, features_fn in features_fns.items():
         result = tsne_of_features(

@@ -28,7 +28,7 @@ CONFIG_FILE = "config.json"
 FOLDER_PREFIX = "folder:"
 DATA_SETS = ("dataset", "unlabeled_dataset")
 RUNS = ("pretrained", "initial_encoder", "pseudo_label_encoder")
-PLACES = ("data_dir", *RUNS)
+PLACES = ("data_dir", "cache_dir", *RUNS)
 ENCODER = "encoder"
 
 Section = TypeVar("Section")

@@ -21,6 +21,7 @@ from ascl_tf.config.setting import (
     Fraction,
     setting,
 )
+from ascl_tf.config.sizes import SIZE_HELP, parse_size
 from ascl_tf.errors import ConfigError
 
 TRAINING_STAGES = (PRETRAIN, FINETUNE)
@@ -57,6 +58,18 @@ def _shares(name: str, text: str) -> tuple[float, ...]:
             found=repr(text),
         )
     return shares
+
+
+def read_memory_limit(text: str) -> int | None:
+    """Returns the bytes that `memory_limit` says; None where that is left to the machine.
+
+    Raises:
+        ConfigError: if it says no number of bytes.
+    """
+    try:
+        return parse_size(text) if text else None
+    except ValueError:
+        raise ConfigError(field="memory_limit", expected=SIZE_HELP, found=repr(text)) from None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +116,19 @@ class DataSettings:
         minimum=0,
         smoke=16,
     )
+    memory_limit: str = setting(
+        "",
+        f"Images of a split that are held in memory, in {SIZE_HELP}; those of a larger split "
+        "are decoded once into a file in --cache_dir and read from there batch by batch, which "
+        "changes no number. Empty: half of the memory that is free.",
+        is_identity=False,
+    )
+    cache_dir: str = setting(
+        "",
+        "Folder of such files; empty: ascl_tf in XDG_CACHE_HOME or ~/.cache.",
+        path=PATH,
+        is_identity=False,
+    )
     num_train_images: int = setting(
         0, "Use a class-balanced part of the training images; 0: all.", stages=_TRAIN, minimum=0
     )
@@ -148,6 +174,9 @@ class DataSettings:
         "Blur strong views (SimCLR's on larger images); needs tensorflow-addons.",
         stages=_PRE,
     )
+
+    def __post_init__(self) -> None:
+        read_memory_limit(self.memory_limit)
 
 
 @dataclasses.dataclass(frozen=True)

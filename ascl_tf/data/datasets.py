@@ -1,7 +1,7 @@
 """Loading a data set by name: from tensorflow-datasets, a folder of images, or the package.
 
-The sets used here are small: each split is held in memory as uint8 (CIFAR-10's
-training images: 154 MB; STL-10's unlabeled ones: 2.8 GB at 96 pixels, 307 MB at 32).
+A split is held in memory as uint8 (CIFAR-10's training images: 154 MB; STL-10's unlabeled
+ones: 2.8 GB at 96 pixels, 307 MB at 32), or stays in a file if it is too large for that.
 """
 
 import contextlib
@@ -16,10 +16,13 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core import read_only_builder, registered
 
 from ascl_tf.config import FOLDER_PREFIX
-from ascl_tf.data.folder import load_folder, readable_name
+from ascl_tf.data.cached_images import default_cache_dir, open_cached
+from ascl_tf.data.folder import FolderReader, readable_name
 from ascl_tf.data.image_dataset import ImageDataset
-from ascl_tf.data.reading import quiet, read_split
+from ascl_tf.data.reading import TfdsReader, quiet
+from ascl_tf.data.split_reader import SplitReader, read_into_memory
 from ascl_tf.errors import ConfigError, RunError
+from ascl_tf.process import memory
 
 AUTO = "auto"
 BUNDLED = "bundled"
@@ -33,8 +36,10 @@ def load_dataset(
     data_dir: str | None = None,
     download: bool = False,
     image_size: int | None = None,
+    memory_limit: int | None = None,
+    cache_dir: str | None = None,
 ) -> ImageDataset:
-    """Returns one split of a data set, wholly in memory.
+    """Returns one split of a data set, in memory or, if it is too large, in a file.
 
     Args:
         name: `bundled` (or `cifar10_mini`): 4,000 training and 1,000 test CIFAR-10
@@ -49,6 +54,9 @@ def load_dataset(
             Nothing is downloaded where it does.
         image_size: int, height and width to which images are resized (bilinear,
             antialiased; the aspect ratio is not kept); None leaves them as they are.
+        memory_limit: bytes of images that are held in memory; a larger split is decoded once
+            into a file of `cache_dir` and read from there. None: half of what is free.
+        cache_dir: folder of such files; None: `ascl_tf` in `XDG_CACHE_HOME` or `~/.cache`.
 
     Returns:
         `ImageDataset`. Labels are -1 in splits called unlabeled and in sets without
@@ -59,7 +67,8 @@ def load_dataset(
         ConfigError: if no data set of this name is known.
         MissingSplitError: if the set has no such split.
         RunError: if the set is absent or unreadable, if a TFDS set is not 8-bit RGB, if
-            images differ in size and there is no `image_size`, and if a download fails.
+            images differ in size and there is no `image_size`, if a download fails, and if
+            `cache_dir` cannot be written or has no room.
 
     Example:
         >>> dataset = load_dataset("bundled", "test[:3]")
@@ -69,14 +78,15 @@ def load_dataset(
     _check_text(name=name, split=split)
     if image_size is not None and not (isinstance(image_size, int) and image_size >= 1):
         raise ValueError(f"`image_size` must be at least 1 or None; received {image_size!r}.")
-    if name.startswith(FOLDER_PREFIX):
-        return _load_folder(name, split, image_size)
     with contextlib.ExitStack() as stack:
+        if name.startswith(FOLDER_PREFIX):
+            return _load(_folder_reader(name, split, image_size), memory_limit, cache_dir)
         if name in (BUNDLED, BUNDLED_NAME):
             name, builder = BUNDLED_NAME, stack.enter_context(_bundled_builder())
         else:
             builder = prepared_builder(name, data_dir) or _absent(name, data_dir, download)
-        return read_split(builder, split, name=name, image_size=image_size)
+        reader = TfdsReader(builder, split, name=name, image_size=image_size)
+        return _load(reader, memory_limit, cache_dir)
 
 
 def is_available(name: str, data_dir: str | None = None) -> bool:
@@ -107,13 +117,20 @@ def _check_text(**arguments: object) -> None:
             raise ValueError(f"`{name}` must be text; received {type(value).__name__}.")
 
 
-def _load_folder(name: str, split: str, image_size: int | None) -> ImageDataset:
+def _load(reader: SplitReader, memory_limit: int | None, cache_dir: str | None) -> ImageDataset:
+    limit = memory.free_bytes() // 2 if memory_limit is None else memory_limit
+    if reader.num_bytes <= limit:
+        return read_into_memory(reader)
+    return open_cached(reader, cache_dir or default_cache_dir())
+
+
+def _folder_reader(name: str, split: str, image_size: int | None) -> FolderReader:
     path = os.path.expanduser(name.removeprefix(FOLDER_PREFIX))
     if not path:
         raise RunError(field="name", value=name, expected=f"{FOLDER_PREFIX}/path", found="no path")
     # Records never name a directory of a machine, so only the folder's own name stays.
     record_name = FOLDER_PREFIX + readable_name(os.path.basename(os.path.abspath(path)))
-    return load_folder(path, split, name=record_name, image_size=image_size)
+    return FolderReader(path, split, name=record_name, image_size=image_size)
 
 
 @contextlib.contextmanager

@@ -22,9 +22,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ascl_tf.data.image_dataset import UNLABELED, ImageDataset
+from ascl_tf.data.image_dataset import UNLABELED
 from ascl_tf.data.pictures import is_picture, read_picture
 from ascl_tf.data.reading import resize
+from ascl_tf.data.split_reader import SplitReader, batch_size_for
 from ascl_tf.errors import MissingSplitError, RunError
 
 # What a folder without split folders is.
@@ -34,7 +35,6 @@ _SPLIT_NAMES = (
     *("unlabeled", "unlabelled"),
 )
 _LEFT_OUT = ("__macosx", "thumbs.db", "desktop.ini")
-_NUM_READ_AT_ONCE = 256
 
 
 class FolderSplit(NamedTuple):
@@ -51,8 +51,8 @@ class FolderSplit(NamedTuple):
     class_names: tuple[str, ...]
 
 
-def load_folder(path: str, split: str, *, name: str, image_size: int | None = None) -> ImageDataset:
-    """Returns one split of a folder of pictures as an `ImageDataset`.
+class FolderReader(SplitReader):
+    """Reads one split of a folder of pictures.
 
     The order is that of `tfds.ImageFolder`: by class and name, then shuffled by the
     split's name. What was converted to RGB is said in one line.
@@ -62,25 +62,64 @@ def load_folder(path: str, split: str, *, name: str, image_size: int | None = No
         split: name of a split folder; `train` for a folder without any.
         name: what records and messages call the data set.
         image_size: int, height and width to which pictures are resized as in
-            `read_split`; None: they must be of one size.
+            `TfdsReader`; None: they must be of one size.
 
     Raises:
         MissingSplitError: if there is no such split.
-        RunError: naming the folder or file at fault: splits that differ in their classes,
-            a class without pictures, pictures beside class folders, links that lead to a
-            folder above them, files that cannot be decoded, several sizes.
+        RunError: here or while reading, naming the folder or file at fault: splits that differ
+            in their classes, a class without pictures, pictures beside class folders, links
+            that lead to a folder above them, files that cannot be decoded, several sizes.
     """
-    found = find_split(path, split)
-    order = list(range(len(found.files)))
-    random.Random(split).shuffle(order)
-    # Read by class and name, so that a message names the first file at fault.
-    images = _read(found.files, np.argsort(order), image_size, f"{name}, split {split}")
-    labels = np.array(found.labels, np.int32)[order]
-    return ImageDataset(name, images, labels, len(found.class_names), found.class_names)
+
+    def __init__(self, path, split, *, name, image_size=None):
+        self.name, self.split, self.image_size = name, split, image_size
+        self._path, found = path, find_split(path, split)
+        # By class and name, so that a message names the first file at fault.
+        self._files, self._labels, self.class_names = found
+        self.num_images = len(self._files)
+
+    def find_image_shape(self):
+        if self.image_size is not None:
+            return (self.image_size, self.image_size, 3)
+        return self._read([self._files[0]], map)[0][0].shape
+
+    def batches(self):
+        kinds, size = collections.Counter(), batch_size_for(self.image_shape)
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            for start in range(0, self.num_images, size):
+                files = self._files[start : start + size]
+                images = np.empty([len(files), *self.image_shape], np.uint8)
+                for row, (image, found) in enumerate(self._read(files, pool.map)):
+                    if image.shape != self.image_shape:
+                        raise _unequal(files[row], image.shape, self._files[0], self.image_shape)
+                    images[row] = image
+                    kinds.update(found)
+                yield images
+        if kinds:
+            counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+            _say(f"notice: {self.name}, split {self.split}: converted: {counts}")
+
+    def _read(self, files, apply):
+        with warnings.catch_warnings():
+            # Pillow's remarks on metadata; what it cannot decode is an error.
+            warnings.simplefilter("ignore")
+            return list(apply(functools.partial(_read_one, image_size=self.image_size), files))
+
+    def labels_and_order(self):
+        order = list(range(self.num_images))
+        random.Random(self.split).shuffle(order)
+        return np.array(self._labels, np.int32), np.array(order)
+
+    def sources(self):
+        yield f"{self.name}, split {self.split}, classes {list(self.class_names)}"
+        for file, label in zip(self._files, self._labels, strict=True):
+            status = os.stat(file)
+            name = readable_name(os.path.relpath(file, self._path))
+            yield f"{label} {name} {status.st_size} {status.st_mtime_ns}"
 
 
 def find_split(path, split):
-    """Returns the `FolderSplit` called `split`; raises as `load_folder`, without decoding."""
+    """Returns the `FolderSplit` called `split`; raises as `FolderReader`, without decoding."""
     splits = _split_folders(path, split)
     if not splits and not _holds_picture(path):
         raise RunError(f"folder:{path}: expected split folders such as train/, found none.")
@@ -229,36 +268,13 @@ def _filled_folders(path):
     return [name for name in folders if _holds_picture(os.path.join(path, name))]
 
 
-def _read(files, positions, image_size, title):
-    """Returns the pictures as uint8 [N, H, W, 3], file k in row `positions[k]`."""
-    images, first_size, kinds = None, None, collections.Counter()
-    with concurrent.futures.ThreadPoolExecutor() as pool, warnings.catch_warnings():
-        # Pillow's remarks on metadata; what it cannot decode is an error.
-        warnings.simplefilter("ignore")
-        for start in range(0, len(files), _NUM_READ_AT_ONCE):
-            chunk = files[start : start + _NUM_READ_AT_ONCE]
-            read = pool.map(functools.partial(_read_one, image_size=image_size), chunk)
-            for row, (file, (image, found)) in enumerate(zip(chunk, read, strict=True), start):
-                if images is None:
-                    first_size = image.shape
-                    images = np.empty([len(files), *image.shape], np.uint8)
-                if image.shape != first_size:
-                    raise _unequal(file, image, files[0], images[positions[0]])
-                images[positions[row]] = image
-                kinds.update(found)
-    if kinds:
-        counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-        _say(f"notice: {title}: converted: {counts}")
-    return images
-
-
 def _read_one(file, image_size):
     image, kinds = read_picture(file)
     return (image if image_size is None else resize(image, image_size).numpy()), kinds
 
 
-def _unequal(file, image, first_file, first_image):
-    sizes = [f"{width}x{height}" for height, width, _ in (image.shape, first_image.shape)]
+def _unequal(file, shape, first_file, first_shape):
+    sizes = [f"{width}x{height}" for height, width, _ in (shape, first_shape)]
     return RunError(
         place=file,
         expected="images of one size",

@@ -1,4 +1,4 @@
-"""The form in which every data set reaches the rest of the package: arrays in memory."""
+"""The form in which every data set reaches the rest of the package: arrays, mostly in memory."""
 
 import dataclasses
 import functools
@@ -8,16 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from ascl_tf.data import own_data
+from ascl_tf.data.mapped_images import ImageArray, MappedImages, chunks, pick
+
 UNLABELED = -1
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageDataset:
-    """Images and labels of one split, wholly in memory.
+    """Images and labels of one split.
 
     Args:
         name: what records call the data set; never a path of this machine.
-        images: NumPy uint8 [N, H, W, 3] in 0..255.
+        images: NumPy uint8 [N, H, W, 3] in 0..255; or `MappedImages`, which stay in files.
         labels: NumPy int32 [N]; class ids in 0..num_classes - 1, or -1 for "unlabeled".
         num_classes: number of classes; 0 where the data set has no labels at all.
         class_names: one name per class, in the order of the ids.
@@ -36,7 +39,7 @@ class ImageDataset:
     """
 
     name: str
-    images: np.ndarray
+    images: ImageArray
     labels: np.ndarray
     num_classes: int
     class_names: tuple[str, ...]
@@ -51,6 +54,67 @@ class ImageDataset:
             _check_pseudo_labels(self.pseudo_labels, len(self.images))
         if self.features is not None:
             _check_features(self.features, len(self.images))
+
+    @classmethod
+    def from_arrays(
+        cls,
+        images: Any,
+        labels: Any = None,
+        *,
+        name: str = "arrays",
+        class_names: Sequence[str] | None = None,
+        num_classes: int | None = None,
+    ) -> "ImageDataset":
+        """Returns the data set of arrays that a caller has.
+
+        Args:
+            images: [N, H, W, 3], uint8, or floating point in [0, 1], which is rounded to the
+                nearest of the 256 gray levels: k / 255 becomes k, other values move by 1/510 at
+                most. An uint8 array of `np.load(..., mmap_mode="r")` stays in its file.
+            labels: [N], integers of any type; -1: unlabeled. None: all are.
+            name: what records call the data set.
+            class_names: one name per class; None: their numbers.
+            num_classes: number of classes; None: as `class_names` or the largest label say.
+
+        Raises:
+            ValueError: if they are not like that, or do not fit each other.
+
+        Example:
+            >>> images = np.full([2, 8, 8, 3], 0.5)
+            >>> dataset = ImageDataset.from_arrays(images, [1, -1], class_names=["cat", "dog"])
+            >>> dataset.images[0, 0, 0].tolist(), dataset.num_labeled, dataset.num_classes
+            ([128, 128, 128], 1, 2)
+        """
+        images = own_data.as_uint8_images(images)
+        labels = own_data.as_int32_labels(labels, len(images))
+        num_classes, class_names = own_data.named_classes(labels, class_names, num_classes)
+        return cls(name, images, labels, num_classes, class_names)  # type: ignore[arg-type]
+
+    @classmethod
+    def from_tf_dataset(
+        cls,
+        dataset: Any,
+        *,
+        name: str = "tf_dataset",
+        class_names: Sequence[str] | None = None,
+        num_classes: int | None = None,
+    ) -> "ImageDataset":
+        """Returns the images of a `tf.data.Dataset` in memory, in its order.
+
+        One that shuffles gives another order, and another hash, each time.
+
+        Args:
+            dataset: finite; elements (image, label), dictionaries with "image" and maybe "label",
+                or images alone, batched or not. Images and labels as in `from_arrays`.
+            name, class_names, num_classes: as in `from_arrays`.
+
+        Raises:
+            ValueError: if `dataset` is not like that, or its images differ in size.
+        """
+        images, labels = own_data.read_tf_dataset(dataset)
+        return cls.from_arrays(
+            images, labels, name=name, class_names=class_names, num_classes=num_classes
+        )
 
     def __len__(self) -> int:
         return len(self.images)
@@ -71,9 +135,9 @@ class ImageDataset:
         return self.images.shape[1:]
 
     @property
-    def columns(self) -> dict[str, np.ndarray]:
+    def columns(self) -> dict[str, ImageArray]:
         """What a training batch holds, by name: arrays of N rows."""
-        columns = {"images": self.images, "labels": self.labels}
+        columns: dict[str, ImageArray] = {"images": self.images, "labels": self.labels}
         if self.pseudo_labels is not None:
             columns["pseudo_labels"] = self.pseudo_labels
         if self.features is not None:
@@ -87,19 +151,24 @@ class ImageDataset:
         Without pseudo-labels and features, which are a result of the images.
         """
         digest = hashlib.sha256(repr(tuple(self.images.shape)).encode())
-        digest.update(np.ascontiguousarray(self.images).data)
+        for chunk in chunks(self.images):
+            digest.update(chunk.data)
         # Little-endian, so that the number is the same on every machine.
         digest.update(np.ascontiguousarray(self.labels, dtype="<i4").data)
         return digest.hexdigest()
 
     def take(self, indices: np.ndarray | Sequence[int] | slice) -> "ImageDataset":
-        """Returns the data set of the images at `indices` (int [M]), in that order."""
-        taken: dict[str, Any] = {name: column[indices] for name, column in self.columns.items()}
+        """Returns the data set of the images at `indices` (int [M]), in that order.
+
+        Images in files are not read.
+        """
+        taken: dict[str, Any] = {n: pick(column, indices) for n, column in self.columns.items()}
         return dataclasses.replace(self, **taken)
 
 
-def _check_images(images: np.ndarray) -> None:
-    _check_array("images", images)
+def _check_images(images: ImageArray) -> None:
+    if not isinstance(images, MappedImages):
+        _check_array("images", images)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
         raise ValueError(
             "`images` must be uint8 with shape [N, H, W, 3]; "

@@ -1,13 +1,15 @@
-"""Batches of a data set in memory: an endless training order, one pass for evaluation.
+"""Batches of a data set: an endless training order, one pass for evaluation.
 
 The images are one tensor that the input pipeline captures and gathers from, batch
-by batch: they are neither shuffled in a buffer nor written into a graph.
+by batch: they are neither shuffled in a buffer nor written into a graph. Those in files
+are read batch by batch.
 """
 
 import numpy as np
 import tensorflow as tf
 
 from ascl_tf import randomness
+from ascl_tf.data.mapped_images import MappedImages
 from ascl_tf.errors import RunError
 
 # Keeps the order's random numbers apart from all others that a run's seed gives.
@@ -56,14 +58,11 @@ def training_batches(dataset, *, global_batch_size, seed, start_step=0):
         raise ValueError(f"`start_step` must be >= 0; received {start_step}.")
     num_steps = steps_per_epoch(len(dataset), global_batch_size)
     start_epoch, skipped = divmod(start_step, num_steps)
-    columns = _as_tensors(dataset.columns)
+    gather = _make_gather(dataset.columns)
 
     def one_epoch(epoch):
         order = _epoch_order(len(dataset), seed, epoch)[: num_steps * global_batch_size]
         return tf.data.Dataset.from_tensor_slices(tf.reshape(order, [num_steps, global_batch_size]))
-
-    def gather(rows):
-        return {name: tf.gather(column, rows) for name, column in columns.items()}
 
     epochs = tf.data.Dataset.range(start_epoch, np.iinfo(np.int32).max)
     batches = epochs.flat_map(one_epoch).skip(skipped).map(gather)
@@ -90,20 +89,20 @@ def evaluation_batches(dataset, batch_size):
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1; received {batch_size}.")
     num_images = len(dataset)
-    columns = _as_tensors({"images": dataset.images, "labels": dataset.labels})
+    gather = _make_gather({"images": dataset.images, "labels": dataset.labels})
 
-    def gather(start):
+    def batch_from(start):
         rows = tf.cast(start, tf.int32) + tf.range(batch_size, dtype=tf.int32)
         mask = rows < num_images
         positions = tf.where(mask, rows, 0)
         return {
-            **{name: tf.gather(column, positions) for name, column in columns.items()},
+            **gather(positions),
             "positions": positions,
             "mask": mask,
         }
 
     starts = tf.data.Dataset.range(0, num_images, batch_size)
-    return starts.map(gather).prefetch(2).with_options(_options())
+    return starts.map(batch_from).prefetch(2).with_options(_options())
 
 
 def _epoch_order(num_images, seed, epoch):
@@ -112,10 +111,24 @@ def _epoch_order(num_images, seed, epoch):
     return tf.random.experimental.stateless_shuffle(rows, key, alg=randomness.ALGORITHM)
 
 
-def _as_tensors(columns):
+def _make_gather(columns):
+    """Returns a function rows (int32 [B]) -> a dictionary of those rows of every column."""
+    functions = {name: _make_column_gather(column) for name, column in columns.items()}
+    return lambda rows: {name: gather(rows) for name, gather in functions.items()}
+
+
+def _make_column_gather(column):
+    if isinstance(column, MappedImages):
+        return lambda rows: _read_rows(column, rows)
     # On the host: on a GPU the whole data set would fill device memory.
     with tf.device("/cpu:0"):
-        return {name: tf.convert_to_tensor(column) for name, column in columns.items()}
+        tensor = tf.convert_to_tensor(column)
+    return lambda rows: tf.gather(tensor, rows)
+
+
+def _read_rows(images, rows):
+    batch = tf.numpy_function(images.__getitem__, [rows], tf.uint8, stateful=False)
+    return tf.ensure_shape(batch, [*rows.shape, *images.shape[1:]])
 
 
 def _options():

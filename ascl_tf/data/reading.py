@@ -1,23 +1,21 @@
-"""From a tensorflow-datasets builder to arrays in memory."""
+"""From a tensorflow-datasets builder to images and labels, batch by batch."""
 
 import contextlib
 import logging
-import re
+import os
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from ascl_tf.data.image_dataset import UNLABELED, ImageDataset
+from ascl_tf.data.image_dataset import UNLABELED
+from ascl_tf.data.split_reader import SplitReader, batch_size_for
+from ascl_tf.data.tf_messages import plain_message
 from ascl_tf.errors import MissingSplitError, RunError
 
-_BATCH_SIZE = 256
 
-
-def read_split(
-    builder: tfds.core.DatasetBuilder, split: str, *, name: str, image_size: int | None = None
-) -> ImageDataset:
-    """Returns one split of a prepared data set as an `ImageDataset`.
+class TfdsReader(SplitReader):
+    """Reads one split of a prepared data set.
 
     Where examples carry an `id`, as CIFAR's do, they are sorted by it: CIFAR then has
     its official order, and one hash, however its files were prepared. Else the order is
@@ -33,26 +31,99 @@ def read_split(
 
     Raises:
         MissingSplitError: if there is no such split.
-        RunError: on images that are not 8-bit RGB, images of unequal
+        RunError: here or while reading, on images that are not 8-bit RGB, images of unequal
             size without `image_size`, and unreadable or incomplete files.
     """
-    image_key, label_key = _feature_keys(builder.info, name)
-    num_images = _num_images(builder.info, split, name)
-    is_labeled = label_key is not None and "unlabel" not in split
-    try:
-        with quiet():
-            batches = _batches(builder, split, image_key, label_key, image_size)
-            images, labels, ids = _collect(batches, num_images, name=name, split=split)
-    except tf.errors.OpError as error:
-        raise _reading_problem(error, name, split) from error
-    order = np.argsort(ids, kind="stable")
-    if np.any(np.diff(order) != 1):
-        images, labels = images[order], labels[order]
-    if not is_labeled:
-        labels = np.full_like(labels, UNLABELED)
-    class_names = tuple(builder.info.features[label_key].names) if label_key else ()
-    _check_labels(labels, len(class_names), name, split)
-    return ImageDataset(name, images, labels.astype(np.int32), len(class_names), class_names)
+
+    def __init__(self, builder, split, *, name, image_size=None):
+        self.name, self.split, self.image_size = name, split, image_size
+        self._builder = builder
+        self._image_key, self._label_key = _feature_keys(builder.info, name)
+        self.num_images = _num_images(builder.info, split, name)
+        features = builder.info.features
+        self.class_names = tuple(features[self._label_key].names) if self._label_key else ()
+        self._labels = self._ids = None
+
+    def find_image_shape(self):
+        spec = self._builder.info.features[self._image_key].shape
+        if None in spec[:2] and self.image_size is not None:
+            spec = (self.image_size, self.image_size, spec[2])
+        if None in spec:
+            with self._errors_as_one_line():
+                spec = _next(iter(self._examples()), self.name, self.split)[0].shape
+        _check_channels(spec, self.name)
+        size = self.image_size
+        return tuple(spec) if size is None else (size, size, 3)
+
+    def batches(self):
+        self._labels, self._ids = np.empty([self.num_images], np.int64), []
+        shape, num_read = self.image_shape, 0
+        batch_size = batch_size_for(shape)
+        iterator = None
+        # Counted, not run to exhaustion: TensorFlow logs the end of a data set as an error.
+        while num_read < self.num_images:
+            with self._errors_as_one_line():
+                iterator = iterator or iter(self._batched(batch_size))
+                images, labels, ids = _next(iterator, self.name, self.split)
+            if images.shape[1:] != shape:
+                raise _unequal_sizes(self.name)
+            if len(images) != min(batch_size, self.num_images - num_read):
+                raise _incomplete(self.name, self.split)
+            self._labels[num_read : num_read + len(labels)] = labels
+            self._ids.extend(ids)
+            num_read += len(images)
+            yield images
+
+    def labels_and_order(self):
+        order = np.argsort(self._ids, kind="stable")
+        _check_labels(self._labels, len(self.class_names), self.name, self.split)
+        if self._label_key is None or "unlabel" in self.split:
+            return np.full([self.num_images], UNLABELED, np.int32), order
+        return self._labels.astype(np.int32), order
+
+    def sources(self):
+        folder = os.fspath(self._builder.data_path)
+        yield f"{self._builder.info.full_name}, split {self.split}"
+        for name in sorted(tf.io.gfile.listdir(folder)):
+            # Not Python's: the folder may be in a bucket.
+            status = tf.io.gfile.stat(os.path.join(folder, name))
+            yield f"{name} {status.length} {status.mtime_nsec}"
+
+    @contextlib.contextmanager
+    def _errors_as_one_line(self):
+        try:
+            with quiet():
+                yield
+        except tf.errors.OpError as error:
+            raise _reading_problem(error, self.name, self.split) from error
+
+    def _examples(self):
+        """Returns the triples of image, label and identity, as they are stored."""
+        # One file after the other: the order is then the order on disk.
+        config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
+        examples = self._builder.as_dataset(
+            split=self.split, shuffle_files=False, read_config=config
+        )
+        has_ids = examples.element_spec.get("id") == tf.TensorSpec([], tf.string)
+        image_key, label_key = self._image_key, self._label_key
+
+        def image_label_id(example):
+            label = tf.constant(UNLABELED, tf.int64) if label_key is None else example[label_key]
+            identity = example["id"] if has_ids else tf.constant("")
+            return example[image_key], tf.cast(label, tf.int64), identity
+
+        return examples.map(image_label_id)
+
+    def _batched(self, batch_size):
+        def resized(image, label, identity):
+            return resize(image, self.image_size), label, identity
+
+        triples = self._examples()
+        if self.image_size is None:
+            return triples.batch(batch_size)
+        if triples.element_spec[0].shape.is_fully_defined():
+            return triples.batch(batch_size).map(resized)
+        return triples.map(resized).batch(batch_size)
 
 
 @contextlib.contextmanager
@@ -111,54 +182,11 @@ def _num_images(info, split, name):
     return num_images
 
 
-def _batches(builder, split, image_key, label_key, image_size):
-    # One file after the other: the order is then the order on disk.
-    config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
-    examples = builder.as_dataset(split=split, shuffle_files=False, read_config=config)
-
-    has_ids = examples.element_spec.get("id") == tf.TensorSpec([], tf.string)
-
-    def image_label_id(example):
-        label = tf.constant(UNLABELED, tf.int64) if label_key is None else example[label_key]
-        identity = example["id"] if has_ids else tf.constant("")
-        return example[image_key], tf.cast(label, tf.int64), identity
-
-    def resized(image, label, identity):
-        return resize(image, image_size), label, identity
-
-    triples = examples.map(image_label_id)
-    if image_size is None:
-        return triples.batch(_BATCH_SIZE)
-    if triples.element_spec[0].shape.is_fully_defined():
-        return triples.batch(_BATCH_SIZE).map(resized)
-    return triples.map(resized).batch(_BATCH_SIZE)
-
-
 def resize(images, image_size):
     """Returns uint8 images of the new size; a convex sum of bytes needs no clipping
     but for rounding errors of the filter, which `saturate_cast` takes care of."""
     resized = tf.image.resize(images, [image_size, image_size], method="bilinear", antialias=True)
     return tf.saturate_cast(tf.round(resized), tf.uint8)
-
-
-def _collect(batches, num_images, *, name, split):
-    """Copies the batches into arrays; no more than these and one batch is held."""
-    iterator = iter(batches)
-    images, labels, ids = None, np.empty([num_images], np.int64), []
-    # Counted, not run to exhaustion: TensorFlow logs the end of a data set as an error.
-    for start in range(0, num_images, _BATCH_SIZE):
-        rows = slice(start, min(start + _BATCH_SIZE, num_images))
-        batch_images, batch_labels, batch_ids = _next(iterator, name, split)
-        if images is None:
-            _check_channels(batch_images, name)
-            images = np.empty([num_images, *batch_images.shape[1:]], np.uint8)
-        if batch_images.shape[1:] != images.shape[1:]:
-            raise _unequal_sizes(name)
-        if len(batch_labels) != rows.stop - rows.start:
-            raise _incomplete(name, split)
-        images[rows], labels[rows] = batch_images, batch_labels
-        ids.extend(batch_ids)
-    return images, labels, ids
 
 
 def _next(iterator, name, split):
@@ -168,9 +196,9 @@ def _next(iterator, name, split):
         raise _incomplete(name, split) from error
 
 
-def _check_channels(images, name):
-    if images.shape[-1] != 3:
-        raise _unfit(name, "images with 3 channels", images.shape[-1])
+def _check_channels(shape, name):
+    if shape[-1] != 3:
+        raise _unfit(name, "images with 3 channels", shape[-1])
 
 
 def _reading_problem(error, name, split):
@@ -178,10 +206,7 @@ def _reading_problem(error, name, split):
         return _unequal_sizes(name)
     if "was expected to contain" in error.message:
         return _incomplete(name, split)
-    first_line = error.message.strip().splitlines()[0]
-    # TensorFlow wraps its message into names of graph nodes and operations.
-    text = re.sub(r"^\{\{.*?\}\} ?|\s*\[Op:.*$", "", first_line)
-    return _broken(name, f"split {split!r} cannot be read: {text}")
+    return _broken(name, f"split {split!r} cannot be read: {plain_message(error)}")
 
 
 def _unequal_sizes(name):

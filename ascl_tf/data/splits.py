@@ -12,7 +12,8 @@ import math
 
 import numpy as np
 
-from ascl_tf.data.image_dataset import UNLABELED
+from ascl_tf.data.image_dataset import UNLABELED, ImageDataset
+from ascl_tf.data.mapped_images import joined
 from ascl_tf.errors import RunError
 
 _VALIDATION, _LABELS, _SUBSET = 1, 2, 3
@@ -145,11 +146,20 @@ def class_balanced_subset(dataset, num_images, seed):
     return dataset.take(_stratified(dataset.labels, everything, num_images, seed, _SUBSET))
 
 
-def with_unlabeled(dataset, unlabeled):
+def with_unlabeled(dataset: ImageDataset, unlabeled: ImageDataset) -> ImageDataset:
     """Returns `dataset` followed by the images of `unlabeled`, whose labels become -1.
+
+    Args:
+        dataset, unlabeled: `ImageDataset`s; images in files are not read.
 
     Raises:
         RunError: if the images of the two sets differ in size.
+
+    Example:
+        >>> images = np.zeros([2, 8, 8, 3], np.uint8)
+        >>> dataset = ImageDataset.from_arrays(images, [0, 1])
+        >>> with_unlabeled(dataset, ImageDataset.from_arrays(images)).labels.tolist()
+        [0, 1, -1, -1]
     """
     if dataset.image_shape != unlabeled.image_shape:
         raise RunError(
@@ -162,7 +172,7 @@ def with_unlabeled(dataset, unlabeled):
     return dataclasses.replace(
         dataset,
         name=f"{dataset.name}+{unlabeled.name}",
-        images=np.concatenate([dataset.images, unlabeled.images]),
+        images=joined(dataset.images, unlabeled.images),
         labels=np.concatenate([dataset.labels, hidden]),
     )
 

@@ -80,7 +80,7 @@ class _Generated:
     def batches(self, corruption, severity, batch_size):
         for start in range(0, len(self._data.labels), batch_size):
             rows = slice(start, start + batch_size)
-            clean = self._data.images[rows]
+            clean = np.asarray(self._data.images[rows])
             corrupted = corrupt(
                 clean,
                 corruption,
@@ -123,7 +123,8 @@ class _Folder:
         images = self._files.images(corruption, severity)
         for start in range(0, len(self._data.labels), batch_size):
             rows = slice(start, min(start + batch_size, len(self._data.labels)))
-            yield np.array(images[rows]), self._data.images[rows], self._data.labels[rows]
+            clean = np.asarray(self._data.images[rows])
+            yield np.array(images[rows]), clean, self._data.labels[rows]
 
 
 class _TfdsSet(NamedTuple):
@@ -174,7 +175,7 @@ class _Tfds:
         loaded = load_tfds_corruption(corruption, severity, data_dir=self._data_dir)
         for start in range(0, self._count, batch_size):
             rows = slice(start, min(start + batch_size, self._count))
-            yield loaded.images[rows], None, loaded.labels[rows]
+            yield np.asarray(loaded.images[rows]), None, loaded.labels[rows]
 
 
 class CorruptionFolder:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ascl_tf.attacks.arguments import check_int32, check_one_label_each
+from ascl_tf.data.mapped_images import ImageArray, MappedImages
 
 
 class EvaluationData(NamedTuple):
@@ -14,7 +15,7 @@ class EvaluationData(NamedTuple):
     `num_classes`: how many classes the data set declares; None where it does not.
     """
 
-    images: np.ndarray
+    images: ImageArray
     labels: np.ndarray
     name: str
     sha256: str
@@ -27,6 +28,7 @@ class EvaluationData(NamedTuple):
 
 def as_unit_float(images):
     """Returns uint8 images as float32 / 255, float images as float32."""
+    images = np.asarray(images)  # A slice of images in files is not read yet.
     scale = np.float32(255 if images.dtype == np.uint8 else 1)
     return images.astype(np.float32) / scale
 
@@ -49,7 +51,8 @@ def as_evaluation_data(dataset, *, num_images=None, allow_unlabeled=False):
         images, labels = (_as_array(part) for part in dataset)
         name, sha256, num_classes = "arrays", None, None
     elif all(hasattr(dataset, field) for field in ("images", "labels", "name", "sha256")):
-        images, labels = np.asarray(dataset.images), np.asarray(dataset.labels)
+        images, labels = dataset.images, np.asarray(dataset.labels)
+        images = images if isinstance(images, MappedImages) else np.asarray(images)
         name, sha256 = dataset.name, dataset.sha256
         num_classes = getattr(dataset, "num_classes", None)
     else:
@@ -91,7 +94,7 @@ def check_labels_fit(labels, num_logits):
 
 
 def _validate(images, labels, allow_unlabeled):
-    if images.ndim != 4 or not images.size:
+    if images.ndim != 4 or 0 in images.shape:
         raise ValueError(
             "`images` must have shape [num_images, height, width, channels] without a zero; "
             f"received shape {images.shape}."

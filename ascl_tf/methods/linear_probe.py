@@ -30,7 +30,8 @@ def compute_features(encoder, images, *, branch):
         return at_least_float32(encoder(pixels, training=False, branch=branch))
 
     starts = range(0, len(images), BATCH_SIZE)
-    return np.concatenate([compute(images[i : i + BATCH_SIZE]).numpy() for i in starts])
+    batches = (np.asarray(images[i : i + BATCH_SIZE]) for i in starts)
+    return np.concatenate([compute(batch).numpy() for batch in batches])
 
 
 def fit_linear_probe(features, labels, *, weight_decay):

@@ -72,6 +72,8 @@ class AnalyzeConfig:
     data_dir: str = like_run_setting(DataSettings, "data_dir")
     download: bool = like_run_setting(DataSettings, "download")
     image_size: int = like_run_setting(DataSettings, "image_size")
+    memory_limit: str = like_run_setting(DataSettings, "memory_limit")
+    cache_dir: str = like_run_setting(DataSettings, "cache_dir")
     evaluation_batch_size: int = like_run_setting(EvaluationSettings, "evaluation_batch_size")
     seed: int = like_run_setting(RunSettings, "seed")
 

@@ -96,6 +96,8 @@ class EvaluateConfig:
     data_dir: str = like_run_setting(DataSettings, "data_dir")
     download: bool = like_run_setting(DataSettings, "download")
     image_size: int = like_run_setting(DataSettings, "image_size")
+    memory_limit: str = like_run_setting(DataSettings, "memory_limit")
+    cache_dir: str = like_run_setting(DataSettings, "cache_dir")
     protocol: str = like_run_setting(EvaluationSettings, "protocol")
     epsilon: Fraction = setting(
         Fraction("0"), "Radius of every attack that --protocol names; 0: the protocol's own."

@@ -6,6 +6,7 @@ from rich.console import Console
 
 from ascl_tf.attacks.logits import as_logits_function, check_differentiable, make_logits_function
 from ascl_tf.attacks.model_checks import spread_rows
+from ascl_tf.config.sections import read_memory_limit
 from ascl_tf.data.datasets import load_dataset, name_at_hand
 from ascl_tf.errors import MissingSplitError, RunError, renamed
 from ascl_tf.evaluation import checks
@@ -18,7 +19,8 @@ def load_images(config, *, needs_labels=True):
     """Returns the data set that a program's flags name.
 
     Args:
-        config: has `dataset`, `split`, `data_dir`, `download`, `image_size`, `num_images`.
+        config: has `dataset`, `split`, `data_dir`, `download`, `image_size`, `memory_limit`,
+            `cache_dir`, `num_images`.
         needs_labels: False where nothing looks at them.
 
     Raises:
@@ -73,6 +75,8 @@ def _load(config, split):
             data_dir=data_dir,
             download=config.download,
             image_size=config.image_size or None,
+            memory_limit=read_memory_limit(config.memory_limit),
+            cache_dir=config.cache_dir or None,
         )
 
 

@@ -154,7 +154,8 @@ class TensorBoardPictures(keras.callbacks.Callback):
         super().__init__()
         self.writer, self.num_epochs = writer, num_epochs
         self._data = {
-            name: tf.constant(column[:NUM_PICTURES]) for name, column in dataset.columns.items()
+            name: tf.constant(np.asarray(column[:NUM_PICTURES]))
+            for name, column in dataset.columns.items()
         }
 
     def on_epoch_end(self, epoch, logs=None):

@@ -2,7 +2,12 @@
 
 from typing import NamedTuple
 
-from ascl_tf.config.sections import DataSettings, EvaluationSettings, RunSettings
+from ascl_tf.config.sections import (
+    DataSettings,
+    EvaluationSettings,
+    RunSettings,
+    read_memory_limit,
+)
 from ascl_tf.data import datasets, splits
 from ascl_tf.data.image_dataset import ImageDataset
 from ascl_tf.errors import ConfigError, MissingSplitError, RunError, renamed
@@ -305,6 +310,8 @@ def _load(data: DataSettings, name, split, *, setting=None):
                 data_dir=data.data_dir or None,
                 download=data.download,
                 image_size=data.image_size or None,
+                memory_limit=read_memory_limit(data.memory_limit),
+                cache_dir=data.cache_dir or None,
             )
     except MissingSplitError as missing:
         if setting is None:

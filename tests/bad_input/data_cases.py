@@ -206,6 +206,13 @@ DATA_DIRECTORIES = [
         "--dataset=cifar100: expected a prepared data set",
         "found none",
     ),
+    Case("--memory_limit=much", 2, "--memory_limit: expected bytes, or with", "found 'much'"),
+    Case(
+        "--dataset=folder:{root}/good --memory_limit=0 --cache_dir={root}/model.keras",
+        1,
+        "model.keras: expected a folder",
+        "found a file",
+    ),
     _set("photos", _text("dataset_info.json", "{"), f"{_PHOTOS}expected a readable", "found: "),
     _set("photos", _text("features.json", "{"), f"{_PHOTOS}expected a readable", "found: "),
     _set("photos", _remove("features.json"), f"{_PHOTOS}expected", "found an unknown", 2),

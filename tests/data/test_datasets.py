@@ -284,7 +284,8 @@ def test_names_that_are_no_text_are_refused(name, split):
 
 
 def test_labels_that_are_no_class_are_refused_and_never_wrapped(monkeypatch):
-    columns = np.zeros((2, 8, 8, 3), np.uint8), np.array([0, 2**32 + 1]), ["a", "b"]
-    monkeypatch.setattr(reading, "_collect", lambda *_, **__: columns)
-    with pytest.raises(RunError, match="expected labels from 0 to 9 in split 'test'.*4294967297"):
-        load_dataset("bundled", "test")
+    columns = np.zeros((2, 32, 32, 3), np.uint8), np.array([0, 2**32 + 1]), ["a", "b"]
+    batches = tf.data.Dataset.from_tensors(columns)
+    monkeypatch.setattr(reading.TfdsReader, "_batched", lambda *_: batches)
+    with pytest.raises(RunError, match="expected labels from 0 to 9 in split 'test.*4294967297"):
+        load_dataset("bundled", "test[:2]")

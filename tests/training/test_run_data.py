@@ -187,11 +187,12 @@ def test_more_test_images_than_there_are_is_refused(loaded):
 
 
 def test_settings_reach_the_loader(loaded):
-    run.load_test_data(CONFIG.replace(data_dir="here", download=True, image_size=16))
+    changes = {"data_dir": "here", "download": True, "image_size": 16, "cache_dir": "there"}
+    run.load_test_data(CONFIG.replace(memory_limit="2KB", **changes))
     run.load_test_data(CONFIG)
     settings = [request[2] for request in loaded]
-    assert settings[0] == {"data_dir": "here", "download": True, "image_size": 16}
-    assert settings[1] == {"data_dir": None, "download": False, "image_size": None}
+    assert settings[0] == {**changes, "memory_limit": 2000}
+    assert settings[1] == {**dict.fromkeys(settings[0]), "download": False}
 
 
 @pytest.mark.parametrize("at_hand, name", [(True, "cifar10"), (False, "bundled")])
