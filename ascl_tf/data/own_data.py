@@ -97,7 +97,8 @@ def read_tf_dataset(dataset: Any) -> tuple[np.ndarray, np.ndarray | None]:
     if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise ValueError("`dataset` must have an end, such as dataset.take(1000); received none.")
     batches = dataset if _is_batched(dataset) else dataset.batch(_BATCH_SIZE)
-    images, labels = [], []
+    images: list[np.ndarray] = []
+    labels: list[Any] = []
     try:
         for image, label in map(_image_and_label, batches):
             images.append(np.asarray(as_uint8_images(image.numpy())))
