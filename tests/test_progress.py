@@ -30,7 +30,14 @@ def test_log_gets_a_line_every_half_minute(clock, capsys):
     _pass(clock, 100)
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == ["reading: 10 %, 1 min 30 s left", "reading: 40 %, 1 min 0 s left"]
-    assert len(lines) == 4
+    assert len(lines) == 3
+
+
+def test_line_on_a_terminal_ends_with_the_pass(clock, capsys, monkeypatch):
+    monkeypatch.setattr(progress.sys.stdout, "isatty", lambda: True, raising=False)
+    _pass(clock, 40)
+    shown = capsys.readouterr().out
+    assert shown.endswith("90 %, 4 s left\x1b[K\n") and shown.count("\n") == 1
 
 
 def test_terminal_has_one_line_that_is_renewed(clock, capsys, monkeypatch):

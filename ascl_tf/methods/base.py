@@ -135,7 +135,8 @@ class Method(keras.Model):
         Args:
             features: float32 [N, F] of the training images.
             pseudo_labels: int32 [N, M], a column for each of `pseudo_label_counts`.
-            images: uint8 [N, H, W, 3], for features of another kind.
+            images: uint8 [N, H, W, 3], for features of another kind; those in a file
+                (`MappedImages`) are read by `np.asarray` of a slice.
         """
 
     def after_update(self) -> None:

@@ -27,6 +27,10 @@ class Progress:
     def advance(self, amount):
         """Counts what has been done since, and says so if it is time."""
         self._done += amount
+        if self._done >= self._total:
+            # What is printed next begins a line.
+            self.close()
+            return
         now = time.monotonic()
         if now < self._due:
             return
@@ -39,6 +43,7 @@ class Progress:
         """Ends the line on a terminal."""
         if self._has_spoken and self._is_terminal:
             print(flush=True)
+        self._has_spoken = False
 
     def _say(self, line):
         self._has_spoken = True
