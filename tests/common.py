@@ -5,9 +5,13 @@ import functools
 import pathlib
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
-from ascl_tf.data import datasets
+from ascl_tf import randomness
+from ascl_tf.data import datasets, views
+from ascl_tf.methods import step_data
+from ascl_tf.training import cost
 
 SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
 
@@ -32,14 +36,54 @@ def two_replicas():
 def eagerly():
     """Runs step by step what would be a graph: tracing takes longer than many tiny steps.
 
-    For tests of what is around a step. Input pipelines stay graphs, as TensorFlow warns:
-    conftest.py leaves that warning out.
+    For tests of what is around a step. Views and draws stay graphs, as they are in an eager step:
+    a view is a thousand operations, and traced once for all tests in a process. Input pipelines
+    do too, as TensorFlow warns: conftest.py leaves that warning out.
     """
-    tf.config.run_functions_eagerly(True)
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name in (
+            (step_data, "_weak_view"),
+            (step_data, "_strong_view"),
+            (randomness, "_draw_rows"),
+        ):
+            patch.setattr(module, name, _with_graphs(getattr(module, name)))
+        with _functions_run_eagerly(True):
+            yield
+
+
+@contextlib.contextmanager
+def strong_views_traced_once():
+    """Gives all graphs of steps one graph of strong views: that is a third of such a graph."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(step_data, "_strong_view", _strong_view)
+        yield
+
+
+_strong_view = tf.function(views.strong_view, autograph=False)
+
+
+def _with_graphs(function):
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        with _functions_run_eagerly(False):
+            return function(*args, **kwargs)
+
+    return call
+
+
+@contextlib.contextmanager
+def _functions_run_eagerly(value):
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(value)
     try:
         yield
     finally:
-        tf.config.run_functions_eagerly(False)
+        tf.config.run_functions_eagerly(before)
+
+
+def guess_durations(patch):
+    """Makes training say any duration of an epoch: to count and to time takes as long as steps."""
+    patch.setattr(cost, "seconds_per_epoch", lambda *_: 10.0)
 
 
 def read_each_data_set_once(patch):

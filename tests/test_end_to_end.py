@@ -19,9 +19,9 @@ import tensorflow as tf
 from ascl_tf import train
 from ascl_tf.evaluation.records import read_records
 from ascl_tf.models import ADVERSARIAL, resnet
-from ascl_tf.training import run
+from ascl_tf.training import callbacks, run
 from ascl_tf.training.workdir import WorkDirectory, recorded_config
-from tests.common import random_images, read_each_data_set_once
+from tests.common import random_images, read_each_data_set_once, strong_views_traced_once
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 STAGE = "finetune_laf"
@@ -36,8 +36,10 @@ def _train(workdir, *flags):
 @pytest.fixture(scope="module", autouse=True)
 def _smaller_world():
     """Two of ResNet-18's blocks, one that keeps the shape and one that changes it."""
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, strong_views_traced_once():
         patch.setitem(resnet.BLOCKS_PER_STAGE, 18, (1, 0, 0, 1))
+        # As many as a batch of --smoke has: other views need a graph of their own.
+        patch.setattr(callbacks, "NUM_PICTURES", 16)
         read_each_data_set_once(patch)
         yield
 

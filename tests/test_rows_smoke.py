@@ -4,7 +4,8 @@ All in one process, and in the default run eagerly: tests/methods/test_step.py h
 every method's step, and test_end_to_end.py all of a run in graphs. They run in a folder that has
 nothing but a link to flags/, so that paths such as runs/table1/ascl lie there. The network has
 one block in place of eight: rows differ in what is done with it. test_end_to_end.py has one of
-every kind.
+every kind. In the default run weak views stand for strong ones, which test_views.py has in all
+their settings, and test_end_to_end.py in a run.
 """
 
 import json
@@ -16,8 +17,10 @@ import pytest
 from ascl_tf import config as cfg
 from ascl_tf import evaluate, train
 from ascl_tf.evaluation.records import read_records
+from ascl_tf.methods import step_data
 from ascl_tf.models import resnet
-from tests.common import eagerly, read_each_data_set_once
+from ascl_tf.training import callbacks
+from tests.common import eagerly, guess_durations, read_each_data_set_once
 from tests.flagfiles import ROOT, config_of, files_in
 from tools.rows import commands, find_rows, pretrain_file
 
@@ -66,7 +69,15 @@ def folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(resnet.BLOCKS_PER_STAGE, 18, (0, 0, 0, 1))
         read_each_data_set_once(patch)
+        guess_durations(patch)
+        # As many as a batch of --smoke has: views of another number need a graph of their own.
+        patch.setattr(callbacks, "NUM_PICTURES", 16)
         yield path
+
+
+def _weak_for_strong(images, seed, *, gaussian_blur, min_area, strength):
+    """A strong view is a thousand operations, to be traced for each of these settings."""
+    return step_data._weak_view(images, seed)
 
 
 def _run(program, *arguments):
@@ -114,6 +125,7 @@ def _check_later_stages(row):
 @pytest.mark.parametrize("row", METHOD_ROWS)
 def test_row_runs_from_its_flagfiles(row, folder, monkeypatch):
     monkeypatch.chdir(folder)
+    monkeypatch.setattr(step_data, "_strong_view", _weak_for_strong)
     with eagerly():
         _run_row(row, whole=row not in LATER_AS_IN)
     if row not in LATER_AS_IN:

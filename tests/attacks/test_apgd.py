@@ -182,16 +182,15 @@ def test_linear_classifier_is_fooled_exactly_where_it_can_be(loss):
     epsilon = 0.01
     can_resist = classifier.is_robust(images, labels, epsilon)
     assert 4 < can_resist.sum() < 20
-    got = apgd(
-        classifier,
-        images,
-        labels,
-        epsilon=epsilon,
-        loss=loss,
-        num_steps=20,
-        num_targets=NUM_CLASSES - 1,
-        seed=SEED,
-    ).numpy()
+    settings = {
+        "epsilon": epsilon,
+        "loss": loss,
+        "num_steps": 20,
+        "num_targets": NUM_CLASSES - 1,
+        "seed": SEED,
+    }
+    attack = tf.function(lambda x, y: apgd(classifier, x, y, **settings), autograph=False)
+    got = attack(images, labels).numpy()
     resists = np.argmax(classifier(got), axis=1) == labels
     # Towards each class in turn this is exact; cross-entropy may prefer the wrong class.
     if loss == "targeted_dlr":

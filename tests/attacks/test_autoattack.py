@@ -18,6 +18,7 @@ from tests.attacks.classifiers import (
     images_and_labels,
     smooth_network,
 )
+from tests.attacks.shared_runners import shared_runners
 from tests.common import random_images
 
 ALL = ("apgd-ce", "apgd-t", "fab-t", "square")
@@ -27,6 +28,7 @@ QUICK = {
     "fab-t": {"num_steps": 5},
     "square": {"num_queries": 30},
 }
+ONE = {"attacks": ["apgd-ce"], "settings": {"apgd-ce": QUICK["apgd-ce"]}}
 # One attack by gradients, and one without.
 FEW = {
     "attacks": ["apgd-ce", "square"],
@@ -47,18 +49,31 @@ def _attack(classifier, **changes):
 
 
 @pytest.fixture(scope="module")
-def linear():
-    """A classifier, images and labels (some wrong), the quick ensemble's progress and result."""
+def runners():
+    """The compiled attacks of `linear`'s classifier, for `shared_runners`."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def linear(runners):
+    """A classifier, images and labels (some wrong), and of the quick ensemble: how often the
+    classifier was traced after one run and after two; the first one's progress and result.
+    """
     classifier = LinearClassifier()
     images, labels = images_and_labels(classifier, num_images=25)
     labels[:3] = (labels[:3] + 1) % NUM_CLASSES
-    seen = []
-    result = _attack(classifier, batch_size=10)(images, labels, progress=seen.append)
-    return classifier, images, labels, seen, result
+    classifier.num_traces, num_traces, seen = 0, [], []
+    with shared_runners(runners):
+        attack = _attack(classifier, batch_size=10)
+        result = attack(images, labels, progress=seen.append)
+        num_traces.append(classifier.num_traces)
+        attack(images[:9], labels[:9])
+        num_traces.append(classifier.num_traces)
+    return classifier, images, labels, num_traces, seen, result
 
 
 def test_linear_classifier_keeps_exactly_the_images_that_no_attack_can_move(linear):
-    classifier, images, labels, _, result = linear
+    classifier, images, labels, *_, result = linear
     can_resist = classifier.is_robust(images, labels, EPSILON)
     np.testing.assert_array_equal(result.robust["square"], can_resist)
     assert 4 < can_resist.sum() < 20
@@ -68,7 +83,7 @@ def test_linear_classifier_keeps_exactly_the_images_that_no_attack_can_move(line
 
 
 def test_adversarial_images_are_misclassified_in_ball_and_box(linear):
-    classifier, images, labels, _, result = linear
+    classifier, images, labels, *_, result = linear
     got = result.adversarial_images
     wrong = np.argmax(classifier(got), axis=1) != labels
     np.testing.assert_array_equal(wrong, ~result.robust["square"])
@@ -86,39 +101,31 @@ def test_attacks_stand_in_order_and_never_raise_the_accuracy(linear):
     assert result.version == "custom" and result.warnings == {}
 
 
-@pytest.mark.parametrize(
-    "batch_size",
-    [pytest.param(1, marks=pytest.mark.slow), 7, pytest.param(100, marks=pytest.mark.slow)],
-)
-def test_batch_size_changes_nothing(linear, batch_size):
-    classifier, images, labels, _, want = linear
-    got = _attack(classifier, batch_size=batch_size)(images, labels)
+@pytest.mark.parametrize("batch_size", [pytest.param(1, marks=pytest.mark.slow), 7, 100])
+def test_batch_size_changes_nothing(linear, runners, batch_size):
+    classifier, images, labels, *_, want = linear
+    with shared_runners(runners):
+        got = _attack(classifier, batch_size=batch_size)(images, labels)
     for name in ALL:
         np.testing.assert_array_equal(got.robust[name], want.robust[name])
     np.testing.assert_allclose(got.adversarial_images, want.adversarial_images, atol=1e-5)
 
 
-def test_seed_decides_the_random_attacks(linear):
-    classifier, images, labels, _, _ = linear
-    settings = {"attacks": ["apgd-ce"], "settings": {"apgd-ce": {"num_steps": 1}}}
-    first, again, other = (
-        _attack(classifier, seed=seed, **settings)(images, labels).adversarial_images
-        for seed in (0, 0, 1)
-    )
+def test_seed_decides_the_random_attacks(linear, runners):
+    classifier, images, labels, *_ = linear
+    with shared_runners(runners):
+        first, again, other = (
+            _attack(classifier, seed=seed, **ONE)(images, labels).adversarial_images
+            for seed in (0, 0, 1)
+        )
     np.testing.assert_array_equal(first, again)
     assert np.any(first != other)
 
 
-def test_function_is_traced_a_handful_of_times_for_a_whole_run_and_not_again():
-    classifier = LinearClassifier()
-    images, labels = images_and_labels(classifier, num_images=23)
-    classifier.num_traces = 0
-    attack = _attack(classifier, batch_size=4)
-    attack(images, labels)
+def test_function_is_traced_a_handful_of_times_for_a_whole_run_and_not_again(linear):
+    num_traces = linear[3]
     # Once for everything, and once to see whether it can be differentiated.
-    assert classifier.num_traces == 2
-    attack(images[:9], labels[:9])
-    assert classifier.num_traces == 2
+    assert num_traces == [2, 2]
 
 
 def test_attacks_stop_when_no_image_is_left():
@@ -136,9 +143,10 @@ def test_nothing_is_attacked_where_everything_is_wrong():
     np.testing.assert_array_equal(result.adversarial_images, images)
 
 
-def test_each_attack_alone_sees_every_image(linear):
-    classifier, images, labels, _, ensemble = linear
-    results = _attack(classifier).individually(images, labels)
+def test_each_attack_alone_sees_every_image(linear, runners):
+    classifier, images, labels, *_, ensemble = linear
+    with shared_runners(runners):
+        results = _attack(classifier).individually(images, labels)
     assert tuple(results) == ALL
     for name, result in results.items():
         assert tuple(result.robust) == (name,)
@@ -204,15 +212,21 @@ def test_targets_follow_the_number_of_classes(num_classes, num_targets):
     assert left_out == {}
 
 
-@pytest.mark.parametrize("num_classes", [2, 3])
-def test_few_classes_leave_out_what_is_not_defined_and_say_so(num_classes):
+@pytest.mark.parametrize(("num_classes", "attacks"), [(2, ALL), (3, ("apgd-ce", "apgd-t"))])
+def test_few_classes_leave_out_what_is_not_defined_and_say_so(num_classes, attacks):
     classifier = LinearClassifier(num_classes=num_classes)
     images, labels = images_and_labels(classifier)
     with pytest.warns(
         AutoAttackWarning,
         match=f"apgd-t needs at least 4 classes and was left out; the classifier has {num_classes}",
     ):
-        result = _attack(classifier, num_classes=num_classes)(images, labels)
+        attack = _attack(
+            classifier,
+            num_classes=num_classes,
+            attacks=attacks,
+            settings={name: QUICK[name] for name in attacks},
+        )
+        result = attack(images, labels)
     assert "apgd-t" not in result.robust and "apgd-ce" in result.robust
     assert list(result.warnings) == ["left_out_apgd-t"]
 
@@ -234,7 +248,7 @@ def test_untargeted_fab_and_dlr_with_restarts():
 def test_keras_model_runs_in_inference_mode():
     network = keras.Sequential([smooth_network(), keras.layers.Dropout(0.5)])
     images, labels = images_and_labels(network)
-    result = _attack(network, **FEW)(images, labels)
+    result = _attack(network, **ONE)(images, labels)
     assert result.warnings == {} and result.standard_accuracy == 100
 
 
@@ -266,7 +280,7 @@ def test_keras_2_model():
         ]
     )
     images, labels = images_and_labels(network)
-    result = _attack(network, **FEW)(images, labels)
+    result = _attack(network, **ONE)(images, labels)
     assert result.warnings == {} and result.standard_accuracy == 100
 
 

@@ -9,7 +9,7 @@ import pytest
 from ascl_tf.attacks import AutoAttack, autoattack_state
 from ascl_tf.errors import RunError
 from tests.attacks.classifiers import NUM_CLASSES, LinearClassifier, images_and_labels
-from tests.common import eagerly
+from tests.attacks.shared_runners import shared_runners
 
 SETTINGS = {
     "apgd-ce": {"num_steps": 3},
@@ -19,9 +19,9 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _eagerly():
-    """A state is written between batches: how a batch is computed is no matter."""
-    with eagerly():
+def _shared_runners():
+    """A state is written between batches, of what compiled attacks know nothing."""
+    with shared_runners({}):
         yield
 
 

@@ -1,5 +1,8 @@
 """Attacks as an ensemble runs them: in pieces, without the images that are fooled."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -23,7 +26,7 @@ STEPS = {
 }
 
 
-def _run(name, classifier, images, labels, *, epsilon, num_steps, owners=None):
+def _make_runner(name, classifier, *, epsilon, num_steps):
     (attack,), _ = plan(
         "custom",
         attacks=[name],
@@ -31,9 +34,12 @@ def _run(name, classifier, images, labels, *, epsilon, num_steps, owners=None):
         num_classes=NUM_CLASSES,
     )
     shape = (SIZE, SIZE, 3)
-    runner = make_runner(
+    return make_runner(
         attack, classifier, shape, num_classes=NUM_CLASSES, epsilon=epsilon, norm="linf"
     )
+
+
+def _run(runner, classifier, images, labels, owners=None):
     count = len(labels)
     targets = np.argsort(-np.asarray(classifier(images)), axis=1)[:, 1].astype(np.int32)
     seeds = tf.stack([tf.zeros([count], tf.int32), tf.range(count)], axis=1)
@@ -51,14 +57,14 @@ class _Counted:
     """A classifier that counts the images it is given."""
 
     def __init__(self, classifier):
-        self._classifier, self.num_images = classifier, 0
+        self.classifier, self.num_images = classifier, 0
 
     def __call__(self, images):
         def note(count):
             self.num_images += int(count)
 
         with tf.control_dependencies([tf.py_function(note, [tf.shape(images)[0]], [])]):
-            return self._classifier(tf.identity(images))
+            return self.classifier(tf.identity(images))
 
 
 @pytest.mark.parametrize("name", STEPS)
@@ -66,40 +72,57 @@ def test_images_that_are_fooled_are_not_attacked_on(name):
     linear = LinearClassifier()
     images, labels = images_and_labels(linear, num_images=12)
     counted = _Counted(linear)
-    found = _run(name, counted, images, labels, epsilon=0.3, num_steps=200)
+    found = _run(_make_runner(name, counted, epsilon=0.3, num_steps=200), linear, images, labels)
     assert np.all(np.argmax(linear(found), axis=1) != labels)
     # At most the first pieces: of 200 steps on 12 images there would be 2,400 and more.
     assert counted.num_images < 700
 
 
-@pytest.mark.parametrize("name", STEPS)
-def test_candidates_are_fooled_or_the_image_itself(name):
+class _Case(NamedTuple):
+    """A runner, the counted network that it attacks, images, labels, what it found and passed."""
+
+    runner: Callable
+    counted: _Counted
+    images: np.ndarray
+    labels: np.ndarray
+    found: np.ndarray
+    num_images: int
+
+
+EPSILON = 0.06
+
+
+@pytest.fixture(scope="module", params=STEPS)
+def case(request):
+    """Runs on a network, each on an image of its own: some succeed, some do not."""
     network = smooth_network()
     images, labels = images_and_labels(network, num_images=20)
-    epsilon = 0.06
-    found = _run(name, network, images, labels, epsilon=epsilon, num_steps=30)
+    counted = _Counted(network)
+    runner = _make_runner(request.param, counted, epsilon=EPSILON, num_steps=60)
+    found = _run(runner, network, images, labels)
+    return _Case(runner, counted, images, labels, found, counted.num_images)
+
+
+def test_candidates_are_fooled_or_the_image_itself(case):
+    network, images, labels, found = case.counted.classifier, case.images, case.labels, case.found
     is_moved = np.any(found != images, axis=(1, 2, 3))
     np.testing.assert_array_equal(np.argmax(network(found), axis=1) != labels, is_moved)
     assert 0 < is_moved.sum() < 20
-    assert np.abs(found - images).max() <= epsilon + 1e-6
+    assert np.abs(found - images).max() <= EPSILON + 1e-6
     assert found.min() >= 0 and found.max() <= 1
 
 
-@pytest.mark.parametrize("name", STEPS)
-def test_runs_on_one_image_end_when_one_of_them_succeeds(name):
-    network = smooth_network()
-    images, labels = images_and_labels(network, num_images=20)
-    settings = {"epsilon": 0.06, "num_steps": 60}
-    counted = [_Counted(network) for _ in range(2)]
-    alone = _run(name, counted[0], images, labels, **settings)
-    is_moved = np.any(alone != images, axis=(1, 2, 3))
+def test_runs_on_one_image_end_when_one_of_them_succeeds(case):
+    network, images, labels = case.counted.classifier, case.images, case.labels
+    is_moved = np.any(case.found != images, axis=(1, 2, 3))
     # One that falls at once shares its owner with all that resist to the end.
     owners = np.arange(20)
     owners[~is_moved] = owners[is_moved][0]
-    together = _run(name, counted[1], images, labels, owners=owners, **settings)
+    case.counted.num_images = 0
+    together = _run(case.runner, network, images, labels, owners)
     is_fooled = np.argmax(network(together), axis=1) != labels
     assert set(owners[is_fooled]) == set(owners)
-    assert counted[1].num_images < counted[0].num_images / 2
+    assert case.counted.num_images < case.num_images / 2
 
 
 def test_choice_goes_by_image():

@@ -1,7 +1,7 @@
 """What a bad input is, and what the program must say of it."""
 
 import hashlib
-import pathlib
+import os
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -34,8 +34,16 @@ class Case(NamedTuple):
 
 def contents(*folders):
     """Returns every path below the folders with the hash of its content; folders have none."""
-    files = [file for folder in folders for file in sorted(pathlib.Path(folder).rglob("*"))]
-    return {
-        str(file): hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
-        for file in files
-    }
+    found = {}
+    for folder in folders:
+        for place, subfolders, files in os.walk(folder):
+            found |= {os.path.join(place, name): None for name in subfolders}
+            found |= {path: _hash(path) for path in (os.path.join(place, name) for name in files)}
+    return found
+
+
+def _hash(path):
+    if not os.path.isfile(path):
+        return None
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()

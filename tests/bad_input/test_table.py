@@ -33,6 +33,11 @@ def root(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def contents_of_root(root):
+    return contents(root)
+
+
 @pytest.fixture(autouse=True)
 def _beside_an_empty_workdir(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -50,7 +55,7 @@ def _beside_an_empty_workdir(tmp_path, monkeypatch):
         for number, case in enumerate(cases)
     ],
 )
-def test_bad_input_is_refused_in_one_line(case, root, monkeypatch, capsys):
+def test_bad_input_is_refused_in_one_line(case, root, contents_of_root, monkeypatch, capsys):
     if case.prepare is not None:
         case.prepare(root)
     for name, value in case.environment.items():
@@ -58,7 +63,7 @@ def test_bad_input_is_refused_in_one_line(case, root, monkeypatch, capsys):
     if case.arrays is not None:
         data = EvaluationData(*case.arrays, "arrays", "0" * 64)
         monkeypatch.setattr(evaluate, "load_images", lambda config: data)
-    before = contents(pathlib.Path.cwd(), root)
+    before = contents_of_root | contents(pathlib.Path.cwd())
     status, error = _run(case, root, capsys)
     assert error.startswith("error: ") and error.count("\n") == 1, error
     assert case.expected in error and case.found in error, error

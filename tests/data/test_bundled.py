@@ -1,3 +1,4 @@
+import functools
 import hashlib
 import importlib.resources
 import json
@@ -12,9 +13,14 @@ from tests.common import SHARED
 FOLDER = importlib.resources.files("ascl_tf.data") / "bundled" / "cifar10_mini" / "1.0.0"
 
 
+@functools.cache
+def _bundled(split):
+    return load_dataset("bundled", split)
+
+
 @pytest.mark.parametrize(("split", "per_class"), [("train", 400), ("test", 100)])
 def test_classes_are_balanced(split, per_class):
-    dataset = load_dataset("bundled", split)
+    dataset = _bundled(split)
     assert dataset.images.shape == (10 * per_class, 32, 32, 3)
     np.testing.assert_array_equal(np.bincount(dataset.labels), [per_class] * 10)
     assert dataset.class_names[:3] == ("airplane", "automobile", "bird")
@@ -29,7 +35,7 @@ def test_both_names_give_the_same_set_without_any_data_dir(tmp_path):
 
 
 def test_no_image_occurs_twice():
-    images = np.concatenate([load_dataset("bundled", split).images for split in ("train", "test")])
+    images = np.concatenate([_bundled(split).images for split in ("train", "test")])
     assert len({image.tobytes() for image in images}) == 5_000
 
 

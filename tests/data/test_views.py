@@ -61,7 +61,8 @@ def test_precision_of_images_does_not_change_the_view(view):
 @pytest.mark.parametrize("view", VIEWS_WITHOUT_BLUR)
 def test_float64_images_never_pass_through_float32(view):
     spec = tf.TensorSpec([4, 20, 20, 3], tf.float64)
-    graph = tf.function(view).get_concrete_function(spec, tf.TensorSpec([4, 2], tf.int32)).graph
+    traced = tf.function(view, autograph=False)
+    graph = traced.get_concrete_function(spec, tf.TensorSpec([4, 2], tf.int32)).graph
     outputs = [tensor for operation in graph.get_operations() for tensor in operation.outputs]
     wide = [tensor for tensor in outputs if (tensor.shape.rank or 0) >= 3]
     assert any(tensor.dtype == tf.float64 for tensor in wide)
@@ -85,16 +86,22 @@ def test_two_strong_views_of_an_image_differ():
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_row_depends_on_its_image_and_seed_bit_for_bit(view, dtype):
-    images, seeds = random_images(6, size=20).astype(dtype), _pairs(6)
-    whole = view(images, seeds)
-    for num_rows in (1, 3):
-        rows = [slice(first, first + num_rows) for first in range(0, 6, num_rows)]
-        parts = [view(images[row], seeds[row]) for row in rows]
-        np.testing.assert_array_equal(whole, tf.concat(parts, axis=0))
+    images, seeds = random_images(4, size=20).astype(dtype), _pairs(4)
+    parts = [view(images[row], seeds[row]) for row in (slice(1), slice(1, 4))]
+    np.testing.assert_array_equal(view(images, seeds), tf.concat(parts, axis=0))
 
 
-@pytest.mark.parametrize("view", VIEWS)
-@pytest.mark.parametrize(("dtype", "tolerance"), [(tf.float32, 1e-6), (tf.float64, 1e-13)])
+@pytest.mark.parametrize(
+    ("view", "dtype", "tolerance"),
+    [
+        (weak_view, tf.float32, 1e-6),
+        (weak_view, tf.float64, 1e-13),
+        (strong_view, tf.float32, 1e-6),
+        pytest.param(strong_view, tf.float64, 1e-13, marks=pytest.mark.slow),
+        pytest.param(_blurred_view, tf.float32, 1e-6, marks=[needs_addons, pytest.mark.slow]),
+        pytest.param(_blurred_view, tf.float64, 1e-13, marks=needs_addons),
+    ],
+)
 def test_graph_without_autograph_equals_eager(view, dtype, tolerance):
     # Not bit for bit: the graph optimizer may fold constants of the blur.
     images, seeds = tf.cast(random_images(4, size=20), dtype), _pairs(4)

@@ -13,6 +13,7 @@ from ascl_tf.evaluation.autoattack_protocol import AutoAttackOptions
 from ascl_tf.evaluation.protocols import Protocol, get_protocol
 from ascl_tf.evaluation.verdicts import verdicts_of
 from tests.attacks.classifiers import LinearClassifier, images_and_labels
+from tests.attacks.shared_runners import shared_runners
 
 FAST = Protocol(name="fast", kind="autoattack", epsilon="0.01", options={"version": "fast"})
 
@@ -23,6 +24,12 @@ def problem():
     images, labels = images_and_labels(classifier, num_images=12)
     labels[0] = (labels[0] + 1) % 5
     return classifier, images, labels
+
+
+@pytest.fixture(scope="module")
+def runners():
+    """The compiled attacks of the problem's classifier."""
+    return {}
 
 
 def test_named_protocols_are_the_named_versions():
@@ -53,7 +60,7 @@ def test_l2_ensemble_stays_in_its_ball_and_keeps_its_state_beside_the_records(pr
     assert (tmp_path / "records.json.fast_l2@epsilon=16-255.state").is_file()
 
 
-def test_record_holds_what_autoattack_finds_by_itself(problem, tmp_path):
+def test_record_holds_what_autoattack_finds_by_itself(problem, runners, tmp_path):
     classifier, images, labels = problem
     notes = []
 
@@ -61,17 +68,18 @@ def test_record_holds_what_autoattack_finds_by_itself(problem, tmp_path):
         notes.append((name, num_done, num_to_do, note))
 
     options = AutoAttackOptions(images_path=tmp_path / "images.npz")
-    (record,) = evaluate_robustness(
-        classifier,
-        (images, labels),
-        FAST,
-        batch_size=5,
-        seed=3,
-        progress=progress,
-        autoattack_options=options,
-    )
-    attack = AutoAttack(classifier, epsilon=0.01, num_classes=5, version="fast", seed=3)
-    want = attack(images, labels)
+    with shared_runners(runners):
+        (record,) = evaluate_robustness(
+            classifier,
+            (images, labels),
+            FAST,
+            batch_size=5,
+            seed=3,
+            progress=progress,
+            autoattack_options=options,
+        )
+        attack = AutoAttack(classifier, epsilon=0.01, num_classes=5, version="fast", seed=3)
+        want = attack(images, labels)
     assert record["robust_accuracy"] == pytest.approx(want.robust_accuracy)
     assert record["standard_accuracy"] == pytest.approx(100 * 11 / 12)
     assert list(record["attacks"]) == ["clean", "apgd-ce", "apgd-t"]
@@ -96,7 +104,12 @@ def test_record_holds_what_autoattack_finds_by_itself(problem, tmp_path):
         np.testing.assert_array_equal(saved["is_robust"], want.robust["apgd-t"])
 
 
-def test_interrupted_evaluation_is_resumed(problem, tmp_path):
+def test_interrupted_evaluation_is_resumed(problem, runners, tmp_path):
+    with shared_runners(runners):
+        _check_interrupted_evaluation(problem, tmp_path)
+
+
+def _check_interrupted_evaluation(problem, tmp_path):
     classifier, images, labels = problem
     path = tmp_path / "records.json"
     settings = {"batch_size": 4, "model_sha256": "abc"}

@@ -50,7 +50,8 @@ def run_on_two_replicas(function, *inputs):
         return tuple(tf.constant(part[context.replica_id_in_sync_group]) for part in parts)
 
     values = strategy.experimental_distribute_values_from_function(parts_of)
-    result = tf.function(lambda values: strategy.run(function, args=values))(values)
+    run = tf.function(lambda values: strategy.run(function, args=values), autograph=False)
+    result = run(values)
     return [_of_replica(strategy, result, replica) for replica in range(2)]
 
 

@@ -28,6 +28,7 @@ def test_unknown_benchmark_is_one_line_and_status_2(argv, capsys):
 
 def test_candidates_take_turns_after_an_untimed_round(monkeypatch):
     calls = []
+    monkeypatch.setattr(common, "PAUSE", 0.5)
     monkeypatch.setattr(common.time, "sleep", lambda seconds: calls.append(f"{seconds} s"))
     monkeypatch.setattr(common, "timed", lambda name: (calls.append(name) or len(calls), None))
     seconds = common.interleaved({"a": "a", "b": "b"}, 2)

@@ -3,12 +3,13 @@
 import json
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from ascl_tf import config as cfg
 from ascl_tf.training import run
 from ascl_tf.training.workdir import WorkDirectory
-from tests.training.worlds import make_tiny_world
+from tests.training.worlds import eager_world
 
 
 def _part(path, stage, part):
@@ -22,8 +23,13 @@ def _part(path, stage, part):
     }
 
 
-def test_one_shot_encoder_gets_a_new_linear_layer_and_stays_as_it_is(tmp_path, monkeypatch):
-    config = make_tiny_world(monkeypatch).replace(method="at", epochs=1, finetune_epochs=1)
+@pytest.fixture
+def config():
+    with eager_world() as config:
+        yield config.replace(method="at", finetune_epochs=1)
+
+
+def test_one_shot_encoder_gets_a_new_linear_layer_and_stays_as_it_is(config, tmp_path):
     run.run_stages(config, cfg.PRETRAIN, WorkDirectory(tmp_path / "at"))
     before = _part(tmp_path / "at", cfg.PRETRAIN, "encoder")
     transfer = config.replace(pretrained=str(tmp_path / "at"), finetune="laf", protocol="standard")

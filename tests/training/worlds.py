@@ -9,7 +9,7 @@ from ascl_tf.data import datasets
 from ascl_tf.methods import factory
 from ascl_tf.training import run
 from ascl_tf.training.workdir import WorkDirectory
-from tests.common import eagerly
+from tests.common import eagerly, guess_durations
 from tests.methods import helpers
 
 
@@ -17,6 +17,7 @@ def make_tiny_world(monkeypatch):
     """Patches encoder and data set; returns a config of three epochs of four steps."""
     monkeypatch.setattr(factory, "make_encoder", helpers.make_tiny_encoder)
     monkeypatch.setattr(datasets, "load_dataset", _load_dataset)
+    guess_durations(monkeypatch)
     return helpers.TINY.replace(
         dataset="bundled",  # Never loaded.
         num_replicas=1,
