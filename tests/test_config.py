@@ -128,6 +128,7 @@ def _random_value(field):
         return st.floats(low, high, exclude_min=bounds["above"] is not None)
     # An unlabeled data set goes only with some methods, shares are numbers; other texts are free.
     bound = {
+        "encoder": st.sampled_from(["resnet", "preact_resnet"]),
         "unlabeled_dataset": st.just(""),
         "decay_at": st.sampled_from(["", "0.6,0.8", "1"]),
         "finetune_decay_at": st.sampled_from(["auto", "", "0.5"]),

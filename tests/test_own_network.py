@@ -62,7 +62,8 @@ def _images_of(size, monkeypatch):
         (f"{OWN}make_sequential", "separate", 8),
         (f"{OWN}make_functional", "separate", 8),
         (f"{OWN}Subclassed", "shared", 8),
-        (f"{OWN}make_mobile_net", "separate", 32),
+        # Built six times, of 52 batch norm layers: minutes.
+        pytest.param(f"{OWN}make_mobile_net", "separate", 32, marks=pytest.mark.slow),
     ],
 )
 def test_any_network_goes_through_every_stage(

@@ -3,8 +3,8 @@
     python tools/benchmark.py image_sizes [--sizes=32,64,128,224] [--width=16]
 
 Each network and size has a process of its own, which makes steps of AT with one attack step (6
-forward passes of each image); stems are those of --stem=auto. Memory is the peak of the process, the
-interpreter included.
+forward passes of each image); stems are those of --stem=auto. Memory is the peak of the process,
+the interpreter included.
 """
 
 import json
@@ -56,7 +56,7 @@ def cases(arguments):
 
 
 def measure(arguments, name, size):
-    """Returns a row: network, size, seconds of each step, seconds per image and pass, peak bytes."""
+    """Returns a row: network, size, seconds of each step and of a pass of an image, peak bytes."""
     settings = NETWORKS[name] | {"width": arguments.width, "num_steps_at": 1}
     numbers = [str(number) for number in (size, arguments.batch_size, arguments.repeats)]
     print(f"{name} at {size} pixels", flush=True)
