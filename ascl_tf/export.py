@@ -20,6 +20,8 @@ from ascl_tf.errors import RunError
 from ascl_tf.models import ADVERSARIAL
 from ascl_tf.models.signatures import as_image_function
 
+# Not read here: PyTorch is an optional extra, and its networks are known by their names alone.
+TORCH_SUFFIXES = (".pt", ".pth")
 SERVING, UINT8, FEATURES = "serving_default", "serve_uint8", "features"
 
 
@@ -125,6 +127,14 @@ def load_model(path, *, trust_model=False):
     path = pathlib.Path(path)
     if path.suffix == ".keras" and path.is_file():
         return _load_keras(path, trust_model)
+    if path.suffix in TORCH_SUFFIXES and path.is_file():
+        raise RunError(
+            field="path",
+            value=path,
+            expected="a SavedModel folder or a .keras file",
+            found="weights of PyTorch, of which `python tools/import_torch_weights.py "
+            "--state_dict=FILE --output=model.keras` makes one",
+        )
     if not (path / "saved_model.pb").is_file():
         raise RunError(
             field="path",

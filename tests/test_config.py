@@ -131,6 +131,7 @@ def _random_value(field):
     # named; other texts are free.
     bound = {
         "protocol": st.text(max_size=8).filter(cfg.split_protocols),
+        "encoder": st.sampled_from(["resnet", "preact_resnet"]),
         "unlabeled_dataset": st.just(""),
         "memory_limit": st.sampled_from(["", "0", "8GB", "1.5 MiB"]),
         "decay_at": st.sampled_from(["", "0.6,0.8", "1"]),

@@ -12,8 +12,17 @@ from ascl_tf.data.image_dataset import ImageDataset
 from ascl_tf.export import load_model
 from ascl_tf.models.own_encoder import OwnEncoder
 from ascl_tf.training import run
+from ascl_tf.training.feature_sources import restore_initial_encoder
 from ascl_tf.training.workdir import WorkDirectory
 from tests.common import eagerly, random_images
+from tests.program_lines import line_matches
+from tests.training.resuming import (
+    check_same,
+    read_checkpoint,
+    run_stage,
+    stop_and_continue,
+    stop_in_mid_epoch,
+)
 from tests.training.worlds import make_tiny_world
 
 DOCUMENT = pathlib.Path(__file__).parents[1] / "docs" / "own_network.md"
@@ -48,7 +57,8 @@ def _images_of(size, monkeypatch):
         (f"{OWN}make_sequential", "separate", 8),
         (f"{OWN}make_functional", "separate", 8),
         (f"{OWN}Subclassed", "shared", 8),
-        (f"{OWN}make_mobile_net", "separate", 32),
+        # Built six times, of 52 batch norm layers: minutes.
+        pytest.param(f"{OWN}make_mobile_net", "separate", 32, marks=pytest.mark.slow),
     ],
 )
 def test_any_network_goes_through_every_stage(
@@ -77,3 +87,62 @@ def test_any_network_goes_through_every_stage(
     want = classifier(images, training=False)
     np.testing.assert_allclose(exported.logits_fn(images)["logits"], want, atol=1e-5)
     np.testing.assert_allclose(exported.features_fn(images), classifier.features(images), atol=1e-5)
+
+
+def test_stopped_run_with_dropout_continues_bit_for_bit(world, tmp_path):
+    config = world.replace(
+        encoder=f"{OWN}make_dropped", method="at", epochs=3, global_batch_size=6, checkpoint_every=3
+    )
+    undisturbed = run_stage(config, tmp_path / "undisturbed")
+    path = stop_and_continue(config, tmp_path / "stopped", cfg.PRETRAIN, stop_in_mid_epoch)
+    check_same(path, undisturbed, cfg.PRETRAIN)
+    contents = read_checkpoint(path, cfg.PRETRAIN)[1]
+    (state,) = [value for name, value in contents.items() if name.startswith("random_state")]
+    # A pass of each of the twelve steps has drawn once.
+    assert np.frombuffer(state, np.int64)[1] == 12
+
+
+def test_fine_tuning_finds_the_encoder_of_the_run_that_it_starts_from(world, tmp_path):
+    config = world.replace(encoder=f"{OWN}make_functional", method="standard")
+    run.run_stages(config, cfg.PRETRAIN, WorkDirectory(tmp_path / "source"))
+    other = world.replace(pretrained=str(tmp_path / "source"), finetune="lsf")
+    run.run_stages(other, cfg.FINETUNE, WorkDirectory(tmp_path / "tuned"))
+    record = json.loads((tmp_path / "tuned" / "results" / "finetune_lsf.json").read_text())
+    assert record["settings"]["encoder"] == f"{OWN}make_functional"
+    # What takes the weights of another run alone names the difference.
+    with line_matches(
+        ConfigError, "--initial_encoder=.*: expected --encoder=resnet as in this run"
+    ):
+        restore_initial_encoder(tmp_path / "source", world.network, None)
+
+
+def test_encoder_identifies_a_run_and_its_place_does_not(tmp_path):
+    assert "encoder" not in cfg.identity_of(cfg.Config(), cfg.PRETRAIN)
+    places = [cfg.Config(encoder=f"{tmp_path}/{name}/m.keras") for name in "ab"]
+    first, second = (cfg.identity_of(config, cfg.EXPORT) for config in places)
+    assert first == second and first["encoder"] == "m.keras"
+    absolute = cfg.with_absolute_places({"encoder": "m.keras"})["encoder"]
+    assert pathlib.Path(absolute).is_absolute()
+    assert cfg.with_absolute_places({"encoder": "mine:f"}) == {"encoder": "mine:f"}
+
+
+def _first_block(language):
+    text = DOCUMENT.read_text(encoding="utf-8")
+    return re.search(rf"```{language}\n(.*?)```", text, re.DOTALL)[1]
+
+
+def test_the_documents_network_is_trained_by_its_command(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    (tmp_path / "mine.py").write_text(_first_block("python"))
+    with eagerly():
+        # The tests have two virtual CPUs, where a machine without GPU has one device.
+        train.main(["train", *shlex.split(_first_block("sh"))[3:], "--num_replicas=1"])
+    sys.modules.pop("mine")
+    recorded = json.loads((tmp_path / "run" / "config.json").read_text())["settings"]
+    assert recorded["encoder"] == "mine:make_encoder" and recorded["batch_norm"] == "separate"
+    record = json.loads((tmp_path / "run" / "results" / "pretrain.json").read_text())
+    assert len(record["versions"]["encoder_file"]) == 64
+    (exported,) = (tmp_path / "run" / "export").glob("*/saved_model.pb")
+    assert exported.stat().st_size > 0

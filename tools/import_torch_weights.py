@@ -1,12 +1,13 @@
-"""Turns the weights of a published PyTorch CIFAR ResNet into a .keras file.
+"""Turns the weights of a published PyTorch network for CIFAR into a .keras file.
 
     pip install 'ascl-tf[torch]'
     python tools/import_torch_weights.py --state_dict=model.pt --output=model.keras
     python -m ascl_tf.evaluate --model=model.keras --dataset=cifar10 --protocol=standard,pgd20
 
-The network is a ResNet-18 or 34 with a 3x3 stem, saved as a state dict; its names may be
-those of torchvision (downsample, fc) or of most CIFAR programs (shortcut, linear). If it
-was trained on normalized images, give mean and deviation: they become part of the model.
+The network is a ResNet-18, 34 or 50, a pre-activation ResNet-18 or 34, or a wide ResNet, saved
+as a state dict; its names may be those of torchvision (downsample, fc), of most CIFAR programs
+(shortcut, linear), or of RobustBench's and TRADES' networks. If it was trained on normalized
+images, give mean and deviation: they become part of the model.
 
 Exit status 2 for anything wrong in the flags, 1 for what is wrong with the files.
 """
@@ -31,7 +32,11 @@ def main(argv=None):
     try:
         tensors = torch_weights.read_state_dict(flags.state_dict, prefix=flags.prefix)
         classifier = torch_weights.classifier_from_state_dict(
-            tensors, depth=flags.depth, input_mean=flags.input_mean, input_std=flags.input_std
+            tensors,
+            depth=flags.depth,
+            input_mean=flags.input_mean,
+            input_std=flags.input_std,
+            shortcut=flags.shortcut,
         )
         _check_num_classes(classifier, flags.num_classes)
     except ImportError as error:
@@ -52,7 +57,8 @@ def main(argv=None):
             f"--output={flags.output}: expected a file that can be written; found: {reason}"
         )
     encoder = classifier.encoder
-    print(f"Wrote ResNet-{encoder.depth} of width {encoder.width} into {flags.output}.")
+    kind = type(encoder).__name__
+    print(f"Wrote {kind}-{encoder.depth} of width {encoder.width} into {flags.output}.")
     return 0
 
 
@@ -60,12 +66,18 @@ def _parse(argv):
     parser = argparse.ArgumentParser(
         prog="import_torch_weights",
         allow_abbrev=False,
-        description="Turns the weights of a PyTorch CIFAR ResNet into a .keras file.",
+        description="Turns the weights of a PyTorch network for CIFAR into a .keras file.",
     )
     add = parser.add_argument
     add("--state_dict", type=expand, required=True, help="file written by torch.save")
     add("--output", required=True, type=_keras_file, help="file to write, ending in .keras")
-    add("--depth", type=int, default=18, choices=(18, 34), help="18 (default) or 34")
+    add("--depth", type=int, default=18, choices=(18, 34, 50), help="of a ResNet; 18 by default")
+    add(
+        "--shortcut",
+        choices=("activation", "input"),
+        help="what a PreActResNet's shortcuts see; by default activation where it has a last "
+        "batch norm, else input, as in RobustBench",
+    )
     add("--num_classes", type=int, help="checked against the last layer where given")
     add("--input_mean", type=_channels, help="as in 0.4914,0.4822,0.4465; none by default")
     add("--input_std", type=_deviations, help="as in 0.2470,0.2435,0.2616; none by default")

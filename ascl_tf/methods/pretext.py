@@ -17,6 +17,12 @@ NUM_JIGSAW_CLASSES = 31
 UNTOUCHED_SHARE = 0.1
 
 
+def patch_shape(image_shape):
+    """Returns the shape (None, h, w, C) of patches of images of that shape (B, H, W, C)."""
+    _, height, width, channels = image_shape
+    return (None, height // GRID, width // GRID, channels)
+
+
 def split_patches(images):
     """Returns the 16 patches of each image, [B, 16, H / 4, W / 4, C], row by row."""
     height, width, channels = images.shape[1:]

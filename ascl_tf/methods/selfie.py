@@ -39,6 +39,7 @@ class Selfie(Method):
     def build(self, input_shape):
         pretext.check_image_shape("selfie", input_shape, has_patches=True)
         super().build(input_shape)
+        self.feature_shape(pretext.patch_shape(input_shape))  # Raises if it takes no patches.
         queries_shape = (None, None, self.encoder.feature_dim)
         self.patch_queries = self.add_part(make_patch_queries(self.config), queries_shape)
 

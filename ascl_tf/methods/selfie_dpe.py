@@ -71,6 +71,7 @@ class SelfieDpe(Method):
             _make_head(pretext.NUM_JIGSAW_CLASSES, "jigsaw_head"): features,
         }
         super().build(input_shape)
+        self.feature_shape(pretext.patch_shape(input_shape))  # Raises if it takes no patches.
         for part, shape in parts.items():
             setattr(self, part.name, self.add_part(part, shape))
         table_seed = tf.constant([self.config.seed, int(Purpose.JIGSAW)], tf.int32)

@@ -1,14 +1,24 @@
-"""Weights of published PyTorch CIFAR ResNets, as a `Classifier`.
+"""Weights of published PyTorch networks for CIFAR, as a `Classifier`.
 
-Two families of names are known: conv1, bn1, layerX.Y.convZ, layerX.Y.bnZ with
-`shortcut.0`, `shortcut.1` and `linear`, or with `downsample.0`, `downsample.1` and `fc`.
+The names of three kinds of networks are known:
+
+    ResNet          conv1, bn1, layerX.Y.convZ, layerX.Y.bnZ with `shortcut.0`, `shortcut.1` and
+                    `linear`, or with `downsample.0`, `downsample.1` and `fc`
+    PreActResNet    conv1, layerX.Y.bnZ, layerX.Y.convZ, `shortcut.0`, maybe a last `bn`, `linear`
+    WideResNet      conv1, blockX.layer.Y.bnZ, blockX.layer.Y.convZ, `convShortcut`, bn1, `fc`, as
+                    TRADES and RobustBench have it
+
 Nothing here needs PyTorch but `read_state_dict`.
 """
+
+import re
 
 import numpy as np
 
 from ascl_tf.models.classifier import Classifier
+from ascl_tf.models.convolutions import CIFAR, IMAGENET
 from ascl_tf.models.heads import LinearHead
+from ascl_tf.models.preactivation import ACTIVATION, INPUT, PreActResNet, WideResNet
 from ascl_tf.models.resnet import ResNet
 
 # Under these keys training programs store a state dict among other things.
@@ -17,34 +27,63 @@ WRAPPERS = ("state_dict", "model", "net")
 DATA_PARALLEL = "module."
 # Counts batches for a momentum that these networks do not use.
 IGNORED = "num_batches_tracked"
-SYNONYMS = {"downsample": "shortcut", "fc": "linear"}
+# A copy of the first stage that TRADES' WideResNet-34-10 makes and no pass goes through.
+UNUSED = "sub_block1."
+SYNONYMS = {"downsample": "shortcut", "fc": "linear", "convShortcut": "shortcut.0"}
+_WIDE_STAGE = re.compile(r"^block(\d+)\.layer\.")
+FIRST_OF_WIDE = "wide1.0.conv1.weight"
 SHOWN_NAMES = 4
 
 
-def classifier_from_state_dict(state_dict, *, depth=18, input_mean=None, input_std=None):
-    """Returns a built `Classifier` with the weights of a PyTorch ResNet.
+def classifier_from_state_dict(
+    state_dict, *, depth=18, input_mean=None, input_std=None, shortcut=None
+):
+    """Returns a built `Classifier` with the weights of a PyTorch network.
 
-    Width and number of classes are read off `conv1.weight` and the last layer. There is
-    one set of batch-norm statistics (`batch_norm="shared"`), and both branches use it.
+    Kind, width and number of classes are read off the entries, and so is the depth of a wide
+    ResNet. There is one set of batch-norm statistics (`batch_norm="shared"`), and both branches
+    use it.
 
     Args:
         state_dict: dict from names, as in the module's docstring, to arrays in PyTorch's
             layout: kernels [out, in, height, width], matrices [out, in].
-        depth: 18 or 34.
+        depth: of a ResNet 18, 34 or 50, of a PreActResNet 18 or 34; a wide one says its own.
         input_mean, input_std: what the network's images were normalized with, or None.
+        shortcut: what a PreActResNet's shortcuts see, which no entry says: "activation" or "input";
+            None: as in RobustBench's, "activation" where there is a last batch norm, else "input".
 
     Raises:
         ValueError: on missing, left-over or misshapen entries; names them.
     """
     tensors = {_canonical(name): value for name, value in state_dict.items()}
-    tensors = {name: value for name, value in tensors.items() if not name.endswith(IGNORED)}
-    width = _first_axis(tensors, "conv1.weight")
-    encoder = ResNet(depth=depth, width=width, batch_norm="shared", name="encoder")
+    tensors = {
+        name: value
+        for name, value in tensors.items()
+        if not (name.endswith(IGNORED) or name.startswith(UNUSED))
+    }
+    encoder = _make_encoder(tensors, depth, shortcut)
     head = LinearHead(_first_axis(tensors, "linear.weight"), name="linear_head")
     classifier = Classifier(encoder, head, input_mean, input_std, name="classifier")
     classifier.build((None, 32, 32, 3))
     _assign(_targets(classifier), tensors)
     return classifier
+
+
+def _make_encoder(tensors, depth, shortcut):
+    """Returns the unbuilt encoder whose entries these are."""
+    width = _first_axis(tensors, "conv1.weight")
+    stem = IMAGENET if tuple(np.shape(tensors["conv1.weight"])[2:]) == (7, 7) else CIFAR
+    settings = {"batch_norm": "shared", "stem": stem, "name": "encoder"}
+    if FIRST_OF_WIDE in tensors:
+        blocks = {name.split(".")[1] for name in tensors if name.startswith("wide1.")}
+        factor = _first_axis(tensors, FIRST_OF_WIDE) // width
+        return WideResNet(6 * len(blocks) + 4, max(1, factor), width, **settings)
+    # The batch norm behind the stem of a pre-activation network is that of the first block.
+    if "bn1.weight" in tensors:
+        return ResNet(depth, width, **settings)
+    has_last = "bn.weight" in tensors
+    shortcut = shortcut or (ACTIVATION if has_last else INPUT)
+    return PreActResNet(depth, width, shortcut=shortcut, final_batch_norm=has_last, **settings)
 
 
 def unwrap_state_dict(loaded, *, prefix=""):
@@ -104,6 +143,7 @@ def read_state_dict(path, *, prefix=""):
 
 
 def _canonical(name):
+    name = _WIDE_STAGE.sub(r"wide\1.", name)
     return ".".join(SYNONYMS.get(part, part) for part in name.split("."))
 
 
@@ -122,29 +162,34 @@ def _targets(classifier):
     encoder = classifier.encoder
     targets = {
         **_conv("conv1", encoder.stem_conv),
-        **_batch_norm("bn1", encoder.stem_bn),
         **_dense("linear", classifier.linear_head.dense),
     }
+    if isinstance(encoder, ResNet):
+        targets |= _batch_norm("bn1", encoder.stem_bn)
+    elif encoder.final_bn is not None:
+        name = "bn1" if isinstance(encoder, WideResNet) else "bn"
+        targets |= _batch_norm(name, encoder.final_bn)
+    stages = "wide" if isinstance(encoder, WideResNet) else "layer"
     for block in encoder.blocks:
-        targets |= _block(_torch_block_name(block), block)
+        targets |= _block(_torch_block_name(block, stages), block)
     return targets
 
 
-def _torch_block_name(block):
+def _torch_block_name(block, stages):
     stage, index = block.name.removeprefix("stage").split("_block")
-    return f"layer{stage}.{int(index) - 1}"
+    return f"{stages}{stage}.{int(index) - 1}"
 
 
 def _block(name, block):
-    targets = {
-        **_conv(f"{name}.conv1", block.conv1),
-        **_batch_norm(f"{name}.bn1", block.bn1),
-        **_conv(f"{name}.conv2", block.conv2),
-        **_batch_norm(f"{name}.bn2", block.bn2),
-    }
+    targets = {}
+    for number in (1, 2, 3):
+        if hasattr(block, f"conv{number}"):
+            targets |= _conv(f"{name}.conv{number}", getattr(block, f"conv{number}"))
+            targets |= _batch_norm(f"{name}.bn{number}", getattr(block, f"bn{number}"))
     if block.shortcut_conv is not None:
         targets |= _conv(f"{name}.shortcut.0", block.shortcut_conv)
-        targets |= _batch_norm(f"{name}.shortcut.1", block.shortcut_bn)
+        if hasattr(block, "shortcut_bn"):
+            targets |= _batch_norm(f"{name}.shortcut.1", block.shortcut_bn)
     return targets
 
 

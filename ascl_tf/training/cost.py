@@ -8,7 +8,9 @@ from ascl_tf.config.sections import OptimizationSettings
 from ascl_tf.methods.cost import count_step
 from ascl_tf.training.strategy import has_gpu
 
+# Of images of 32 pixels; fewer of larger ones.
 BATCH_SIZES = (32, 160)
+PIXELS = 32 * 32
 QUICKSTART = "flags/quickstart.flags"
 LONG_RUN_SECONDS = 1800
 
@@ -34,15 +36,21 @@ def seconds_per_epoch(method, image_shape, num_images):
     Eagerly, since a graph would take longer to trace than to time. What each operation takes
     beside its work, which a graph does not have, is in both times, and not in their difference.
     """
+    sizes = _batch_sizes(image_shape)
     few, more = (
-        min(_seconds(method, tf.zeros([size, *image_shape])) for _ in range(3))
-        for size in BATCH_SIZES
+        min(_seconds(method, tf.zeros([size, *image_shape])) for _ in range(3)) for size in sizes
     )
-    per_image = (more - few) / (BATCH_SIZES[1] - BATCH_SIZES[0])
+    per_image = (more - few) / (sizes[1] - sizes[0])
     if per_image <= 0:  # On a machine that was disturbed.
-        per_image = more / BATCH_SIZES[1]
+        per_image = more / sizes[1]
     units = count_step(method.config, num_classes=method.num_classes, image_shape=image_shape)
     return per_image * units * num_images
+
+
+def _batch_sizes(image_shape):
+    share = max(1, image_shape[0] * image_shape[1] // PIXELS)
+    few = max(1, BATCH_SIZES[0] // share)
+    return few, max(few + 1, BATCH_SIZES[1] // share)
 
 
 def describe_duration(seconds):

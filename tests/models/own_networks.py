@@ -18,6 +18,11 @@ def make_functional(size=SIZE, dropout=0.0):
     return keras.Model(images, L.GlobalAveragePooling2D()(keras.ops.square(x)))
 
 
+def make_dropped():
+    """As `make_functional`, with dropout."""
+    return make_functional(dropout=0.5)
+
+
 def make_sequential():
     """Built when it is called first; statistics of one batch norm."""
     return keras.Sequential(

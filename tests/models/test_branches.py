@@ -11,7 +11,13 @@ from ascl_tf.errors import ConfigError
 from ascl_tf.models import BRANCHES, batch_norm_branch, with_dual_batch_norm
 from ascl_tf.models.branches import BranchedBatchNormalization
 from tests.common import random_images
-from tests.models.own_networks import SIZE, Subclassed, make_functional, make_sequential
+from tests.models.own_networks import (
+    SIZE,
+    Subclassed,
+    make_functional,
+    make_mobile_net,
+    make_sequential,
+)
 
 
 def _drawn(model):
@@ -78,6 +84,18 @@ def test_only_the_named_branch_moves_nested_models_included(copy, branch):
     moved = _moved(copy, lambda: step(random_images(4, SIZE)))
     assert len(moved) == 2 * 2
     assert all(f"/{branch}/moving_" in path for path in moved)
+
+
+def test_mobile_net_has_branches_in_every_batch_norm():
+    copy = with_dual_batch_norm(make_mobile_net())
+    assert len(_branched(copy)) == 52
+
+    def passes():
+        with batch_norm_branch("clean"):
+            copy(random_images(2, 32), training=True)
+
+    moved = _moved(copy, passes)
+    assert len(moved) == 2 * 52 and all("/clean/moving_" in path for path in moved)
 
 
 def test_call_without_a_branch_is_refused(copy):

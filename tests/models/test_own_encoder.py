@@ -224,6 +224,14 @@ def test_what_is_no_encoder_is_refused_in_one_line(make, batch_norm, line):
         _encoder(make, batch_norm)
 
 
+def test_method_of_patches_wants_a_model_that_takes_them():
+    config = helpers.TINY.replace(method="selfie", num_attention_layers=1)
+    with line_matches(ConfigError, "--encoder: expected a model that takes images of 2 x 2 pixels"):
+        factory.make_pretrain_method(
+            config, num_classes=3, image_shape=SHAPE, encoder=make_functional()
+        )
+
+
 def test_frozen_batch_norm_is_trained_around_under_shared():
     encoder = _encoder(_frozen, "shared")
     assert "norm" in [m.name for m in encoder._flatten_layers()]

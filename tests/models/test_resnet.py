@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from ascl_tf.models import BRANCHES, ResNet, resnet18
-from ascl_tf.models.convolutions import PaddedConv2D
+from ascl_tf.models import BRANCHES, PreActResNet, ResNet, WideResNet, resnet18
+from ascl_tf.models.convolutions import PaddedConv2D, make_conv, stem_shape
+from ascl_tf.models.preactivation import PreActivationBlock
 from ascl_tf.models.resnet import BasicBlock
 from tests.common import random_images
 from tests.models.oracles import convolve, count_parameters, normalize, policy, randomize
@@ -154,7 +155,8 @@ def test_policy_holds_for_every_layer(name, dtype):
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"depth": 50}, r"`depth` must be one of \[18, 34\]; received 50\."),
+        ({"depth": 20}, r"`depth` must be one of \[18, 34, 50\]; received 20\."),
+        ({"stem": "small"}, r"`stem` must be one of cifar, imagenet; received 'small'"),
         ({"width": 0}, r"`width` must be >= 1; received 0\."),
         ({"batch_norm": "none"}, r"`batch_norm` must be 'separate', 'shared' or 'triple'"),
     ],
@@ -162,3 +164,84 @@ def test_policy_holds_for_every_layer(name, dtype):
 def test_wrong_setting_is_named(settings, message):
     with pytest.raises(ValueError, match=message):
         ResNet(**settings)
+
+
+@pytest.mark.parametrize("stem, side", [("cifar", 16), ("imagenet", 4)])
+@pytest.mark.parametrize(
+    "make",
+    [ResNet, PreActResNet, WideResNet, lambda **settings: ResNet(depth=50, **settings)],
+    ids=["resnet", "preact", "wide", "resnet50"],
+)
+def test_every_network_knows_its_shapes(make, stem, side):
+    encoder = make(width=1, stem=stem, **({"depth": 10} if make is WideResNet else {}))
+    encoder.build((None, 16, 16, 3))
+    assert encoder(random_images(2, 16)).shape == encoder.compute_output_shape((2, 16, 16, 3))
+    assert stem_shape(stem, (None, 16, 16, 3), 5) == (None, side, side, 5)
+    again = type(encoder).from_config(encoder.get_config())
+    again.build((None, 16, 16, 3))
+    again.set_weights(encoder.get_weights())
+    for branch in BRANCHES:
+        images = random_images(2, 16)
+        np.testing.assert_array_equal(again(images, branch=branch), encoder(images, branch=branch))
+
+
+def test_published_numbers_of_parameters():
+    counts = {}
+    for name, encoder in {
+        "resnet50": ResNet(depth=50, batch_norm="shared"),
+        "preact18": PreActResNet(batch_norm="shared", final_batch_norm=False),
+        "wide_28_10": WideResNet(batch_norm="shared"),
+        "wide_34_10": WideResNet(depth=34, batch_norm="shared"),
+    }.items():
+        encoder.build((None, 32, 32, 3))
+        counts[name] = _parameters(encoder) + (encoder.feature_dim + 1) * 10
+    assert counts == {
+        "resnet50": 23_520_842,
+        "preact18": 11_171_146,
+        "wide_28_10": 36_479_194,
+        "wide_34_10": 46_160_474,
+    }
+
+
+@pytest.mark.parametrize("name", ["normal_by_outputs", "uniform_by_inputs"])
+def test_kernels_start_as_in_pytorch_and_unlike_each_other(name):
+    convs = [make_conv(64, 3, 1, name="c", dtype="float32", initializer=name) for _ in range(2)]
+    for conv in convs:
+        conv.build((None, 8, 8, 128))
+    first, second = (conv.kernel.numpy() for conv in convs)
+    # 73,728 numbers: the standard deviation is known to 0.3 %.
+    want = np.sqrt(2 / (9 * 64)) if name == "normal_by_outputs" else np.sqrt(1 / (3 * 9 * 128))
+    np.testing.assert_allclose(first.std(), want, rtol=0.02)
+    assert np.any(first != second)
+    is_bounded = np.abs(first).max() <= 1 / np.sqrt(9 * 128) + 1e-6
+    assert is_bounded == (name == "uniform_by_inputs")
+
+
+@pytest.mark.parametrize(
+    "make", [PreActResNet, WideResNet, lambda **s: ResNet(depth=50, **s)], ids=str
+)
+def test_training_passes_move_the_named_branch_alone(make):
+    encoder = make(width=1, **({"depth": 10, "factor": 1} if make is WideResNet else {}))
+    encoder.build((None, 8, 8, 3))
+    before = {variable.path: variable.numpy() for variable in encoder.variables}
+    encoder(random_images(4, 8), training=True, branch="clean")
+    moved = {v.path for v in encoder.variables if np.any(v.numpy() != before[v.path])}
+    assert moved == {path for path in before if "/clean/moving_" in path}
+
+
+def test_folded_inference_of_a_pre_activation_network_equals_its_formula():
+    block = PreActivationBlock(3, 2, dtype="float64")
+    inputs = np.random.default_rng(0).normal(size=(2, 6, 6, 2))
+    block.build(inputs.shape)
+    randomize(block)
+
+    def active(bn, x):
+        part = bn.branch_layer("clean")
+        statistics = [part.moving_mean, part.moving_variance, part.gamma, part.beta]
+        return np.maximum(normalize(x, *[v.numpy() for v in statistics]), 0)
+
+    first = active(block.bn1, inputs)
+    x = active(block.bn2, convolve(first, block.conv1.kernel.numpy(), 2, 1))
+    want = convolve(x, block.conv2.kernel.numpy(), 1, 1)
+    want += convolve(first, block.shortcut_conv.kernel.numpy(), 2, 0)
+    np.testing.assert_allclose(block(inputs, training=False, branch="clean"), want, atol=1e-12)

@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import pytest
 
+from ascl_tf.errors import RunError
+from ascl_tf.export import load_model
 from ascl_tf.models import BRANCHES
 from ascl_tf.models.torch_weights import classifier_from_state_dict, unwrap_state_dict
 from tests.common import random_images
@@ -181,7 +183,7 @@ def _changed(**changes):
             r"expected linear\.weight of shape \[5, 16\]; found shape \[5, 7\]",
         ),
         ({}, 34, r"for every weight; found none for layer1\.2\.conv1\.weight, .* and \d+ more$"),
-        ({}, 50, r"`depth` must be one of \[18, 34\]; received 50"),
+        ({}, 20, r"`depth` must be one of \[18, 34, 50\]; received 20"),
     ],
 )
 def test_entries_that_do_not_fit_are_named(changes, depth, message):
@@ -194,7 +196,7 @@ def test_entries_that_do_not_fit_are_named(changes, depth, message):
     [
         (["--output=m.keras"], "--state_dict"),
         (["--state_dict=m.pt", "--output=m.h5"], "expected a name that ends in .keras; found m.h5"),
-        (["--depth=50"], "invalid choice: 50"),
+        (["--depth=20"], "invalid choice: 20"),
         (["--input_mean=1,2"], "expected three numbers as in 0.5,0.5,0.5; found 1,2"),
         (["--input_std=1,0,1"], "expected three numbers above 0; found 1,0,1"),
         (["--input_std=1,1,1"], "expected both or neither; found one"),
@@ -244,6 +246,67 @@ def test_imported_model_gives_the_logits_of_pytorch(tmp_path, capsys):
     assert np.ptp(want, axis=0).min() > 0.1
     np.testing.assert_allclose(keras.models.load_model(output)(images), want, atol=1e-4)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.keras", "model.pt"]
+
+
+_NETWORKS = {
+    "preact": lambda torch_nets: torch_nets.PreActResNet(4, NUM_CLASSES, True, True),
+    "preact_without_last": lambda torch_nets: torch_nets.PreActResNet(4, NUM_CLASSES, False, False),
+    "preact_as_told": lambda torch_nets: torch_nets.PreActResNet(4, NUM_CLASSES, True, False),
+    "wide": lambda torch_nets: torch_nets.WideResNet(4, 2, NUM_CLASSES),
+    "resnet50": lambda torch_nets: torch_nets.ResNet(
+        2, NUM_CLASSES, torch_nets.Bottleneck, (3, 4, 6, 3), stem="imagenet"
+    ),
+}
+_SETTINGS = {"preact_as_told": {"shortcut": "activation"}, "resnet50": {"depth": 50}}
+
+
+@pytest.mark.parametrize("name", _NETWORKS)
+@pytest.mark.parametrize("size", [32, 37])
+def test_every_network_gives_the_logits_of_pytorch(name, size):
+    torch = pytest.importorskip("torch", reason="needs the extra: pip install 'ascl-tf[torch]'")
+    from tests.tools import torch_resnet
+
+    torch.manual_seed(1)
+    network = torch_resnet.randomized(_NETWORKS[name](torch_resnet))
+    entries = {key: tensor.numpy() for key, tensor in network.state_dict().items()}
+    classifier = classifier_from_state_dict(entries, **_SETTINGS.get(name, {}))
+    images = random_images(size=size)
+    with torch.no_grad():
+        want = network(torch.from_numpy(images.transpose(0, 3, 1, 2).copy())).numpy()
+    scale = np.abs(want).max()
+    np.testing.assert_allclose(classifier(images) / scale, want / scale, atol=1e-4)
+    # Each network answers by the image, and those that differ in a detail answer otherwise.
+    assert np.ptp(want / scale, axis=0).max() > 1e-3
+    if name == "preact_as_told":
+        other = classifier_from_state_dict(entries)
+        assert np.abs(other(images) - want).max() > 1e-2 * scale
+
+
+def test_wide_network_is_read_without_pytorch():
+    shapes = {"conv1.weight": (2, 3, 3, 3), "fc.weight": (5, 16), "fc.bias": (5,)}
+    names, channels = ("weight", "bias", "running_mean", "running_var"), 2
+    for stage, filters in enumerate((4, 8, 16), start=1):
+        block = f"block{stage}.layer.0"
+        shapes |= {f"{block}.bn1.{name}": (channels,) for name in names}
+        shapes |= {f"{block}.bn2.{name}": (filters,) for name in names}
+        shapes[f"{block}.conv1.weight"] = (filters, channels, 3, 3)
+        shapes[f"{block}.conv2.weight"] = (filters, filters, 3, 3)
+        shapes[f"{block}.convShortcut.weight"] = (filters, channels, 1, 1)
+        channels = filters
+    shapes |= {f"bn1.{name}": (16,) for name in names} | {"sub_block1.layer.0.bn1.weight": (2,)}
+    rng = np.random.default_rng(0)
+    entries = {name: rng.uniform(0.1, 1, shape) for name, shape in shapes.items()}
+    encoder = classifier_from_state_dict(entries).encoder
+    assert (encoder.depth, encoder.factor, encoder.width) == (10, 2, 2)
+    kernel = encoder.blocks[1].shortcut_conv.kernel
+    theirs = entries["block2.layer.0.convShortcut.weight"]
+    np.testing.assert_allclose(kernel[0, 0], theirs[:, :, 0, 0].T, rtol=1e-6)
+
+
+def test_evaluation_says_how_to_import_weights_of_pytorch(tmp_path):
+    (tmp_path / "model.pt").write_bytes(b"")
+    with pytest.raises(RunError, match=r"found weights of PyTorch, of which `python tools/import"):
+        load_model(tmp_path / "model.pt")
 
 
 @pytest.mark.parametrize(
