@@ -2,13 +2,18 @@
 
 import json
 import pathlib
+import re
+import shlex
+import sys
 
 import numpy as np
 import pytest
 
 from ascl_tf import config as cfg
+from ascl_tf import train
 from ascl_tf.data import datasets
 from ascl_tf.data.image_dataset import ImageDataset
+from ascl_tf.errors import ConfigError
 from ascl_tf.export import load_model
 from ascl_tf.models.own_encoder import OwnEncoder
 from ascl_tf.training import run
