@@ -18,6 +18,7 @@ FLAGS = [
     Case('--workdir="run"', 2, "--workdir, as a line of flags.txt: expected a value", '"run"'),
     Case("--smoke=maybe", 2, "--smoke: expected true or false", "found 'maybe'"),
     Case("--depth=20", 2, "--depth: expected 18, 34 or 50", "found 20"),
+    Case("--encoder=resnet18", 2, "--encoder: expected resnet, preact_resnet", "found 'resnet18'"),
     Case("--epsilon=0", 2, "--epsilon: expected a number > 0", "found 0"),
     Case("--epsilon=-8/255", 2, "--epsilon: expected a number > 0", "found -8/255"),
     Case("--epsilon=8", 2, "--epsilon: expected a number > 0 and <= 1", "such as 8/255"),

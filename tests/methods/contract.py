@@ -18,9 +18,10 @@ from ascl_tf.data.pipeline import training_batches
 from tests.common import two_replicas
 from tests.methods import helpers
 
+ONE_STEP = dict.fromkeys(("num_steps_at", "num_steps_cl", "num_steps_ascl", "num_steps_pretext"), 1)
 # What every method runs with: at most one step of an attack, one attention layer.
 SMALL = helpers.TINY.replace(
-    **dict.fromkeys(("num_steps_at", "num_steps_cl", "num_steps_ascl", "num_steps_pretext"), 1),
+    **ONE_STEP,
     num_attention_layers=1,
     num_clusters="2,3",
     high_frequency_radius=2,
@@ -129,12 +130,14 @@ def passes_of_step(config, data=None):
 def trained_method(config, *, num_steps=4, dataset=None):
     """Returns a method after a few steps of `fit`, its moving statistics those of more images.
 
-    Six images a step leave statistics under which whole layers may be dead.
+    Six images a step leave statistics under which whole layers may be dead. Attacks of these steps
+    are short; those of the method that is returned are as long as `config` has them.
     """
-    method = helpers.compile_tiny(helpers.make_method(config))
+    method = helpers.compile_tiny(helpers.make_method(config), **ONE_STEP)
     dataset = helpers.make_dataset() if dataset is None else dataset
     helpers.fit(method, dataset, num_steps, eagerly=True)
     helpers.fit_statistics(method)
+    method.config = config
     return method
 
 

@@ -20,8 +20,14 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("name", ["at", "acl", "selfie_dpe"])
-@pytest.mark.parametrize("network", NETWORKS)
+QUICK = [(network, name) for network in NETWORKS for name in ("at", "acl")]
+# Three networks, each differentiated twice: half a minute.
+SLOW = [(network, "selfie_dpe") for network in NETWORKS]
+
+
+@pytest.mark.parametrize(
+    "network, name", QUICK + [pytest.param(*case, marks=pytest.mark.slow) for case in SLOW]
+)
 def test_step_trains_every_network(network, name):
     config = contract.SMALL.replace(method=name, **NETWORKS[network])
     method = factory.make_pretrain_method(config, num_classes=3, image_shape=(SIZE, SIZE, 3))

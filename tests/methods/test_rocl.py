@@ -144,6 +144,7 @@ def test_attack_runs_in_inference_mode_and_the_step_in_one_pass_of_batch_mode():
     assert passes == [(part, "adversarial", True) for part in ENCODER_AND_HEAD]
 
 
+@pytest.mark.slow  # The replicas of ACL gather in an attack and in the loss, too.
 @contract.eagerly_and_in_graph
 def test_one_and_two_replicas_agree(in_graph):
     loss, gradient = contract.replica_difference(CONFIG, in_graph=in_graph)

@@ -94,6 +94,7 @@ def test_labels_do_not_count():
     assert {k: float(v) for k, v in logs[0].items()} == {k: float(v) for k, v in logs[1].items()}
 
 
+@pytest.mark.slow  # No image needs another: test_contract.py has such a method's replicas.
 @contract.eagerly_and_in_graph
 def test_one_and_two_replicas_agree(in_graph):
     loss, gradient = contract.replica_difference(CONFIG, in_graph=in_graph)

@@ -173,9 +173,9 @@ def _changed(**changes):
         ),
         ({"mask": np.zeros(3)}, 18, r"expected no further entries; found mask$"),
         (
-            {"conv1.weight": np.zeros([2, 3, 7, 7])},
+            {"conv1.weight": np.zeros([2, 3, 5, 5])},
             18,
-            r"expected conv1\.weight of shape \[2, 3, 3, 3\]; found shape \[2, 3, 7, 7\]",
+            r"expected conv1\.weight of shape \[2, 3, 3, 3\]; found shape \[2, 3, 5, 5\]",
         ),
         (
             {"linear.weight": np.zeros([5, 7])},
