@@ -55,7 +55,7 @@ def _in_the_repository_root(monkeypatch):
 def test_there_are_flagfiles():
     assert "flags/quickstart.flags" in RUNS and BASE
     others = {path for path in ALL_FILES if (ROOT / path).is_file()} - set(FLAGFILES)
-    assert others == {"flags/rows.toml"}
+    assert others == {"flags/rows.toml", "flags/claims.toml"}
 
 
 def test_row_folders_are_the_rows_that_train_something():

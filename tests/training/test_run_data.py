@@ -95,7 +95,7 @@ class _Asked(Exception):
 def test_stage_without_a_term_for_them_leaves_unlabeled_images_out(
     monkeypatch, changes, labeled_only
 ):
-    def load(*sections, labels_for, labeled_only):
+    def load(*sections, given, labels_for, labeled_only):
         raise _Asked(labeled_only)
 
     monkeypatch.setattr(run_data, "load_training_data", load)

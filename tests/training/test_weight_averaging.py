@@ -8,6 +8,7 @@ from ascl_tf.evaluation import evaluate_robustness
 from ascl_tf.export import load_model
 from ascl_tf.training import callbacks, run
 from ascl_tf.training.workdir import WorkDirectory
+from tests.common import two_replicas
 from tests.methods import helpers
 from tests.training.resuming import (
     check_same,
@@ -122,10 +123,11 @@ def test_fine_tuning_starts_from_the_average_of_pre_training(tmp_path):
     assert before[place] != before[place.removeprefix("average/")]
 
 
-def test_two_replicas_have_the_average_of_one(tmp_path):
+def test_two_replicas_have_the_average_of_one(tmp_path, monkeypatch):
     with eager_world() as config:
         config = config.replace(method="at", weight_averaging=DECAY)
         one = _trained(config, run_stage(config, tmp_path / "one"))
+        monkeypatch.setattr(run, "make_strategy", lambda *_, **__: two_replicas())
         two = _trained(config, run_stage(config.replace(num_replicas=2), tmp_path / "two"))
     for a, b in zip(one.get_weights(), two.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-4)
