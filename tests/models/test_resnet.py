@@ -185,6 +185,7 @@ def test_every_network_knows_its_shapes(make, stem, side):
         np.testing.assert_array_equal(again(images, branch=branch), encoder(images, branch=branch))
 
 
+@pytest.mark.slow  # Draws a hundred million weights.
 def test_published_numbers_of_parameters():
     counts = {}
     for name, encoder in {

@@ -59,7 +59,6 @@ def measure(arguments, name, size):
     """Returns a row: network, size, seconds of each step and of a pass of an image, peak bytes."""
     settings = NETWORKS[name] | {"width": arguments.width, "num_steps_at": 1}
     numbers = [str(number) for number in (size, arguments.batch_size, arguments.repeats)]
-    print(f"{name} at {size} pixels", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder) / "seconds.json"
         command = [sys.executable, "-m", "tools.benchmarks._size_child", str(file)]
@@ -68,6 +67,8 @@ def measure(arguments, name, size):
             found = usage["exit_status"]
             sys.exit(f"{name} at {size} pixels: expected exit status 0; found {found}")
         seconds = json.loads(file.read_text(encoding="utf-8"))
+    # Said at once: the largest sizes take minutes.
+    print(f"{name} at {size} pixels: {statistics.median(seconds):.2f} s a step", flush=True)
     return {
         "network": name,
         "size": size,
