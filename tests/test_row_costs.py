@@ -5,6 +5,7 @@ import functools
 import pytest
 
 from ascl_tf import config as cfg
+from ascl_tf.methods import step_data
 from ascl_tf.methods.cost import count_step
 from ascl_tf.methods.factory import make_finetune_method
 from tests.flagfiles import ROOT, ROWS, files_in, is_of_train, parse
@@ -12,6 +13,12 @@ from tools.rows import units_of
 
 # What the cost of a fine-tuning depends on.
 FINETUNE_SETTINGS = ("finetune", "finetune_loss", "finetune_num_steps", "finetune_augmentation")
+
+
+@pytest.fixture(autouse=True)
+def _no_views(monkeypatch):
+    """An augmentation costs nothing here, and is long to trace."""
+    monkeypatch.setattr(step_data, "_strong_view", lambda images, *_, **__: images)
 
 
 @functools.cache

@@ -50,7 +50,14 @@ def _texts(figure):
     return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
 
 
-@pytest.mark.parametrize("name", NAMES)
+# Those of models are drawn in test_analyze_program.py, too.
+OF_RECORDS = ("corruptions", "sweeps", "transfer")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n if n in OF_RECORDS else pytest.param(n, marks=pytest.mark.slow) for n in NAMES],
+)
 def test_figure_of_one_model_is_written_as_png_and_svg(name, tmp_path):
     before = dict(matplotlib.rcParams)
     figure = figures.draw(_document(name, ("only",)))
@@ -65,7 +72,7 @@ def test_figure_of_one_model_is_written_as_png_and_svg(name, tmp_path):
     assert sorted(p.name for p in svg.parent.iterdir()) == [f"{name}.png", f"{name}.svg"]
 
 
-@pytest.mark.parametrize("name", ["tsne", "sweeps"])
+@pytest.mark.parametrize("name", ["tsne", pytest.param("sweeps", marks=pytest.mark.slow)])
 def test_equal_documents_give_equal_bytes_whatever_the_settings_outside(name, tmp_path):
     first = figures.save_figure(figures.draw(_document(name)), tmp_path / "first")
     with matplotlib.rc_context({"lines.linewidth": 7, "svg.hashsalt": "other", "font.size": 30}):

@@ -199,8 +199,17 @@ def test_linear_classifier_is_fooled_exactly_where_it_can_be(loss):
     np.testing.assert_array_equal(got[resists], images[resists])
 
 
-@pytest.mark.parametrize("loss", ["ce", "dlr", "targeted_dlr"])
-@pytest.mark.parametrize(("norm", "epsilon"), [("linf", EPSILON), ("l2", 0.5)])
+@pytest.mark.parametrize(
+    ("loss", "norm", "epsilon"),
+    [
+        ("ce", "linf", EPSILON),
+        ("dlr", "l2", 0.5),
+        ("targeted_dlr", "linf", EPSILON),
+        pytest.param("ce", "l2", 0.5, marks=pytest.mark.slow),
+        pytest.param("dlr", "linf", EPSILON, marks=pytest.mark.slow),
+        pytest.param("targeted_dlr", "l2", 0.5, marks=pytest.mark.slow),
+    ],
+)
 def test_result_stays_in_ball_and_box(loss, norm, epsilon):
     network = smooth_network()
     images, labels = images_and_labels(network)

@@ -8,11 +8,19 @@ import pytest
 import tensorflow as tf
 
 from ascl_tf.config import Config
+from ascl_tf.methods import step_data
 from ascl_tf.methods.base import Method
 from ascl_tf.methods.cost import count_step
 from ascl_tf.methods.factory import make_finetune_method
 from ascl_tf.methods.step_data import Outputs, Purpose, Term
 from ascl_tf.models import ADVERSARIAL
+
+
+@pytest.fixture(autouse=True)
+def _no_views(monkeypatch):
+    """An augmentation costs nothing here, and is long to trace."""
+    monkeypatch.setattr(step_data, "_strong_view", lambda images, *_, **__: images)
+
 
 CONFIG = Config().replace(
     num_steps_at=10, num_steps_cl=5, num_steps_ascl=5, num_steps_pretext=10, finetune_num_steps=10

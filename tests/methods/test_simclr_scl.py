@@ -70,7 +70,11 @@ def test_both_views_go_through_the_adversarial_branch_in_batch_mode(config):
     assert on_tape == [("encoder", "adversarial", True), ("projection_head", "adversarial", True)]
 
 
-@BOTH
+# Of the two, SCL gathers the labels besides.
+@pytest.mark.parametrize(
+    "config",
+    [pytest.param(SIMCLR, id="simclr", marks=pytest.mark.slow), pytest.param(SCL, id="scl")],
+)
 @contract.eagerly_and_in_graph
 def test_one_and_two_replicas_agree(config, in_graph):
     loss, gradient = contract.replica_difference(config, in_graph=in_graph)

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from ascl_tf.config import method_names
 from ascl_tf.methods.step_data import Outputs, Purpose, Term
-from tests.common import two_replicas
+from tests.common import strong_views_traced_once, two_replicas
 from tests.methods import helpers
 from tests.methods.contract import SMALL, data_of
 
@@ -134,7 +134,8 @@ def _step_of(name, around):
 @pytest.mark.parametrize("name", method_names())
 def test_step_of_every_method_can_be_traced(name):
     method = helpers.compile_tiny(helpers.make_method(SMALL.replace(method=name)))
-    step = tf.function(method.train_step, autograph=False).get_concrete_function(data_of(name))
+    with strong_views_traced_once():
+        step = tf.function(method.train_step, autograph=False).get_concrete_function(data_of(name))
     logs = step.structured_outputs
     assert {"loss", "gradient_norm"} <= set(logs)
     assert {(log.shape.rank, log.dtype) for log in logs.values()} == {(0, tf.float32)}

@@ -143,8 +143,15 @@ def _slopes(method):
     return slopes
 
 
-@pytest.mark.parametrize("decays", ["all", "kernels"])
-@pytest.mark.parametrize("strategy", [None, two_replicas], ids=["one", "two"])
+@pytest.mark.parametrize(
+    "decays, strategy",
+    [
+        pytest.param("all", None, id="one-all"),
+        pytest.param("kernels", two_replicas, id="two-kernels"),
+        pytest.param("all", two_replicas, id="two-all", marks=pytest.mark.slow),
+        pytest.param("kernels", None, id="one-kernels", marks=pytest.mark.slow),
+    ],
+)
 def test_step_decays_once_and_adapts_by_the_gradient_of_the_global_batch(decays, strategy):
     config = CONFIG.replace(weight_decay_on=decays)
     start = [v.numpy() for v in helpers.state(helpers.make_method(config))]

@@ -108,7 +108,7 @@ def test_stage_stopped_twice_continues_bit_for_bit(tiny_world, tmp_path, undistu
     check_same(path, undisturbed["at"], cfg.PRETRAIN)
 
 
-@pytest.mark.parametrize("mode", ["laf", "fsf"])
+@pytest.mark.parametrize("mode", ["laf", pytest.param("fsf", marks=pytest.mark.slow)])
 def test_stopped_fine_tuning_continues_bit_for_bit(tiny_world, tmp_path, mode):
     config = tiny_world.replace(
         method="standard", finetune=mode, encoder_checkpoint="random", checkpoint_every=3
