@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.common import two_replicas
+from tests.common import strong_views_traced_once, two_replicas
 from tests.methods import helpers
 
 # One row without a label, so that the two replicas hold different numbers of labels.
@@ -57,12 +57,19 @@ def test_one_step_of_ascl_with_its_attacks_in_float32():
     _check_logs(*logs, rel=1e-4)
 
 
-def test_three_steps_of_ascl_in_a_graph_of_float64(float64_policy):
-    logs = _check_one_and_two(helpers.TINY, tolerance=1e-9, num_steps=3, in_graph=True)
+# ASCL's takes a minute to trace; in test_cluster_fit.py two workers do.
+@pytest.mark.parametrize("method", ["acl", pytest.param("ascl", marks=pytest.mark.slow)])
+def test_three_steps_in_a_graph_of_float64(float64_policy, method):
+    config = helpers.TINY.replace(method=method)
+    with strong_views_traced_once():
+        logs = _check_one_and_two(config, tolerance=1e-9, num_steps=3, in_graph=True)
     _check_logs(*logs, rel=1e-6)
 
 
-@pytest.mark.parametrize("finetune, changes", [(False, {"method": "trades"}), (True, {})])
+@pytest.mark.parametrize(
+    "finetune, changes",
+    [pytest.param(False, {"method": "trades"}, marks=pytest.mark.slow), (True, {})],
+)
 def test_three_steps_of_trades_and_fine_tuning_in_float64(float64_policy, finetune, changes):
     config = helpers.TINY.replace(finetune="faf", **changes)
     logs = _check_one_and_two(config, tolerance=1e-9, num_steps=3, finetune=finetune)

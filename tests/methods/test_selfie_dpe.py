@@ -33,14 +33,16 @@ def _task_losses(method, stacked, views, training):
 
 
 def _log_determinants(method, stacked, views, training):
-    """NumPy's log-determinants, from the gradient of each task with a tape of its own."""
-    gradients = []
-    for task in range(3):
-        images = [tf.constant(part) for part in np.split(np.asarray(stacked), 3)]
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(images[task])
-            loss = tf.reduce_mean(method._task_losses(images, views, training=training)[task])
-        gradients.append(np.float64(tape.gradient(loss, images[task])).reshape(len(images[0]), -1))
+    """NumPy's log-determinants, from the gradient of each task by itself."""
+    images = [tf.constant(part) for part in np.split(np.asarray(stacked), 3)]
+    with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+        tape.watch(images)
+        losses = method._task_losses(images, views, training=training)
+        means = [tf.reduce_mean(loss) for loss in losses]
+    gradients = [
+        np.float64(tape.gradient(mean, part)).reshape(len(part), -1)
+        for mean, part in zip(means, images, strict=True)
+    ]
     values = []
     for rows in zip(*gradients, strict=True):
         units = np.array([row / np.linalg.norm(row) for row in rows])
@@ -65,10 +67,11 @@ def test_objective_is_the_mean_of_six_losses_and_the_weighted_log_determinant():
 
 
 def test_attack_beats_random_perturbations():
-    method = _compiled(num_steps_pretext=4)
+    method = _compiled()
     for _ in range(2):
         method.train_step(helpers.make_data((0, 1)))
     helpers.fit_statistics(method)
+    method.config = CONFIG.replace(num_steps_pretext=4)
     views = helpers.views_of(method, helpers.make_data((0, 1)))
 
     def objective(stacked):

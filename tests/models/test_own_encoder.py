@@ -96,6 +96,29 @@ def test_weights_of_a_file_come_along(tmp_path):
 @pytest.mark.parametrize(
     "make, batch_norm", [(make_functional, "separate"), (Subclassed, "shared")]
 )
+def test_statistics_of_a_pass_are_those_of_both_replicas(make, batch_norm):
+    images = tf.constant(random_images(6))
+    one = as_encoder(make(), SHAPE, batch_norm)
+    with two_replicas().scope():
+        two = as_encoder(make(), SHAPE, batch_norm)
+    for variable, value in zip(two.weights, one.get_weights(), strict=True):
+        variable.assign(value)
+    before = one.get_weights()
+    one(images, training=True, branch=CLEAN)
+    parts = two_replicas().experimental_distribute_values_from_function(
+        lambda context: images[3 * context.replica_id_in_sync_group :][:3]
+    )
+    two_replicas().run(lambda x: two(x, training=True, branch=CLEAN), args=(parts,))
+    after = one.get_weights()
+    for a, b in zip(after, two.weights, strict=True):
+        np.testing.assert_allclose(a, b.numpy(), rtol=0, atol=1e-5)
+    assert sum(not np.array_equal(a, b) for a, b in zip(before, after, strict=True)) >= 2
+
+
+@pytest.mark.parametrize(
+    "make, batch_norm",
+    [pytest.param(make_functional, "separate", marks=pytest.mark.slow), (Subclassed, "shared")],
+)
 def test_two_replicas_step_as_one(make, batch_norm):
     changes = {"optimizer": "sgd", "learning_rate": 1.0, "momentum": 0.0, "weight_decay": 0.0}
     chosen = {"method": "acl", "acl_mode": "ds", "num_steps_cl": 1}

@@ -1,5 +1,6 @@
 """Training from Python equals the program, with networks and images of the caller's own."""
 
+import functools
 import importlib
 import subprocess
 import sys
@@ -16,7 +17,6 @@ from ascl_tf.evaluation.records import read_records
 from ascl_tf.export import load_model
 from ascl_tf.training import run
 from ascl_tf.training.workdir import WorkDirectory
-from tests.common import eagerly
 from tests.methods import helpers
 from tests.models.own_networks import make_functional
 from tests.training.resuming import read_checkpoint
@@ -58,7 +58,7 @@ def test_unknown_name_is_an_attribute_error():
 
 def test_functions_train_as_the_program_does(tmp_path):
     with eager_world() as config:
-        config = config.replace(epochs=1, finetune_epochs=1, protocol="standard,fgsm")
+        config = config.replace(method="simclr", finetune_epochs=1, protocol="standard,fgsm")
         by_program = tmp_path / "program"
         run.run_stages(config, cfg.ALL, WorkDirectory(by_program))
         changed = {k: v for k, v in config.to_json().items() if v != cfg.Config().to_json()[k]}
@@ -67,7 +67,7 @@ def test_functions_train_as_the_program_does(tmp_path):
             changed.pop(name, None)
         train, test = helpers.make_dataset(30), helpers.make_dataset(12, seed=1)
         path = tmp_path / "python"
-        encoder = ascl_tf.pretrain(train, method="ascl", workdir=path, **changed)
+        encoder = ascl_tf.pretrain(train, method="simclr", workdir=path, **changed)
         classifier = ascl_tf.finetune(encoder, train, workdir=path, **changed)
         records = ascl_tf.evaluate_robustness(
             classifier, test, ["standard", "fgsm"], batch_size=6, seed=config.seed
@@ -93,17 +93,23 @@ def _records_of(path):
     return found
 
 
+@pytest.fixture
+def tiny():
+    """Settings of the program that are keywords here, and the tiny encoder, step by step."""
+    with eager_world():
+        yield SETTINGS
+
+
 @pytest.mark.parametrize("mode", ["laf", "faf"])
-def test_keras_model_of_ones_own_is_trained_and_stays_as_it_is(tmp_path, mode):
+def test_keras_model_of_ones_own_is_trained_and_stays_as_it_is(tiny, tmp_path, mode):
     model = make_functional()
     before = [np.copy(w) for w in model.get_weights()]
     train = helpers.make_dataset(30)
-    with eagerly():
-        encoder = ascl_tf.pretrain(
-            train, method="ascl", encoder=model, workdir=tmp_path / "a", **SETTINGS
-        )
-        frozen = encoder.get_weights()
-        classifier = ascl_tf.finetune(encoder, train, mode=mode, workdir=tmp_path / "b", **SETTINGS)
+    encoder = ascl_tf.pretrain(
+        train, method="simclr", encoder=model, workdir=tmp_path / "a", **tiny
+    )
+    frozen = encoder.get_weights()
+    classifier = ascl_tf.finetune(encoder, train, mode=mode, workdir=tmp_path / "b", **tiny)
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
     assert all(np.array_equal(a, b) for a, b in zip(frozen, encoder.get_weights(), strict=True))
     images = train.images[:2] / np.float32(255)
@@ -113,15 +119,14 @@ def test_keras_model_of_ones_own_is_trained_and_stays_as_it_is(tmp_path, mode):
     assert is_same == (mode == "laf")
 
 
-def test_one_shot_method_gives_its_classifier(tmp_path):
+def test_one_shot_method_gives_its_classifier(tiny, tmp_path):
     train = helpers.make_dataset(30)
-    with eagerly():
-        classifier = ascl_tf.pretrain(train, method="at", width=2, workdir=tmp_path, **SETTINGS)
+    classifier = ascl_tf.pretrain(train, method="at", workdir=tmp_path, **tiny)
     assert classifier(train.images[:2] / np.float32(255)).shape == (2, train.num_classes)
     assert isinstance(classifier.encoder, keras.Model)
 
 
-def test_given_validation_and_unlabeled_images_are_used(tmp_path, monkeypatch):
+def test_given_validation_and_unlabeled_images_are_used(tiny, tmp_path, monkeypatch):
     seen = {}
 
     def fit(**settings):
@@ -137,8 +142,7 @@ def test_given_validation_and_unlabeled_images_are_used(tmp_path, monkeypatch):
             validation=validation,
             unlabeled=helpers.make_dataset(6, seed=4),
             workdir=tmp_path,
-            width=2,
-            **SETTINGS,
+            **tiny,
         )
     assert len(seen["dataset"]) == 24 and seen["dataset"].num_labeled == 18
     np.testing.assert_array_equal(seen["validation_labels"], validation.labels)
@@ -157,15 +161,8 @@ def test_bad_arguments_are_named(tmp_path):
         ascl_tf.pretrain(train, no_such_setting=1, workdir=tmp_path)
 
 
-def test_other_images_are_refused_in_a_work_directory_that_holds_a_run(tmp_path):
-    with eagerly():
-        first = helpers.make_dataset(30)
-        ascl_tf.pretrain(first, method="standard", width=2, workdir=tmp_path, **SETTINGS)
-        with pytest.raises(RunError, match="SHA-256"):
-            ascl_tf.pretrain(
-                helpers.make_dataset(30, seed=9),
-                method="standard",
-                width=2,
-                workdir=tmp_path,
-                **SETTINGS,
-            )
+def test_other_images_are_refused_in_a_work_directory_that_holds_a_run(tiny, tmp_path):
+    run_of = functools.partial(ascl_tf.pretrain, method="standard", workdir=tmp_path, **tiny)
+    run_of(helpers.make_dataset(30))
+    with pytest.raises(RunError, match="SHA-256"):
+        run_of(helpers.make_dataset(30, seed=9))

@@ -10,6 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from ascl_tf.errors import RunError
 from ascl_tf.training import callbacks, run
 from ascl_tf.training.workdir import WorkDirectory
+from tests.common import strong_views_traced_once
 from tests.methods import helpers
 from tests.training.worlds import make_tiny_world
 
@@ -20,7 +21,7 @@ LOG_EVERY, NUM_STEPS = 3, 8
 def run_of_two_epochs(tmp_path_factory):
     """Returns the event files of an ASCL run, and the losses of its steps, one by one."""
     losses, path = [], tmp_path_factory.mktemp("run")
-    with pytest.MonkeyPatch.context() as monkeypatch:
+    with pytest.MonkeyPatch.context() as monkeypatch, strong_views_traced_once():
         config = make_tiny_world(monkeypatch).replace(epochs=2, log_every=LOG_EVERY)
         means_before = {}
 
