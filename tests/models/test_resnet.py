@@ -219,7 +219,9 @@ def test_kernels_start_as_in_pytorch_and_unlike_each_other(name):
 
 
 @pytest.mark.parametrize(
-    "make", [PreActResNet, WideResNet, lambda **s: ResNet(depth=50, **s)], ids=str
+    "make",
+    [PreActResNet, WideResNet, lambda **s: ResNet(depth=50, **s)],
+    ids=["pre_activation", "wide", "bottleneck"],
 )
 def test_training_passes_move_the_named_branch_alone(make):
     encoder = make(width=1, **({"depth": 10, "factor": 1} if make is WideResNet else {}))
