@@ -10,9 +10,6 @@ Importing the package defines no flag, touches no device, and leaves TensorFlow 
 these is asked for.
 """
 
-import importlib
-from typing import Any
-
 __version__ = "0.1.0"
 
 # Not named as a program or a room of the package is: importing that would replace the function.
@@ -26,9 +23,11 @@ _PUBLIC = {
 __all__ = [*_PUBLIC]  # noqa: PLE0604
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
     return getattr(importlib.import_module(_PUBLIC[name]), name)
 
 

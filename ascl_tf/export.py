@@ -132,8 +132,7 @@ def load_model(path, *, trust_model=False):
             field="path",
             value=path,
             expected="a SavedModel folder or a .keras file",
-            found="weights of PyTorch, of which `python tools/import_torch_weights.py "
-            "--state_dict=FILE --output=model.keras` makes one",
+            found="weights of PyTorch, of which tools/import_torch_weights.py makes one",
         )
     if not (path / "saved_model.pb").is_file():
         raise RunError(

@@ -212,9 +212,10 @@ def check_seed(seed, images):
 
     One pair too few would be broadcast: the same noise for several images.
     """
-    given = seed if tf.is_tensor(seed) else as_array("seed", seed)
+    has_tensors = any(map(tf.is_tensor, tf.nest.flatten(seed)))
+    given = as_tensor("seed", seed) if has_tensors else as_array("seed", seed)
     is_int32 = given.dtype == tf.int32
-    if not tf.is_tensor(seed):
+    if not has_tensors:
         is_int32 = given.dtype.kind in "iu" and _fits_int32(given)
     shape, num_images = tf.TensorShape(given.shape), images.shape[0]
     if not is_int32 or not any(shape.is_compatible_with(s) for s in ([2], [num_images, 2])):

@@ -43,11 +43,11 @@ def test_linear_model_has_its_closed_form_robust_accuracy_in_the_l2_norm():
     images, bias = 0.25 + images / 2, bias / 2 - 0.25 * weights.sum()
     logits_fn = models.linear_logits(weights, bias)
     name = "pgd20_l2@epsilon=0.1,step_size=0.05"
-    (record,) = evaluate_robustness(logits_fn, (images, labels), name, per_image=True)
+    (record,) = evaluate_robustness(logits_fn, (images, labels), name)
     # The margin falls by the radius times the length of the weights.
     margins = np.where(labels, -1, 1) * (np.einsum("nhwc,hwc->n", images, weights) + bias)
     robust = margins > 0.1 * np.linalg.norm(weights)
-    assert record["per_image"]["robust"] == robust.astype(int).tolist()
+    np.testing.assert_array_equal(verdicts_of(record), robust)
     assert 0 < robust.sum() < len(labels)
     assert record["max_perturbation"] == pytest.approx(0.1, abs=1e-5)
     attack = {"kind": "l2_pgd", "epsilon": "0.1", "step_size": "0.05", "num_steps": 20}

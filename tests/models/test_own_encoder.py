@@ -120,7 +120,9 @@ def test_statistics_of_a_pass_are_those_of_both_replicas(make, batch_norm):
     [pytest.param(make_functional, "separate", marks=pytest.mark.slow), (Subclassed, "shared")],
 )
 def test_two_replicas_step_as_one(make, batch_norm):
-    changes = {"optimizer": "sgd", "learning_rate": 1.0, "momentum": 0.0, "weight_decay": 0.0}
+    # A step that kills units would leave gradients whose signs are a matter of rounding.
+    keras.utils.set_random_seed(0)
+    changes = {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.0, "weight_decay": 0.0}
     chosen = {"method": "acl", "acl_mode": "ds", "num_steps_cl": 1}
     config = helpers.TINY.replace(**changes, **chosen, batch_norm=batch_norm)
 

@@ -169,10 +169,10 @@ def test_readme_lists_what_was_made_and_dashes_for_the_rest(results):
     cells = {line.split("|")[1].strip(): line for line in lines[4:]}
     assert len(cells) == len(ARTIFACTS)
     table5 = next(line for name, line in cells.items() if name.startswith("[Table 5"))
-    assert "(results/cpu/table5/table.md) | 5 of 5 | 3 | -- |" in table5
+    assert "(../results/cpu/table5/table.md) | 5 of 5 | 3 | -- |" in table5
     assert "--artifact=table5 --preset=cpu --seeds=0,1,2" in table5
     figure4 = next(line for name, line in cells.items() if name.startswith("[Figure 4"))
-    assert "[input_landscape](results/cpu/figure4/input_landscape.png)" in figure4
+    assert "[input_landscape](../results/cpu/figure4/input_landscape.png)" in figure4
     assert cells["Table 1: methods on CIFAR-10"].count("--") == 4
 
 
