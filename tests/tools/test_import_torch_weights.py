@@ -305,7 +305,7 @@ def test_wide_network_is_read_without_pytorch():
 
 def test_evaluation_says_how_to_import_weights_of_pytorch(tmp_path):
     (tmp_path / "model.pt").write_bytes(b"")
-    with pytest.raises(RunError, match=r"found weights of PyTorch, of which `python tools/import"):
+    with pytest.raises(RunError, match=r"found weights of PyTorch, of which tools/import"):
         load_model(tmp_path / "model.pt")
 
 
