@@ -17,11 +17,13 @@ import keras
 
 from ascl_tf import config as cfg
 from ascl_tf.data.image_dataset import ImageDataset
+from ascl_tf.errors import ConfigError
 from ascl_tf.methods.factory import choose_encoder
 from ascl_tf.training import run
 from ascl_tf.training.checkpoints import LAST, restore_parts
 from ascl_tf.training.processes import open_work_directory
 from ascl_tf.training.run_data import GivenImages
+from ascl_tf.training.strategy import FLOAT32
 
 RUNS = "runs"
 
@@ -58,7 +60,7 @@ def pretrain(
         ConfigError: if a setting is not as it must be, or a run in `workdir` has others.
         RunError: if the images do not fit the method, or a file cannot be read or written.
     """
-    config = _config(train, workdir, method, method=method, **settings)
+    config = _config(train, workdir, method, encoder, method=method, **settings)
     directory, given = (
         open_work_directory(config.workdir),
         GivenImages(train, validation, unlabeled),
@@ -99,7 +101,7 @@ def finetune(
     Raises:
         ConfigError, RunError: as `pretrain`.
     """
-    config = _config(train, workdir, mode, finetune=mode, **settings)
+    config = _config(train, workdir, mode, encoder, finetune=mode, **settings)
     directory = open_work_directory(config.workdir)
     encoder = choose_encoder(encoder, config.network, train.image_shape)
     with run.alone_in(directory):
@@ -108,6 +110,14 @@ def finetune(
     return run.load_classifier(config, directory, train, chosen, encoder=run.twin_of(encoder))
 
 
-def _config(train, workdir, purpose, **settings):
+def _config(train, workdir, purpose, encoder, **settings):
     folder = workdir or os.path.join(RUNS, f"{train.name}_{purpose.rpartition(':')[2]}")
-    return cfg.Config(**settings, dataset=train.name, workdir=os.fspath(folder))
+    config = cfg.Config(**settings, dataset=train.name, workdir=os.fspath(folder))
+    if encoder is not None and config.precision != FLOAT32:
+        raise ConfigError(
+            field="precision",
+            value=config.precision,
+            expected=f"{FLOAT32} for a model that is there already; the function that makes one, "
+            "as `encoder` of a command line, serves both",
+        )
+    return config

@@ -9,7 +9,7 @@ from ascl_tf.evaluation.batch_attacks import CompiledAttacks
 from ascl_tf.evaluation.evaluation_data import padded_batches
 from ascl_tf.evaluation.protocols import get_protocol
 from ascl_tf.methods.factory import make_finetune_method
-from ascl_tf.models.averaged import copy_variables
+from ascl_tf.models.averaged import copy_variables, make_twin
 from ascl_tf.process.failures import memory_errors_as_one_line
 from ascl_tf.training.strategy import FLOAT32
 
@@ -49,8 +49,13 @@ def _make_evaluated_classifier(method, dataset):
     """
     if method.config.precision == FLOAT32 and method.average is None:
         return method.classifier, lambda: None
+    # In float32 a twin of the encoder itself, which may be a caller's.
+    is_float32 = method.config.precision == FLOAT32
     twin = make_finetune_method(
-        method.config, num_classes=dataset.num_classes, image_shape=dataset.image_shape
+        method.config,
+        num_classes=dataset.num_classes,
+        image_shape=dataset.image_shape,
+        encoder=make_twin(method.encoder, "encoder") if is_float32 else None,
     ).classifier
     if method.average is None:
         return twin, lambda: copy_variables(method.classifier, twin)

@@ -19,7 +19,7 @@ from ascl_tf.training import run
 from ascl_tf.training.workdir import WorkDirectory
 from tests.methods import helpers
 from tests.models.own_networks import make_functional
-from tests.training.resuming import read_checkpoint
+from tests.training.resuming import read_checkpoint, read_record
 from tests.training.worlds import eager_world
 
 SETTINGS = {
@@ -117,6 +117,23 @@ def test_keras_model_of_ones_own_is_trained_and_stays_as_it_is(tiny, tmp_path, m
     tuned = classifier.encoder.get_weights()
     is_same = all(np.array_equal(a, b) for a, b in zip(frozen, tuned, strict=True))
     assert is_same == (mode == "laf")
+
+
+def test_average_of_a_keras_model_of_ones_own_is_validated(tiny, tmp_path):
+    train = helpers.make_dataset(30)
+    settings = {**tiny, "weight_averaging": 0.5}
+    classifier = ascl_tf.pretrain(
+        train, method="at", encoder=make_functional(), workdir=tmp_path, **settings
+    )
+    assert classifier.encoder.feature_dim == 4
+    (last,) = read_record(tmp_path, "pretrain")["epochs"]
+    assert 0 <= last["val/robust_accuracy"] <= 100
+
+
+def test_model_that_is_there_already_is_not_trained_in_another_precision(tmp_path):
+    train = helpers.make_dataset(30)
+    with pytest.raises(ConfigError, match="precision"):
+        ascl_tf.pretrain(train, encoder=make_functional(), precision="bfloat16", workdir=tmp_path)
 
 
 def test_one_shot_method_gives_its_classifier(tiny, tmp_path):

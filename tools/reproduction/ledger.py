@@ -84,8 +84,8 @@ def judge(entry: Mapping[str, Any], records: Records) -> Claim:
         chance = part.get("chance", 10.0)
         judged = [_judge_part(one, records, num_parts, chance) for one in inequalities]
         parts += judged
-        verdicts.append(_of_group(judged, part.get("count")))
-    return Claim(entry, _of_group([Part("", verdict) for verdict in verdicts]), tuple(parts))
+        verdicts.append(_together([each.verdict for each in judged], part.get("count")))
+    return Claim(entry, _together(verdicts), tuple(parts))
 
 
 def expected_by_chance(claims: Sequence[Claim]) -> float:
@@ -96,12 +96,12 @@ def expected_by_chance(claims: Sequence[Claim]) -> float:
     return 0.05 * sum(claim.verdict in (*DECIDED, OPEN) for claim in claims)
 
 
-def _of_group(parts: Sequence[Part], count: int | None = None) -> str:
+def _together(verdicts: Sequence[str], count: int | None = None) -> str:
     """Returns the verdict on parts together: all of them hold, or `count` of them."""
-    verdicts = [part.verdict for part in parts]
-    for missing in (NOT_MEASURED, NOT_MEASURABLE):
-        if missing in verdicts or not verdicts:
-            return missing if verdicts else NOT_MEASURED
+    if not verdicts or NOT_MEASURED in verdicts:
+        return NOT_MEASURED
+    if NOT_MEASURABLE in verdicts:
+        return NOT_MEASURABLE
     if verdicts.count(HOLDS) >= (len(verdicts) if count is None else count):
         return HOLDS
     most_reversed = 0 if count is None else len(verdicts) - count
