@@ -17,8 +17,10 @@ setup(
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    packages=find_packages(include=["ascl_tf", "ascl_tf.*"]),
-    package_data={"ascl_tf.data": ["bundled/**/*"]},
+    # The recipes stay at the top level of the checkout, and are part of the package.
+    packages=[*find_packages(include=["ascl_tf", "ascl_tf.*"]), "ascl_tf.flags"],
+    package_dir={"ascl_tf.flags": "flags"},
+    package_data={"ascl_tf.data": ["bundled/**/*"], "ascl_tf.flags": ["**/*"]},
     python_requires=">=3.11,<3.14",
     install_requires=[
         "tensorflow>=2.21,<2.22",

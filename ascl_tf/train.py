@@ -25,6 +25,7 @@ from ascl_tf.program.flagfiles import check_values
 from ascl_tf.program.messages import one_line
 from ascl_tf.program.outside_methods import load_outside_method
 from ascl_tf.program.protocol_help import wants_protocols, with_protocols
+from ascl_tf.program.recipes import FLAG, LIST, describe_recipes
 
 DEFAULT_WORKDIRS = "runs"
 
@@ -43,7 +44,17 @@ def main(argv):
     flags.DEFINE_enum(
         "stage", cfg.PRETRAIN, [*cfg.STAGES, cfg.ALL], "What to do.", flag_values=values
     )
+    flags.DEFINE_string(
+        FLAG,
+        "",
+        "Settings that come with the package, by name: those of a flagfile in its place. list "
+        "shows the names.",
+        flag_values=values,
+    )
     explicit = parse(values, argv)
+    if explicit.get(FLAG) == LIST:
+        print(describe_recipes())
+        return
     if wants_help(values, with_protocols(__doc__)) or wants_protocols(explicit):
         return
     # They are recorded, and the next command may be given from another folder.
@@ -58,7 +69,7 @@ def main(argv):
 
 
 def _run(stage, explicit, kept):
-    for name in ("stage", "debug", "help"):
+    for name in ("stage", "debug", "help", FLAG):
         explicit.pop(name, None)
     if not os.path.exists(os.path.join(explicit.get("workdir", ""), cfg.CONFIG_FILE)):
         # TensorFlow takes seconds to import; a mistaken flag should not wait for it.

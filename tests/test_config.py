@@ -455,11 +455,12 @@ def test_l2_has_defaults_of_its_own():
     assert Config(norm="l2", epsilon=Fraction("3")).epsilon == 3.0
 
 
-def test_identity_of_l2_holds_what_differs_from_its_own_defaults():
-    assert _settings(Config(norm="l2"), "pretrain") == {"norm": "l2"}
-    assert _settings(Config(norm="l2", epsilon=Fraction("128/255")), "finetune") == {"norm": "l2"}
+def test_identity_holds_what_is_found_for_l2():
+    usual = {"norm": "l2", "epsilon": "128/255", "step_size": "15/255"}
+    assert _settings(Config(norm="l2"), "pretrain") == usual
+    assert _settings(Config(norm="l2", epsilon=Fraction("128/255")), "finetune") == usual
     small = Config(norm="l2", epsilon=Fraction("8/255"))
-    assert _settings(small, "pretrain") == {"norm": "l2", "epsilon": "8/255"}
+    assert _settings(small, "pretrain") == {"norm": "l2", "step_size": "15/255"}
     usual, small = (cfg.identity_of(c, "pretrain") for c in (Config(norm="l2"), small))
     assert cfg.find_differences(usual, small) == ["`epsilon=8/255` (recorded: 128/255)"]
     assert cfg.find_differences(small, usual) == ["`epsilon=128/255` (recorded: 8/255)"]
@@ -486,3 +487,41 @@ def test_radius_that_is_meant_for_the_other_norm_is_doubted(norm, epsilon, messa
         assert doubt is None
     else:
         assert one_line(doubt).startswith(f"--epsilon={epsilon}: expected {message}")
+
+
+def test_rate_that_is_not_given_is_the_recipes_in_proportion_to_the_batch():
+    paper = Config()
+    assert (paper.learning_rate, paper.warmup_epochs, paper.finetune_learning_rate) == (0.1, 0, 0.1)
+    small = Config(global_batch_size=64, epochs=40)
+    assert small.learning_rate == small.finetune_learning_rate == 0.0125
+    assert small.warmup_epochs == 2.0
+    # Each method's own recipe, where its optimizer is asked for.
+    assert Config(method="mart", global_batch_size=64).learning_rate == 0.005
+    assert Config(method="acl", global_batch_size=128, optimizer="lars").learning_rate == 1.25
+    assert Config(method="acl", global_batch_size=128).learning_rate == 0.025
+    assert Config(optimizer="lars").learning_rate == 2.0
+
+
+def test_rate_that_is_given_stays_and_warms_up_only_if_asked_to():
+    config = Config(global_batch_size=64, learning_rate=0.1)
+    assert (config.learning_rate, config.warmup_epochs) == (0.1, 0.0)
+    assert config.replace(global_batch_size=32).learning_rate == 0.1
+    assert Config(global_batch_size=64, warmup_epochs=3.0).warmup_epochs == 3.0
+
+
+def test_auto_stands_for_a_rate_that_is_not_given():
+    config = Config(global_batch_size=64, learning_rate=0.5)
+    assert config.replace(learning_rate="auto") == Config(global_batch_size=64)
+    # What is not given is found again where what it depends on changes, and recorded in numbers.
+    recorded = config_from_json(json.dumps(Config(global_batch_size=64).to_json()), "here")
+    assert recorded.replace(global_batch_size=256).learning_rate == 0.05
+    assert recorded.to_json()["learning_rate"] == 0.0125
+
+
+def test_identity_holds_the_rate_that_was_found():
+    found = _settings(Config(global_batch_size=256, epochs=40), "pretrain")
+    given = Config(global_batch_size=256, epochs=40, learning_rate=0.05, warmup_epochs=2.0)
+    assert found == _settings(given, "pretrain")
+    assert found["learning_rate"] == 0.05 and found["warmup_epochs"] == 2.0
+    # As runs were recorded before rates were found: at 0.1, which is the default, without a word.
+    assert "learning_rate" not in _settings(given.replace(learning_rate=0.1), "pretrain")

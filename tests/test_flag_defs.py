@@ -7,6 +7,7 @@ from absl import flags
 
 from ascl_tf import config as cfg
 from ascl_tf.config import Fraction
+from ascl_tf.config.setting import AUTO
 from ascl_tf.errors import ConfigError, RunError
 from ascl_tf.program import flag_defs
 
@@ -27,7 +28,8 @@ def test_each_field_has_one_flag_with_its_default_and_help():
     values = _values()
     assert set(values) == {field.name for field in FIELDS} | {"help", "?", "debug"}
     for field in FIELDS:
-        assert values[field.name].default == field.default
+        is_auto = field.metadata["is_auto"]
+        assert values[field.name].default == (AUTO if is_auto else field.default)
         assert field.metadata["help"] in values[field.name].help
 
 
@@ -88,8 +90,14 @@ def test_last_setting_wins_over_flagfiles_and_command_line(tmp_path):
         ("--epochs=ten", r"--epochs: expected an integer; found 'ten'"),
         ("--epochs=1.5", r"--epochs: expected an integer; found '1.5'"),
         ("--temperature=hot", r"--temperature: expected a number; found 'hot'"),
-        ("--epsilon=8:255", r"--epsilon: expected a number or a fraction such as 8/255; found"),
-        ("--epsilon=1/0", r"--epsilon: expected a number or a fraction such as 8/255; found"),
+        (
+            "--epsilon=8:255",
+            r"--epsilon: expected a number or a fraction such as 8/255, or auto; found",
+        ),
+        (
+            "--epsilon=1/0",
+            r"--epsilon: expected a number or a fraction such as 8/255, or auto; found",
+        ),
         ("--smoke=maybe", r"--smoke: expected true or false; found 'maybe'"),
         ("--epochs", r"Missing value for flag --epochs"),
         ("width=3", r"expected only flags such as --seed=1; found 'width=3'"),

@@ -13,7 +13,6 @@ import contextlib
 import functools
 import pathlib
 import sys
-import tomllib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -25,7 +24,7 @@ sys.path.insert(0, str(ROOT))
 
 from ascl_tf import config as cfg  # noqa: E402
 from ascl_tf import train  # noqa: E402
-from ascl_tf.program import flag_defs  # noqa: E402
+from ascl_tf.program import flag_defs, recipes  # noqa: E402
 
 RUNS = "runs/"
 ENSEMBLE = "ensemble"
@@ -118,9 +117,7 @@ class RowRun(NamedTuple):
 @functools.cache
 def find_rows():
     """Returns name -> `Row`, in the order of flags/rows.toml, which is the paper's."""
-    with open(ROOT / "flags" / "rows.toml", "rb") as file:
-        entries = tomllib.load(file)
-    return {name: Row(name, **entry) for name, entry in entries.items()}
+    return {name: Row(name, **entry) for name, entry in recipes.read_rows().items()}
 
 
 def folders_of(table):

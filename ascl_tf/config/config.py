@@ -1,12 +1,13 @@
 """Every setting of a training run: by section for the code, flat for flags and config.json."""
 
+import contextlib
 import dataclasses
 import json
 import os
 from collections.abc import Collection, Mapping
 from typing import Any, NoReturn, TypeVar
 
-from ascl_tf.config import networks, registry
+from ascl_tf.config import auto, networks, registry
 from ascl_tf.config.sections import (
     SHARED_SECTIONS,
     AttackSettings,
@@ -18,7 +19,7 @@ from ascl_tf.config.sections import (
     OptimizationSettings,
     RunSettings,
 )
-from ascl_tf.config.setting import check_setting, default_of, plain_value, value_from_json
+from ascl_tf.config.setting import AUTO, check_setting, plain_value, value_from_json
 from ascl_tf.errors import ConfigError, RunError
 
 # Where a work directory keeps the settings of its run.
@@ -52,7 +53,7 @@ class Config:
     section.
 
     Args:
-        values: settings by name; the others are at their defaults.
+        values: settings by name; the others are at their defaults, or as auto.py finds them.
 
     Raises:
         ConfigError: if a value is out of its range, or values do not go together.
@@ -81,13 +82,16 @@ class Config:
         unknown = sorted(set(values) - set(fields))
         if unknown:
             raise TypeError(f"Config: expected known settings; found {', '.join(unknown)}")
-        for name, value in values.items():
+        autos = {name for name, field in fields.items() if field.metadata["is_auto"]}
+        given = {n: v for n, v in values.items() if not (n in autos and v == AUTO)}
+        for name, value in given.items():
             check_setting(fields[name], value)
-        values = {name: default_of(field, values) for name, field in fields.items()} | values
+        plain = {name: field.default for name, field in fields.items() if name not in autos}
+        values = auto.fill_in(plain | given, given)
         made = {section: _make(section, values) for section in sections()}
         named = {name: made[section] for name, section in SHARED_SECTIONS.items()}
         flat = {n: getattr(made[section], n) for section in made for n in _names_in(section)}
-        vars(self).update(_sections=made, _values=flat, **named)
+        vars(self).update(_sections=made, _values=flat, _given=frozenset(given), **named)
         _check_combinations(self)
 
     def of(self, section: type[Section]) -> Section:
@@ -112,29 +116,37 @@ class Config:
 
     def __eq__(self, other: object) -> bool:
         # A method that is imported later adds settings, at their defaults, to later ones alone.
-        return isinstance(other, Config) and self.changes() == other.changes()
+        return isinstance(other, Config) and self._unusual() == other._unusual()
 
     def __hash__(self) -> int:
-        return hash(frozenset(self.changes().items()))
+        return hash(frozenset(self._unusual().items()))
 
     def __repr__(self) -> str:
         return f"Config({', '.join(f'{k}={v!r}' for k, v in self.changes().items())})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self._values,)
+        return _rebuild, (self.changes(),)
 
     def replace(self, **changes: Any) -> "Config":
-        """Returns a copy with other values, checked again.
-
-        What is at its default stays there, also where a change brings another default.
-        """
+        """Returns a copy with other values, checked again; what is not given is found again."""
         return Config(**{**self.changes(), **changes})
 
     def changes(self) -> dict[str, Any]:
-        """Returns the settings that are not at their default."""
-        fields = [field for section in self._sections for field in dataclasses.fields(section)]
+        """Returns what makes this config: the given settings that are not at their default."""
+        unusual = self._unusual()
+        return {
+            field.name: self._values[field.name]
+            for field in self._fields()
+            if field.name in self._given and (field.metadata["is_auto"] or field.name in unusual)
+        }
+
+    def _unusual(self) -> dict[str, Any]:
+        """Returns the settings that are not at their default, given or found."""
         values = self._values
-        return {f.name: values[f.name] for f in fields if values[f.name] != default_of(f, values)}
+        return {f.name: values[f.name] for f in self._fields() if values[f.name] != f.default}
+
+    def _fields(self) -> list["dataclasses.Field[Any]"]:
+        return [field for section in self._sections for field in dataclasses.fields(section)]
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain values; fractions as they were written."""
@@ -171,6 +183,16 @@ class Config:
     def finetune_batch_size(self) -> int:
         """Images per step of fine-tuning, over all replicas."""
         return self.finetuning.finetune_global_batch_size or self.optimization.global_batch_size
+
+
+def _not_given_where_found(config: Config) -> Config:
+    """Returns the config in which nothing counts as given that auto.py finds anyway."""
+    for name in auto.NAMES:
+        # Beside the others it may be out of its range, such as a step beside a small radius.
+        with contextlib.suppress(ConfigError):
+            candidate = config.replace(**{name: AUTO})
+            config = candidate if candidate == config else config
+    return config
 
 
 def _rebuild(values: dict[str, Any]) -> Config:
@@ -259,7 +281,9 @@ def config_from_json(text: str, source: str) -> Config:
         unknown = sorted(set(values) - set(fields))
         if unknown:
             raise RunError(f"{source}: expected known settings; found {', '.join(unknown)}")
-        return Config(**{k: value_from_json(fields[k], v, source) for k, v in values.items()})
+        return _not_given_where_found(
+            Config(**{k: value_from_json(fields[k], v, source) for k, v in values.items()})
+        )
     except ConfigError as error:
         raise RunError(error, place=source) from None
 

@@ -15,7 +15,7 @@ from typing import Any
 from ascl_tf.config import networks, registry
 from ascl_tf.config.config import DATA_SETS, ENCODER, FOLDER_PREFIX, PLACES, Config, setting_fields
 from ascl_tf.config.sections import SHARED_SECTIONS
-from ascl_tf.config.setting import default_of, plain_value
+from ascl_tf.config.setting import plain_value
 
 FORMATS = "formats"
 _FIRST_FORMAT = 1
@@ -50,13 +50,13 @@ def find_differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> 
         >>> find_differences(recorded, wanted)
         ['`epochs=6` (recorded: 5)']
     """
-    before, now = _defaults(recorded), _defaults(wanted)
+    usual = {name: plain_value(field.default) for name, field in setting_fields().items()}
     # What earlier versions recorded holds defaults and places too.
-    recorded = {k: v for k, v in _without_places(recorded).items() if v != before.get(k, ...)}
+    recorded = {k: v for k, v in _without_places(recorded).items() if v != usual.get(k, ...)}
     names = sorted((set(recorded) | set(wanted)) - {FORMATS})
     differing = [
-        f"`{name}={wanted.get(name, now.get(name))}` "
-        f"(recorded: {recorded.get(name, before.get(name))})"
+        f"`{name}={wanted.get(name, usual.get(name))}` "
+        f"(recorded: {recorded.get(name, usual.get(name))})"
         for name in names
         if wanted.get(name) != recorded.get(name)
     ]
@@ -90,7 +90,7 @@ def _identifies(field: "dataclasses.Field[Any]", stage: str) -> bool:
 
 def _is_default(config: Config, field: "dataclasses.Field[Any]") -> bool:
     """Whether a setting has the value that its default stands for."""
-    if field.name not in config.changes():
+    if getattr(config, field.name) == field.default:
         return True
     derived = _DERIVED.get(field.name)
     if derived is None:
@@ -117,9 +117,3 @@ def _without_places(identity: Mapping[str, Any]) -> dict[str, Any]:
     if networks.is_file(str(kept.get(ENCODER, ""))):
         kept[ENCODER] = os.path.basename(kept[ENCODER])
     return kept
-
-
-def _defaults(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the defaults of all settings beside those that an identity holds."""
-    fields = setting_fields()
-    return {name: plain_value(default_of(field, identity)) for name, field in fields.items()}

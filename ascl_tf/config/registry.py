@@ -31,6 +31,24 @@ _METHOD_PARTS = ("make_views", "make_adversarial", "forward")
 
 
 @dataclasses.dataclass(frozen=True)
+class Recipe:
+    """The optimizer of a method, and its learning rate at a batch size.
+
+    Example:
+        >>> Recipe(learning_rate=0.1, batch_size=512).rate_at(128)
+        0.025
+    """
+
+    optimizer: str = "sgd"
+    learning_rate: float = 0.1
+    batch_size: int = 512
+
+    def rate_at(self, batch_size: int) -> float:
+        """Returns the learning rate at another batch size: in proportion."""
+        return float(f"{self.learning_rate * batch_size / self.batch_size:.6g}")
+
+
+@dataclasses.dataclass(frozen=True)
 class MethodSpec:
     """What is known of a method before it is made.
 
@@ -45,6 +63,7 @@ class MethodSpec:
         needs_finetuning: False if the trained linear head is the result.
         find_conflict: callable `Config` -> `Conflict` or None, for settings that do not go
             together.
+        recipe: the learning rate where none is given.
         sha256: of the file of an outside method; empty for one of the package.
     """
 
@@ -55,6 +74,7 @@ class MethodSpec:
     label_free_weight: str = ""
     needs_finetuning: bool = True
     find_conflict: Callable[[Any], Conflict | None] | None = None
+    recipe: Recipe = Recipe()
     sha256: str = ""
 
     def __post_init__(self) -> None:
@@ -199,11 +219,13 @@ def register_method(
     label_free_weight: str = "",
     needs_finetuning: bool = True,
     find_conflict: Callable[[Any], Conflict | None] | None = None,
+    recipe: Recipe = Recipe(),
 ) -> Callable[[MethodClass], MethodClass]:
     """Returns a decorator for a subclass of `Method`; without it the defaults hold.
 
     Args:
-        settings, labels, label_free_weight, needs_finetuning, find_conflict: see `MethodSpec`.
+        settings, labels, label_free_weight, needs_finetuning, find_conflict, recipe: see
+            `MethodSpec`.
             Each setting is a flag, and an attribute of `self.config`.
 
     Example:
@@ -227,6 +249,7 @@ def register_method(
         label_free_weight=label_free_weight,
         needs_finetuning=needs_finetuning,
         find_conflict=find_conflict,
+        recipe=recipe,
     )
 
     def decorate(method_class: MethodClass) -> MethodClass:

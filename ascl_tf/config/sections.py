@@ -17,7 +17,6 @@ from ascl_tf.config.setting import (
     PRETRAIN,
     RADIUS_HELP,
     STAGES,
-    DefaultIf,
     Fraction,
     setting,
 )
@@ -267,13 +266,13 @@ class AttackSettings:
     epsilon: Fraction = setting(
         Fraction("8/255"),
         f"Radius of the ball, {RADIUS_HELP}; under --norm=l2 128/255 where it is not given.",
-        default_if=DefaultIf("norm", "l2", Fraction("128/255")),
+        is_auto=True,
         stages=_TRAIN,
     )
     step_size: Fraction = setting(
         Fraction("2/255"),
         f"Length of one attack step, {RADIUS_HELP}; under --norm=l2 15/255 where it is not given.",
-        default_if=DefaultIf("norm", "l2", Fraction("15/255")),
+        is_auto=True,
         stages=_TRAIN,
     )
     num_steps_at: int = setting(
@@ -352,7 +351,14 @@ class OptimizationSettings:
         stages=_PRE,
         choices=("sgd", "lars"),
     )
-    learning_rate: float = setting(0.1, "Learning rate of pre-training.", stages=_PRE, above=0.0)
+    learning_rate: float = setting(
+        0.1,
+        "Learning rate of pre-training; where it is not given, that of the method's recipe times "
+        "the batch size over the recipe's.",
+        is_auto=True,
+        stages=_PRE,
+        above=0.0,
+    )
     schedule: str = setting(
         "stepwise",
         "Learning rate of pre-training over its epochs: see --decay_at, or half a cosine to 0.",
@@ -367,7 +373,9 @@ class OptimizationSettings:
     )
     warmup_epochs: float = setting(
         0.0,
-        "Epochs over which pre-training's learning rate rises linearly from 0.",
+        "Epochs over which pre-training's learning rate rises linearly from 0; where they are not "
+        "given, a twentieth of all for a rate that is scaled, else none.",
+        is_auto=True,
         stages=_PRE,
         minimum=0.0,
         smoke=0.0,
@@ -454,7 +462,11 @@ class FinetuneSettings:
         smoke=1,
     )
     finetune_learning_rate: float = setting(
-        0.1, "Learning rate of fine-tuning.", stages=_FINE, above=0.0
+        0.1,
+        "Learning rate of fine-tuning; where it is not given, 0.1 times the batch size over 512.",
+        is_auto=True,
+        stages=_FINE,
+        above=0.0,
     )
     finetune_decay_at: str = setting(
         "auto",

@@ -5,8 +5,7 @@ The settings themselves are in sections.py and methods/*_spec.py. No TensorFlow 
 
 import dataclasses
 import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from ascl_tf.errors import ConfigError, RunError
 
@@ -54,19 +53,15 @@ def _parse_fraction(text: str) -> float:
     return value
 
 
-class DefaultIf(NamedTuple):
-    """Another default where the setting `name` has the value `value`."""
-
-    name: str
-    value: Any
-    default: Any
+# Stands for a setting that is not given and depends on others, see auto.py.
+AUTO = "auto"
 
 
 def setting(
     default: Any,
     help: str,
     *,
-    default_if: DefaultIf | None = None,
+    is_auto: bool = False,
     stages: tuple[str, ...] = STAGES,
     choices: tuple[str, ...] | None = None,
     path: str = "",
@@ -81,7 +76,8 @@ def setting(
     """Returns a dataclass field that carries what flags and checks need.
 
     Args:
-        default_if: the default beside a certain value of another setting.
+        is_auto: whether it depends on others where it is not given, see auto.py; `default` is then
+            what it usually is.
         stages: the stages whose results depend on this field.
         choices: the allowed values of a closed choice.
         path: what of the text is a path, a kind of `config.paths`; empty: nothing.
@@ -103,7 +99,7 @@ def setting(
     """
     metadata = {
         "help": help,
-        "default_if": default_if,
+        "is_auto": is_auto,
         "stages": stages,
         "choices": choices,
         "bounds": {"above": above, "minimum": minimum, "maximum": maximum},
@@ -114,13 +110,6 @@ def setting(
         "smoke_maximum": smoke_maximum,
     }
     return dataclasses.field(default=default, metadata=metadata)
-
-
-def default_of(field: "dataclasses.Field[Any]", values: Mapping[str, Any]) -> Any:
-    """Returns the default of a setting beside others, by name; an absent one is at its own."""
-    special = field.metadata["default_if"]
-    is_special = special is not None and values.get(special.name) == special.value
-    return special.default if is_special else field.default
 
 
 def like_run_setting(section: type, name: str) -> Any:

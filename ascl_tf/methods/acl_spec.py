@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from ascl_tf.config.registry import LABELS_NONE, MethodSpec, register
+from ascl_tf.config.registry import LABELS_NONE, MethodSpec, Recipe, register
 from ascl_tf.config.setting import PRETRAIN, setting
 
 
@@ -19,4 +19,12 @@ class AclSettings:
     )
 
 
-register(MethodSpec("acl", "ascl_tf.methods.acl:Acl", settings=(AclSettings,), labels=LABELS_NONE))
+register(
+    MethodSpec(
+        "acl",
+        "ascl_tf.methods.acl:Acl",
+        settings=(AclSettings,),
+        labels=LABELS_NONE,
+        recipe=Recipe("lars", 5.0, 512),
+    )
+)

@@ -3,7 +3,7 @@
 import dataclasses
 
 from ascl_tf.config.paths import PATH
-from ascl_tf.config.registry import LABELS_NONE, MethodSpec, register
+from ascl_tf.config.registry import LABELS_NONE, MethodSpec, Recipe, register
 from ascl_tf.config.setting import PRETRAIN, setting
 from ascl_tf.errors import ConfigError
 
@@ -58,6 +58,10 @@ class AdvClSettings:
 
 register(
     MethodSpec(
-        "advcl", "ascl_tf.methods.advcl:AdvCl", settings=(AdvClSettings,), labels=LABELS_NONE
+        "advcl",
+        "ascl_tf.methods.advcl:AdvCl",
+        settings=(AdvClSettings,),
+        labels=LABELS_NONE,
+        recipe=Recipe("lars", 3.571429, 512),
     )
 )

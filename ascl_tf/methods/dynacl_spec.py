@@ -3,7 +3,7 @@
 import dataclasses
 
 from ascl_tf.config.paths import PATH
-from ascl_tf.config.registry import LABELS_NONE, MethodSpec, register
+from ascl_tf.config.registry import LABELS_NONE, MethodSpec, Recipe, register
 from ascl_tf.config.setting import PRETRAIN, setting
 from ascl_tf.methods.supervised_spec import OuterLossSettings
 
@@ -55,6 +55,7 @@ register(
         "ascl_tf.methods.dynacl:DynAcl",
         settings=(DynAclSettings,),
         labels=LABELS_NONE,
+        recipe=Recipe("lars", 5.0, 512),
     ),
     MethodSpec(
         "dynacl_pp",

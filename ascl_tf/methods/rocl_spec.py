@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from ascl_tf.config.registry import LABELS_NONE, MethodSpec, register
+from ascl_tf.config.registry import LABELS_NONE, MethodSpec, Recipe, register
 from ascl_tf.config.setting import PRETRAIN, setting
 
 
@@ -19,5 +19,11 @@ class RoclSettings:
 
 
 register(
-    MethodSpec("rocl", "ascl_tf.methods.rocl:Rocl", settings=(RoclSettings,), labels=LABELS_NONE)
+    MethodSpec(
+        "rocl",
+        "ascl_tf.methods.rocl:Rocl",
+        settings=(RoclSettings,),
+        labels=LABELS_NONE,
+        recipe=Recipe("lars", 1.5, 512),
+    )
 )

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from ascl_tf.config.registry import LABELS_OPTIONAL, MethodSpec, register
+from ascl_tf.config.registry import LABELS_OPTIONAL, MethodSpec, Recipe, register
 from ascl_tf.config.setting import PRETRAIN, setting
 from ascl_tf.methods.supervised_spec import WeightPerturbationSettings
 
@@ -24,5 +24,6 @@ register(
         labels=LABELS_OPTIONAL,
         label_free_weight="rotation_weight",
         needs_finetuning=False,
+        recipe=Recipe("sgd", 0.1, 128),
     )
 )

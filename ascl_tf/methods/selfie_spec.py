@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from ascl_tf.config.registry import LABELS_NONE, MethodSpec, register
+from ascl_tf.config.registry import LABELS_NONE, MethodSpec, Recipe, register
 from ascl_tf.config.setting import PRETRAIN, setting
 
 
@@ -43,11 +43,13 @@ register(
         "ascl_tf.methods.selfie:Selfie",
         settings=(SelfieSettings,),
         labels=LABELS_NONE,
+        recipe=Recipe("sgd", 0.1, 128),
     ),
     MethodSpec(
         "selfie_dpe",
         "ascl_tf.methods.selfie_dpe:SelfieDpe",
         settings=(SelfieSettings, DiversitySettings),
         labels=LABELS_NONE,
+        recipe=Recipe("sgd", 0.001, 32),
     ),
 )

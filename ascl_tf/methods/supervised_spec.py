@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from ascl_tf.config.registry import MethodSpec, register
+from ascl_tf.config.registry import MethodSpec, Recipe, register
 from ascl_tf.config.setting import FINETUNE, PRETRAIN, setting
 
 
@@ -104,6 +104,7 @@ register(
         "ascl_tf.methods.supervised:Mart",
         settings=_SETTINGS,
         needs_finetuning=False,
+        recipe=Recipe("sgd", 0.01, 128),
         find_conflict=find_conflict_of_attack,
     ),
 )

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from absl import flags
 
 from ascl_tf.config import STAGES, Fraction, paths
+from ascl_tf.config.setting import AUTO
 from ascl_tf.errors import ConfigError
 from ascl_tf.process import signals
 from ascl_tf.process.terminal import escape_unprintable
@@ -35,6 +36,21 @@ class FractionParser(flags.ArgumentParser[Fraction]):
 
     def flag_type(self) -> str:
         return "fraction"
+
+
+class AutoParser(flags.ArgumentParser[Any]):
+    """Takes the word `auto` beside what another parser takes."""
+
+    def __init__(self, parser: flags.ArgumentParser[Any]) -> None:
+        super().__init__()
+        self._parser = parser
+        self.syntactic_help = f"{parser.syntactic_help}, or {AUTO}"
+
+    def parse(self, argument: Any) -> Any:
+        return AUTO if argument == AUTO else self._parser.parse(argument)
+
+    def flag_type(self) -> str:
+        return self._parser.flag_type()
 
 
 class PathParser(flags.ArgumentParser[str]):
@@ -186,12 +202,16 @@ def _define(field: "dataclasses.Field[Any]", module: str, values: flags.FlagValu
         flags.DEFINE_enum(field.name, default, list(choices), **common)
     elif isinstance(default, bool):
         flags.DEFINE_boolean(field.name, default, **common)
-    elif field.metadata["path"] or isinstance(default, Fraction):
-        kind = field.metadata["path"]
-        parser: Any = PathParser(kind) if kind else FractionParser()
+    elif field.metadata["path"] or field.metadata["is_auto"] or isinstance(default, Fraction):
+        default = AUTO if field.metadata["is_auto"] else default
         serializer: flags.ArgumentSerializer[Any] = flags.ArgumentSerializer()
         flags.DEFINE(
-            parser, field.name, default, serializer=serializer, module_name=module, **common
+            _parser_of(field),
+            field.name,
+            default,
+            serializer=serializer,
+            module_name=module,
+            **common,
         )
     elif isinstance(default, int):
         flags.DEFINE_integer(field.name, default, **common)
@@ -199,6 +219,14 @@ def _define(field: "dataclasses.Field[Any]", module: str, values: flags.FlagValu
         flags.DEFINE_float(field.name, default, **common)
     else:
         flags.DEFINE_string(field.name, default, **common)
+
+
+def _parser_of(field: "dataclasses.Field[Any]") -> "flags.ArgumentParser[Any]":
+    if field.metadata["path"]:
+        return PathParser(field.metadata["path"])
+    is_fraction = isinstance(field.default, Fraction)
+    number: Any = FractionParser() if is_fraction else flags.FloatParser()
+    return AutoParser(number) if field.metadata["is_auto"] else number
 
 
 def _stage_help(stages: tuple[str, ...]) -> str:

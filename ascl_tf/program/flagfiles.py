@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from ascl_tf.config.paths import expand
 from ascl_tf.errors import ConfigError
+from ascl_tf.program import recipes
 
 _NAME = "flagfile"
 _LINE_ENDS = re.compile(r"\r\n|\r|\n")
@@ -29,7 +30,8 @@ _LEFT_FROM_A_SHELL = {
 def expand_flagfiles(argv: Sequence[str], known: Mapping[str, bool]) -> list[str]:
     """Returns a command line in which the lines of each flagfile stand in its place.
 
-    A nested flagfile is looked up from the working directory, as the outermost one is.
+    A nested flagfile is looked up from the working directory, as the outermost one is; those of
+    the package (recipes.py) are found from anywhere.
 
     Args:
         argv: command line without the program.
@@ -42,9 +44,10 @@ def expand_flagfiles(argv: Sequence[str], known: Mapping[str, bool]) -> list[str
     expanded, rest = [], list(argv)
     while rest:
         argument = rest.pop(0)
-        if argument.lstrip("-") == _NAME and argument.startswith("-"):
-            argument = f"--{_NAME}={rest.pop(0) if rest else ''}"
-        path = _included(argument)
+        name = argument.lstrip("-")
+        if name in (_NAME, *_recipe_flags(known)) and argument.startswith("-"):
+            argument = f"--{name}={rest.pop(0) if rest else ''}"
+        path = _included(argument, known)
         if path is None:
             expanded.append(argument)
         else:
@@ -78,10 +81,17 @@ def _strip(line: str) -> str:
     return stripped if stripped == line else _strip(stripped)
 
 
-def _included(line: str) -> str | None:
+def _included(line: str, known: Mapping[str, bool]) -> str | None:
     """Returns the file that a line includes, or None."""
-    found = re.fullmatch(f"--?{_NAME}=(.*)", line, re.DOTALL)
-    return found[1].strip() if found else None
+    found = re.fullmatch(r"--?(\w+)=(.*)", line, re.DOTALL)
+    name, value = found.groups() if found else ("", "")
+    if name in _recipe_flags(known) and value.strip() != recipes.LIST:
+        return recipes.flagfile_of(value.strip())
+    return value.strip() if name == _NAME else None
+
+
+def _recipe_flags(known: Mapping[str, bool]) -> tuple[str, ...]:
+    return (recipes.FLAG,) if recipes.FLAG in known else ()
 
 
 def _read(path: str, known: Mapping[str, bool], where: str, outer: tuple[str, ...]) -> list[str]:
@@ -92,7 +102,7 @@ def _read(path: str, known: Mapping[str, bool], where: str, outer: tuple[str, ..
         outer: the files that include this one.
     """
     named = f"{where}--{_NAME}={path}"
-    content, place = _open(path, named)
+    content, place = _open(path, named, outer)
     if place in outer:
         raise ConfigError(f"{named}: expected a file that does not include itself; found one")
     if len(outer) == _MOST_NESTED:
@@ -100,7 +110,7 @@ def _read(path: str, known: Mapping[str, bool], where: str, outer: tuple[str, ..
     flags = []
     for number, line in enumerate(_LINE_ENDS.split(_decode(content, named)), start=1):
         line = _strip(line)
-        here, nested = f"{named}, line {number}: ", _included(line)
+        here, nested = f"{named}, line {number}: ", _included(line, known)
         if nested is not None:
             flags += _read(nested, known, here, (*outer, place))
         elif line and not line.startswith(_COMMENTS):
@@ -109,18 +119,28 @@ def _read(path: str, known: Mapping[str, bool], where: str, outer: tuple[str, ..
     return flags
 
 
-def _open(path: str, named: str) -> tuple[bytes, str]:
+def _open(path: str, named: str, outer: tuple[str, ...]) -> tuple[bytes, str]:
     """Returns the content of a file, and which file it is whatever it is called."""
     if not path:
         raise ConfigError(f"{named}: expected a readable file; found no name")
     try:
-        place = expand(path)
+        place = _place(path, outer)
         with open(place, "rb") as file:
             return file.read(), os.path.realpath(place)
     except OSError as error:
         raise ConfigError(f"{named}: expected a readable file; found: {error.strerror}") from None
     except ValueError as error:
         raise ConfigError(f"{named}: {error}") from None
+
+
+def _place(path: str, outer: tuple[str, ...]) -> str:
+    """Returns where a flagfile lies: for a file of the package, and what it includes, there."""
+    here = expand(path)
+    if not path.startswith(recipes.PREFIX):
+        return here
+    own = str(recipes.place_of(path))
+    is_in_package = bool(outer) and outer[-1].startswith(str(recipes.folder()) + os.sep)
+    return own if is_in_package or not os.path.exists(here) else here
 
 
 def _decode(content: bytes, named: str) -> str:

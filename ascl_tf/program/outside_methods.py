@@ -12,6 +12,7 @@ from ascl_tf.errors import ConfigError
 from ascl_tf.process.terminal import quiet_start
 from ascl_tf.program.flag_defs import define_flags
 from ascl_tf.program.flagfiles import expand_flagfiles
+from ascl_tf.program.recipes import FLAG
 
 _WORK_DIRECTORIES = ("workdir", "pretrained")
 
@@ -35,7 +36,7 @@ def load_outside_method(argv: Sequence[str]) -> None:
 def _named_methods(argv: Sequence[str]) -> list[str]:
     values = define_flags(*cfg.sections())
     try:
-        stands_alone = {name: values[name].boolean for name in values}
+        stands_alone = {FLAG: False} | {name: values[name].boolean for name in values}
         values([argv[0], *expand_flagfiles(argv[1:], stands_alone)], known_only=True)
     except (flags.Error, ConfigError):
         return []

@@ -11,7 +11,7 @@ from ascl_tf.training.strategy import has_gpu
 # Of images of 32 pixels; fewer of larger ones.
 BATCH_SIZES = (32, 160)
 PIXELS = 32 * 32
-QUICKSTART = "flags/quickstart.flags"
+QUICKSTART = "quickstart"
 LONG_RUN_SECONDS = 1800
 
 
@@ -27,7 +27,7 @@ def announce(method, image_shape, optimization: OptimizationSettings, steps_per_
         flush=True,
     )
     if seconds * epochs > LONG_RUN_SECONDS:
-        print(f"notice: for a first run in minutes: --flagfile={QUICKSTART}", flush=True)
+        print(f"notice: for a first run in minutes: --recipe={QUICKSTART}", flush=True)
 
 
 def seconds_per_epoch(method, image_shape, num_images):

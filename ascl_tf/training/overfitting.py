@@ -47,7 +47,7 @@ class OverfittingWatch(Watch):
     def __init__(self, method, dataset, checkpoints, writer, clock, agree):
         super().__init__(checkpoints, writer)
         self._clock, self._agree = clock, agree
-        self._measure = make_probe(method, dataset)
+        self._measure, self._chance = make_probe(method, dataset), chance(dataset.labels)
         self._guards = method.config.fgsm_guard == "pgd" and _is_fast(method)
 
     def on_train_begin(self, logs=None):
@@ -64,7 +64,10 @@ class OverfittingWatch(Watch):
             tf.summary.scalar("probe/pgd_accuracy", pgd)
         is_new = self.judge(
             pgd,
-            is_bad=pgd < LOST * one_step and one_step - pgd > SMALLEST_GAP,
+            # A network that has learned nothing yet loses what it has by accident.
+            is_bad=pgd < LOST * one_step
+            and one_step - pgd > SMALLEST_GAP
+            and one_step > self._chance,
             is_good=pgd >= RECOVERED * one_step,
             text=(
                 f"is {pgd:.1f} where one attack step leaves {one_step:.1f}, on the same "
@@ -125,6 +128,12 @@ def make_probe(method, dataset):
 
     accuracies.get_concrete_function()
     return lambda: tuple(float(value) for value in accuracies())
+
+
+def chance(labels):
+    """Returns the accuracy on the probe of one answer for all images, in percent."""
+    counts = np.bincount(np.asarray(labels)[_spread_out(labels)])
+    return 100 * counts.max() / counts.sum()
 
 
 def _is_fast(method):

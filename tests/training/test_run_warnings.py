@@ -114,6 +114,7 @@ def _overfitting(world, values):
     watch._clock, watch._measure = callbacks.TrainingClock(world.history), lambda: values.pop(0)
     watch._agree = lambda function: function()
     watch._guards = world.method.config.fgsm_guard == "pgd"
+    watch._chance = overfitting.chance(np.array([0, 1, 2, 0, -1]))
     return world.ready(watch)
 
 
@@ -135,6 +136,16 @@ def test_lost_robustness_warns_and_the_guard_switches(tmp_path, capsys, guard):
     assert out.count("catastrophic overfitting: probe/pgd_accuracy is 10.0") == 1
     assert ("PGD takes over" in out) == (guard == "pgd")
     assert world.texts("probe/pgd")["probe/pgd_accuracy"] == [200, 400, 600, 800, 1000]
+
+
+def test_network_that_has_learned_nothing_yet_is_no_case_of_it(tmp_path):
+    world = _World(FAST, tmp_path)
+    # One answer for all of the probe's images is right for half of them.
+    watch = _overfitting(world, [(49.0, 2.0), (51.0, 2.0)])
+    _look(watch, world, 200)
+    assert world.history.warnings == []
+    _look(watch, world, 400)
+    assert len(world.history.warnings) == 1
 
 
 def _uses_pgd(method):

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from ascl_tf import config as cfg
+from ascl_tf.config.setting import plain_value
 from tools import rows
 from tools.reproduction import costs
 from tools.reproduction.nodes import Node, Place
@@ -168,7 +169,7 @@ class Graph:
                 settings=settings,
                 arguments=(
                     f"--stage={stage}",
-                    *as_flags(settings),
+                    *_training_flags(settings),
                     *places,
                     ("--workdir=", Place(None)),
                 ),
@@ -191,7 +192,7 @@ class Graph:
                 settings=settings,
                 arguments=(
                     f"--stage={stage}",
-                    *as_flags(settings),
+                    *_training_flags(settings),
                     *places,
                     ("--workdir=", Place(None)),
                 ),
@@ -238,6 +239,13 @@ def as_flags(settings):
         f"--{'' if value else 'no'}{name}" if isinstance(value, bool) else f"--{name}={value}"
         for name, value in cfg.settings_in(settings).items()
     )
+
+
+def _training_flags(settings):
+    """Returns settings of a training as arguments: all that would depend on others, too."""
+    fields = cfg.setting_fields().values()
+    autos = {f.name: plain_value(f.default) for f in fields if f.metadata["is_auto"]}
+    return as_flags(autos | settings)
 
 
 def _output(name):
