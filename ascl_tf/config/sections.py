@@ -611,6 +611,15 @@ class RunSettings:
         minimum=1,
         is_identity=False,
     )
+    minutes: float = setting(
+        0.0,
+        "How long all stages may take, about: sets --epochs and --validate_every, once, by timing "
+        "a few steps. 0: as --epochs says.",
+        stages=_PRE,
+        minimum=0.0,
+        is_identity=False,
+        smoke=0.0,
+    )
     on_nan: str = setting(
         "stop",
         "What follows a NaN or infinity in a loss, gradient or weight: the run stops, or goes back "

@@ -22,7 +22,7 @@ from ascl_tf.methods.factory import make_finetune_method, make_pretrain_method
 from ascl_tf.models.averaged import copy_variables, make_twin
 from ascl_tf.process.failures import memory_errors_as_one_line
 from ascl_tf.process.files import write_errors_as_one_line
-from ascl_tf.training import cost, provenance, run_data
+from ascl_tf.training import budget, cost, provenance, run_data
 from ascl_tf.training.checkpoints import BEST, LAST, read_spans, restore_parts
 from ascl_tf.training.fitting import compile_method
 from ascl_tf.training.preparation import open_preparations
@@ -47,7 +47,7 @@ def run_stages(config, stage, workdir):
         # Refused now rather than after the training.
         test = load_test_data(config) if len(wanted) > 1 else None
         for name in wanted:
-            _run_stage(name, config, workdir, protocols, test, cfg.FINETUNE in wanted)
+            config = _run_stage(name, config, workdir, protocols, test, cfg.FINETUNE in wanted)
     workdir.print_places(classifier_stage(config))
 
 
@@ -59,14 +59,16 @@ def alone_in(workdir):
 
 
 def _run_stage(name, config, workdir, protocols, test, is_finetuned_next):
+    """Runs a stage; returns the settings of those behind it."""
     if name == cfg.PRETRAIN:
-        pretrain(config, workdir, is_finetuned_next=is_finetuned_next, test=test)
-    elif name == cfg.FINETUNE:
+        return pretrain(config, workdir, is_finetuned_next=is_finetuned_next, test=test)
+    if name == cfg.FINETUNE:
         finetune(config, workdir)
     elif name == cfg.EVALUATE:
         evaluate(config, workdir, protocols)
     else:
         export(config, workdir, test)
+    return config
 
 
 def finetune_stage_name(finetuning: FinetuneSettings):
@@ -94,7 +96,7 @@ def check_protocols(evaluation: EvaluationSettings):
 
 
 def pretrain(config, workdir, *, is_finetuned_next=True, test=None, given=None, encoder=None):
-    """Pre-trains an encoder, or trains a one-shot classifier.
+    """Pre-trains an encoder, or trains a one-shot classifier; returns its settings.
 
     What the stages behind it would refuse is refused before the first step: fine-tuning if
     `is_finetuned_next`, evaluation on `test` if it is given. `given` images and a given `encoder`
@@ -113,17 +115,31 @@ def pretrain(config, workdir, *, is_finetuned_next=True, test=None, given=None, 
     train = run_data.with_unlabeled_images(config.data, train, given)
     config = _cap_smoke_batches(config, train, strategy.num_replicas_in_sync)
     steps = steps_per_epoch(len(train), config.global_batch_size)
-    workdir.check_stage(cfg.PRETRAIN, cfg.identity_of(config, cfg.PRETRAIN))
-    keras.utils.set_random_seed(config.seed)
-    with strategy.scope(), layers_in(config.precision):
-        method = make_pretrain_method(
+
+    def make_method(config):
+        keras.utils.set_random_seed(config.seed)
+        with strategy.scope(), layers_in(config.precision):
+            method = make_pretrain_method(
+                config,
+                num_classes=train.num_classes,
+                image_shape=train.image_shape,
+                steps_per_epoch=steps,
+                encoder=encoder,
+            )
+            compile_method(method, config.run, make_pretrain_schedule(config.optimization, steps))
+        return method
+
+    if config.minutes and cfg.PRETRAIN not in workdir.stage_identities():
+        config = budget.choose_length(
             config,
-            num_classes=train.num_classes,
-            image_shape=train.image_shape,
-            steps_per_epoch=steps,
-            encoder=encoder,
+            make_method(config),
+            train,
+            validation,
+            0 if test is None else len(test),
+            is_finetuned_next=is_finetuned_next,
         )
-        compile_method(method, config.run, make_pretrain_schedule(config.optimization, steps))
+    workdir.check_stage(cfg.PRETRAIN, cfg.identity_of(config, cfg.PRETRAIN))
+    method = make_method(config)
     if is_finetuned_next:
         _check_finetuning(config, method, num_own_images, validation)
     preparations = open_preparations(method, train)
@@ -134,6 +150,7 @@ def pretrain(config, workdir, *, is_finetuned_next=True, test=None, given=None, 
         train = made.apply(processes_of(strategy), workdir, train)
     cost.announce(method, train.image_shape, config.optimization, steps)
     _train_and_record(config, workdir, cfg.PRETRAIN, method, train, validation, steps, inputs)
+    return config
 
 
 def _check_finetuning(config, method, num_images, validation):

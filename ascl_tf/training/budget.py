@@ -1,0 +1,101 @@
+"""`--minutes`: how many epochs fit into a time, chosen once, before pre-training begins."""
+
+import time
+
+import keras
+
+from ascl_tf.config import split_protocols
+from ascl_tf.data.pipeline import steps_per_epoch, training_batches
+from ascl_tf.evaluation.protocols import get_protocol
+from ascl_tf.methods.cost import count_step
+from ascl_tf.methods.factory import make_finetune_method
+from ascl_tf.training.cost import describe_duration
+
+# A first step is traced; of the others the shortest counts, since a machine has other work, too.
+NUM_STEPS = 4
+# Of the time of the epochs, what validation takes at most.
+VALIDATION_SHARE = 0.1
+
+
+def choose_length(config, method, train, validation, num_test_images, *, is_finetuned_next):
+    """Returns the config with as many epochs as fit into its `minutes`, and says how many.
+
+    The time holds what follows, too: fine-tuning, and evaluation, but for AutoAttack's part. A step
+    is timed here, so that the same command may choose another number on another machine: it is a
+    setting of the run from then on, and stays when the run goes on.
+
+    Args:
+        config: `Config` with `minutes` > 0.
+        method: compiled `Method` of it, which is trained for a few steps here and thrown away.
+        train, validation: `ImageDataset`; no validation: None.
+        num_test_images: 0 where no evaluation follows.
+        is_finetuned_next: whether fine-tuning follows.
+    """
+    began = time.perf_counter()
+    tracing, step = _seconds_of_steps(config, method, train)
+    shape = {"num_classes": train.num_classes, "image_shape": train.image_shape}
+    pass_of_image = step / (config.global_batch_size * count_step(config, **shape))
+    epoch = step * steps_per_epoch(len(train), config.global_batch_size)
+    num_validated = 0 if validation is None else len(validation)
+    validating = pass_of_image * num_validated * _passes([config.validation_protocol])
+    # The last checkpoint and the best one.
+    behind = 2 * pass_of_image * num_test_images * _passes(split_protocols(config.protocol))
+    if is_finetuned_next:
+        units = count_step(config, make=make_finetune_method, **shape)
+        behind += pass_of_image * units * len(train) * config.num_finetune_epochs
+    left = 60 * config.minutes - (time.perf_counter() - began) - tracing - behind
+    every, epochs = split_time(left, epoch, validating)
+    print(
+        f"notice: --minutes={config.minutes:g}: {epochs} epochs of {describe_duration(epoch)}, "
+        f"as --epochs={epochs} --validate_every={every}",
+        flush=True,
+    )
+    return config.replace(epochs=epochs, validate_every=every)
+
+
+def split_time(seconds, epoch, validation):
+    """Returns (epochs between two validations, epochs) that fill a time, at least 1 of each.
+
+    Args:
+        seconds: the time.
+        epoch, validation: what one of each takes, in seconds.
+
+    Example:
+        >>> split_time(100, epoch=2, validation=0.1), split_time(100, epoch=1, validation=0.5)
+        ((1, 47), (5, 90))
+    """
+    every = max(1, round(validation / (VALIDATION_SHARE * epoch)))
+    epochs = int(max(seconds, 0) / (epoch + validation / every))
+    return min(every, max(epochs, 1)), max(epochs, 1)
+
+
+def _seconds_of_steps(config, method, train):
+    """Returns what tracing a step takes, and a step."""
+    durations = _Durations()
+    batches = training_batches(
+        train, global_batch_size=config.global_batch_size, seed=config.seed, start_step=0
+    )
+    settings = {"steps_per_epoch": NUM_STEPS, "verbose": 0, "callbacks": [durations]}
+    # The batches come in the order of (seed, epoch).
+    method.fit(batches, shuffle=False, **settings)
+    first, *others = durations.seconds
+    return max(first - min(others), 0.0), min(others)
+
+
+class _Durations(keras.callbacks.Callback):
+    """Keeps how long each step took."""
+
+    def __init__(self):
+        super().__init__()
+        self.seconds = []
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._began = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seconds.append(time.perf_counter() - self._began)
+
+
+def _passes(protocols):
+    """Returns about how many forward passes of an image protocols take."""
+    return sum(1 + 2 * get_protocol(name).num_steps for name in protocols)

@@ -1,0 +1,61 @@
+"""--minutes: epochs chosen once, from steps that were timed, and kept when the run goes on."""
+
+import pytest
+
+from ascl_tf import train
+from ascl_tf.training import budget, run
+from ascl_tf.training.workdir import recorded_config
+from tests.methods import helpers
+
+QUICK = (
+    *("--smoke", "--method=standard", "--batch_norm=shared", "--num_replicas=1", "--width=1"),
+    *("--num_train_images=64", "--global_batch_size=16", "--learning_rate=0.01"),
+    *("--workdir=run", "--validation_protocol=standard"),
+)
+
+
+@pytest.fixture(autouse=True)
+def _tiny_and_slow(monkeypatch, tmp_path):
+    monkeypatch.setattr("ascl_tf.methods.factory.make_encoder", helpers.make_tiny_encoder)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def _nothing_is_trained(monkeypatch):
+    monkeypatch.setattr(run, "_train_and_record", lambda *arguments: None)
+
+
+def _train(*flags):
+    train.main(["train", "--stage=pretrain", *QUICK, *flags])
+    return recorded_config("run")
+
+
+@pytest.mark.usefixtures("_nothing_is_trained")
+def test_epochs_fill_the_minutes_and_stay_when_the_run_goes_on(monkeypatch, capsys):
+    monkeypatch.setattr(budget, "_seconds_of_steps", lambda *arguments: (0.0, 60.0))
+    # Three steps of a minute an epoch: three epochs, and a rest that is too short for another.
+    first = _train("--minutes=10")
+    assert first.epochs == 3
+    out = capsys.readouterr().out
+    assert "notice: --minutes=10: 3 epochs of 3 min, as --epochs=3 --validate_every=1" in out
+    monkeypatch.setattr(budget, "_seconds_of_steps", lambda *arguments: pytest.fail("timed again"))
+    assert _train("--minutes=10") == first == _train()
+    # Another run of the same length, its epochs given, is the same run.
+    assert _train("--epochs=3").epochs == 3
+
+
+def test_steps_are_timed_in_a_method_that_is_thrown_away():
+    method = helpers.compile_tiny(helpers.make_method(helpers.TINY.replace(method="standard")))
+    tracing, step = budget._seconds_of_steps(method.config, method, helpers.make_dataset(24))
+    assert 0 <= tracing < 60 and 0 < step < 60
+    assert int(method.optimizer.iterations) == budget.NUM_STEPS
+
+
+def test_time_that_is_too_short_gives_one_epoch_or_one_validation():
+    assert budget.split_time(-5, epoch=1, validation=0.1) == (1, 1)
+    assert budget.split_time(10, epoch=4, validation=4) == (2, 2)  # Once, at the end.
+
+
+def test_validation_takes_a_tenth_of_the_time_at_most():
+    every, epochs = budget.split_time(1000, epoch=2, validation=1)
+    assert every == 5 and epochs == 454
