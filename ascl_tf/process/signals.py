@@ -5,10 +5,16 @@ signal does not wait either. No TensorFlow here.
 """
 
 import contextlib
+import os
 import signal
+import socket
+import sys
 import threading
+import time
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
+# Seconds in which the main thread, if Python runs in it, ends by itself after a second signal.
+_GRACE = 0.5
 
 
 class Stopped(KeyboardInterrupt):
@@ -28,6 +34,7 @@ class _State:
 
     is_deferred = False
     requested = None
+    step_seconds = 0.0
 
 
 @contextlib.contextmanager
@@ -54,12 +61,57 @@ def listen_again():
 @contextlib.contextmanager
 def deferred():
     """Lets a first signal wait for `stop_if_requested`; at the latest it stops at the end."""
-    _State.is_deferred, _State.requested = True, None
+    _State.is_deferred, _State.requested, _State.step_seconds = True, None, 0.0
+    with _answering_at_once():
+        try:
+            yield
+        finally:
+            _State.is_deferred = False
+    stop_if_requested()
+
+
+def expect(step_seconds):
+    """Notes how long a step takes, for who waits for its end."""
+    _State.step_seconds = step_seconds
+
+
+@contextlib.contextmanager
+def _answering_at_once():
+    """Answers a signal from a thread of its own: Python's handlers wait for the end of a step."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    reading, writing = socket.socketpair()
+    writing.setblocking(False)
+    thread = threading.Thread(target=_answer, args=(reading,), daemon=True)
+    before = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+    thread.start()
     try:
         yield
     finally:
-        _State.is_deferred = False
-    stop_if_requested()
+        signal.set_wakeup_fd(before)
+        writing.close()
+        thread.join()
+        reading.close()
+
+
+def _answer(reading):
+    """Says that a first signal is heard; after a second one it leaves a step that does not end."""
+    is_first = True
+    while received := reading.recv(1):
+        number = received[0]
+        if number not in NUMBERS:
+            continue
+        name = signal.Signals(number).name
+        if is_first:
+            about = f", about {_State.step_seconds:.0f} s" if _State.step_seconds >= 1 else ""
+            print(f"\n{name}: stopping after this step{about}; once more: at once", flush=True)
+            is_first = False
+            continue
+        time.sleep(_GRACE)
+        if _State.is_deferred:  # The main thread is in the middle of the step.
+            print(f"stopped by {name}; the same command goes on", file=sys.stderr, flush=True)
+            os._exit(128 + number)
 
 
 def is_requested():
@@ -78,5 +130,3 @@ def _handle(number, frame):
     if not _State.is_deferred or _State.requested is not None:
         raise Stopped(number)
     _State.requested = number
-    name = signal.Signals(number).name
-    print(f"\n{name}: stopping when this step is saved; once more: at once", flush=True)

@@ -1,7 +1,7 @@
 """Runs `fit` from any step to the end of a stage."""
 
+import contextlib
 import dataclasses
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +22,7 @@ from ascl_tf.training import callbacks, provenance
 from ascl_tf.training.checkpoints import LAST, StageCheckpoints
 from ascl_tf.training.not_finite import ROLLBACK, Rollback
 from ascl_tf.training.optimizers import Lars, Sgd
+from ascl_tf.training.screen import TrainingScreen
 from ascl_tf.training.strategy import is_step_compiled
 from ascl_tf.training.watches import (
     make_loss_watches,
@@ -161,14 +162,15 @@ class StageFit:
             seed=self.run.seed,
             start_step=checkpoints.step,
         )
-        with signals.deferred(), self._errors_as_one_line():
+        screen = TrainingScreen(self.stage, checkpoints, self.epochs, self.steps_per_epoch)
+        is_partial = steps_done > 0
+        with signals.deferred(), self._errors_as_one_line(), contextlib.closing(screen):
             self._drive(
                 batches,
                 initial_epoch=epoch,
                 epochs=end_epoch,
                 steps_per_epoch=self.steps_per_epoch - steps_done,
-                callbacks=self._callbacks(checkpoints, writer, is_partial=steps_done > 0),
-                verbose=1 if sys.stdout.isatty() else 2,
+                callbacks=self._callbacks(checkpoints, writer, screen, is_partial=is_partial),
             )
 
     # What is otherwise in a cluster, see cluster/fit.py.
@@ -183,7 +185,7 @@ class StageFit:
 
     def _drive(self, batches, **settings):
         # The batches come in the order of (seed, epoch).
-        self.method.fit(batches, shuffle=False, **settings)
+        self.method.fit(batches, shuffle=False, verbose=0, **settings)
 
     def _agree(self, function):
         return function()
@@ -198,7 +200,7 @@ class StageFit:
             logs=self.workdir.tensorboard(self.stage),
         )
 
-    def _callbacks(self, checkpoints, writer, *, is_partial):
+    def _callbacks(self, checkpoints, writer, screen, *, is_partial):
         run = self.run
         saved = callbacks.metric_values(self.method) if is_partial else None
         scalars = callbacks.TensorBoardScalars(writer, run.log_every)
@@ -221,6 +223,7 @@ class StageFit:
                 num_steps=self._num_steps,
                 num_epochs=self.epochs,
             ),
+            screen,
             callbacks.SaveLast(checkpoints, run.checkpoint_every, self._stop),
         ]
 

@@ -55,7 +55,7 @@ def test_signal_saves_the_step_and_one_line_says_how_to_go_on(
     said = capsys.readouterr()
     name = signal.Signals(number).name
     assert said.err == f"stopped by {name}; to go on: python -m ascl_tf.train '--workdir=a b'\n"
-    assert f"{name}: stopping when this step is saved" in said.out
+    assert f"{name}: stopping after this step" in said.out
     assert _last(tmp_path)[0] == str(at_step)
     assert not (tmp_path / "run.lock").exists()
 
@@ -136,3 +136,27 @@ def test_program_ends_with_the_status_of_its_signal(number, status):
     error = process.communicate(timeout=60)[1]
     assert process.returncode == status
     assert error.count("\n") == 1 and "--stage=evaluate" in error
+
+
+LONG_STEP = """
+import hashlib
+from ascl_tf.process import signals
+with signals.listening(), signals.deferred():
+    signals.expect(42.0)
+    print("begun", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)  # Python runs no handler until it ends.
+"""
+
+
+def test_signal_in_a_long_step_is_answered_at_once_and_a_second_one_leaves_it():
+    command = [sys.executable, "-c", LONG_STEP]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
+    with subprocess.Popen(command, **pipes) as process:
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == "\n"
+        expected = "SIGINT: stopping after this step, about 42 s; once more: at once\n"
+        assert process.stdout.readline() == expected
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+        assert process.stderr.read() == "stopped by SIGINT; the same command goes on\n"

@@ -136,7 +136,6 @@ def drive(
     epochs,
     steps_per_epoch,
     callbacks,
-    verbose,
     stop,
 ):
     """Trains as `method.fit` does, on all replicas of the strategy that it was made for.
@@ -147,7 +146,6 @@ def drive(
         initial_epoch, epochs: the first epoch, and the one before which to end.
         steps_per_epoch: steps of each of them.
         callbacks: list of Keras callbacks.
-        verbose: 0, 1 or 2, as for `fit`.
         stop: `SharedStop`.
     """
     strategy = method.distribute_strategy
@@ -155,8 +153,6 @@ def drive(
     step = make_step(strategy, method)
     listening = keras.callbacks.CallbackList(
         callbacks,
-        add_progbar=verbose != 0,
-        verbose=verbose,
         epochs=epochs,
         steps=steps_per_epoch,
         model=method,
