@@ -18,12 +18,13 @@ from ascl_tf.models.averaged import WeightAverage
 from ascl_tf.models.own_encoder import own_encoder_sha256
 from ascl_tf.process import signals
 from ascl_tf.process.failures import training_errors_as_one_line
-from ascl_tf.training import callbacks, provenance
+from ascl_tf.training import callbacks, provenance, tensorboard
 from ascl_tf.training.checkpoints import LAST, StageCheckpoints
 from ascl_tf.training.not_finite import ROLLBACK, Rollback
 from ascl_tf.training.optimizers import Lars, Sgd
 from ascl_tf.training.screen import TrainingScreen
 from ascl_tf.training.strategy import is_step_compiled
+from ascl_tf.training.tensorboard import TRAIN, VALIDATION
 from ascl_tf.training.watches import (
     make_loss_watches,
     make_validation_watches,
@@ -103,7 +104,10 @@ class StageFit:
         if checkpoints.step < self._num_steps:
             # Behind the checkpoint, which holds the encoder whose features they are.
             self.dataset = with_fixed_features(self.method, self.dataset)
-        writer = self._make_writer()
+        writers = {part: self._make_writer(part) for part in (TRAIN, VALIDATION)}
+        writer = writers[TRAIN]
+        with writer.as_default():
+            tensorboard.write_settings(self.method.config, checkpoints.step)
         self._clock = callbacks.TrainingClock(checkpoints.history)
         if checkpoints.step < self._num_steps:
             self._watches = [
@@ -113,8 +117,9 @@ class StageFit:
                 *make_loss_watches(self.method, checkpoints, writer, self._num_steps),
             ]
         while checkpoints.step < self._num_steps:
-            self._fit_until(checkpoints, writer, end_epoch=self._end_epoch(checkpoints.step))
-        writer.close()
+            self._fit_until(checkpoints, writers, end_epoch=self._end_epoch(checkpoints.step))
+        for writer in writers.values():
+            writer.close()
         return checkpoints
 
     @property
@@ -154,7 +159,7 @@ class StageFit:
         # An interrupted epoch is finished by itself, since Keras counts whole epochs only.
         return epoch + 1 if steps_done else self.epochs
 
-    def _fit_until(self, checkpoints, writer, *, end_epoch):
+    def _fit_until(self, checkpoints, writers, *, end_epoch):
         epoch, steps_done = divmod(checkpoints.step, self.steps_per_epoch)
         batches = training_batches(
             self.dataset,
@@ -170,7 +175,7 @@ class StageFit:
                 initial_epoch=epoch,
                 epochs=end_epoch,
                 steps_per_epoch=self.steps_per_epoch - steps_done,
-                callbacks=self._callbacks(checkpoints, writer, screen, is_partial=is_partial),
+                callbacks=self._callbacks(checkpoints, writers, screen, is_partial=is_partial),
             )
 
     # What is otherwise in a cluster, see cluster/fit.py.
@@ -180,8 +185,8 @@ class StageFit:
     def _make_checkpoints(self):
         return StageCheckpoints(self.workdir.checkpoints(self.stage), self.method)
 
-    def _make_writer(self):
-        return tf.summary.create_file_writer(str(self.workdir.tensorboard(self.stage)))
+    def _make_writer(self, part):
+        return tf.summary.create_file_writer(str(self.workdir.tensorboard(self.stage) / part))
 
     def _drive(self, batches, **settings):
         # The batches come in the order of (seed, epoch).
@@ -200,10 +205,10 @@ class StageFit:
             logs=self.workdir.tensorboard(self.stage),
         )
 
-    def _callbacks(self, checkpoints, writer, screen, *, is_partial):
-        run = self.run
-        saved = callbacks.metric_values(self.method) if is_partial else None
-        scalars = callbacks.TensorBoardScalars(writer, run.log_every)
+    def _callbacks(self, checkpoints, writers, screen, *, is_partial):
+        run, writer, validation = self.run, writers[TRAIN], writers[VALIDATION]
+        saved = tensorboard.metric_values(self.method) if is_partial else None
+        scalars = tensorboard.TensorBoardScalars(writer, run.log_every, self.global_batch_size)
         on_bad = None
         if run.on_nan == ROLLBACK:
             on_bad = Rollback(self.method, checkpoints, self.steps_per_epoch, scalars.restart)
@@ -213,8 +218,10 @@ class StageFit:
             self._clock,
             *self._watches,
             scalars,
-            callbacks.TensorBoardPictures(writer, self.dataset, self.epochs),
-            callbacks.Validate(self.measure, checkpoints, writer, self.validate_every, self.epochs),
+            tensorboard.TensorBoardPictures(writer, self.dataset, self.epochs),
+            callbacks.Validate(
+                self.measure, checkpoints, validation, self.validate_every, self.epochs
+            ),
             *make_validation_watches(
                 self.method,
                 self.validation_labels,

@@ -60,8 +60,9 @@ class OverfittingWatch(Watch):
         with self._clock.counting():
             one_step, pgd = self._agree(self._measure)
         with self.writer.as_default(self.checkpoints.step):
-            tf.summary.scalar("probe/one_step_accuracy", one_step)
-            tf.summary.scalar("probe/pgd_accuracy", pgd)
+            for name, value in (("one_step_accuracy", one_step), ("pgd_accuracy", pgd)):
+                description = f"Percent of the probe's training images, {name.replace('_', ' ')}."
+                tf.summary.scalar(f"probe/{name}", value, description=description)
         is_new = self.judge(
             pgd,
             # A network that has learned nothing yet loses what it has by accident.

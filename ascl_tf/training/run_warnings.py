@@ -48,7 +48,7 @@ class Watch(keras.callbacks.Callback):
         self.checkpoints.history.warnings.append({**found, "step": step, "until": None})
         message = f"{self.metric} {text}"
         with self.writer.as_default(step):
-            tf.summary.text(f"warnings/{self.warning}", message)
+            tf.summary.text(f"warnings/{self.warning}", message, description="What went wrong.")
         self.writer.flush()
         print(f"\nwarning: step {step}: {self.warning.replace('_', ' ')}: {message}", flush=True)
         return True

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from ascl_tf.methods import base
-from ascl_tf.training import callbacks
+from ascl_tf.training import tensorboard
 from ascl_tf.training.overfitting import make_probe
 from tests.methods import contract, helpers
 
@@ -100,12 +100,12 @@ def test_probe_of_overfitting_attacks_in_the_norm_of_the_run(monkeypatch):
 
 def test_perturbations_are_drawn_by_their_own_largest_pixel(monkeypatch):
     config = helpers.TINY.replace(method="at", norm="l2")
-    pictures = callbacks.TensorBoardPictures(None, helpers.make_dataset(), num_epochs=1)
+    pictures = tensorboard.TensorBoardPictures(None, helpers.make_dataset(), num_epochs=1)
     pictures.set_model(helpers.compile_tiny(helpers.make_method(config)))
     written, natural = {}, tf.fill([3, 8, 8, 3], 0.5)
     monkeypatch.setattr(tf.summary, "image", lambda tag, p, **_: written.update({tag: p}))
     shift = tf.constant([-0.01, 0.0, 0.02])[:, None, None, None]
     pictures._write_perturbations({"images": natural}, {"images_at": natural + shift})
     picture = written["perturbations/images_at"].numpy()[0]
-    found = [picture[0, 8 * i, 0] for i in range(3)]
+    found = [picture[0, 96 * i, 0] for i in range(3)]
     np.testing.assert_allclose(found, [0.25, 0.5, 1.0], atol=1e-5)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from ascl_tf import config as cfg
 from ascl_tf.data import datasets
 from ascl_tf.errors import RunError
-from ascl_tf.training import callbacks, fitting, provenance, run, run_data
+from ascl_tf.training import fitting, provenance, run, run_data, tensorboard
 from ascl_tf.training.checkpoints import LAST, StageCheckpoints, read_spans
 from ascl_tf.training.workdir import WorkDirectory
 from tests.bad_input.case import contents
@@ -89,7 +89,7 @@ def test_run_refuses_other_data_and_records_other_versions(
         run.run_stages(config, cfg.PRETRAIN, WorkDirectory(path))
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(callbacks.TensorBoardScalars, "on_train_batch_end", _stop_at_step_five)
+        patch.setattr(tensorboard.TensorBoardScalars, "on_train_batch_end", _stop_at_step_five)
         go_on()
     before = contents(path)
     expected = run.load_training_data(config)[0].sha256

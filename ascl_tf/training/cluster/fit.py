@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from ascl_tf.config import identity_of
 from ascl_tf.process import signals
-from ascl_tf.training import callbacks
+from ascl_tf.training import tensorboard
 from ascl_tf.training.checkpoints import LAST, StageCheckpoints
 from ascl_tf.training.fitting import StageFit
 
@@ -43,9 +43,9 @@ class ClusterFit(StageFit):
         checkpoints.take_state_of_chief()
         return checkpoints
 
-    def _make_writer(self):
+    def _make_writer(self, part):
         if self._workers.is_chief:
-            return super()._make_writer()
+            return super()._make_writer(part)
         return tf.summary.create_noop_writer()
 
     def _drive(self, batches, **settings):
@@ -54,11 +54,11 @@ class ClusterFit(StageFit):
     def _agree(self, function):
         return self._workers.from_chief(function)
 
-    def _callbacks(self, checkpoints, writer, *, is_partial):
-        found = super()._callbacks(checkpoints, writer, is_partial=is_partial)
+    def _callbacks(self, checkpoints, writers, screen, *, is_partial):
+        found = super()._callbacks(checkpoints, writers, screen, is_partial=is_partial)
         if self._workers.is_chief:
             return found
-        return [c for c in found if not isinstance(c, callbacks.TensorBoardPictures)]
+        return [c for c in found if not isinstance(c, tensorboard.TensorBoardPictures)]
 
 
 class ClusterCheckpoints(StageCheckpoints):
