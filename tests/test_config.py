@@ -489,16 +489,16 @@ def test_radius_that_is_meant_for_the_other_norm_is_doubted(norm, epsilon, messa
         assert one_line(doubt).startswith(f"--epsilon={epsilon}: expected {message}")
 
 
-def test_rate_that_is_not_given_is_the_recipes_in_proportion_to_the_batch():
+def test_rate_that_is_not_given_is_the_recipes_by_the_root_of_the_batch():
     paper = Config()
     assert (paper.learning_rate, paper.warmup_epochs, paper.finetune_learning_rate) == (0.1, 0, 0.1)
     small = Config(global_batch_size=64, epochs=40)
-    assert small.learning_rate == small.finetune_learning_rate == 0.0125
+    assert small.learning_rate == small.finetune_learning_rate == 0.0353553
     assert small.warmup_epochs == 2.0
     # Each method's own recipe, where its optimizer is asked for.
-    assert Config(method="mart", global_batch_size=64).learning_rate == 0.005
-    assert Config(method="acl", global_batch_size=128, optimizer="lars").learning_rate == 1.25
-    assert Config(method="acl", global_batch_size=128).learning_rate == 0.025
+    assert Config(method="mart", global_batch_size=32).learning_rate == 0.005
+    assert Config(method="acl", global_batch_size=128, optimizer="lars").learning_rate == 2.5
+    assert Config(method="acl", global_batch_size=128).learning_rate == 0.05
     assert Config(optimizer="lars").learning_rate == 2.0
 
 
@@ -514,13 +514,13 @@ def test_auto_stands_for_a_rate_that_is_not_given():
     assert config.replace(learning_rate="auto") == Config(global_batch_size=64)
     # What is not given is found again where what it depends on changes, and recorded in numbers.
     recorded = config_from_json(json.dumps(Config(global_batch_size=64).to_json()), "here")
-    assert recorded.replace(global_batch_size=256).learning_rate == 0.05
-    assert recorded.to_json()["learning_rate"] == 0.0125
+    assert recorded.replace(global_batch_size=128).learning_rate == 0.05
+    assert recorded.to_json()["learning_rate"] == 0.0353553
 
 
 def test_identity_holds_the_rate_that_was_found():
-    found = _settings(Config(global_batch_size=256, epochs=40), "pretrain")
-    given = Config(global_batch_size=256, epochs=40, learning_rate=0.05, warmup_epochs=2.0)
+    found = _settings(Config(global_batch_size=128, epochs=40), "pretrain")
+    given = Config(global_batch_size=128, epochs=40, learning_rate=0.05, warmup_epochs=2.0)
     assert found == _settings(given, "pretrain")
     assert found["learning_rate"] == 0.05 and found["warmup_epochs"] == 2.0
     # As runs were recorded before rates were found: at 0.1, which is the default, without a word.

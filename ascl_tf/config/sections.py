@@ -354,7 +354,7 @@ class OptimizationSettings:
     learning_rate: float = setting(
         0.1,
         "Learning rate of pre-training; where it is not given, that of the method's recipe times "
-        "the batch size over the recipe's.",
+        "the root of the batch size over the recipe's.",
         is_auto=True,
         stages=_PRE,
         above=0.0,
@@ -463,7 +463,8 @@ class FinetuneSettings:
     )
     finetune_learning_rate: float = setting(
         0.1,
-        "Learning rate of fine-tuning; where it is not given, 0.1 times the batch size over 512.",
+        "Learning rate of fine-tuning; where it is not given, 0.1 times the root of the batch size "
+        "over 512.",
         is_auto=True,
         stages=_FINE,
         above=0.0,
