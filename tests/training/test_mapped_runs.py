@@ -81,6 +81,7 @@ def test_pseudo_labels_and_unlabeled_images_are_the_same(configs, tmp_path):
     assert contents[0] == contents[1]
 
 
+@pytest.mark.slow  # tests/data/test_mapped_images.py compares what each replica gets.
 def test_two_replicas_train_the_same_on_a_file(configs, tmp_path, monkeypatch):
     monkeypatch.setattr(run, "make_strategy", lambda *_, **__: two_replicas())
     contents = []
