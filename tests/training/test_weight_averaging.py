@@ -123,6 +123,7 @@ def test_fine_tuning_starts_from_the_average_of_pre_training(tmp_path):
     assert before[place] != before[place.removeprefix("average/")]
 
 
+@pytest.mark.slow  # An average of equal weights.
 def test_two_replicas_have_the_average_of_one(tmp_path, monkeypatch):
     with eager_world() as config:
         config = config.replace(method="at", weight_averaging=DECAY)
