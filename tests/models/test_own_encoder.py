@@ -13,7 +13,7 @@ from ascl_tf.models import ADVERSARIAL, CLEAN
 from ascl_tf.models.averaged import make_twin
 from ascl_tf.models.own_encoder import OwnEncoder, as_encoder, load_own_encoder
 from ascl_tf.models.pass_checks import random_state
-from tests.common import random_images, two_replicas
+from tests.common import random_images, two_replicas, weak_views_for_strong
 from tests.methods import helpers
 from tests.methods.contract import float64_policy
 from tests.models.own_networks import SIZE, L, Subclassed, make_functional, make_sequential
@@ -135,7 +135,7 @@ def test_two_replicas_step_as_one(make, batch_norm):
         return helpers.compile_tiny(method)
 
     dataset = helpers.make_dataset()
-    with float64_policy():
+    with float64_policy(), weak_views_for_strong():
         one = build()
         start = [v.numpy() for v in helpers.state(one)]
         helpers.fit(one, dataset, eagerly=True)
