@@ -8,6 +8,7 @@ import pytest
 
 from tests.common import two_replicas, weak_views_for_strong
 from tests.methods import helpers
+from tests.methods.contract import ONE_STEP
 
 # One row without a label, so that the two replicas hold different numbers of labels.
 LABELS = np.where(np.arange(24) == 4, -1, np.arange(24) % helpers.NUM_CLASSES)
@@ -54,7 +55,8 @@ def _check_logs(one, two, **tolerance):
 def test_one_step_of_ascl_with_its_attacks_in_float32():
     # Momentum is 0 before the first step, so that equal momenta are equal gradients.
     with weak_views_for_strong():
-        logs = _check_one_and_two(helpers.TINY, tolerance=1e-4, num_steps=1)
+        config = helpers.TINY.replace(**ONE_STEP)
+        logs = _check_one_and_two(config, tolerance=1e-4, num_steps=1)
     _check_logs(*logs, rel=1e-4)
 
 
@@ -69,10 +71,8 @@ def test_three_steps_in_a_graph_of_float64(float64_policy, method):
     _check_logs(*logs, rel=1e-6)
 
 
-@pytest.mark.parametrize(
-    "finetune, changes",
-    [pytest.param(False, {"method": "trades"}, marks=pytest.mark.slow), (True, {})],
-)
+@pytest.mark.slow  # test_finetune.py has a step of fine-tuning.
+@pytest.mark.parametrize("finetune, changes", [(False, {"method": "trades"}), (True, {})])
 def test_three_steps_of_trades_and_fine_tuning_in_float64(float64_policy, finetune, changes):
     config = helpers.TINY.replace(finetune="faf", **changes)
     logs = _check_one_and_two(config, tolerance=1e-9, num_steps=3, finetune=finetune)

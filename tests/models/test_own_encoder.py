@@ -115,9 +115,9 @@ def test_statistics_of_a_pass_are_those_of_both_replicas(make, batch_norm):
     assert sum(not np.array_equal(a, b) for a, b in zip(before, after, strict=True)) >= 2
 
 
+@pytest.mark.slow  # A pass on two replicas is above.
 @pytest.mark.parametrize(
-    "make, batch_norm",
-    [pytest.param(make_functional, "separate", marks=pytest.mark.slow), (Subclassed, "shared")],
+    "make, batch_norm", [(make_functional, "separate"), (Subclassed, "shared")]
 )
 def test_two_replicas_step_as_one(make, batch_norm):
     # A step that kills units would leave gradients whose signs are a matter of rounding.

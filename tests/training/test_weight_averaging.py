@@ -25,7 +25,7 @@ DECAY = 0.6
 
 @pytest.fixture(scope="module")
 def averaged(tmp_path_factory):
-    """(config, work directory, weights after each update) of a run of AT, all of its stages."""
+    """(config, work directory, weights after each update) of a run, all of its stages."""
     path, trail = tmp_path_factory.mktemp("averaged"), []
 
     def keep(self, batch, logs=None):
@@ -34,7 +34,7 @@ def averaged(tmp_path_factory):
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(callbacks.ContinueEpoch, "on_train_batch_end", keep, raising=False)
         config = make_tiny_world(monkeypatch).replace(
-            method="at", decay_at="", weight_averaging=DECAY, protocol="standard"
+            method="standard", decay_at="", weight_averaging=DECAY, protocol="standard"
         )
         run.run_stages(config, cfg.ALL, WorkDirectory(path))
         yield config, path, trail
