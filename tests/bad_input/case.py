@@ -1,5 +1,6 @@
 """What a bad input is, and what the program must say of it."""
 
+import hashlib
 import os
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -32,15 +33,17 @@ class Case(NamedTuple):
 
 
 def contents(*folders):
-    """Returns every path below the folders with its file's size and time; folders have none."""
+    """Returns every path below the folders with the hash of its content; folders have none."""
     found = {}
     for folder in folders:
         for place, subfolders, files in os.walk(folder):
             found |= {os.path.join(place, name): None for name in subfolders}
-            found |= {path: _stamp(path) for path in (os.path.join(place, name) for name in files)}
+            found |= {path: _hash(path) for path in (os.path.join(place, name) for name in files)}
     return found
 
 
-def _stamp(path):
-    found = os.lstat(path)
-    return found.st_size, found.st_mtime_ns
+def _hash(path):
+    if not os.path.isfile(path):
+        return None
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()

@@ -79,6 +79,7 @@ def test_point_at_k_steps_is_the_record_of_a_protocol_with_k_steps():
             assert point[name] == record[name]
 
 
+@pytest.mark.slow  # The test above takes fewer.
 def test_twenty_steps_of_the_default_sweep_are_protocol_pgd20():
     network, data = _fragile_network(64)
     records = sweep_steps(network, data, seed=1, batch_size=16)
