@@ -60,9 +60,10 @@ def test_one_step_of_ascl_with_its_attacks_in_float32():
     _check_logs(*logs, rel=1e-4)
 
 
-# Those with attacks take a minute to trace; in test_cluster_fit.py two workers do.
+# Those with views and attacks take a minute to trace; in test_cluster_fit.py two workers do.
 @pytest.mark.parametrize(
-    "method", ["scl", *(pytest.param(name, marks=pytest.mark.slow) for name in ("acl", "ascl"))]
+    "method",
+    ["standard", *(pytest.param(x, marks=pytest.mark.slow) for x in ("scl", "acl", "ascl"))],
 )
 def test_three_steps_in_a_graph_of_float64(float64_policy, method):
     config = helpers.TINY.replace(method=method)
