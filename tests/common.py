@@ -62,6 +62,21 @@ def strong_views_traced_once():
 _strong_view = tf.function(views.strong_view, autograph=False)
 
 
+@contextlib.contextmanager
+def weak_views_for_strong():
+    """Gives methods weak views where they ask for strong ones, which are long to trace.
+
+    For tests of what is done with views; test_views.py has strong ones in all their settings.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(step_data, "_strong_view", _weak_view)
+        yield
+
+
+def _weak_view(images, seed, *, gaussian_blur, min_area, strength):
+    return step_data._weak_view(images, seed)
+
+
 def _with_graphs(function):
     @functools.wraps(function)
     def call(*args, **kwargs):

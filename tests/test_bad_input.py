@@ -1,4 +1,4 @@
-"""What the training program says of bad input in a process of its own, and in mid-run.
+"""What the training program says of bad input in a process of its own, and of a run.
 
 Single bad inputs, by the hundred, are in tests/bad_input.
 """
@@ -16,7 +16,6 @@ from ascl_tf import train
 from ascl_tf.program import flag_defs
 from ascl_tf.training.callbacks import StopOnNonFinite
 from tests.bad_input.case import WORKDIR, contents
-from tests.common import eagerly
 
 
 @pytest.fixture(autouse=True)
@@ -41,17 +40,6 @@ def test_loss_that_is_not_finite(capsys):
     assert error.count("\n") == 1
 
 
-def test_run_whose_loss_is_not_finite_ends_at_that_step(capsys):
-    flags = ["--method=standard", "--smoke", "--learning_rate=1e30", "--num_replicas=1"]
-    with eagerly(), pytest.raises(SystemExit) as exit_info:
-        train.run(["train", f"--workdir={WORKDIR}", *flags])
-    assert exit_info.value.code == 1
-    error = capsys.readouterr().err
-    assert error.startswith("error: step 1: expected finite values; found NaN or infinity in ")
-    assert error.count("\n") == 1
-    assert not list(pathlib.Path(WORKDIR).rglob("ckpt*"))
-
-
 @pytest.mark.parametrize(
     "flag",
     ["--protocol=pgd21", "--dataset=folder:absent", "--num_replicas=99", "--num_train_images=1"],
@@ -74,6 +62,7 @@ def test_program_says_one_line_and_exits_with_2():
     assert done.stderr.startswith("error: --epsilon: ") and done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow  # In this process tests/bad_input does.
 def test_program_says_one_line_and_exits_with_1():
     pathlib.Path(WORKDIR).rmdir()
     pathlib.Path(WORKDIR).write_text("mine")

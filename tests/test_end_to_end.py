@@ -1,4 +1,6 @@
-"""The programs from the command line to the exported model, on a network of every kind of block.
+"""The programs from the command line to the exported model, step by step.
+
+Stages in graphs are in test_weight_averaging.py, a program in graphs in test_cluster_fit.py.
 
 One run of the quick start, shrunk by `--smoke`, serves all tests but the last.
 """
@@ -21,7 +23,7 @@ from ascl_tf.evaluation.records import read_records
 from ascl_tf.models import ADVERSARIAL, resnet
 from ascl_tf.training import callbacks, run
 from ascl_tf.training.workdir import WorkDirectory, recorded_config
-from tests.common import random_images, read_each_data_set_once, strong_views_traced_once
+from tests.common import eagerly, random_images, read_each_data_set_once
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 STAGE = "finetune_laf"
@@ -35,9 +37,9 @@ def _train(workdir, *flags):
 
 @pytest.fixture(scope="module", autouse=True)
 def _smaller_world():
-    """Two of ResNet-18's blocks, one that keeps the shape and one that changes it."""
-    with pytest.MonkeyPatch.context() as patch, strong_views_traced_once():
-        patch.setitem(resnet.BLOCKS_PER_STAGE, 18, (1, 0, 0, 1))
+    """One of ResNet-18's blocks, that changes the shape."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(resnet.BLOCKS_PER_STAGE, 18, (0, 0, 0, 1))
         # As many as a batch of --smoke has: other views need a graph of their own.
         patch.setattr(callbacks, "NUM_PICTURES", 16)
         read_each_data_set_once(patch)
@@ -47,7 +49,8 @@ def _smaller_world():
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
     path = tmp_path_factory.mktemp("end to end") / "run"
-    _train(path)
+    with eagerly():
+        _train(path)
     return path
 
 
@@ -200,9 +203,11 @@ def _training_files(workdir):
     return {f: f.read_bytes() for f in files if f.is_file()}
 
 
+@pytest.mark.slow  # tests/training/test_resume.py has the training.
 def test_same_flags_again_train_nothing_and_end_well(workdir, capsys):
     before = _training_files(workdir)
-    _train(workdir, "--protocol=standard")  # What is measured is no part of a run's identity.
+    with eagerly():
+        _train(workdir, "--protocol=standard")  # What is measured is no part of a run's identity.
     assert _training_files(workdir) == before
     said = capsys.readouterr().out
     assert "exported model" in said and "2/2" not in said

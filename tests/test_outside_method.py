@@ -16,6 +16,7 @@ from ascl_tf.errors import ConfigError
 from ascl_tf.methods.cost import count_step
 from ascl_tf.models import resnet
 from ascl_tf.program.outside_methods import load_outside_method
+from tests.common import eagerly
 from tests.program_lines import line_matches
 from tools import reproduce, rows
 from tools.reproduction import presets
@@ -54,7 +55,8 @@ def test_the_documents_method_is_trained_measured_and_recorded_by_its_command(mi
     # One block in place of eight: the method is new here, not the network.
     monkeypatch.setitem(resnet.BLOCKS_PER_STAGE, 18, (0, 0, 0, 1))
     # The tests have two virtual CPUs, where a machine without GPU has one device.
-    train.main(["train", *shlex.split(_first_block("sh"))[3:], "--num_replicas=1"])
+    with eagerly():
+        train.main(["train", *shlex.split(_first_block("sh"))[3:], "--num_replicas=1"])
     recorded = json.loads((mine / "run" / "config.json").read_text())["settings"]
     assert (recorded["method"], recorded["pairing_weight"]) == (NAME, 0.1)
     record = json.loads((mine / "run" / "results" / "pretrain.json").read_text())

@@ -19,15 +19,9 @@ from ascl_tf.models.own_encoder import OwnEncoder
 from ascl_tf.training import run
 from ascl_tf.training.feature_sources import restore_initial_encoder
 from ascl_tf.training.workdir import WorkDirectory
-from tests.common import eagerly, random_images
+from tests.common import eagerly, random_images, weak_views_for_strong
 from tests.program_lines import line_matches
-from tests.training.resuming import (
-    check_same,
-    read_checkpoint,
-    run_stage,
-    stop_and_continue,
-    stop_in_mid_epoch,
-)
+from tests.training.resuming import read_checkpoint, run_stage, stop_and_continue, stop_at_step
 from tests.training.worlds import make_tiny_world
 
 DOCUMENT = pathlib.Path(__file__).parents[1] / "docs" / "own_network.md"
@@ -42,7 +36,7 @@ def world(monkeypatch):
     make_encoder = factory.make_encoder
     config = make_tiny_world(monkeypatch)
     monkeypatch.setattr(factory, "make_encoder", make_encoder)
-    with eagerly():
+    with eagerly(), weak_views_for_strong():
         yield config.replace(epochs=1, finetune_epochs=1, global_batch_size=12, method="acl")
 
 
@@ -59,9 +53,10 @@ def _images_of(size, monkeypatch):
 @pytest.mark.parametrize(
     "encoder, batch_norm, size",
     [
-        (f"{OWN}make_sequential", "separate", 8),
         (f"{OWN}make_functional", "separate", 8),
-        (f"{OWN}Subclassed", "shared", 8),
+        # tests/models/test_own_encoder.py makes a step with each kind.
+        pytest.param(f"{OWN}make_sequential", "separate", 8, marks=pytest.mark.slow),
+        pytest.param(f"{OWN}Subclassed", "shared", 8, marks=pytest.mark.slow),
         # Built six times, of 52 batch norm layers: minutes.
         pytest.param(f"{OWN}make_mobile_net", "separate", 32, marks=pytest.mark.slow),
     ],
@@ -96,15 +91,20 @@ def test_any_network_goes_through_every_stage(
 
 def test_stopped_run_with_dropout_continues_bit_for_bit(world, tmp_path):
     config = world.replace(
-        encoder=f"{OWN}make_dropped", method="at", epochs=3, global_batch_size=6, checkpoint_every=3
+        encoder=f"{OWN}make_dropped",
+        method="standard",
+        global_batch_size=6,
+        checkpoint_every=2,
     )
-    undisturbed = run_stage(config, tmp_path / "undisturbed")
-    path = stop_and_continue(config, tmp_path / "stopped", cfg.PRETRAIN, stop_in_mid_epoch)
-    check_same(path, undisturbed, cfg.PRETRAIN)
-    contents = read_checkpoint(path, cfg.PRETRAIN)[1]
+    undisturbed = read_checkpoint(run_stage(config, tmp_path / "undisturbed"), cfg.PRETRAIN)
+    path = stop_and_continue(
+        config, tmp_path / "stopped", cfg.PRETRAIN, lambda patch: stop_at_step(patch, 3)
+    )
+    assert read_checkpoint(path, cfg.PRETRAIN) == undisturbed
+    contents = undisturbed[1]
     (state,) = [value for name, value in contents.items() if name.startswith("random_state")]
-    # A pass of each of the twelve steps has drawn once.
-    assert np.frombuffer(state, np.int64)[1] == 12
+    # A pass of each of the four steps has drawn once.
+    assert np.frombuffer(state, np.int64)[1] == 4
 
 
 def test_fine_tuning_finds_the_encoder_of_the_run_that_it_starts_from(world, tmp_path):
@@ -136,6 +136,7 @@ def _first_block(language):
     return re.search(rf"```{language}\n(.*?)```", text, re.DOTALL)[1]
 
 
+@pytest.mark.slow  # Half a minute; the test of any network goes the same way.
 def test_the_documents_network_is_trained_by_its_command(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))

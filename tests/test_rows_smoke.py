@@ -1,11 +1,11 @@
 """One row of every method, by the commands that tools/rows.py prints, shrunk by --smoke.
 
-All in one process, and in the default run eagerly: tests/methods/test_step.py has the graph of
-every method's step, and test_end_to_end.py all of a run in graphs. They run in a folder that has
-nothing but a link to flags/, so that paths such as runs/table1/ascl lie there. The network has
-one block in place of eight: rows differ in what is done with it. test_end_to_end.py has one of
-every kind. In the default run weak views stand for strong ones, which test_views.py has in all
-their settings, and test_end_to_end.py in a run.
+All in one process, first eagerly: tests/methods/test_step.py has the graph of every method's
+step. The default run has one row; test_end_to_end.py has ASCL's. They run in a folder that has
+nothing but a link to flags/, so that paths such as runs/table1/ascl lie there. The network has one
+block in place of eight: rows differ in what is done with it. Where they run eagerly, weak views
+stand for strong ones, which test_views.py has in all their settings, and test_end_to_end.py in a
+run.
 """
 
 import json
@@ -17,10 +17,14 @@ import pytest
 from ascl_tf import config as cfg
 from ascl_tf import evaluate, train
 from ascl_tf.evaluation.records import read_records
-from ascl_tf.methods import step_data
 from ascl_tf.models import resnet
 from ascl_tf.training import callbacks
-from tests.common import eagerly, guess_durations, read_each_data_set_once
+from tests.common import (
+    eagerly,
+    guess_durations,
+    read_each_data_set_once,
+    weak_views_for_strong,
+)
 from tests.flagfiles import ROOT, config_of, files_in
 from tools.rows import commands, find_rows, pretrain_file
 
@@ -33,8 +37,7 @@ METHOD_ROWS = (
     "table1/rocl",
     "table1/rocl_rle",
     "table1/selfie",
-    # Three encoders, three fine-tunings and three exports: twice the time of any other.
-    pytest.param("table1/selfie_dpe", marks=pytest.mark.slow),
+    "table1/selfie_dpe",
     "table1/acl",
     "table1/advcl",
     "table1/ascl",
@@ -43,10 +46,12 @@ METHOD_ROWS = (
     "beyond/mart",
     "beyond/dynacl",
     "beyond/dynacl_pp",
-    pytest.param("fast/ascl", marks=pytest.mark.slow),
+    "fast/ascl",
 )
+# One that trains a classifier at once; that of test_end_to_end.py is fine-tuned.
+QUICK_ROW = "table1/at"
 # Rows whose fine-tuning and evaluation are those of another row, named here, but for the
-# encoder that they start from: by default they are only pre-trained.
+# encoder that they start from: first they are only pre-trained.
 LATER_AS_IN = {
     "table1/trades": "table1/at",
     "table1/simclr": "table1/scl",
@@ -73,11 +78,6 @@ def folder(tmp_path_factory):
         # As many as a batch of --smoke has: views of another number need a graph of their own.
         patch.setattr(callbacks, "NUM_PICTURES", 16)
         yield path
-
-
-def _weak_for_strong(images, seed, *, gaussian_blur, min_area, strength):
-    """A strong view is a thousand operations, to be traced for each of these settings."""
-    return step_data._weak_view(images, seed)
 
 
 def _run(program, *arguments):
@@ -122,11 +122,13 @@ def _check_later_stages(row):
         assert 0 <= record["robust_accuracy"] <= record["standard_accuracy"] <= 100
 
 
-@pytest.mark.parametrize("row", METHOD_ROWS)
+@pytest.mark.parametrize(
+    "row",
+    [pytest.param(row, marks=[] if row == QUICK_ROW else pytest.mark.slow) for row in METHOD_ROWS],
+)
 def test_row_runs_from_its_flagfiles(row, folder, monkeypatch):
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(step_data, "_strong_view", _weak_for_strong)
-    with eagerly():
+    with eagerly(), weak_views_for_strong():
         _run_row(row, whole=row not in LATER_AS_IN)
     if row not in LATER_AS_IN:
         _check_later_stages(row)
@@ -156,7 +158,6 @@ def _later_settings(row, stage):
 
 def test_one_row_of_every_method_with_rows_runs(monkeypatch):
     monkeypatch.chdir(ROOT)
-    rows = [getattr(row, "values", (row,))[0] for row in METHOD_ROWS]
-    methods = {config_of(pretrain_file(row)).method for row in rows}
+    methods = {config_of(pretrain_file(row)).method for row in METHOD_ROWS}
     assert methods == {config_of(pretrain_file(row)).method for row in find_rows()}
-    assert {row for row in find_rows() if row.startswith("table1/")} <= set(rows)
+    assert {row for row in find_rows() if row.startswith("table1/")} <= set(METHOD_ROWS)

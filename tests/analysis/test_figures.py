@@ -72,7 +72,9 @@ def test_figure_of_one_model_is_written_as_png_and_svg(name, tmp_path):
     assert sorted(p.name for p in svg.parent.iterdir()) == [f"{name}.png", f"{name}.svg"]
 
 
-@pytest.mark.parametrize("name", ["tsne", pytest.param("sweeps", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", ["transfer", *(pytest.param(n, marks=pytest.mark.slow) for n in ("tsne", "sweeps"))]
+)
 def test_equal_documents_give_equal_bytes_whatever_the_settings_outside(name, tmp_path):
     first = figures.save_figure(figures.draw(_document(name)), tmp_path / "first")
     with matplotlib.rc_context({"lines.linewidth": 7, "svg.hashsalt": "other", "font.size": 30}):

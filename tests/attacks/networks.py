@@ -23,6 +23,11 @@ def linear_objective(weights):
     return objective
 
 
+def quadratic_objective(images, place):
+    """Returns [B], the squared distance of each image from the gray image of this value."""
+    return tf.reduce_sum((images - tf.cast(place, images.dtype)) ** 2, axis=[1, 2, 3])
+
+
 def tiny_network(dtype="float32"):
     """Returns a convolutional network with batch norm whose statistics are not the initial ones."""
     keras.utils.set_random_seed(0)

@@ -67,8 +67,9 @@ def _control_oracle(losses, num_steps, epsilon):
     return np.array(sizes)
 
 
-@pytest.mark.parametrize("num_steps", [10, 40, 100])
-@pytest.mark.parametrize("rising", [0.5, 0.8, 0.95])
+@pytest.mark.parametrize(
+    ("num_steps", "rising"), [(10, 0.5), (10, 0.95), (40, 0.5), (40, 0.8), (40, 0.95), (100, 0.8)]
+)
 def test_steps_are_halved_as_on_recorded_losses(num_steps, rising):
     rng = np.random.default_rng(num_steps)
     moves = np.where(rng.uniform(size=(32, num_steps)) < rising, 1, -1)
@@ -175,7 +176,7 @@ def test_run_follows_the_oracle_from_an_injected_start(norm, epsilon):
         assert np.sum(shares > 0.97) >= len(images) - 1 and np.sort(shares)[1:].mean() > 0.995
 
 
-@pytest.mark.parametrize("loss", ["ce", "targeted_dlr"])
+@pytest.mark.parametrize("loss", [pytest.param("ce", marks=pytest.mark.slow), "targeted_dlr"])
 def test_linear_classifier_is_fooled_exactly_where_it_can_be(loss):
     classifier = LinearClassifier()
     images, labels = images_and_labels(classifier, num_images=24)
@@ -204,7 +205,7 @@ def test_linear_classifier_is_fooled_exactly_where_it_can_be(loss):
     [
         ("ce", "linf", EPSILON),
         ("dlr", "l2", 0.5),
-        ("targeted_dlr", "linf", EPSILON),
+        pytest.param("targeted_dlr", "linf", EPSILON, marks=pytest.mark.slow),
         pytest.param("ce", "l2", 0.5, marks=pytest.mark.slow),
         pytest.param("dlr", "linf", EPSILON, marks=pytest.mark.slow),
         pytest.param("targeted_dlr", "l2", 0.5, marks=pytest.mark.slow),
@@ -263,7 +264,7 @@ def test_averaged_gradients_of_a_deterministic_model_change_nothing():
     network = smooth_network()
     images, labels = images_and_labels(network)
     results = [
-        apgd(network, images, labels, epsilon=EPSILON, num_steps=6, eot_iter=eot_iter, seed=SEED)
+        apgd(network, images, labels, epsilon=EPSILON, num_steps=3, eot_iter=eot_iter, seed=SEED)
         for eot_iter in (1, 4)
     ]
     np.testing.assert_allclose(*results, atol=1e-5)
@@ -296,7 +297,7 @@ def test_draws_belong_to_images_and_not_to_the_batch():
     network = smooth_network()
     images, labels = images_and_labels(network)
     seeds = np.stack([np.full(6, 3), np.arange(6)], axis=1)
-    settings = {"epsilon": EPSILON, "num_steps": 4}
+    settings = {"epsilon": EPSILON, "num_steps": 2}
     whole = apgd(network, images, labels, seed=seeds, **settings)
     part = apgd(network, images[3:], labels[3:], seed=seeds[3:], **settings)
     np.testing.assert_allclose(whole[3:], part, atol=1e-6)

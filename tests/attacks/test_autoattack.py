@@ -29,11 +29,6 @@ QUICK = {
     "square": {"num_queries": 30},
 }
 ONE = {"attacks": ["apgd-ce"], "settings": {"apgd-ce": QUICK["apgd-ce"]}}
-# One attack by gradients, and one without.
-FEW = {
-    "attacks": ["apgd-ce", "square"],
-    "settings": {name: QUICK[name] for name in ("apgd-ce", "square")},
-}
 EPSILON = 0.01
 
 
@@ -101,7 +96,7 @@ def test_attacks_stand_in_order_and_never_raise_the_accuracy(linear):
     assert result.version == "custom" and result.warnings == {}
 
 
-@pytest.mark.parametrize("batch_size", [pytest.param(1, marks=pytest.mark.slow), 7, 100])
+@pytest.mark.parametrize("batch_size", [pytest.param(1, marks=pytest.mark.slow), 7])
 def test_batch_size_changes_nothing(linear, runners, batch_size):
     classifier, images, labels, *_, want = linear
     with shared_runners(runners):
@@ -171,6 +166,7 @@ def test_progress_counts_images_and_time(linear):
     assert seen[0].seconds_left > 0
 
 
+@pytest.mark.slow  # tests/evaluation/test_autoattack_protocol.py has the fast one.
 def test_l2_ensemble_stays_in_its_ball():
     network = smooth_network()
     images, labels = images_and_labels(network)
@@ -212,7 +208,10 @@ def test_targets_follow_the_number_of_classes(num_classes, num_targets):
     assert left_out == {}
 
 
-@pytest.mark.parametrize(("num_classes", "attacks"), [(2, ALL), (3, ("apgd-ce", "apgd-t"))])
+@pytest.mark.parametrize(
+    ("num_classes", "attacks"),
+    [pytest.param(2, ALL, marks=pytest.mark.slow), (3, ("apgd-ce", "apgd-t"))],
+)
 def test_few_classes_leave_out_what_is_not_defined_and_say_so(num_classes, attacks):
     classifier = LinearClassifier(num_classes=num_classes)
     images, labels = images_and_labels(classifier)
@@ -231,6 +230,7 @@ def test_few_classes_leave_out_what_is_not_defined_and_say_so(num_classes, attac
     assert list(result.warnings) == ["left_out_apgd-t"]
 
 
+@pytest.mark.slow  # test_fab.py and test_apgd.py have either by itself.
 def test_untargeted_fab_and_dlr_with_restarts():
     classifier = LinearClassifier()
     images, labels = images_and_labels(classifier, num_images=12)
@@ -254,19 +254,18 @@ def test_keras_model_runs_in_inference_mode():
 
 @pytest.fixture(scope="module")
 def smooth():
-    """A Keras network, images and labels, and the result of an attack of either kind."""
+    """A Keras network, images and labels, and the result of an attack."""
     network = smooth_network()
     images, labels = images_and_labels(network)
-    return network, images, labels, _attack(network, **FEW)(images, labels)
+    return network, images, labels, _attack(network, **ONE)(images, labels)
 
 
 def test_saved_model_signature(smooth, tmp_path):
     network, images, labels, want = smooth
     network.export(str(tmp_path / "model"), verbose=False)
     loaded = tf.saved_model.load(str(tmp_path / "model"))
-    got = _attack(loaded.signatures["serving_default"], **FEW)(images, labels)
-    for name in want.robust:
-        np.testing.assert_array_equal(got.robust[name], want.robust[name])
+    got = _attack(loaded.signatures["serving_default"], **ONE)(images, labels)
+    np.testing.assert_array_equal(got.robust["apgd-ce"], want.robust["apgd-ce"])
 
 
 def test_keras_2_model():
@@ -286,8 +285,8 @@ def test_keras_2_model():
 
 def test_compiled_function(smooth):
     network, images, labels, want = smooth
-    got = _attack(tf.function(lambda x: network(x, training=False)), **FEW)(images, labels)
-    np.testing.assert_array_equal(got.robust["square"], want.robust["square"])
+    got = _attack(tf.function(lambda x: network(x, training=False)), **ONE)(images, labels)
+    np.testing.assert_array_equal(got.robust["apgd-ce"], want.robust["apgd-ce"])
 
 
 # Checks of the classifier.

@@ -13,7 +13,6 @@ from tests.attacks.shared_runners import shared_runners
 
 SETTINGS = {
     "apgd-ce": {"num_steps": 3},
-    "apgd-t": {"num_steps": 4, "num_targets": 3},
     "square": {"num_queries": 20},
 }
 
@@ -81,11 +80,11 @@ def test_interrupted_after_every_batch_it_ends_as_if_undisturbed(problem, tmp_pa
             break
         except Interrupt:
             interruptions += 1
-    assert interruptions == num_batches > 8
+    assert interruptions == num_batches > 4
     _assert_same(got, want)
 
 
-@pytest.mark.parametrize("num_batches", [1, 6])
+@pytest.mark.parametrize("num_batches", [1, 4])
 def test_resumed_in_a_new_object_it_ends_as_if_undisturbed(problem, tmp_path, num_batches):
     classifier, images, labels, want, all_batches = problem
     path, steps = tmp_path / "state.json", []

@@ -140,10 +140,10 @@ def test_run_follows_the_oracle():
 @pytest.mark.parametrize(
     ("norm", "epsilon", "targeted"),
     [
-        ("linf", EPSILON, True),
-        ("l2", 0.5, False),
+        ("l2", 0.5, True),
+        pytest.param("linf", EPSILON, True, marks=pytest.mark.slow),
+        pytest.param("l2", 0.5, False, marks=pytest.mark.slow),
         pytest.param("linf", EPSILON, False, marks=pytest.mark.slow),
-        pytest.param("l2", 0.5, True, marks=pytest.mark.slow),
     ],
 )
 def test_only_what_lies_in_the_ball_is_returned(norm, epsilon, targeted):
@@ -206,12 +206,11 @@ def test_first_run_starts_at_the_image_and_others_at_half_the_radius():
 def test_without_restarts_nothing_is_random_and_a_graph_gives_the_same():
     network = smooth_network()
     images, labels = images_and_labels(network, num_images=3)
-    settings = {"epsilon": EPSILON, "num_steps": 3, "num_targets": 2}
-    first = fab_t(network, images, labels, **settings)
+    settings = {"epsilon": EPSILON, "num_steps": 2, "num_targets": 2}
     attack = tf.function(lambda x, y: fab_t(network, x, y, **settings), autograph=False)
-    np.testing.assert_allclose(attack(images, labels), first, atol=1e-6)
     seeded = fab_t(network, images, labels, seed=[1, 2], **settings)
-    np.testing.assert_array_equal(seeded, first)
+    np.testing.assert_allclose(attack(images, labels), seeded, atol=1e-6)
+    assert np.any(seeded != images)
 
 
 def test_dead_gradients_leave_the_image():

@@ -1,5 +1,7 @@
 """PGD inside Keras' fit and under two replicas: the plain loop and the gathering one."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -9,13 +11,16 @@ from ascl_tf.attacks import l2_pgd, linf_pgd
 from ascl_tf.losses import nt_xent_loss
 from tests.attacks.networks import LABELS, SHAPE, cross_entropy, linear_weights, tiny_network
 from tests.common import random_images, two_replicas
-from tests.losses.helpers import run_on_two_replicas
+from tests.losses import helpers
 
 EPSILON = 8 / 255
 SETTINGS = {"epsilon": EPSILON, "step_size": 2 / 255, "num_steps": 3}
 IMAGES = random_images().astype(np.float64)
 OTHER_VIEWS = random_images(seed=1).astype(np.float64)
 SEEDS = np.stack([np.full(4, 7), np.arange(4)], axis=1).astype(np.int32)
+
+
+run_on_two_replicas = functools.partial(helpers.run_on_two_replicas, in_graph=True)
 
 
 def _project(images):
@@ -49,8 +54,12 @@ def test_gathering_attack_on_two_replicas_equals_one_device():
     got = run_on_two_replicas(_attack_pairs, *[(array, 1) for array in inputs])
     assert np.abs(want - IMAGES).max() > 0.9 * EPSILON
     np.testing.assert_allclose(np.concatenate(got), want, atol=1e-9)
+    # The negatives of the other replica matter.
+    alone = _attack_pairs(*[tf.constant(array[:2]) for array in inputs])
+    assert np.abs(got[0] - alone).max() > 1e-3
 
 
+@pytest.mark.slow  # What is gathered knows no norm.
 def test_gathering_attack_in_the_l2_ball_equals_that_on_one_device():
     def attack(images, other_views, row_weights, seeds):
         return l2_pgd(
@@ -73,14 +82,6 @@ def test_gathering_attack_in_the_l2_ball_equals_that_on_one_device():
     np.testing.assert_allclose(np.concatenate(got), want, atol=1e-9)
 
 
-def test_negatives_of_the_other_replica_matter_to_the_attack():
-    row_weights = np.ones(4)
-    inputs = [IMAGES, OTHER_VIEWS, row_weights, SEEDS]
-    first, _ = run_on_two_replicas(_attack_pairs, *[(array, 1) for array in inputs])
-    alone = _attack_pairs(*[tf.constant(array[:2]) for array in inputs])
-    assert np.abs(first - alone).max() > 1e-3
-
-
 def test_gathering_path_on_one_device_is_the_plain_loop():
     def attack(gathers):
         return linf_pgd(
@@ -93,7 +94,11 @@ def test_gathering_path_on_one_device_is_the_plain_loop():
     np.testing.assert_array_equal(attack(True), attack(False))
 
 
-@pytest.mark.parametrize("gathers", [False, True], ids=["plain", "gathering"])
+@pytest.mark.parametrize(
+    "gathers",
+    # Plain ones are in the steps of methods on two replicas.
+    [pytest.param(False, id="plain", marks=pytest.mark.slow), pytest.param(True, id="gathering")],
+)
 def test_two_replicas_with_mirrored_variables_equal_one_device(gathers):
     def attack(network):
         def attacked(images, labels, seeds):

@@ -24,6 +24,7 @@ STEPS = {
     "fab-t": "num_steps",
     "square": "num_queries",
 }
+NAMES = tuple(STEPS)
 
 
 def _make_runner(name, classifier, *, epsilon, num_steps):
@@ -67,7 +68,10 @@ class _Counted:
             return self.classifier(tf.identity(images))
 
 
-@pytest.mark.parametrize("name", STEPS)
+# Attacks share what leaves images out.
+@pytest.mark.parametrize(
+    "name", [NAMES[0], *(pytest.param(x, marks=pytest.mark.slow) for x in NAMES[1:])]
+)
 def test_images_that_are_fooled_are_not_attacked_on(name):
     linear = LinearClassifier()
     images, labels = images_and_labels(linear, num_images=12)
@@ -92,7 +96,11 @@ class _Case(NamedTuple):
 EPSILON = 0.06
 
 
-@pytest.fixture(scope="module", params=STEPS)
+# One towards each class in turn is the other one of its name, and more.
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param("apgd-ce", marks=pytest.mark.slow), *NAMES[1:]],
+)
 def case(request):
     """Runs on a network, each on an image of its own: some succeed, some do not."""
     network = smooth_network()

@@ -151,10 +151,10 @@ def test_margin_never_rises_and_points_stay_in_ball_and_box(norm, epsilon):
     images, labels = images_and_labels(network)
     images[0] = np.round(images[0])
     labels[0] = np.argmax(network(images[:1]))
-    search = SquareSearch(network, images.shape, epsilon=epsilon, norm=norm, num_queries=40)
+    search = SquareSearch(network, images.shape, epsilon=epsilon, norm=norm, num_queries=20)
     state = search.start(tf.constant(images), tf.constant(labels), _seeds(6))
     margins = [state.best_margin.numpy()]
-    for query in range(0, 40, 10):
+    for query in range(0, 20, 10):
         state = search.advance(state, query, query + 10)
         margins.append(state.best_margin.numpy())
         change = (state.best_images - images).numpy().reshape(6, -1)
@@ -171,10 +171,10 @@ def test_margin_never_rises_and_points_stay_in_ball_and_box(norm, epsilon):
 def test_pieces_and_parts_of_a_search_equal_the_whole():
     network = smooth_network()
     images, labels = images_and_labels(network)
-    search = SquareSearch(network, images.shape, epsilon=EPSILON, norm="linf", num_queries=30)
-    whole = search.advance(search.start(images, labels, _seeds(6)), 0, 30)
+    search = SquareSearch(network, images.shape, epsilon=EPSILON, norm="linf", num_queries=12)
+    whole = search.advance(search.start(images, labels, _seeds(6)), 0, 12)
     parts = search.start(images[2:], labels[2:], _seeds(6)[2:])
-    for first, last in ((0, 7), (7, 8), (8, 30)):
+    for first, last in ((0, 3), (3, 4), (4, 12)):
         parts = search.advance(parts, first, last)
     np.testing.assert_allclose(parts.best_images, whole.best_images[2:], atol=1e-6)
     np.testing.assert_allclose(parts.best_margin, whole.best_margin[2:], atol=1e-4)
@@ -210,7 +210,7 @@ def test_gradient_is_not_needed():
 def test_seed_decides_and_a_graph_gives_the_same():
     network = smooth_network()
     images, labels = images_and_labels(network, num_images=3)
-    settings = {"epsilon": EPSILON, "num_queries": 15}
+    settings = {"epsilon": EPSILON, "num_queries": 6}
     first = square(network, images, labels, seed=SEED, **settings)
     attack = tf.function(lambda x, y: square(network, x, y, seed=SEED, **settings), autograph=False)
     np.testing.assert_allclose(attack(images, labels), first, atol=1e-6)

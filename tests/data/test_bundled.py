@@ -53,9 +53,8 @@ def test_origin_and_citation_lie_beside_the_images():
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="needs ../shared with CIFAR-10")
-@pytest.mark.parametrize(
-    ("split", "per_class"), [pytest.param("train", 400, marks=pytest.mark.slow), ("test", 100)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("split", "per_class"), [("train", 400), ("test", 100)])
 def test_images_are_the_ones_of_the_stated_rule(split, per_class):
     listed = json.loads((SHARED / "data" / "lossy_ids.json").read_text(encoding="utf-8"))
     whole = load_dataset("cifar10", split, data_dir=SHARED / "data" / "tfds")

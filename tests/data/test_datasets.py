@@ -269,6 +269,7 @@ def test_output_that_exists_is_not_overwritten(tmp_path):
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="needs ../shared with CIFAR-10")
+@pytest.mark.slow
 def test_whole_cifar_10_test_set_is_read():
     dataset = load_dataset("cifar10", "test", data_dir=SHARED / "data" / "tfds")
     assert dataset.images.shape == (10_000, 32, 32, 3)

@@ -119,7 +119,7 @@ def _check_equal(found, expected):
             np.testing.assert_array_equal(one[name], other[name])
 
 
-@pytest.mark.parametrize("start_step", [0, 7])
+@pytest.mark.parametrize("start_step", [pytest.param(0, marks=pytest.mark.slow), 7])
 def test_training_batches_are_the_same(pair, start_step):
     settings = {"global_batch_size": 5, "seed": 3, "start_step": start_step}
     specs = [training_batches(dataset, **settings).element_spec for dataset in pair]

@@ -67,7 +67,7 @@ def test_images_left_out_change_from_epoch_to_epoch():
     assert len(left_out) > 1
 
 
-@pytest.mark.parametrize("start_step", [1, 2, 3, 4, 7, 300])
+@pytest.mark.parametrize("start_step", [1, 3, 7, 300])
 def test_any_start_gives_the_rest_of_the_undisturbed_sequence(start_step):
     resumed = training_batches(_dataset(), global_batch_size=6, seed=11, start_step=start_step)
     np.testing.assert_array_equal(_rows(resumed, 5), _undisturbed()[start_step:][:5])

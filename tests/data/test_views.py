@@ -84,9 +84,8 @@ def test_two_strong_views_of_an_image_differ():
 
 
 @pytest.mark.parametrize("view", VIEWS)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_row_depends_on_its_image_and_seed_bit_for_bit(view, dtype):
-    images, seeds = random_images(4, size=20).astype(dtype), _pairs(4)
+def test_row_depends_on_its_image_and_seed_bit_for_bit(view):
+    images, seeds = random_images(4, size=20), _pairs(4)
     parts = [view(images[row], seeds[row]) for row in (slice(1), slice(1, 4))]
     np.testing.assert_array_equal(view(images, seeds), tf.concat(parts, axis=0))
 
@@ -94,9 +93,9 @@ def test_row_depends_on_its_image_and_seed_bit_for_bit(view, dtype):
 @pytest.mark.parametrize(
     ("view", "dtype", "tolerance"),
     [
-        (weak_view, tf.float32, 1e-6),
         (weak_view, tf.float64, 1e-13),
-        (strong_view, tf.float32, 1e-6),
+        # With addons the last one has all that this one has.
+        pytest.param(strong_view, tf.float32, 1e-6, marks=pytest.mark.slow if HAS_ADDONS else []),
         pytest.param(strong_view, tf.float64, 1e-13, marks=pytest.mark.slow),
         pytest.param(_blurred_view, tf.float32, 1e-6, marks=[needs_addons, pytest.mark.slow]),
         pytest.param(_blurred_view, tf.float64, 1e-13, marks=needs_addons),
@@ -110,7 +109,11 @@ def test_graph_without_autograph_equals_eager(view, dtype, tolerance):
     np.testing.assert_allclose(graph(images, seeds), view(images, seeds), rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize("view", VIEWS_WITHOUT_BLUR)
+@pytest.mark.parametrize(
+    "view",
+    # Rows of any view are independent: see above.
+    [weak_view, pytest.param(strong_view, marks=pytest.mark.slow)],
+)
 def test_two_replicas_give_the_views_of_one_device_bit_for_bit(view):
     images, seeds = random_images(6, size=20), _pairs(6)
     strategy = two_replicas()
@@ -267,7 +270,7 @@ def test_half_of_the_strong_views_are_mirrored(monkeypatch):
 
 @needs_addons
 def test_half_of_the_views_are_blurred_and_the_others_untouched():
-    images = random_images(800, size=20)
+    images = random_images(200, size=20)
     sharp, got = strong_view(images, [4, 4]), _blurred_view(images, [4, 4])
     _assert_share(np.any(sharp != got, axis=(1, 2, 3)), 0.5)
 

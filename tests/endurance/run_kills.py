@@ -19,8 +19,9 @@ import shutil
 
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # The driver of a GPU would not survive the forks.
 
+from ascl_tf.config import ALL, PRETRAIN  # noqa: E402
 from tests.endurance.snapshot import differences, take_snapshot  # noqa: E402
-from tests.endurance.victim import AUTOATTACK, PHASES, Victim  # noqa: E402
+from tests.endurance.victim import AUTOATTACK, OF_PRE_TRAINING, PHASES, Victim  # noqa: E402
 
 MOST_KILLS_OF_A_RUN = 6
 
@@ -34,7 +35,7 @@ class RunKills:
     Args:
         method: of pre-training.
         folder: for the runs' work directories and logs.
-        phases: names of phases, which take turns.
+        phases: names of phases, which take turns; runs end with the last of their stages.
         rng: `random.Random`.
 
     Attributes:
@@ -45,6 +46,7 @@ class RunKills:
 
     def __init__(self, method, folder, phases, rng):
         self.method, self.folder, self.rng = method, folder, rng
+        self._stage = PRETRAIN if OF_PRE_TRAINING.issuperset(phases) else ALL
         self._is_attacked = AUTOATTACK in phases
         self._turns = iter(lambda: self._next_phase(phases), None)
         self._num_drawn = self.num_runs = 0
@@ -90,7 +92,7 @@ class RunKills:
         return self._start(workdir).kill_in(phase, occurrence, delay)
 
     def _start(self, workdir):
-        return Victim(self.method, workdir, is_attacked=self._is_attacked)
+        return Victim(self.method, workdir, stage=self._stage, is_attacked=self._is_attacked)
 
     def _finish_and_compare(self, workdir):
         log = workdir.with_suffix(".log")

@@ -22,34 +22,37 @@ from ascl_tf.evaluation.protocols import get_protocol
 from ascl_tf.evaluation.records import write_records
 from ascl_tf.training import callbacks, checkpoints, fitting, run
 from ascl_tf.training.workdir import WorkDirectory
+from tests.common import eagerly
 from tests.training.worlds import make_tiny_world
 
 TRAINING, CHECKPOINT, VALIDATION = "training", "checkpoint", "validation"
 RECORD, EVALUATION, EXPORT = "record", "evaluation", "export"
 AUTOATTACK = "autoattack"
 PHASES = (TRAINING, CHECKPOINT, VALIDATION, RECORD, EVALUATION, EXPORT, AUTOATTACK)
+OF_PRE_TRAINING = {TRAINING, CHECKPOINT, VALIDATION}
 BEGIN, END = "+", "-"
 
 
 class Victim:
-    """A run of all stages that has been started.
+    """A run that has been started; its steps are no graphs.
 
     Args:
         method: of pre-training.
         workdir: work directory; a run that was killed there continues.
+        stage: of the run, `ALL` or one of them.
         is_attacked: whether AutoAttack follows the stages.
 
     Attributes:
         phases: (name, seconds) of every phase that has ended, in order.
     """
 
-    def __init__(self, method, workdir, *, is_attacked=True):
+    def __init__(self, method, workdir, *, stage=ALL, is_attacked=True):
         self.phases, self._open = [], {}
         reading, writing = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
             os.close(reading)
-            _be_the_victim(method, pathlib.Path(workdir), is_attacked, writing)
+            _be_the_victim(method, pathlib.Path(workdir), stage, is_attacked, writing)
         os.close(writing)
         self._marks = os.fdopen(reading, encoding="utf-8")
 
@@ -93,8 +96,8 @@ class Victim:
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
-def _be_the_victim(method, workdir, is_attacked, marks):
-    """Runs all stages, and ends the process."""
+def _be_the_victim(method, workdir, stage, is_attacked, marks):
+    """Runs, and ends the process."""
     status = 1
     try:
         _write_output_to(workdir.with_suffix(".log"))
@@ -102,7 +105,8 @@ def _be_the_victim(method, workdir, is_attacked, marks):
         mark_phases(functools.partial(_write_mark, marks))
         settings = {"finetune": "lsf", "protocol": "standard,fgsm", "checkpoint_every": 3}
         config, workdir = config.replace(method=method, **settings), WorkDirectory(workdir)
-        run.run_stages(config, ALL, workdir)
+        with eagerly():
+            run.run_stages(config, stage, workdir)
         if is_attacked:
             measure_autoattack(config, workdir)
         status = 0

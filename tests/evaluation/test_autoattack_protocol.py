@@ -1,5 +1,6 @@
 """AutoAttack as a protocol: the same verdicts as by itself, its record, state and images."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from ascl_tf.attacks import AutoAttack
+from ascl_tf.attacks.autoattack_versions import VERSIONS
 from ascl_tf.errors import RunError
 from ascl_tf.evaluation import evaluate_robustness
 from ascl_tf.evaluation.autoattack_protocol import AutoAttackOptions
@@ -26,6 +28,15 @@ def problem():
     return classifier, images, labels
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _few_steps():
+    """A tenth of the version's steps."""
+    short = [dataclasses.replace(attack, num_steps=10) for attack in VERSIONS["fast"]]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(VERSIONS, "fast", tuple(short))
+        yield
+
+
 @pytest.fixture(scope="module")
 def runners():
     """The compiled attacks of the problem's classifier."""
@@ -39,7 +50,9 @@ def test_named_protocols_are_the_named_versions():
         assert dict(protocol.options) == {"version": version}
 
 
-def test_l2_ensemble_stays_in_its_ball_and_keeps_its_state_beside_the_records(problem, tmp_path):
+def test_l2_ensemble_stays_in_its_ball_and_keeps_its_state_beside_the_records(
+    problem, runners, tmp_path
+):
     classifier, images, labels = problem
     protocol = Protocol(
         name="fast_l2@epsilon=16/255",
@@ -48,11 +61,12 @@ def test_l2_ensemble_stays_in_its_ball_and_keeps_its_state_beside_the_records(pr
         options={"version": "fast", "norm": "l2"},
     )
     options = AutoAttackOptions(state_path=tmp_path / "records.json")
-    (record,) = evaluate_robustness(
-        classifier, (images, labels), protocol, autoattack_options=options
-    )
-    attack = AutoAttack(classifier, epsilon=16 / 255, num_classes=5, norm="l2", version="fast")
-    result = attack(images, labels)
+    with shared_runners(runners):
+        (record,) = evaluate_robustness(
+            classifier, (images, labels), protocol, autoattack_options=options
+        )
+        attack = AutoAttack(classifier, epsilon=16 / 255, num_classes=5, norm="l2", version="fast")
+        result = attack(images, labels)
     assert record["robust_accuracy"] == pytest.approx(result.robust_accuracy)
     lengths = np.linalg.norm((result.adversarial_images - images).reshape(12, -1), axis=1)
     assert record["max_perturbation"] == pytest.approx(lengths.max(), abs=1e-6)

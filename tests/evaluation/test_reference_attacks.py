@@ -91,6 +91,7 @@ def test_iterates_match_a_float64_loop_of_the_momentum_method():
     np.testing.assert_allclose(got, expected, atol=1e-6)
 
 
+@pytest.mark.slow  # test_robustness.py has their numbers.
 def test_every_cleverhans_protocol_runs_in_a_graph(network):
     images = random_images(5)
     labels = np.argmax(network(images), axis=1)

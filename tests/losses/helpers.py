@@ -33,12 +33,13 @@ def _one_strategy():
     return two_replicas()
 
 
-def run_on_two_replicas(function, *inputs):
-    """Runs `function` in a graph on two replicas, each with its part of every input.
+def run_on_two_replicas(function, *inputs, in_graph=False):
+    """Runs `function` on two replicas, each with its part of every input.
 
     Args:
         function: takes one tensor per input, returns a nest of tensors.
         *inputs: pairs of a view-major array and its number of views.
+        in_graph: whether to trace it; of a few operations that takes longer than to run them.
 
     Returns:
         The nest of replica 0 and that of replica 1.
@@ -50,8 +51,11 @@ def run_on_two_replicas(function, *inputs):
         return tuple(tf.constant(part[context.replica_id_in_sync_group]) for part in parts)
 
     values = strategy.experimental_distribute_values_from_function(parts_of)
-    run = tf.function(lambda values: strategy.run(function, args=values), autograph=False)
-    result = run(values)
+
+    def run(values):
+        return strategy.run(function, args=values)
+
+    result = tf.function(run, autograph=False)(values) if in_graph else run(values)
     return [_of_replica(strategy, result, replica) for replica in range(2)]
 
 

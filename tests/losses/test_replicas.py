@@ -82,7 +82,7 @@ def _loss_and_gradients(loss, labels, *projections):
     return rows, share, tape.gradient(share, projections)
 
 
-def _compare_with_one_device(name, dtype, rtol, atol):
+def _compare_with_one_device(name, dtype, rtol, atol, in_graph=False):
     loss, *inputs = LOSSES[name]
     arrays = [array.astype(dtype) for array, _ in inputs]
     want_rows, want_mean, want_gradients = _loss_and_gradients(
@@ -90,7 +90,7 @@ def _compare_with_one_device(name, dtype, rtol, atol):
     )
     pairs = [(array, num_views) for array, (_, num_views) in zip(arrays, inputs, strict=True)]
     first, second = run_on_two_replicas(
-        lambda *args: _loss_and_gradients(loss, *args), (LABELS, 1), *pairs
+        lambda *args: _loss_and_gradients(loss, *args), (LABELS, 1), *pairs, in_graph=in_graph
     )
     tolerance = {"rtol": rtol, "atol": atol}
     rows = join_views([first[0], second[0]], inputs[0][1])
@@ -108,9 +108,8 @@ def test_float64_loss_and_gradient_equal_one_device(name):
     _compare_with_one_device(name, np.float64, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["nt_xent", "supervised", "eq8", "ascl_joint_cross"])
-def test_float32_loss_and_gradient_equal_one_device(name):
-    _compare_with_one_device(name, np.float32, rtol=1e-5, atol=1e-5)
+def test_float32_loss_and_gradient_equal_one_device_in_a_graph():
+    _compare_with_one_device("ascl_joint_cross", np.float32, rtol=1e-5, atol=1e-5, in_graph=True)
 
 
 def test_negatives_come_from_the_global_batch():

@@ -61,12 +61,23 @@ def make_method(config=TINY, *, finetune=False, weights=None):
     maker = factory.make_finetune_method if finetune else factory.make_pretrain_method
     with mock.patch.object(factory, "make_encoder", make_tiny_encoder):
         method = maker(config, num_classes=NUM_CLASSES, image_shape=IMAGE_SHAPE)
-    if weights is None:
-        draw_weights(method)
-    else:
-        for variable, value in zip(state(method), weights, strict=True):
-            variable.assign(value)
+    weights = drawn_weights(method) if weights is None else weights
+    for variable, value in zip(state(method), weights, strict=True):
+        variable.assign(value)
     return method
+
+
+def drawn_weights(method):
+    """Returns what `draw_weights` gives a method of this structure, drawn once in a process."""
+    shapes = [(v.name, v.dtype, tuple(v.shape)) for v in state(method)]
+    key = (type(method), method.encoder.conv.compute_dtype, *shapes)
+    if key not in _DRAWN:
+        draw_weights(method)
+        _DRAWN[key] = [variable.numpy() for variable in state(method)]
+    return _DRAWN[key]
+
+
+_DRAWN = {}
 
 
 def draw_weights(method):

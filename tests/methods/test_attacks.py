@@ -13,7 +13,11 @@ from tests.losses.contrastive_oracles import ascl_oracle, nt_xent_oracle
 from tests.methods import helpers, oracles
 
 EPSILON = 8 / 255
-SOURCES = list(itertools.product(cfg.ATTACK_SOURCES, repeat=3))
+# Every attack from every source; none knows the source of another.
+SOURCES = [
+    [cfg.ATTACK_SOURCES[(first + i) % len(cfg.ATTACK_SOURCES)] for i in range(3)]
+    for first in range(len(cfg.ATTACK_SOURCES))
+]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +50,7 @@ def _check_ball_and_box(views, adversarial):
 
 
 @pytest.mark.parametrize("at, cl, ascl_source", SOURCES)
-def test_every_combination_of_sources_stays_in_ball_and_box(ascl, views, at, cl, ascl_source):
+def test_every_source_stays_in_ball_and_box(ascl, views, at, cl, ascl_source):
     sources = {"attack_source_at": at, "attack_source_cl": cl, "attack_source_ascl": ascl_source}
     adversarial = _attack(ascl, views, **sources)
     assert set(adversarial) == {"images_at", "views_cl", "images_ascl"}

@@ -102,8 +102,12 @@ def test_averages_follow_the_trained_network_step_by_step():
         np.testing.assert_allclose(value, want, rtol=0, atol=1e-6)
 
 
+def _weights(method):
+    return [variable.numpy() for variable in helpers.state(method)]
+
+
 def test_averages_begin_as_copies_of_the_trained_network():
-    with mock.patch.object(helpers, "draw_weights"):
+    with mock.patch.object(helpers, "drawn_weights", _weights):
         method = helpers.make_method(DYNACL)
     for online, averaged in method._twins():
         for value, want in zip(online.weights, averaged.weights, strict=True):

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from ascl_tf.methods import factory
+from ascl_tf.models import preactivation, resnet
 from ascl_tf.training.fitting import compile_method
 from tests.common import random_images
 from tests.methods import contract
@@ -28,7 +29,10 @@ SLOW = [(n, name) for name in ("acl", "selfie_dpe") for n in NETWORKS if (n, nam
 @pytest.mark.parametrize(
     "network, name", QUICK + [pytest.param(*case, marks=pytest.mark.slow) for case in SLOW]
 )
-def test_step_trains_every_network(network, name):
+def test_step_trains_every_network(network, name, monkeypatch):
+    # One block that keeps the shape, and one that changes it.
+    monkeypatch.setitem(resnet.BLOCKS_PER_STAGE, 50, (1, 0, 0, 1))
+    monkeypatch.setitem(preactivation.BLOCKS_PER_STAGE, 18, (1, 0, 0, 1))
     config = contract.SMALL.replace(method=name, **NETWORKS[network])
     method = factory.make_pretrain_method(config, num_classes=3, image_shape=(SIZE, SIZE, 3))
     compile_method(method, config.run, 0.05)

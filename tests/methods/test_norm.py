@@ -10,19 +10,17 @@ from ascl_tf.training.overfitting import make_probe
 from tests.methods import contract, helpers
 
 EPSILON, STEP_SIZE = 128 / 255, 15 / 255
+# One attack of every kind in the default run: all of them are called in one place.
 PRETRAINED = (
     "ascl",
-    "at",
     "trades",
-    "mart",
     "rotation_at",
     "rocl",
-    "acl",
-    "advcl",
-    "selfie",
     "selfie_dpe",
-    "dynacl",
-    "dynacl_pp",
+    *(
+        pytest.param(name, marks=pytest.mark.slow)
+        for name in ("at", "mart", "acl", "advcl", "selfie", "dynacl", "dynacl_pp")
+    ),
 )
 
 

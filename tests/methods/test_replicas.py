@@ -6,8 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from tests.common import strong_views_traced_once, two_replicas
+from tests.common import two_replicas, weak_views_for_strong
 from tests.methods import helpers
+from tests.methods.contract import ONE_STEP
 
 # One row without a label, so that the two replicas hold different numbers of labels.
 LABELS = np.where(np.arange(24) == 4, -1, np.arange(24) % helpers.NUM_CLASSES)
@@ -53,23 +54,26 @@ def _check_logs(one, two, **tolerance):
 
 def test_one_step_of_ascl_with_its_attacks_in_float32():
     # Momentum is 0 before the first step, so that equal momenta are equal gradients.
-    logs = _check_one_and_two(helpers.TINY, tolerance=1e-4, num_steps=1)
+    with weak_views_for_strong():
+        config = helpers.TINY.replace(**ONE_STEP)
+        logs = _check_one_and_two(config, tolerance=1e-4, num_steps=1)
     _check_logs(*logs, rel=1e-4)
 
 
-# ASCL's takes a minute to trace; in test_cluster_fit.py two workers do.
-@pytest.mark.parametrize("method", ["acl", pytest.param("ascl", marks=pytest.mark.slow)])
+# Those with views and attacks take a minute to trace; in test_cluster_fit.py two workers do.
+@pytest.mark.parametrize(
+    "method",
+    ["standard", *(pytest.param(x, marks=pytest.mark.slow) for x in ("scl", "acl", "ascl"))],
+)
 def test_three_steps_in_a_graph_of_float64(float64_policy, method):
     config = helpers.TINY.replace(method=method)
-    with strong_views_traced_once():
+    with weak_views_for_strong():
         logs = _check_one_and_two(config, tolerance=1e-9, num_steps=3, in_graph=True)
     _check_logs(*logs, rel=1e-6)
 
 
-@pytest.mark.parametrize(
-    "finetune, changes",
-    [pytest.param(False, {"method": "trades"}, marks=pytest.mark.slow), (True, {})],
-)
+@pytest.mark.slow  # test_finetune.py has a step of fine-tuning.
+@pytest.mark.parametrize("finetune, changes", [(False, {"method": "trades"}), (True, {})])
 def test_three_steps_of_trades_and_fine_tuning_in_float64(float64_policy, finetune, changes):
     config = helpers.TINY.replace(finetune="faf", **changes)
     logs = _check_one_and_two(config, tolerance=1e-9, num_steps=3, finetune=finetune)
@@ -77,6 +81,11 @@ def test_three_steps_of_trades_and_fine_tuning_in_float64(float64_policy, finetu
 
 
 def test_views_and_starts_belong_to_positions_in_the_global_batch():
+    with weak_views_for_strong():
+        _check_positions()
+
+
+def _check_positions():
     method = helpers.compile_tiny(helpers.make_method())
     data = helpers.make_data()
     whole = helpers.views_of(method, data)

@@ -86,6 +86,7 @@ def test_only_the_named_branch_moves_nested_models_included(copy, branch):
     assert all(f"/{branch}/moving_" in path for path in moved)
 
 
+@pytest.mark.slow  # Half a hundred of them, as in any network.
 def test_mobile_net_has_branches_in_every_batch_norm():
     copy = with_dual_batch_norm(make_mobile_net())
     assert len(_branched(copy)) == 52

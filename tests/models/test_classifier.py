@@ -4,11 +4,26 @@ import keras
 import numpy as np
 import pytest
 
-from ascl_tf.models import BRANCHES, Classifier, LinearHead, ProjectionHead, ResNet, resnet18
+from ascl_tf.models import (
+    BRANCHES,
+    Classifier,
+    LinearHead,
+    ProjectionHead,
+    ResNet,
+    resnet,
+    resnet18,
+)
 from tests.common import random_images
 from tests.models.oracles import policy, randomize
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
+
+
+@pytest.fixture(autouse=True)
+def _few_blocks(monkeypatch):
+    """One that keeps the shape, and one that changes it."""
+    for depth in (18, 34):
+        monkeypatch.setitem(resnet.BLOCKS_PER_STAGE, depth, (1, 0, 0, 1))
 
 
 def _classifier(image_size=8, **settings):

@@ -13,7 +13,7 @@ from ascl_tf.models import ADVERSARIAL, CLEAN
 from ascl_tf.models.averaged import make_twin
 from ascl_tf.models.own_encoder import OwnEncoder, as_encoder, load_own_encoder
 from ascl_tf.models.pass_checks import random_state
-from tests.common import random_images, two_replicas
+from tests.common import random_images, two_replicas, weak_views_for_strong
 from tests.methods import helpers
 from tests.methods.contract import float64_policy
 from tests.models.own_networks import SIZE, L, Subclassed, make_functional, make_sequential
@@ -115,9 +115,9 @@ def test_statistics_of_a_pass_are_those_of_both_replicas(make, batch_norm):
     assert sum(not np.array_equal(a, b) for a, b in zip(before, after, strict=True)) >= 2
 
 
+@pytest.mark.slow  # A pass on two replicas is above.
 @pytest.mark.parametrize(
-    "make, batch_norm",
-    [pytest.param(make_functional, "separate", marks=pytest.mark.slow), (Subclassed, "shared")],
+    "make, batch_norm", [(make_functional, "separate"), (Subclassed, "shared")]
 )
 def test_two_replicas_step_as_one(make, batch_norm):
     # A step that kills units would leave gradients whose signs are a matter of rounding.
@@ -135,7 +135,7 @@ def test_two_replicas_step_as_one(make, batch_norm):
         return helpers.compile_tiny(method)
 
     dataset = helpers.make_dataset()
-    with float64_policy():
+    with float64_policy(), weak_views_for_strong():
         one = build()
         start = [v.numpy() for v in helpers.state(one)]
         helpers.fit(one, dataset, eagerly=True)

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from ascl_tf.models import BRANCHES, PreActResNet, ResNet, WideResNet, resnet18
+from ascl_tf.models import (
+    BRANCHES,
+    PreActResNet,
+    ResNet,
+    WideResNet,
+    preactivation,
+    resnet,
+    resnet18,
+)
 from ascl_tf.models.convolutions import PaddedConv2D, make_conv, stem_shape
 from ascl_tf.models.preactivation import PreActivationBlock
 from ascl_tf.models.resnet import BasicBlock
@@ -172,7 +180,10 @@ def test_wrong_setting_is_named(settings, message):
     [ResNet, PreActResNet, WideResNet, lambda **settings: ResNet(depth=50, **settings)],
     ids=["resnet", "preact", "wide", "resnet50"],
 )
-def test_every_network_knows_its_shapes(make, stem, side):
+def test_every_network_knows_its_shapes(make, stem, side, monkeypatch):
+    for depth in (18, 50):  # One block that keeps the shape, and one that changes it.
+        monkeypatch.setitem(resnet.BLOCKS_PER_STAGE, depth, (1, 0, 0, 1))
+    monkeypatch.setitem(preactivation.BLOCKS_PER_STAGE, 18, (1, 0, 0, 1))
     encoder = make(width=1, stem=stem, **({"depth": 10} if make is WideResNet else {}))
     encoder.build((None, 16, 16, 3))
     assert encoder(random_images(2, 16)).shape == encoder.compute_output_shape((2, 16, 16, 3))

@@ -17,6 +17,7 @@ def arguments(monkeypatch, tmp_path):
     return types.SimpleNamespace(width=2, batch_size=4, repeats=3, output=tmp_path)
 
 
+@pytest.mark.slow
 def test_rows_are_timed_beside_adversarial_training(arguments):
     seconds = methods.measure_seconds(["figure2/standard"], arguments)
     assert list(seconds) == ["table1/at", "figure2/standard"]

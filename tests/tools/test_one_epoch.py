@@ -8,7 +8,7 @@ import pytest
 
 from ascl_tf import train
 from ascl_tf.methods import factory
-from tests.common import eagerly
+from tests.common import eagerly, weak_views_for_strong
 from tests.methods import helpers
 from tools import one_epoch, rows
 from tools.measured_process import run_measured
@@ -66,7 +66,7 @@ def in_this_process(monkeypatch):
         commands.append(command)
         monkeypatch.chdir(cwd)
         # A second strategy over two devices would clash with that of other tests.
-        with eagerly():
+        with eagerly(), weak_views_for_strong():
             train.main(["train", *command[3:], "--num_replicas=1"])
         return {"exit_status": 0, "wall_seconds": 2.0, "peak_memory_bytes": 3}
 

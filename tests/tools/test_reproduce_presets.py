@@ -20,7 +20,7 @@ NAMES_OF_RUNS = {"pretrained", "pseudo_label_encoder", "initial_encoder"}
 @functools.cache
 def _all_nodes(name):
     graph = Graph(PRESETS[name])
-    plans = [make_plan(artifact, graph, (0, 1)) for artifact in ARTIFACTS.values()]
+    plans = [make_plan(artifact, graph, (1,)) for artifact in ARTIFACTS.values()]
     return in_order([node for plan in plans for node in plan.nodes()])
 
 
@@ -45,6 +45,14 @@ def _parsed(node, *sections):
     values = _flags(node.program, *sections)
     values.unparse_flags()  # Forgets the step before.
     return flag_defs.parse(values, [node.program, *_arguments(node)])
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_artifact_is_made_of_steps(preset):
+    nodes = _all_nodes(preset)
+    assert len({node.name for node in nodes}) == len(nodes) > 100
+    for node in nodes:
+        assert node.seconds > 0 and node.outputs
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -25,6 +25,7 @@ def main(flagfile, workdir, dtype, event):
         import pytest
         import tensorflow as tf
 
+        from tests.common import strong_views_traced_once
         from tests.training.worlds import make_tiny_world
     if "NUM_VIRTUAL_CPUS" in os.environ:
         devices = [tf.config.LogicalDeviceConfiguration()] * int(os.environ["NUM_VIRTUAL_CPUS"])
@@ -33,7 +34,8 @@ def main(flagfile, workdir, dtype, event):
     keras.config.set_floatx(dtype)
     keras.config.set_dtype_policy(dtype)
     arguments = [f"--flagfile={flagfile}", f"--workdir={workdir}", "--stage=pretrain"]
-    with pytest.MonkeyPatch.context() as monkeypatch, signals.listening():
+    context = pytest.MonkeyPatch.context()
+    with context as monkeypatch, strong_views_traced_once(), signals.listening():
         make_tiny_world(monkeypatch)
         _arrange(monkeypatch, event)
         flag_defs.run_program(train.main, ["train", *arguments])

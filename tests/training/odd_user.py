@@ -24,11 +24,13 @@ def main(argv):
     from ascl_tf import config as cfg
     from ascl_tf.training import run
     from ascl_tf.training.workdir import WorkDirectory
+    from tests.common import eagerly
     from tests.training.worlds import make_tiny_world
 
     config = make_tiny_world(types.SimpleNamespace(setattr=setattr))
     config = config.replace(method="standard", epochs=1, protocol="standard")
-    run.run_stages(config, cfg.ALL, WorkDirectory(argv[1]))
+    with eagerly():
+        run.run_stages(config, cfg.ALL, WorkDirectory(argv[1]))
 
 
 def _give_up_rights():

@@ -100,7 +100,7 @@ def tiny():
         yield SETTINGS
 
 
-@pytest.mark.parametrize("mode", ["laf", "faf"])
+@pytest.mark.parametrize("mode", [pytest.param("laf", marks=pytest.mark.slow), "faf"])
 def test_keras_model_of_ones_own_is_trained_and_stays_as_it_is(tiny, tmp_path, mode):
     model = make_functional()
     before = [np.copy(w) for w in model.get_weights()]

@@ -183,6 +183,7 @@ def _trained(strategy, start):
     return [v.numpy() for v in helpers.state(method) + method.optimizer.variables]
 
 
+@pytest.mark.slow  # A step on two replicas is above.
 def test_three_steps_on_two_replicas_equal_those_on_one(float64_policy):
     start = [v.numpy() for v in helpers.state(helpers.make_method(CONFIG))]
     for one, two in zip(_trained(None, start), _trained(two_replicas(), start), strict=True):

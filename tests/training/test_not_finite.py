@@ -21,7 +21,7 @@ class Stopped(Exception):
 @pytest.fixture
 def tiny_config(tiny_world):
     with eagerly():
-        yield tiny_world.replace(method="at", checkpoint_every=3)
+        yield tiny_world.replace(method="standard", checkpoint_every=3)
 
 
 def _break(monkeypatch, steps, variable=lambda method: method.encoder.conv.kernel):
@@ -59,7 +59,7 @@ def test_run_stops_and_names_step_term_and_last_good_checkpoint(tiny_config, tmp
     with pytest.raises(RunError, match="step 6: expected finite values") as e:
         _run(tiny_config, tmp_path)
     message = str(e.value)
-    assert "at_loss" in message and "gradient_norm" in message
+    assert "standard_loss" in message and "gradient_norm" in message
     assert "the last good one is that of step 4" in message and "`on_nan=rollback`" in message
 
 

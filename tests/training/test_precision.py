@@ -14,6 +14,7 @@ from ascl_tf.training.checkpoints import BEST, LAST
 from ascl_tf.training.fitting import compile_method
 from ascl_tf.training.strategy import layers_in
 from ascl_tf.training.workdir import WorkDirectory
+from tests.common import eagerly
 from tests.methods import helpers
 from tests.training.resuming import (
     check_same,
@@ -26,7 +27,8 @@ from tests.training.resuming import (
 
 def test_run_in_bfloat16_is_read_by_float32(tiny_world, tmp_path):
     config = tiny_world.replace(method="at", precision="bfloat16", epochs=2)
-    _check_read_by_float32(config, run_stage(config, tmp_path))
+    with eagerly():
+        _check_read_by_float32(config, run_stage(config, tmp_path))
 
 
 @pytest.mark.slow  # test_resume.py does it in float32, whose checkpoints hold the same variables.
@@ -67,8 +69,9 @@ def test_stopped_fine_tuning_on_cached_features_continues_bit_for_bit(tiny_world
         encoder_checkpoint="random",
         checkpoint_every=3,
     )
-    undisturbed = run_stage(config, tmp_path / "undisturbed", cfg.FINETUNE)
-    path = stop_and_continue(config, tmp_path / "stopped", cfg.FINETUNE, stop_in_mid_epoch)
+    with eagerly():
+        undisturbed = run_stage(config, tmp_path / "undisturbed", cfg.FINETUNE)
+        path = stop_and_continue(config, tmp_path / "stopped", cfg.FINETUNE, stop_in_mid_epoch)
     check_same(path, undisturbed, "finetune_lsf_random_encoder")
 
 

@@ -15,6 +15,7 @@ from ascl_tf.training import fitting, provenance, run, run_data, tensorboard
 from ascl_tf.training.checkpoints import LAST, StageCheckpoints, read_spans
 from ascl_tf.training.workdir import WorkDirectory
 from tests.bad_input.case import contents
+from tests.common import eagerly
 from tests.methods import helpers
 
 INPUTS = {"data_set": "photos", "data_sha256": "a", "validation_sha256": "b"}
@@ -86,7 +87,8 @@ def test_run_refuses_other_data_and_records_other_versions(
     path = tmp_path / "run"
 
     def go_on():
-        run.run_stages(config, cfg.PRETRAIN, WorkDirectory(path))
+        with eagerly():
+            run.run_stages(config, cfg.PRETRAIN, WorkDirectory(path))
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(tensorboard.TensorBoardScalars, "on_train_batch_end", _stop_at_step_five)

@@ -4,6 +4,7 @@ import pytest
 
 from ascl_tf import config as cfg
 from ascl_tf.training import callbacks
+from tests.common import eagerly
 from tests.training.resuming import (
     NUM_STEPS,
     STEPS_PER_EPOCH,
@@ -17,6 +18,7 @@ from tests.training.resuming import (
     stop_in,
     stop_in_mid_epoch,
 )
+from tests.training.worlds import make_tiny_world
 
 
 def _before_the_first_checkpoint(monkeypatch):
@@ -32,9 +34,14 @@ def _after_validation_before_saving(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def undisturbed():
-    """Paths of undisturbed runs, by name of what was run; filled by the first test."""
-    return {}
+def undisturbed(tmp_path_factory):
+    """(config, work directory) of an undisturbed run of AT; its tests run step by step too.
+
+    In test_weight_averaging.py what continues is a graph.
+    """
+    with pytest.MonkeyPatch.context() as monkeypatch, eagerly():
+        config = make_tiny_world(monkeypatch).replace(method="at")
+        yield config, run_stage(config, tmp_path_factory.mktemp("undisturbed"))
 
 
 @pytest.mark.parametrize(
@@ -47,14 +54,10 @@ def undisturbed():
         (_after_validation_before_saving, 3),
     ],
 )
-def test_stopped_stage_continues_bit_for_bit(
-    tiny_world, tmp_path, undisturbed, stop, checkpoint_every
-):
-    config = tiny_world.replace(method="at", checkpoint_every=checkpoint_every)
-    if "at" not in undisturbed:
-        undisturbed["at"] = run_stage(config, tmp_path / "undisturbed")
-    path = stop_and_continue(config, tmp_path / "stopped", cfg.PRETRAIN, stop)
-    check_same(path, undisturbed["at"], cfg.PRETRAIN)
+def test_stopped_stage_continues_bit_for_bit(undisturbed, tmp_path, stop, checkpoint_every):
+    config, expected = undisturbed
+    config = config.replace(checkpoint_every=checkpoint_every)
+    check_same(stop_and_continue(config, tmp_path, cfg.PRETRAIN, stop), expected, cfg.PRETRAIN)
 
 
 @pytest.mark.slow  # test_checkpoints.py makes the step after a restored checkpoint of ASCL.
@@ -95,20 +98,18 @@ def test_stopped_dynacl_continues_with_its_averages_bit_for_bit(tiny_world, tmp_
 
 
 @pytest.mark.slow
-def test_stage_stopped_twice_continues_bit_for_bit(tiny_world, tmp_path, undisturbed):
-    config = tiny_world.replace(method="at", checkpoint_every=1)
-    if "at" not in undisturbed:
-        undisturbed["at"] = run_stage(config, tmp_path / "undisturbed")
+def test_stage_stopped_twice_continues_bit_for_bit(undisturbed, tmp_path):
+    config, expected = undisturbed
+    config = config.replace(checkpoint_every=1)
     with pytest.MonkeyPatch.context() as monkeypatch, pytest.raises(Stopped):
         stop_at_step(monkeypatch, 3)
-        run_stage(config, tmp_path / "stopped")
-    path = stop_and_continue(
-        config, tmp_path / "stopped", cfg.PRETRAIN, lambda m: stop_at_step(m, 10)
-    )
-    check_same(path, undisturbed["at"], cfg.PRETRAIN)
+        run_stage(config, tmp_path)
+    path = stop_and_continue(config, tmp_path, cfg.PRETRAIN, lambda m: stop_at_step(m, 10))
+    check_same(path, expected, cfg.PRETRAIN)
 
 
-@pytest.mark.parametrize("mode", ["laf", pytest.param("fsf", marks=pytest.mark.slow)])
+@pytest.mark.slow  # On cached features in the default run, see test_precision.py.
+@pytest.mark.parametrize("mode", ["laf", "fsf"])
 def test_stopped_fine_tuning_continues_bit_for_bit(tiny_world, tmp_path, mode):
     config = tiny_world.replace(
         method="standard", finetune=mode, encoder_checkpoint="random", checkpoint_every=3
@@ -119,12 +120,10 @@ def test_stopped_fine_tuning_continues_bit_for_bit(tiny_world, tmp_path, mode):
     check_same(path, undisturbed, stage)
 
 
-def test_finished_stage_runs_no_further_step(tiny_world, tmp_path, monkeypatch):
-    config = tiny_world.replace(method="at", epochs=1)
-    path = run_stage(config, tmp_path)
+def test_finished_stage_runs_no_further_step(undisturbed, monkeypatch):
+    config, path = undisturbed
     before = {file: file.read_bytes() for file in (path / "checkpoints").rglob("*.index")}
     record = (path / "results" / "pretrain.json").read_text()
-    stop_at_step(monkeypatch, STEPS_PER_EPOCH)  # Would stop the first step that is made.
     monkeypatch.setattr(callbacks.ContinueEpoch, "on_epoch_begin", _never)
     run_stage(config, path)
     assert {file: file.read_bytes() for file in (path / "checkpoints").rglob("*.index")} == before
@@ -135,8 +134,8 @@ def _never(self, epoch, logs=None):
     raise AssertionError("a finished stage began an epoch")
 
 
-def test_history_holds_training_and_validation_values_of_each_epoch(tiny_world, tmp_path):
-    record = read_record(run_stage(tiny_world.replace(method="at"), tmp_path), cfg.PRETRAIN)
+def test_history_holds_training_and_validation_values_of_each_epoch(undisturbed):
+    record = read_record(undisturbed[1], cfg.PRETRAIN)
     assert record["steps_per_epoch"] == STEPS_PER_EPOCH and record["num_images"] == 24
     assert [row["step"] for row in record["epochs"]] == [4, 8, 12]
     for row in record["epochs"]:

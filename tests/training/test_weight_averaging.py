@@ -25,7 +25,7 @@ DECAY = 0.6
 
 @pytest.fixture(scope="module")
 def averaged(tmp_path_factory):
-    """(config, work directory, weights after each update) of a run of AT, all of its stages."""
+    """(config, work directory, weights after each update) of a run, all of its stages."""
     path, trail = tmp_path_factory.mktemp("averaged"), []
 
     def keep(self, batch, logs=None):
@@ -34,7 +34,7 @@ def averaged(tmp_path_factory):
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(callbacks.ContinueEpoch, "on_train_batch_end", keep, raising=False)
         config = make_tiny_world(monkeypatch).replace(
-            method="at", decay_at="", weight_averaging=DECAY, protocol="standard"
+            method="standard", decay_at="", weight_averaging=DECAY, protocol="standard"
         )
         run.run_stages(config, cfg.ALL, WorkDirectory(path))
         yield config, path, trail
@@ -123,6 +123,7 @@ def test_fine_tuning_starts_from_the_average_of_pre_training(tmp_path):
     assert before[place] != before[place.removeprefix("average/")]
 
 
+@pytest.mark.slow  # An average of equal weights.
 def test_two_replicas_have_the_average_of_one(tmp_path, monkeypatch):
     with eager_world() as config:
         config = config.replace(method="at", weight_averaging=DECAY)

@@ -32,6 +32,7 @@ def test_one_process_is_its_own_chief():
     assert process.is_chief and process.from_chief(lambda: {"a": 1}) == {"a": 1}
 
 
+@pytest.mark.slow  # A process of its own, for what no test of a run would notice.
 def test_training_on_one_machine_imports_nothing_of_the_clusters():
     code = (
         "import sys, tensorflow as tf\n"

@@ -45,7 +45,7 @@ def test_a_run_may_continue_with_another_setting():
 
 
 def _trained(jit):
-    method = helpers.make_method(helpers.TINY.replace(method="at", num_steps_at=1, jit=jit))
+    method = helpers.make_method(helpers.TINY.replace(method="standard", jit=jit))
     helpers.compile_tiny(method)
     assert method.jit_compile is (jit == "on")
     logs = helpers.fit(method, helpers.make_dataset(), num_steps=3, eagerly=jit == "off")

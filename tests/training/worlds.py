@@ -9,7 +9,7 @@ from ascl_tf.data import datasets
 from ascl_tf.methods import factory
 from ascl_tf.training import run
 from ascl_tf.training.workdir import WorkDirectory
-from tests.common import eagerly, guess_durations
+from tests.common import eagerly, guess_durations, weak_views_for_strong
 from tests.methods import helpers
 
 
@@ -40,8 +40,8 @@ def _load_dataset(name, split, **settings):
 
 @contextlib.contextmanager
 def eager_world():
-    """As `make_tiny_world`, until it is closed; one epoch, step by step."""
-    with pytest.MonkeyPatch.context() as monkeypatch, eagerly():
+    """As `make_tiny_world`, until it is closed; one epoch, step by step, of weak views alone."""
+    with pytest.MonkeyPatch.context() as monkeypatch, eagerly(), weak_views_for_strong():
         yield make_tiny_world(monkeypatch).replace(epochs=1)
 
 
