@@ -1,6 +1,7 @@
 """Every setting of a training run: by section for the code, flat for flags and config.json."""
 
 import dataclasses
+import difflib
 import json
 import os
 from collections.abc import Collection, Mapping
@@ -18,7 +19,13 @@ from ascl_tf.config.sections import (
     OptimizationSettings,
     RunSettings,
 )
-from ascl_tf.config.setting import check_setting, default_of, plain_value, value_from_json
+from ascl_tf.config.setting import (
+    check_setting,
+    default_of,
+    plain_value,
+    typed_value,
+    value_from_json,
+)
 from ascl_tf.errors import ConfigError, RunError
 
 # Where a work directory keeps the settings of its run.
@@ -55,7 +62,7 @@ class Config:
         values: settings by name; the others are at their defaults.
 
     Raises:
-        ConfigError: if a value is out of its range, or values do not go together.
+        ConfigError: if a value is not of its type or range, or values do not go together.
         TypeError: if there is no such setting.
 
     Example:
@@ -80,7 +87,10 @@ class Config:
         fields = setting_fields()
         unknown = sorted(set(values) - set(fields))
         if unknown:
-            raise TypeError(f"Config: expected known settings; found {', '.join(unknown)}")
+            nearest = difflib.get_close_matches(unknown[0], fields, n=1)
+            hint = f" (near it: {nearest[0]})" if nearest else ""
+            raise TypeError(f"expected known settings; found {', '.join(unknown)}{hint}")
+        values = {name: typed_value(fields[name], value) for name, value in values.items()}
         for name, value in values.items():
             check_setting(fields[name], value)
         values = {name: default_of(field, values) for name, field in fields.items()} | values

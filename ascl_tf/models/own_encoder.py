@@ -11,7 +11,7 @@ import pathlib
 import keras
 import numpy as np
 
-from ascl_tf.config.networks import is_file
+from ascl_tf.config.networks import is_file, is_given
 from ascl_tf.config.outside import import_outside
 from ascl_tf.errors import ConfigError
 from ascl_tf.models.batch_norm import ADVERSARIAL
@@ -148,6 +148,9 @@ def load_own_encoder(name, image_shape, batch_norm):
     Raises:
         ConfigError: if it is not there, or see `OwnEncoder`.
     """
+    if is_given(name):
+        expected = "a function or a .keras file; or the call of Python that made this run"
+        raise _refused(name, expected, "a model that was given there, and that Keras cannot save")
     make = _file_reader(name) if is_file(name) else _find_function(name)
     return OwnEncoder(make, image_shape, batch_norm, setting=name, name="encoder")
 

@@ -145,7 +145,7 @@ class Unserializable(WithoutArguments):
     [
         (
             _with_other_gain(),
-            "that Keras can copy .* a function that makes one; found: .* class, c",
+            "that Keras can copy .*, or a function .*; found: .* its class, config",
         ),
         (Unserializable(keras.ops.relu), "Keras can copy .*; found: .* must override `get_config"),
         ("mine:f", "--encoder: expected a keras.Model or a function that returns one; found str"),
