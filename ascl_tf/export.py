@@ -17,7 +17,7 @@ import keras
 import tensorflow as tf
 
 from ascl_tf.errors import RunError
-from ascl_tf.models import ADVERSARIAL
+from ascl_tf.models import ADVERSARIAL, Classifier
 from ascl_tf.models.signatures import as_image_function
 
 # Not read here: PyTorch is an optional extra, and its networks are known by their names alone.
@@ -37,10 +37,20 @@ def export_classifier(classifier, path, *, image_shape=None):
 
     Args:
         classifier: built `ascl_tf.models.Classifier`.
-        path: folder to write; what is there is replaced when the new one is complete.
+        path: folder to write; a SavedModel that is there is replaced when the new one is complete.
         image_shape: (H, W, 3); None: as it was built.
+
+    Raises:
+        RunError: if something else is there, or the folder cannot be written.
+        ValueError: if `classifier` is none of this package.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(path).absolute()
+    if not isinstance(classifier, Classifier) or not classifier.built:
+        raise ValueError(
+            "`classifier` must be a built classifier, as of `ascl_tf.finetune`; received "
+            f"{type(classifier).__name__}."
+        )
+    _check_place(path)
     image_shape = classifier.image_shape if image_shape is None else image_shape
     temporary = path.with_name(f".{path.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -52,6 +62,17 @@ def export_classifier(classifier, path, *, image_shape=None):
         shutil.rmtree(temporary, ignore_errors=True)
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise RunError(f"{path}: expected a folder that can be written; found: {reason}") from error
+
+
+def _check_place(path):
+    """Raises RunError unless there is nothing at `path` but what an export may replace."""
+    is_free = not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir()))
+    if is_free or (path / "saved_model.pb").is_file():
+        return
+    found = "a folder that holds something else" if path.is_dir() else "a file"
+    raise RunError(
+        place=path, expected="no file or folder there, or an exported model", found=found
+    )
 
 
 def _saveable(classifier, image_shape):

@@ -5,6 +5,7 @@ import json
 import math
 import pickle
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -525,3 +526,28 @@ def test_identity_holds_the_rate_that_was_found():
     assert found["learning_rate"] == 0.05 and found["warmup_epochs"] == 2.0
     # As runs were recorded before rates were found: at 0.1, which is the default, without a word.
     assert "learning_rate" not in _settings(given.replace(learning_rate=0.1), "pretrain")
+
+
+@pytest.mark.parametrize(
+    "values, line",
+    [
+        ({"epochs": "5"}, "`epochs`: expected an integer; found '5'"),
+        ({"epochs": 2.5}, "`epochs`: expected an integer; found 2.5"),
+        ({"epochs": True}, "`epochs`: expected an integer; found True"),
+        ({"learning_rate": None}, "`learning_rate`: expected a number; found None"),
+        ({"epsilon": "8/x"}, "`epsilon`: expected a number, or text such as '8/255'; found '8/x'"),
+        ({"memory_limit": 5}, "`memory_limit`: expected text; found 5"),
+        ({"nesterov": 1}, "`nesterov`: expected True or False; found 1"),
+    ],
+)
+def test_value_of_another_type_is_named(values, line):
+    with pytest.raises(ConfigError) as caught:
+        Config(**values)
+    assert str(caught.value) == line
+
+
+def test_values_of_python_become_those_of_flags(tmp_path):
+    config = Config(epochs=np.int64(5), epsilon="4/255", learning_rate=np.float32(0.5))
+    assert type(config.epochs) is int and type(config.learning_rate) is float
+    assert config.epsilon.text == "4/255"
+    assert Config(encoder=tmp_path / "m.keras").encoder == str(tmp_path / "m.keras")

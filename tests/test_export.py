@@ -208,3 +208,20 @@ def test_what_is_no_model_is_named_in_one_line(tmp_path):
         with pytest.raises(RunError, match=message) as caught:
             load_model(path)
         assert "\n" not in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_what_is_no_export_is_never_replaced(classifier, tmp_path):
+    (tmp_path / "mine").mkdir()
+    for path in (tmp_path / "mine" / "notes.txt", tmp_path / "file"):
+        path.write_text("keep")
+        place = path.parent if path.name == "notes.txt" else path
+        with pytest.raises(RunError, match="expected no file or folder there, or an exported"):
+            export_classifier(classifier, place, image_shape=SHAPE)
+        assert path.read_text() == "keep"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "mine"]
+
+
+def test_only_a_classifier_is_exported(tmp_path):
+    for other in (keras.Sequential([keras.layers.Dense(2)]), lambda images: images):
+        with pytest.raises(ValueError, match="`classifier` must be a built classifier"):
+            export_classifier(other, tmp_path / "out", image_shape=SHAPE)

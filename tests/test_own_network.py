@@ -55,9 +55,8 @@ def _images_of(size, monkeypatch):
     [
         (f"{OWN}make_functional", "separate", 8),
         # tests/models/test_own_encoder.py makes a step with each kind.
-        pytest.param(f"{OWN}make_sequential", "separate", 8, marks=pytest.mark.slow),
         pytest.param(f"{OWN}Subclassed", "shared", 8, marks=pytest.mark.slow),
-        # Built six times, of 52 batch norm layers: minutes.
+        # Built five times, of 52 batch norm layers: minutes, of single steps without attack.
         pytest.param(f"{OWN}make_mobile_net", "separate", 32, marks=pytest.mark.slow),
     ],
 )
@@ -65,25 +64,31 @@ def test_any_network_goes_through_every_stage(
     encoder, batch_norm, size, world, tmp_path, monkeypatch
 ):
     _images_of(size, monkeypatch)
-    method = "acl" if size == 8 else "at"  # One pass of the large one is a second.
-    config = world.replace(
-        encoder=encoder, batch_norm=batch_norm, protocol="fgsm", method=method, finetune="laf"
-    )
-    if method == "at":
-        config = config.replace(pretrained=str(tmp_path))
+    config = world.replace(encoder=encoder, batch_norm=batch_norm, protocol="fgsm", finetune="laf")
+    if size == 32:
+        config = config.replace(
+            method="standard",
+            finetune="lsf",
+            protocol="standard",
+            validation_fraction=0.0,
+            global_batch_size=30,
+            pretrained=str(tmp_path),
+        )
+    stage = f"finetune_{config.finetune}"
     workdir = WorkDirectory(tmp_path)
-    for stage in cfg.STAGES:
-        run.run_stages(config, stage, workdir)
+    for name in cfg.STAGES:
+        run.run_stages(config, name, workdir)
     record = json.loads(workdir.results("pretrain").read_text())
     assert (
         record["settings"]["encoder"] == encoder and len(record["versions"]["encoder_file"]) == 64
     )
-    (evaluated, _) = json.loads(workdir.results("evaluate_finetune_laf").read_text())["records"]
+    evaluated, *_ = json.loads(workdir.results(f"evaluate_{stage}").read_text())["records"]
     assert 0 <= evaluated["robust_accuracy"] <= 100
     images = random_images(5, size)
-    classifier = run.load_classifier(config, workdir, datasets.load_dataset("", "test"), "best")
+    chosen = run.chosen_checkpoint(config, workdir)
+    classifier = run.load_classifier(config, workdir, datasets.load_dataset("", "test"), chosen)
     assert isinstance(classifier.encoder, OwnEncoder)
-    exported = load_model(workdir.export("finetune_laf"))
+    exported = load_model(workdir.export(stage))
     want = classifier(images, training=False)
     np.testing.assert_allclose(exported.logits_fn(images)["logits"], want, atol=1e-5)
     np.testing.assert_allclose(exported.features_fn(images), classifier.features(images), atol=1e-5)

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import difflib
 import json
 import os
 from collections.abc import Collection, Mapping
@@ -19,7 +20,7 @@ from ascl_tf.config.sections import (
     OptimizationSettings,
     RunSettings,
 )
-from ascl_tf.config.setting import AUTO, check_setting, plain_value, value_from_json
+from ascl_tf.config.setting import AUTO, check_setting, plain_value, typed_value, value_from_json
 from ascl_tf.errors import ConfigError, RunError
 
 # Where a work directory keeps the settings of its run.
@@ -56,7 +57,7 @@ class Config:
         values: settings by name; the others are at their defaults, or as auto.py finds them.
 
     Raises:
-        ConfigError: if a value is out of its range, or values do not go together.
+        ConfigError: if a value is not of its type or range, or values do not go together.
         TypeError: if there is no such setting.
 
     Example:
@@ -81,9 +82,15 @@ class Config:
         fields = setting_fields()
         unknown = sorted(set(values) - set(fields))
         if unknown:
-            raise TypeError(f"Config: expected known settings; found {', '.join(unknown)}")
+            nearest = difflib.get_close_matches(unknown[0], fields, n=1)
+            hint = f" (near it: {nearest[0]})" if nearest else ""
+            raise TypeError(f"expected known settings; found {', '.join(unknown)}{hint}")
         autos = {name for name, field in fields.items() if field.metadata["is_auto"]}
-        given = {n: v for n, v in values.items() if not (n in autos and v == AUTO)}
+        given = {
+            name: typed_value(fields[name], value)
+            for name, value in values.items()
+            if not (name in autos and isinstance(value, str) and value == AUTO)
+        }
         for name, value in given.items():
             check_setting(fields[name], value)
         plain = {name: field.default for name, field in fields.items() if name not in autos}

@@ -10,6 +10,8 @@ RESNET, PREACT_RESNET = "resnet", "preact_resnet"
 DEPTHS = {RESNET: (18, 34, 50), PREACT_RESNET: (18, 34)}
 DEFAULT_DEPTH, DEFAULT_STEM = 18, "auto"
 KERAS_FILE = ".keras"
+# In front of the class of a model that was given from Python and could not be kept in a file.
+GIVEN = "given:"
 _WIDE = re.compile(r"wide_resnet_([1-9]\d{0,3})_([1-9]\d{0,3})")
 
 
@@ -35,6 +37,11 @@ def is_file(name: str) -> bool:
 def is_own(name: str) -> bool:
     """Returns whether `--encoder` is a user's function or file, and no network of the package."""
     return is_file(name) or ":" in name
+
+
+def is_given(name: str) -> bool:
+    """Returns whether `--encoder` is a model that only the Python program at hand has."""
+    return name.startswith(GIVEN)
 
 
 def check_encoder(name: str, depth: int, stem: str) -> None:

@@ -5,6 +5,8 @@ The settings themselves are in sections.py and methods/*_spec.py. No TensorFlow 
 
 import dataclasses
 import math
+import numbers
+import os
 from typing import Any
 
 from ascl_tf.errors import ConfigError, RunError
@@ -143,6 +145,39 @@ def value_from_json(field: "dataclasses.Field[Any]", value: Any, source: str) ->
             f"{source}: expected {field.name} to be {expected.__name__}; found {value!r}"
         )
     return value
+
+
+_KINDS: dict[type, tuple[type, str]] = {
+    bool: (bool, "True or False"),
+    int: (numbers.Integral, "an integer"),
+    float: (numbers.Real, "a number"),
+    Fraction: (numbers.Real, "a number, or text such as '8/255'"),
+    str: (str, "text"),
+}
+
+
+def typed_value(field: "dataclasses.Field[Any]", value: Any) -> Any:
+    """Returns a setting's value as its type; text of a fraction and paths become what they mean.
+
+    Raises:
+        ConfigError: if it is of another type.
+    """
+    expected = type(field.default)
+    kind, words = _KINDS[expected]
+    if expected is Fraction and isinstance(value, str):
+        try:
+            return Fraction(value)
+        except ValueError:
+            raise ConfigError(field=field.name, expected=words, found=repr(value)) from None
+    if field.metadata["path"] and isinstance(value, os.PathLike):
+        return os.fspath(value)
+    # A bool is an int to Python, but not to a reader.
+    if not isinstance(value, kind) or isinstance(value, bool) != (expected is bool):
+        raise ConfigError(field=field.name, expected=words, found=repr(value))
+    if isinstance(value, (bool, int, float, str)):
+        return value
+    number: Any = value  # Of NumPy.
+    return int(number) if expected is int else float(number)
 
 
 def check_setting(field: "dataclasses.Field[Any]", value: Any) -> None:

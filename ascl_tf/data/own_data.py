@@ -104,7 +104,7 @@ def read_tf_dataset(dataset: Any) -> tuple[np.ndarray, np.ndarray | None]:
             images.append(np.asarray(as_uint8_images(image.numpy())))
             labels.append(None if label is None else label.numpy())
     except tf.errors.OpError as error:
-        expected = "hold images of one size" if "batch" in error.message else "be readable"
+        expected = "hold images of one size" if "Cannot batch" in error.message else "be readable"
         raise ValueError(f"`dataset` must {expected}; received: {plain_message(error)}") from error
     if len({part.shape[1:] for part in images}) != 1:
         found = sorted({part.shape[1:3] for part in images}) or "no image"

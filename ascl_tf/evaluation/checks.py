@@ -31,6 +31,8 @@ _AUTOATTACK_TOLERANCE = 15.0
 _LARGEST_EPSILON = {"linf": 0.5, "l2": 10.0}
 # Half a gray level: less is lost when an image is stored in 8 bits.
 _SMALLEST_EPSILON = 0.5 / 255
+# An l2 length up to here is a radius that is usual in l-infinity.
+_USUAL_LINF = 16 / 255
 
 
 def check_model(classifier, images, labels, *, num_classes=None):
@@ -205,9 +207,15 @@ def _epsilon_unit(record, _):
     radius = _radius(record)
     if radius == 0:
         return None
-    if _SMALLEST_EPSILON <= radius < _LARGEST_EPSILON[_norm(record)]:
+    norm = _norm(record)
+    if norm == "l2" and _SMALLEST_EPSILON <= radius <= _USUAL_LINF:
+        return (
+            f"epsilon {record['epsilon']} is the length of a whole perturbation in l2, and usual "
+            "in l-infinity: in l2 radii such as 128/255 are"
+        )
+    if _SMALLEST_EPSILON <= radius < _LARGEST_EPSILON[norm]:
         return ""
-    if _norm(record) == "l2":
+    if norm == "l2":
         return (
             f"epsilon {record['epsilon']} is {255 * radius:.3g} gray levels of l2 length: expected "
             "between half a level and 2550; epsilon is meant in [0, 1] pixel units, such as 128/255"

@@ -112,6 +112,11 @@ class Measurement:
         data = as_evaluation_data(dataset, num_images=num_images)
         check_integer("batch_size", batch_size, 1)
         check_integer("seed", seed, -(2**31), 2**31 - 1)
+        if hasattr(logits_fn, "feature_dim"):
+            raise ValueError(
+                "`logits_fn` must return logits, as what `ascl_tf.finetune` returns; received an "
+                "encoder, which returns features."
+            )
         attacks = as_compiled(logits_fn)
         num_logits = _checked_logits(attacks, data, num_classes)
         bare = cls(

@@ -10,6 +10,7 @@ here before it is believed.
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ascl_tf.config import split_protocols
 from ascl_tf.evaluation.autoattack_protocol import (
     AUTOATTACK,
     AutoAttackOptions,
@@ -49,7 +50,8 @@ def evaluate_robustness(
             `CompiledAttacks` of one, which keeps its traces from call to call.
         dataset: as `ascl_tf.data.load_dataset` gives it, or a pair (images, labels):
             images uint8, or float in [0, 1]; labels int.
-        protocols: a name of `PROTOCOLS`, a `Protocol`, or a list of these.
+        protocols: a name of `PROTOCOLS`, names separated by commas as `--protocol` has them, a
+            `Protocol`, or a list of these.
         num_classes: how many classes the logits must have; None takes what comes.
         batch_size: images per attack; the last batch is padded, and masked.
         seed: Python int.
@@ -115,6 +117,11 @@ def _measure(measurement: Measurement, protocol: Protocol, options: AutoAttackOp
     return measurement.record(protocol, outcome, **fields)
 
 
+def _names_in(item: Any) -> list[Any]:
+    """Returns the names in a text, as a flag has it; anything else as it is."""
+    return split_protocols(item) if isinstance(item, str) else [item]
+
+
 def _as_protocols(chosen: str | Protocol | Iterable[str | Protocol]) -> list[Protocol]:
     if isinstance(chosen, (str, Protocol)):
         chosen = [chosen]
@@ -123,7 +130,8 @@ def _as_protocols(chosen: str | Protocol | Iterable[str | Protocol]) -> list[Pro
             "`protocols` must be a name, a `Protocol`, or a list of these; "
             f"received {type(chosen).__name__}."
         )
-    found = [item if isinstance(item, Protocol) else get_protocol(item) for item in chosen]
+    names = [name for item in chosen for name in _names_in(item)]
+    found = [item if isinstance(item, Protocol) else get_protocol(item) for item in names]
     if not found:
         raise ValueError("`protocols` must name at least one protocol; received none.")
     kinds = (*ATTACKS, AUTOATTACK)

@@ -11,6 +11,7 @@ import keras
 
 from ascl_tf.errors import ConfigError
 from ascl_tf.models.batch_norm import BRANCHES, DualBatchNormalization
+from ascl_tf.models.copies import NoCopyError, copy_model, is_graph
 
 _LOCAL = threading.local()
 REMEDY = "(`batch_norm=shared` trains the network as it is)"
@@ -98,52 +99,27 @@ def with_dual_batch_norm(model, batch_norm="separate"):
     """
     if not any(isinstance(layer, keras.layers.BatchNormalization) for layer in _layers(model)):
         raise _refused(batch_norm, f"none in {model.name}")
-    copies = {}
+    hidden = [f"{layer.name} in {owner.name}" for owner, layer in _hidden_batch_norms(model)]
+    if hidden:
+        raise _refused(batch_norm, f"{hidden[0]}, a {OF_ITS_OWN} that Keras does not copy by parts")
+
+    def replace(layer):
+        is_norm = isinstance(layer, keras.layers.BatchNormalization)
+        return BranchedBatchNormalization(layer, batch_norm) if is_norm else None
+
     try:
-        copy = _copy(model, batch_norm, copies)
-        for layer, made in copies.values():
-            _take_weights(made, layer)
-    except (TypeError, ValueError, NotImplementedError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise _refused(batch_norm, f"that {model.name} cannot be copied: {reason}") from error
-    left = [f"{layer.name} in {owner.name}" for owner, layer in _plain_batch_norms(copy)]
-    if left:
-        raise _refused(batch_norm, f"{left[0]}, a {LAYER_OF_ITS_OWN}")
-    return copy
+        return copy_model(model, None, replace)
+    except NoCopyError as error:
+        raise _refused(batch_norm, f"that {error}") from error
 
 
-LAYER_OF_ITS_OWN = "layer that Keras does not copy part by part"
+OF_ITS_OWN = "layer or model of its own class"
 
 
-def _copy(layer, batch_norm, copies):
-    """Returns a copy of a layer or model; `copies` gets (original, copy) of each layer, by id."""
-    if not isinstance(layer, keras.Layer):  # An operation such as `keras.ops.square`.
-        return layer
-    if id(layer) in copies:
-        return copies[id(layer)][1]
-    if isinstance(layer, keras.Model):
-        return keras.models.clone_model(
-            layer, clone_function=lambda inner: _copy(inner, batch_norm, copies)
-        )
-    if isinstance(layer, keras.layers.BatchNormalization):
-        made = BranchedBatchNormalization(layer, batch_norm)
-    else:
-        made = type(layer).from_config(layer.get_config())
-    copies[id(layer)] = layer, made
-    return made
-
-
-def _take_weights(made, layer):
-    if isinstance(made, BranchedBatchNormalization):
-        made.take_weights(layer)
-    elif layer.weights:
-        made.set_weights(layer.get_weights())
-
-
-def _plain_batch_norms(model):
-    """Yields (layer that holds it, batch norm) for each one without branches."""
+def _hidden_batch_norms(model):
+    """Yields (layer or model that holds it, batch norm) for each that no copy could replace."""
     for owner in _layers(model):
-        if isinstance(owner, BranchedBatchNormalization):
+        if is_graph(owner) or isinstance(owner, BranchedBatchNormalization):
             continue
         for layer in owner._layers:
             if isinstance(layer, keras.layers.BatchNormalization):

@@ -5,12 +5,15 @@ A pass in a `keras.StatelessScope` shows what it assigns and leaves all variable
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from ascl_tf.errors import ConfigError
 from ascl_tf.models.batch_norm import ADVERSARIAL
 from ascl_tf.models.branches import REMEDY, BranchedBatchNormalization
 
 TOLERANCE = 1e-2
+# Of what a layer for pixels in 0..255 multiplies by: 1/127.5, 1/255, one over a deviation of 58.
+SMALLEST_SCALE = 0.02
 
 
 def random_state(layer):
@@ -32,6 +35,7 @@ def check_passes(encoder, images, setting=None):
         setting: value of the setting `encoder`, for messages.
     """
     named = {"field": "encoder", "value": setting}
+    _check_gradient(encoder, images, named)
     _, assigned = _pass(encoder, images, training=False)
     if assigned:
         raise ConfigError(
@@ -51,6 +55,58 @@ def check_passes(encoder, images, setting=None):
             expected="random numbers from a keras.random.SeedGenerator of their layer",
             found="others: from the same state two training passes differ",
         )
+
+
+def _check_gradient(encoder, images, named):
+    """Raises ConfigError unless the features, which are finite, have a gradient by the images."""
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        features = encoder(images, training=False)
+    if not np.isfinite(np.asarray(keras.ops.cast(features, "float32"))).all():
+        raise ConfigError(**named, expected="finite features", found="NaN or infinity")
+    if not tf.is_tensor(features) or tape.gradient(features, images) is None:
+        raise ConfigError(
+            **named,
+            expected="features that have a gradient by the images, which attacks follow",
+            found="none, as behind an input of integers or outside of TensorFlow",
+        )
+
+
+def check_pixels(model, setting=None):
+    """Raises ConfigError if the first layers of a model are made for pixels in 0..255.
+
+    Layers in front of the first one that is trained scale [0, 255] to about [0, 1] there.
+    """
+    scale = float(np.prod([_scale_of(layer) for layer in _first_layers(model)]))
+    if scale < SMALLEST_SCALE:
+        raise ConfigError(
+            field="encoder",
+            value=setting,
+            expected="a model of images in [0, 1] (keras.layers.Rescaling(255) in front makes it "
+            "one)",
+            found=f"one whose first layers multiply by {scale:.2g}, as for pixels in 0..255",
+        )
+
+
+def _first_layers(model):
+    """Yields the layers of a model, also of models in it, up to the first that is trained."""
+    for layer in _leaves(model):
+        if layer.trainable_weights:
+            return
+        yield layer
+
+
+def _leaves(model):
+    for layer in model.layers:
+        yield from _leaves(layer) if isinstance(layer, keras.Model) else [layer]
+
+
+def _scale_of(layer):
+    if isinstance(layer, keras.layers.Rescaling):
+        return np.mean(np.abs(layer.scale))
+    if isinstance(layer, keras.layers.Normalization) and not layer.invert:
+        return 1.0 / np.mean(np.sqrt(np.asarray(layer.variance)))
+    return 1.0
 
 
 def _pass(encoder, images, **mode):

@@ -22,8 +22,9 @@ def announce(method, image_shape, optimization: OptimizationSettings, steps_per_
     num_images, epochs = steps_per_epoch * optimization.global_batch_size, optimization.epochs
     seconds = seconds_per_epoch(method, image_shape, num_images)
     print(
-        f"notice: no GPU; one epoch of {num_images} images will take about "
-        f"{describe_duration(seconds)}, and {epochs} were asked for",
+        f"notice: no GPU; one epoch of {num_images} images takes "
+        f"{_roughly(seconds)}, and {epochs} were asked for; before that the first step's "
+        "graph is made, which takes from ten seconds to minutes",
         flush=True,
     )
     if seconds * epochs > LONG_RUN_SECONDS:
@@ -53,8 +54,14 @@ def _batch_sizes(image_shape):
     return few, max(few + 1, BATCH_SIZES[1] // share)
 
 
+def _roughly(seconds):
+    return describe_duration(seconds) if seconds < 1 else f"about {describe_duration(seconds)}"
+
+
 def describe_duration(seconds):
-    """Returns a duration as a reader wants it: 40 s, 12 min, 6.1 h."""
+    """Returns a duration as a reader wants it: less than 1 s, 40 s, 12 min, 6.1 h."""
+    if seconds < 1:
+        return "less than 1 s"
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from ascl_tf.config import PRETRAIN
-from ascl_tf.config.networks import is_own
+from ascl_tf.config.networks import is_given, is_own
 from ascl_tf.config.sections import RunSettings
 from ascl_tf.data.pipeline import training_batches
 from ascl_tf.evaluation.records import environment_versions
@@ -238,7 +238,7 @@ class StageFit:
 def _own_files(config):
     """Returns the hashes of the files from outside of the package."""
     hashes = {"method_file": config.method_spec.sha256}
-    if is_own(config.encoder):
+    if is_own(config.encoder) and not is_given(config.encoder):
         hashes["encoder_file"] = own_encoder_sha256(config.encoder)
     return {name: sha256 for name, sha256 in hashes.items() if sha256}
 

@@ -19,12 +19,13 @@ from ascl_tf.evaluation.display import evaluation_progress, print_records
 from ascl_tf.evaluation.protocols import get_protocol
 from ascl_tf.export import export_classifier
 from ascl_tf.methods.factory import make_finetune_method, make_pretrain_method
-from ascl_tf.models.averaged import copy_variables, make_twin
+from ascl_tf.models.averaged import copy_variables
 from ascl_tf.process.failures import memory_errors_as_one_line
 from ascl_tf.process.files import write_errors_as_one_line
 from ascl_tf.training import budget, cost, provenance, run_data
 from ascl_tf.training.checkpoints import BEST, LAST, read_spans, restore_parts
 from ascl_tf.training.fitting import compile_method
+from ascl_tf.training.given import twin_of
 from ascl_tf.training.preparation import open_preparations
 from ascl_tf.training.processes import (
     lost_worker_as_one_line,
@@ -100,7 +101,7 @@ def pretrain(config, workdir, *, is_finetuned_next=True, test=None, given=None, 
 
     What the stages behind it would refuse is refused before the first step: fine-tuning if
     `is_finetuned_next`, evaluation on `test` if it is given. `given` images and a given `encoder`
-    (as of `make_pretrain_method`) stand in for those that the settings name.
+    (`Given`) stand in for those that the settings name.
     """
     strategy = make_strategy(config.num_replicas, global_batch_size=config.global_batch_size)
     train, validation = load_training_data(
@@ -124,9 +125,11 @@ def pretrain(config, workdir, *, is_finetuned_next=True, test=None, given=None, 
                 num_classes=train.num_classes,
                 image_shape=train.image_shape,
                 steps_per_epoch=steps,
-                encoder=encoder,
+                encoder=_twin_of(encoder),
             )
             compile_method(method, config.run, make_pretrain_schedule(config.optimization, steps))
+            if encoder is not None:
+                copy_variables(encoder.encoder, method.encoder)
         return method
 
     if config.minutes and cfg.PRETRAIN not in workdir.stage_identities():
@@ -140,12 +143,13 @@ def pretrain(config, workdir, *, is_finetuned_next=True, test=None, given=None, 
         )
     workdir.check_stage(cfg.PRETRAIN, cfg.identity_of(config, cfg.PRETRAIN))
     method = make_method(config)
+    _check_encoder(method.encoder)
     if is_finetuned_next:
         _check_finetuning(config, method, num_own_images, validation)
     preparations = open_preparations(method, train)
     hashes = {name: sha256 for made in preparations for name, sha256 in made.inputs.items()}
     inputs = provenance.describe_inputs(train, validation, **hashes)
-    _begin(workdir, cfg.PRETRAIN, cfg.identity_of(config, cfg.PRETRAIN), config, inputs)
+    _begin(workdir, cfg.PRETRAIN, cfg.identity_of(config, cfg.PRETRAIN), config, inputs, encoder)
     for made in preparations:
         train = made.apply(processes_of(strategy), workdir, train)
     cost.announce(method, train.image_shape, config.optimization, steps)
@@ -186,7 +190,7 @@ def _finetune_batch_named(config):
 def finetune(config, workdir, *, given=None, encoder=None):
     """Trains a classifier on a pre-trained encoder.
 
-    `given` images stand in for those that the settings name, and a built `encoder` for the one
+    `given` images stand in for those that the settings name, and `encoder` (`Given`) for the one
     that they start from: a copy of it is trained.
     """
     config = with_encoder_settings(config, workdir)
@@ -205,11 +209,11 @@ def finetune(config, workdir, *, given=None, encoder=None):
             config,
             num_classes=train.num_classes,
             image_shape=train.image_shape,
-            encoder=twin_of(encoder),
+            encoder=_twin_of(encoder),
         )
         compile_method(method, config.run, make_finetune_schedule(config.finetuning, steps))
         if encoder is not None:
-            copy_variables(encoder, method.encoder)
+            copy_variables(encoder.encoder, method.encoder)
         elif config.encoder_checkpoint != "random":
             folder = encoder_folder(config.pretrained, workdir)
             part = {config.encoder_part: method.encoder}
@@ -217,7 +221,7 @@ def finetune(config, workdir, *, given=None, encoder=None):
     is_drawn = encoder is None and config.encoder_checkpoint == "random"
     start = None if is_drawn else records.weights_sha256(method.encoder)
     inputs = provenance.describe_inputs(train, validation, encoder_sha256=start)
-    _begin(workdir, name, cfg.identity_of(config, cfg.FINETUNE), config, inputs)
+    _begin(workdir, name, cfg.identity_of(config, cfg.FINETUNE), config, inputs, encoder)
     _train_and_record(config, workdir, name, method, train, validation, steps, inputs)
 
 
@@ -251,11 +255,25 @@ def load_test_data(config):
     return run_data.load_test_data(config.data, num_images=config.num_images, smoke=config.smoke)
 
 
-def _begin(workdir, stage, identity, config, inputs):
+def _begin(workdir, stage, identity, config, inputs, encoder=None):
     """Begins a stage, or goes on, after making sure that nothing has changed since it began."""
     spans = read_spans(workdir.checkpoints(stage))
     provenance.check_inputs(spans, inputs, f"{workdir.path}, stage {stage}")
     workdir.begin_stage(stage, identity, config)
+    if encoder is not None:
+        encoder.keep(workdir)
+
+
+def _check_encoder(encoder):
+    """Refuses an encoder that no step would change; tells of losses that a step does not have."""
+    if not encoder.trainable_weights:
+        raise ConfigError(field="encoder", expected="weights that are trained", found="none")
+    if encoder.losses:
+        print(
+            "notice: regularizers of layers of `encoder` are no part of the loss; `weight_decay` "
+            "is the run's own",
+            flush=True,
+        )
 
 
 def evaluate(config, workdir, protocols):
@@ -316,9 +334,8 @@ def chosen_checkpoint(config, workdir):
     return config.export_checkpoint if config.export_checkpoint in kept else LAST
 
 
-def twin_of(encoder):
-    """Returns an unbuilt encoder like a built one; None for None."""
-    return None if encoder is None else make_twin(encoder, "encoder")
+def _twin_of(given):
+    return None if given is None else twin_of(given.encoder)
 
 
 def _kept_checkpoints(folder):

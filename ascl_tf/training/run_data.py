@@ -267,6 +267,12 @@ def _check_same_images(train, validation):
             expected=f"images of shape {train.image_shape} with labels, as in training",
             found=found,
         )
+    if validation.labels.max() >= train.num_classes:
+        raise RunError(
+            field="validation_split",
+            expected=f"labels of the {train.num_classes} classes of training",
+            found=f"labels up to {validation.labels.max()}",
+        )
 
 
 def _tell_of_raised_share(fraction, train, validation, say):
@@ -321,15 +327,20 @@ def _load(data: DataSettings, name, split, *, setting=None):
             expected=f"one of the splits of {name}: {', '.join(missing.splits)}",
             found=split,
         ) from None
+    check_size(dataset, "dataset", name)
+    return dataset
+
+
+def check_size(dataset, field, name):
+    """Raises RunError, naming a setting and its value, if images are too small for a network."""
     height, width, _ = dataset.image_shape
     if min(height, width) < MIN_IMAGE_SIZE:
         raise RunError(
-            field="dataset",
+            field=field,
             value=name,
             expected=f"images of at least {MIN_IMAGE_SIZE} x {MIN_IMAGE_SIZE} pixels",
             found=f"{height} x {width} (`image_size` resizes)",
         )
-    return dataset
 
 
 def _check_labels(name, dataset, labels_for):

@@ -145,6 +145,14 @@ def _of_sizes(*sizes, is_batched=False):
     return tf.data.Dataset.from_generator(lambda: iter(list(images)), output_signature=spec)
 
 
+def _failing_batch():
+    def images():
+        raise ZeroDivisionError("no batch")
+        yield
+
+    return tf.data.Dataset.from_generator(images, output_signature=tf.TensorSpec([4, 4, 3]))
+
+
 @pytest.mark.parametrize(
     ("dataset", "message"),
     [
@@ -157,6 +165,7 @@ def _of_sizes(*sizes, is_batched=False):
         (PAIRS.map(lambda image, label: (image, tf.one_hot(label, 3))), "must be integers"),
         (PAIRS.map(lambda image, label: (image[..., :1], label)), r"shape \(6, 4, 5, 1\)"),
         (_of_sizes(4, 5), "`dataset` must hold images of one size; received: Cannot batch"),
+        (_failing_batch(), "`dataset` must be readable; received: ZeroDivisionError: no batch"),
         (PAIRS.map(lambda *_: tf.io.decode_png("no picture")), "readable; received: Unknown image"),
         (_of_sizes(4, 5, is_batched=True), r"of one size; received \[\(4, 4\), \(5, 5\)\]"),
     ],

@@ -301,6 +301,8 @@ def test_epsilon_in_another_unit_is_found(epsilon, expected):
     ("epsilon", "expected"),
     [
         ("128/255", []),
+        ("17/255", []),
+        ("8/255", ["epsilon_unit"]),
         ("0.5", []),
         ("3", []),
         ("15", ["epsilon_unit"]),

@@ -54,6 +54,15 @@ def test_linear_model_has_its_closed_form_robust_accuracy_in_the_l2_norm():
     assert record["protocol"] == name and record["attack"].items() >= attack.items()
 
 
+def test_protocols_are_named_as_a_flag_has_them():
+    logits_fn, data, _, _ = _linear()
+    records = evaluate_robustness(logits_fn, data, "standard, fgsm@epsilon=2/255,step_size=1/255")
+    assert [record["protocol"] for record in records] == [
+        "standard",
+        "fgsm@epsilon=2/255,step_size=1/255",
+    ]
+
+
 def test_two_points_on_either_side_of_the_radius():
     # Margin of the first point is 0.5 epsilon per unit of weight, of the second 1.5 epsilon.
     weights = np.ones((1, 1, 3), np.float32)
@@ -292,6 +301,7 @@ IMAGES, LABELS = np.full((2, 2, 2, 3), 0.5), np.array([0, 1])
         ({"protocols": None}, r"`protocols` must be a name, .*received NoneType"),
         ({"protocols": [["pgd20"]]}, r"`protocol`: expected one of .*found \['pgd20'\]"),
         ({"protocols": []}, r"`protocols` must name at least one"),
+        ({"protocols": " "}, r"`protocols` must name at least one"),
         ({"protocols": "pgd21"}, r"`protocol`: expected one of .*found 'pgd21'"),
         ({"protocols": Protocol(name="x", kind="y")}, r"`kind` of protocol 'x' must be one of"),
         ({"logits_fn": 3}, r"`logits_fn` must be a callable.*received int"),
