@@ -8,6 +8,7 @@ import sys
 from absl import flags
 
 from ascl_tf import config as cfg
+from ascl_tf.config.recorded_splits import DATASET, recorded_splits
 from ascl_tf.config.registry import method_sections
 from ascl_tf.errors import ConfigError
 from ascl_tf.process import signals
@@ -70,7 +71,8 @@ def _run(stage, explicit, kept):
         from ascl_tf.training.workdir import recorded_config
 
     recorded = recorded_config(explicit["workdir"]) if "workdir" in explicit else None
-    config = config_from(recorded or cfg.Config(), explicit, kept)
+    base = recorded or _as_pretrained(explicit, recorded_config)
+    config = config_from(base, explicit, kept)
     config = config.replace(dataset=resolve_dataset_name(config.data))
     check_protocols(config.evaluation)
     if stage in (*cfg.TRAINING_STAGES, cfg.ALL) and config.attack.doubt is not None:
@@ -81,7 +83,18 @@ def _run(stage, explicit, kept):
         config = config_from(recorded, explicit, kept) if recorded else config
     if config.smoke:
         _tell_of_smoke((recorded or cfg.Config()).replace(**explicit), config)
-    run_stages(config, stage, workdir)
+    run_stages(config, stage, workdir, fixed=set(explicit))
+
+
+def _as_pretrained(explicit, recorded_config):
+    """Returns the settings of a new run: of images as the run that `--pretrained` names has them.
+
+    Else it would be tested on images that its encoder has been trained on.
+    """
+    source = recorded_config(explicit["pretrained"]) if explicit.get("pretrained") else None
+    if source is None:
+        return cfg.Config()
+    return cfg.Config(**recorded_splits(source.to_json(), explicit.get(DATASET)))
 
 
 def _check_stage(stage, cluster):

@@ -66,7 +66,14 @@ def pretrain(
         GivenImages(train, validation, unlabeled),
     )
     with run.alone_in(directory):
-        run.pretrain(config, directory, is_finetuned_next=False, given=given, encoder=encoder)
+        run.pretrain(
+            config,
+            directory,
+            is_finetuned_next=False,
+            given=given,
+            encoder=encoder,
+            fixed=settings,
+        )
     if config.is_one_shot:
         chosen = run.chosen_checkpoint(config, directory)
         return run.load_classifier(config, directory, train, chosen, encoder=encoder)
@@ -105,7 +112,8 @@ def finetune(
     directory = open_work_directory(config.workdir)
     encoder = choose_encoder(encoder, config.network, train.image_shape)
     with run.alone_in(directory):
-        run.finetune(config, directory, given=GivenImages(train, validation), encoder=encoder)
+        images = GivenImages(train, validation)
+        run.finetune(config, directory, given=images, encoder=encoder, fixed=settings)
     chosen = run.chosen_checkpoint(config, directory)
     return run.load_classifier(config, directory, train, chosen, encoder=run.twin_of(encoder))
 

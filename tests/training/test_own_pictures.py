@@ -108,7 +108,7 @@ def test_smoke_takes_few_of_the_users_pictures_and_says_what_it_shrinks(tmp_path
     assert " dataset=" not in line and " epochs=" not in line
     assert (config.image_size, config.epochs, config.width) == (10, 2, 3)
     assert config.global_batch_size == 9
-    assert "notice: --smoke: batches of 9, as there are 9 images" in said
+    assert "notice: batches of 9 (--global_batch_size), not 16: there are 9 training" in said
     assert (fits[0][2].name, len(fits[0][2]), len(fits[0][3])) == ("folder:pets", 9, 3)
     # The same command goes on with the same run, and so does one that leaves all to the run.
     assert _train(tmp_path / "pets", *QUICK, "--epochs=2", "--width=3") == config
