@@ -94,7 +94,9 @@ def _lines(table):
                 if any(cell.strip() for cell in cells):
                     yield reader.line_num, _fields(header, cells)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise RunError(place=table, expected="comma-separated values in UTF-8", cause=error) from None
+        raise RunError(
+            place=table, expected="comma-separated values in UTF-8", cause=error
+        ) from None
     except OSError as error:
         raise RunError(place=table, expected="a readable file", cause=error.strerror) from None
 
@@ -124,5 +126,7 @@ def _find_file(path, name, place):
         if os.path.isfile(file) and not is_outside:
             return file
     raise RunError(
-        place=place, expected=f"a file in the folder of {NAME}", found=f"{name!r}, which is not there"
+        place=place,
+        expected=f"a file in the folder of {NAME}",
+        found=f"{name!r}, which is not there",
     )

@@ -28,9 +28,7 @@ def resize(images, image_size, how=CROP):
     if how == CROP:
         begin = (tf.shape(resized)[-3:-1] - image_size) // 2
         rows, columns = begin[0], begin[1]
-        resized = resized[
-            ..., rows : rows + image_size, columns : columns + image_size, :
-        ]
+        resized = resized[..., rows : rows + image_size, columns : columns + image_size, :]
     elif how == PAD:
         missing = image_size - tf.shape(resized)[-3:-1]
         around = tf.stack([missing // 2, missing - missing // 2], axis=1)

@@ -122,7 +122,9 @@ class FineTune(Method):
             logits = self.logits(views["images"], branch=ADVERSARIAL, training=True)
         else:
             logits = self.standard_logits(views)
-        return Outputs({"standard_loss": self.class_term(cross_entropy_loss(logits, labels), labels)})
+        return Outputs(
+            {"standard_loss": self.class_term(cross_entropy_loss(logits, labels), labels)}
+        )
 
     def _adversarial(self, views, adversarial):
         labels = views["labels"]

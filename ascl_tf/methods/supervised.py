@@ -39,7 +39,9 @@ class Standard(Method):
         labels = views["labels"]
         # Batch statistics of the natural images; the adversarial branch's statistics move.
         logits = self.logits(views["images"], branch=ADVERSARIAL, training=True)
-        return Outputs({"standard_loss": self.class_term(cross_entropy_loss(logits, labels), labels)})
+        return Outputs(
+            {"standard_loss": self.class_term(cross_entropy_loss(logits, labels), labels)}
+        )
 
 
 class AdversarialTraining(Method):

@@ -20,7 +20,12 @@ from ascl_tf.program.own_run import with_settings_of_run
 
 FROM_RECORDS = ("sweeps", "corruptions", "transfer")
 FIGURES = (*MEASURE, *FROM_RECORDS)
-PROTOCOLS = {"weight_landscape": "pgd10", "calibration": "pgd20"}
+PROTOCOLS = {
+    "weight_landscape": "pgd10",
+    "calibration": "pgd20",
+    "confusion": "pgd20",
+    "mistakes": "pgd20",
+}
 # Flags that only some figures use -> which.
 _USED_BY = {
     "num_points": ("input_landscape", "weight_landscape"),
@@ -59,8 +64,8 @@ class AnalyzeConfig:
     num_steps: int = setting(0, "Steps of the feature inversion; 0: 200.", minimum=0)
     protocol: str = setting(
         "",
-        "PGD of the weight landscape and of the attacked images of calibration, such as pgd20; "
-        "standard: calibration of clean images alone; empty: pgd10 and pgd20.",
+        "PGD of the weight landscape and of the attacked images of calibration, confusion and "
+        "mistakes, such as pgd20; standard: these of clean images alone; empty: pgd10 and pgd20.",
     )
     num_images: int = setting(
         0,

@@ -18,7 +18,8 @@ _AUTO = "auto"
 def with_settings_of_run(chosen, models, flags):
     """Returns what a command line sets, and beside it what the run of its model says of the data.
 
-    The flags that it sets stay; where a value that is not the default is taken over, a line says so.
+    The flags that it sets stay. Where a value other than the default is taken over, a line says
+    so.
 
     Args:
         chosen: dictionary from flag to value.
@@ -66,4 +67,6 @@ def _read(file):
 def _shown(value):
     # The folder's own place is known to the run; its name is enough here.
     text = str(value)
-    return text if not text.startswith(FOLDER_PREFIX) else f"{FOLDER_PREFIX}{pathlib.Path(text).name}"
+    return (
+        text if not text.startswith(FOLDER_PREFIX) else f"{FOLDER_PREFIX}{pathlib.Path(text).name}"
+    )

@@ -175,7 +175,9 @@ def _check_finetuning(config, method, num_images, validation, fixed):
 
 
 def _finetune_batch_setting(config):
-    return "finetune_global_batch_size" if config.finetune_global_batch_size else "global_batch_size"
+    return (
+        "finetune_global_batch_size" if config.finetune_global_batch_size else "global_batch_size"
+    )
 
 
 def finetune(config, workdir, *, given=None, encoder=None, fixed=()):

@@ -98,7 +98,9 @@ def with_validation_of_folder(data: DataSettings, say=_say):
         return data
     splits = datasets.splits_of_folder(data.dataset)
     test = TEST if data.test_split == AUTO else data.test_split
-    found = [name for name in TEST_SPLITS if name in splits and name not in (test, data.train_split)]
+    found = [
+        name for name in TEST_SPLITS if name in splits and name not in (test, data.train_split)
+    ]
     if test not in splits or not found:
         return data
     say(f"notice: validated on the split {found[0]} (--validation_split names another)")
