@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import re
 import sys
 
 from absl import flags
@@ -72,6 +73,7 @@ def _run(stage, explicit, kept):
 
     recorded = recorded_config(explicit["workdir"]) if "workdir" in explicit else None
     base = recorded or _as_pretrained(explicit, recorded_config)
+    kept = kept if recorded else {*kept, *base.changes()}
     config = config_from(base, explicit, kept)
     config = config.replace(dataset=resolve_dataset_name(config.data))
     check_protocols(config.evaluation)
@@ -83,7 +85,7 @@ def _run(stage, explicit, kept):
         config = config_from(recorded, explicit, kept) if recorded else config
     if config.smoke:
         _tell_of_smoke((recorded or cfg.Config()).replace(**explicit), config)
-    run_stages(config, stage, workdir, fixed=set(explicit))
+    run_stages(config, stage, workdir, set(explicit))
 
 
 def _as_pretrained(explicit, recorded_config):
@@ -153,6 +155,8 @@ def default_workdir(config):
     dataset = config.dataset.removeprefix("folder:").rstrip("/").rpartition("/")[2]
     if not dataset:
         raise ConfigError(f"--dataset={config.dataset}: expected a name to call the run by")
+    # TensorFlow takes these for patterns in the names of files.
+    dataset = re.sub(r"[*?\[\]\\]", "_", dataset)
     return os.path.join(DEFAULT_WORKDIRS, f"{dataset}_{config.method.rpartition(':')[2]}")
 
 

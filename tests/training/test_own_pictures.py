@@ -184,6 +184,11 @@ def test_weights_of_classes_reach_the_methods(tmp_path, monkeypatch):
     np.testing.assert_allclose(methods[0].class_weights, [15 / 2 / 12, 15 / 2 / 3])
 
 
+def test_folder_of_any_name_has_a_work_directory():
+    named = helpers.TINY.replace(dataset="folder:/data/p\u00e9ts [1] #100%*")
+    assert train.default_workdir(named) == "runs/p\u00e9ts _1_ #100%__ascl"
+
+
 def test_loose_pictures_join_labeled_ones(tmp_path, fits):
     _write(tmp_path / "loose", 20)
     flag = f"--unlabeled_dataset=folder:{tmp_path / 'loose'}"
