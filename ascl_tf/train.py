@@ -96,7 +96,12 @@ def _as_pretrained(explicit, recorded_config):
     source = recorded_config(explicit["pretrained"]) if explicit.get("pretrained") else None
     if source is None:
         return cfg.Config()
-    return cfg.Config(**recorded_splits(source.to_json(), explicit.get(DATASET)))
+    base = cfg.Config(**recorded_splits(source.to_json(), explicit.get(DATASET)))
+    taken = {name: value for name, value in base.changes().items() if name not in explicit}
+    if taken:
+        told = " ".join(f"--{name}={value}" for name, value in taken.items())
+        print(f"notice: {told}, as in the run that fine-tuning starts from", flush=True)
+    return base
 
 
 def _check_stage(stage, cluster):

@@ -80,7 +80,8 @@ def _print_classes(records, console):
     shown = [r for r in records if PER_CLASS in r and r.get("checkpoint") == first]
     if not shown:
         return
-    record = min(shown, key=lambda r: r["robust_accuracy"])
+    # Of equal ones the last: `standard` stands first.
+    record = min(reversed(shown), key=lambda r: r["robust_accuracy"])
     names = [name for name in (record.get("checkpoint"), record["protocol"]) if name]
     classes, title = record[PER_CLASS], f"by class ({', '.join(names)})"
     if len(classes) > _MOST_CLASSES:

@@ -115,7 +115,9 @@ def test_seed_of_the_run_does_not_move_the_test_pictures(tmp_path):
     assert tests[0] != run.load_test_data(config.replace(split_seed=1)).sha256
 
 
-def test_fine_tuning_of_another_run_is_tested_on_its_test_pictures(tmp_path, fits, monkeypatch):
+def test_fine_tuning_of_another_run_is_tested_on_its_test_pictures(
+    tmp_path, fits, monkeypatch, capsys
+):
     root = _classes(tmp_path / "pets")
     _train(root, *QUICK, "--test_fraction=0.3", "--split_seed=4")
     monkeypatch.setattr(run, "restore_parts", lambda *args, **kwargs: None)
@@ -124,6 +126,8 @@ def test_fine_tuning_of_another_run_is_tested_on_its_test_pictures(tmp_path, fit
     train.main(["train", *flags, *named])
     config = recorded_config("tuned")
     assert (config.test_fraction, config.split_seed, config.image_size) == (0.3, 4, 10)
+    told = "--test_fraction=0.3 --split_seed=4 --image_size=10, as in the run that fine-tuning"
+    assert f"notice: {told} starts from" in capsys.readouterr().out
     # Nobody names a data set: it is that of the encoder.
     train.main(["train", *flags, *named[2:], "--workdir=other", "--split_seed=5"])
     config = recorded_config("other")
