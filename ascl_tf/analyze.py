@@ -70,7 +70,7 @@ def run(argv=None):
 def _parse(argv):
     """Returns the config of a command line, or None where it only asked for help."""
     settings = flag_defs.parse_program(AnalyzeConfig, argv, __doc__)
-    return None if settings is None else AnalyzeConfig(**settings)
+    return None if settings is None else AnalyzeConfig.from_flags(settings)
 
 
 def _from_records(config):

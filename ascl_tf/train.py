@@ -3,11 +3,13 @@
 import contextlib
 import dataclasses
 import os
+import re
 import sys
 
 from absl import flags
 
 from ascl_tf import config as cfg
+from ascl_tf.config.recorded_splits import DATASET, recorded_splits
 from ascl_tf.config.registry import method_sections
 from ascl_tf.errors import ConfigError
 from ascl_tf.process import signals
@@ -81,7 +83,9 @@ def _run(stage, explicit, kept):
         from ascl_tf.training.workdir import recorded_config
 
     recorded = recorded_config(explicit["workdir"]) if "workdir" in explicit else None
-    config = config_from(recorded or cfg.Config(), explicit, kept)
+    base = recorded or _as_pretrained(explicit, recorded_config)
+    kept = kept if recorded else {*kept, *base.changes()}
+    config = config_from(base, explicit, kept)
     config = config.replace(dataset=resolve_dataset_name(config.data))
     check_protocols(config.evaluation)
     if stage in (*cfg.TRAINING_STAGES, cfg.ALL) and config.attack.doubt is not None:
@@ -92,7 +96,23 @@ def _run(stage, explicit, kept):
         config = config_from(recorded, explicit, kept) if recorded else config
     if config.smoke:
         _tell_of_smoke((recorded or cfg.Config()).replace(**explicit), config)
-    run_stages(config, stage, workdir)
+    run_stages(config, stage, workdir, set(explicit))
+
+
+def _as_pretrained(explicit, recorded_config):
+    """Returns the settings of a new run: of images as the run that `--pretrained` names has them.
+
+    Else it would be tested on images that its encoder has been trained on.
+    """
+    source = recorded_config(explicit["pretrained"]) if explicit.get("pretrained") else None
+    if source is None:
+        return cfg.Config()
+    base = cfg.Config(**recorded_splits(source.to_json(), explicit.get(DATASET)))
+    taken = {name: value for name, value in base.changes().items() if name not in explicit}
+    if taken:
+        told = " ".join(f"--{name}={value}" for name, value in taken.items())
+        print(f"notice: {told}, as in the run that fine-tuning starts from", flush=True)
+    return base
 
 
 def _check_stage(stage, cluster):
@@ -151,6 +171,8 @@ def default_workdir(config):
     dataset = config.dataset.removeprefix("folder:").rstrip("/").rpartition("/")[2]
     if not dataset:
         raise ConfigError(f"--dataset={config.dataset}: expected a name to call the run by")
+    # TensorFlow takes these for patterns in the names of files.
+    dataset = re.sub(r"[*?\[\]\\]", "_", dataset)
     return os.path.join(DEFAULT_WORKDIRS, f"{dataset}_{config.method.rpartition(':')[2]}")
 
 

@@ -109,6 +109,8 @@ def _result(output, figure):
         ("input_landscape", {"num_points": 3, "num_images": 10}),
         ("weight_landscape", {"num_points": 3, "num_images": 10}),
         ("calibration", {}),
+        ("confusion", {}),
+        ("mistakes", {"protocol": "standard", "num_images": 20}),
     ],
 )
 def test_figure_of_models_is_measured_and_drawn(figure, flags, models, folder, tmp_path, capsys):

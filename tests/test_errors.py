@@ -18,7 +18,7 @@ PROGRAMS = {"program", "train.py", "evaluate.py", "analyze.py"}
 OTHER_FLAGS = {
     "evaluation/records.py": "those of git",
     "training/cost.py": "a notice",
-    "training/run.py": "a notice",
+    "training/batches.py": "a notice",
     "training/run_data.py": "notices",
     "training/workdir.py": "the flagfile of a run, those of TensorBoard",
 }

@@ -42,10 +42,10 @@ def expected_calibration_error(logits, labels, *, num_bins=15):
     Raises:
         ValueError: if shapes, types or `num_bins` are not as above, or a logit is not finite.
     """
-    logits, labels = _checked(logits, labels)
+    logits, labels = finite_logits(logits, labels)
     if num_bins < 1:
         raise ValueError(f"`num_bins` must be >= 1; received {num_bins}.")
-    confidences, is_correct = _confidences(logits), np.argmax(logits, axis=1) == labels
+    confidences, is_correct = top_probabilities(logits), np.argmax(logits, axis=1) == labels
     edges = np.arange(num_bins + 1) / num_bins
     # Right-closed bins: a confidence of exactly m / M belongs to bin m, 1 to the last.
     bins = np.clip(np.searchsorted(edges, confidences, side="left") - 1, 0, num_bins - 1)
@@ -106,7 +106,8 @@ def compare_calibration(logits_by_model, labels, *, num_bins=15):
     }
 
 
-def _checked(logits, labels):
+def finite_logits(logits, labels):
+    """Returns logits float64 [N, C] and labels [N]; ValueError unless finite, and one each."""
     logits, labels = np.asarray(logits, np.float64), np.asarray(labels)
     if logits.ndim != 2 or not logits.size:
         raise ValueError(
@@ -119,7 +120,7 @@ def _checked(logits, labels):
     return logits, labels
 
 
-def _confidences(logits):
+def top_probabilities(logits):
     """Returns the largest softmax probability of each row: 1 / sum_j exp(l_j - l_max)."""
     with np.errstate(over="ignore"):  # A difference beyond float64 is -inf, whose exp is 0, too.
         shifted = logits - logits.max(axis=1, keepdims=True)

@@ -9,6 +9,7 @@ from ascl_tf.analysis.calibration import compare_calibration, logits_of
 from ascl_tf.analysis.features import as_unit_images, choose_rows
 from ascl_tf.analysis.input_landscape import input_landscape
 from ascl_tf.analysis.inversion import compare_inversions
+from ascl_tf.analysis.predictions import compare_confusion, compare_mistakes
 from ascl_tf.analysis.tsne import compare_tsne
 from ascl_tf.analysis.weight_landscape import weight_landscape
 from ascl_tf.errors import RunError
@@ -21,6 +22,8 @@ NUM_IMAGES = {
     "input_landscape": 200,
     "weight_landscape": 500,
     "calibration": 0,
+    "confusion": 0,
+    "mistakes": 0,
 }
 NUM_POINTS = {"input_landscape": 33, "weight_landscape": 21}
 NUM_INVERSION_STEPS = 200
@@ -90,9 +93,31 @@ def _measure_weight_landscape(settings, models, dataset, progress):
 
 def _measure_calibration(settings, models, dataset, progress):
     images, labels = _chosen_rows(settings, dataset)
+    document = compare_calibration(_logits(settings, models, images, labels, progress), labels)
+    document["parameters"]["attack"] = settings.attack()
+    return document, len(labels)
+
+
+def _measure_confusion(settings, models, dataset, progress):
+    images, labels = _chosen_rows(settings, dataset)
+    document = compare_confusion(_logits(settings, models, images, labels, progress), labels)
+    document["parameters"]["attack"] = settings.attack()
+    return document, len(labels)
+
+
+def _measure_mistakes(settings, models, dataset, progress):
+    images, labels = _chosen_rows(settings, dataset)
+    logits = _logits(settings, models, images, labels, progress)
+    document = compare_mistakes(logits, images, labels, _rows(settings, dataset))
+    document["parameters"]["attack"] = settings.attack()
+    return document, len(labels)
+
+
+def _logits(settings, models, images, labels, progress):
+    """Returns label -> condition -> logits [N, C] of all models, without attack and under it."""
     attack = settings.attack()
     conditions = {"clean": None} | ({"attacked": attack} if attack else {})
-    logits = {
+    return {
         label: {
             condition: logits_of(
                 model.logits_fn,
@@ -107,9 +132,6 @@ def _measure_calibration(settings, models, dataset, progress):
         }
         for label, model in models.items()
     }
-    document = compare_calibration(logits, labels)
-    document["parameters"]["attack"] = attack
-    return document, len(labels)
 
 
 def _landscape_document(figure, results):
@@ -142,9 +164,13 @@ def _num_points(settings):
 
 def _chosen_rows(settings, dataset):
     """Returns images float32 in [0, 1] and labels, chosen by seed."""
-    count = _num_images(settings, dataset)
-    rows = choose_rows(len(dataset.labels), count, seed=settings.seed)
+    rows = _rows(settings, dataset)
     return as_unit_images(dataset.images[rows]), dataset.labels[rows]
+
+
+def _rows(settings, dataset):
+    count = _num_images(settings, dataset)
+    return choose_rows(len(dataset.labels), count, seed=settings.seed)
 
 
 def _progress_of(progress, label):
@@ -157,4 +183,6 @@ MEASURE = {
     "input_landscape": _measure_input_landscape,
     "weight_landscape": _measure_weight_landscape,
     "calibration": _measure_calibration,
+    "confusion": _measure_confusion,
+    "mistakes": _measure_mistakes,
 }

@@ -3,9 +3,12 @@
 No library for drawing is imported here.
 """
 
+import base64
+import io
 import textwrap
 
 import numpy as np
+from PIL import Image
 
 from ascl_tf.process.terminal import encodable
 
@@ -26,6 +29,10 @@ COLORS = (
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 # Classes have a color and a marker, so that twenty pairs differ without any new color.
 CLASS_MARKERS = ("o", "^", "s", "x")
+
+# A matrix of more classes is drawn without numbers and names.
+MOST_NAMED = 20
+_LONGEST_NAME = 13
 
 WIDTH = 6.0  # inches
 DPI = 160
@@ -230,6 +237,52 @@ def draw_reliability(axes, result):
     axes.set_xlim(0, 100)
     axes.set_ylim(0, 100)
     axes.set_aspect("equal")
+
+
+def draw_confusion(axes, matrix, names):
+    """Draws counts [true][predicted], colored by the share of the true class.
+
+    Numbers and names stand there for up to `MOST_NAMED` classes.
+    """
+    counts = np.asarray(matrix)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
+    axes.spines[:].set_visible(False)
+    axes.set_xlabel("taken for")
+    if len(counts) > MOST_NAMED:
+        return
+    for (row, column), count in np.ndenumerate(counts):
+        if count:
+            color = "white" if shares[row, column] < 0.45 else "black"
+            size = 10 if len(counts) <= 6 else 6.5
+            axes.text(column, row, str(count), ha="center", va="center", color=color, fontsize=size)
+    known = [shortened(class_name(label, names)) for label in range(len(counts))]
+    axes.set_xticks(range(len(counts)), known, rotation=90)
+    axes.set_yticks(range(len(counts)), known)
+    axes.tick_params(length=0, labelsize=9.5 if len(counts) <= 10 else 7)
+
+
+def draw_mistakes(axes, found, names):
+    """Draws the worst mistakes on a row of axes, each with what it is and is taken for."""
+    for axis in axes:
+        axis.set_axis_off()
+    for axis, mistake in zip(axes, found["worst"], strict=False):
+        with Image.open(io.BytesIO(base64.b64decode(mistake["image_png"]))) as image:
+            axis.imshow(np.asarray(image), interpolation="nearest")
+        true, predicted = (
+            shortened(class_name(mistake[key], names)) for key in ("label", "predicted")
+        )
+        text = f"{true}\n\N{RIGHTWARDS ARROW} {predicted}\n{mistake['confidence']:.0f} %"
+        axis.set_title(text, fontsize=8)
+
+
+def shortened(name):
+    """Returns a name cut to what fits below a small picture."""
+    return (
+        name
+        if len(name) <= _LONGEST_NAME
+        else f"{name[: _LONGEST_NAME - 1]}\N{HORIZONTAL ELLIPSIS}"
+    )
 
 
 def draw_matrix(axes, document):

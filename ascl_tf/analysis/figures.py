@@ -27,10 +27,12 @@ from ascl_tf.analysis.figure_parts import (
     common_range,
     corruption_names,
     draw_classes,
+    draw_confusion,
     draw_contours,
     draw_curve,
     draw_inversions,
     draw_matrix,
+    draw_mistakes,
     draw_reliability,
     draw_surface,
     in_255ths,
@@ -264,6 +266,46 @@ def draw_calibration(document):
 
 
 @_styled
+def draw_confusion_matrices(document):
+    """Returns a confusion matrix per model and condition (`predictions.compare_confusion`)."""
+    cells = _cells(document)
+    num_columns = min(2, len(cells))
+    num_rows = -(-len(cells) // num_columns)
+    figure, panels = _panels(num_rows, num_columns, height=(7.6 / num_columns) * num_rows + 0.9)
+    for axes, (model, condition, found) in zip(panels, cells, strict=False):
+        draw_confusion(axes, found["matrix"], document.get("class_names") or ())
+        axes.set_title(f"{model['label']}, {condition}\n{found['accuracy']:.2f} % right")
+    for axes in panels[len(cells) :]:
+        axes.set_axis_off()
+    _title(figure, document, "Confusion: images of a class (rows), by what they are taken for")
+    return figure
+
+
+@_styled
+def draw_mistake_sheets(document):
+    """Returns the worst mistakes of each model and condition (`predictions.compare_mistakes`)."""
+    cells = _cells(document)
+    num_rows = [max(1, -(-len(found["worst"]) // _SHEET_COLUMNS)) for _, _, found in cells]
+    heights = [1.55 * rows + 0.5 for rows in num_rows]
+    figure = Figure(figsize=(WIDTH, sum(heights) + 0.7), layout="constrained")
+    blocks = np.atleast_1d(figure.subfigures(len(cells), 1, height_ratios=heights))
+    for block, rows, (model, condition, found) in zip(blocks, num_rows, cells, strict=True):
+        axes = block.subplots(rows, _SHEET_COLUMNS, squeeze=False)
+        draw_mistakes(list(axes.flat), found, document.get("class_names") or ())
+        count = found["num_mistakes"]
+        text = f"{count:,} {'mistake' if count == 1 else 'mistakes'}" if count else "no mistakes"
+        block.suptitle(f"{model['label']}, {condition}: {text}", fontweight="bold")
+    text = "The mistakes that a model is surest of; shown without attack"
+    _title(figure, document, text)
+    return figure
+
+
+def _cells(document):
+    """Returns (model, condition, what was found) of all models and conditions, in order."""
+    return [(m, name, found) for m in document["models"] for name, found in m["conditions"].items()]
+
+
+@_styled
 def draw_transfer(document):
     """Returns the heat map of a transfer matrix (`evaluation.black_box.matrix_of`)."""
     figure, (axes,) = _panels(1, 1, height=0.62 * len(document["targets"]) + 2.2)
@@ -276,6 +318,7 @@ _SWEEP_AXES = {
     "sweep_steps": "PGD steps (radius {epsilon}, step {step_size})",
     "sweep_epsilon": "radius (1/255; {num_steps} steps of {step_size})",
 }
+_SHEET_COLUMNS = 6
 _DRAW = {
     "corruptions": draw_corruptions,
     "inversion": draw_inversion,
@@ -284,6 +327,8 @@ _DRAW = {
     "weight_landscape": draw_weight_landscape,
     "sweeps": draw_sweeps,
     "calibration": draw_calibration,
+    "confusion": draw_confusion_matrices,
+    "mistakes": draw_mistake_sheets,
     "transfer": draw_transfer,
 }
 

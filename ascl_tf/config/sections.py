@@ -88,8 +88,8 @@ class DataSettings:
     )
     validation_split: str = setting(
         "",
-        "Split of the data set to validate on; empty: --validation_fraction of the training "
-        "images.",
+        "Split of the data set to validate on; empty: of a folder that has val or validation "
+        "beside test that split, else --validation_fraction of the training images.",
         stages=_TRAIN,
         smoke="",
     )
@@ -99,6 +99,20 @@ class DataSettings:
         stages=(EVALUATE, EXPORT),
         is_identity=False,
         smoke="auto",
+    )
+    test_fraction: float = setting(
+        0.2,
+        "Of a folder of pictures that tells no splits, the share that is tested on and not trained "
+        "on, class-balanced, at least one of each class that has two; 0: none.",
+        minimum=0.0,
+        maximum=0.9,
+    )
+    split_seed: int = setting(
+        0,
+        "Decides which pictures --test_fraction takes. Not --seed: runs of several seeds are "
+        "tested on the same pictures.",
+        minimum=0,
+        maximum=2**31 - 1,
     )
     data_dir: str = setting(
         "",
@@ -111,9 +125,17 @@ class DataSettings:
     )
     image_size: int = setting(
         0,
-        "Resize images to this height and width, antialiased; 0: as they are.",
+        "Resize images to this height and width, antialiased; 0: as they are, but for a folder of "
+        "pictures of several sizes: 32, 64, 128 or 224, not above the median of their shorter "
+        "sides.",
         minimum=0,
         smoke=16,
+    )
+    resize: str = setting(
+        "crop",
+        "What is done with images that are no squares where they are resized: crop, the longer "
+        "side is cut to its center; pad, black borders; stretch, the aspect ratio changes.",
+        choices=("stretch", "crop", "pad"),
     )
     memory_limit: str = setting(
         "",
@@ -246,6 +268,14 @@ class ObjectiveSettings:
         "ascl",
         "Method of pre-training: one of the package's, or one of your own as "
         "my_package.my_file:MyMethod (docs/methods.md).",
+    )
+    class_weights: str = setting(
+        "none",
+        "Weights of the classification terms by class, in fine-tuning too; balanced: a class has "
+        "as much weight as any other, however few images it has, and the mean over the training "
+        "images is 1.",
+        stages=_TRAIN,
+        choices=("none", "balanced"),
     )
     temperature: float = setting(
         0.5, "Divisor of the similarities in the contrastive terms.", stages=_PRE, above=0.0

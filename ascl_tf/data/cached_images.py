@@ -83,7 +83,8 @@ def _source_sha256(reader: SplitReader) -> str:
     """Returns the hash of all that the decoded images depend on."""
     # Decoders differ by a gray level from version to version.
     versions = f"format {_FORMAT}, Pillow {PIL.__version__}, TensorFlow {tf.__version__}"
-    digest = hashlib.sha256(f"{versions}, image_size {reader.image_size}\n".encode())
+    how = f", {reader.how}" if reader.image_size else ""
+    digest = hashlib.sha256(f"{versions}, image_size {reader.image_size}{how}\n".encode())
     for line in reader.sources():
         digest.update(f"{line}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()

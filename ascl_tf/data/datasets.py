@@ -11,15 +11,18 @@ import logging
 import os
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import read_only_builder, registered
 
-from ascl_tf.config import FOLDER_PREFIX
+from ascl_tf.config import FOLDER_PREFIX, DataSettings
 from ascl_tf.data.cached_images import default_cache_dir, open_cached
-from ascl_tf.data.folder import FolderReader, readable_name
+from ascl_tf.data.folder import FolderReader
+from ascl_tf.data.folder_layout import readable_name, split_names
 from ascl_tf.data.image_dataset import ImageDataset
 from ascl_tf.data.reading import TfdsReader, quiet
+from ascl_tf.data.resizing import CROP, PAD, STRETCH
 from ascl_tf.data.split_reader import SplitReader, read_into_memory
 from ascl_tf.errors import ConfigError, RunError
 from ascl_tf.process import memory
@@ -27,6 +30,9 @@ from ascl_tf.process import memory
 AUTO = "auto"
 BUNDLED = "bundled"
 BUNDLED_NAME = "cifar10_mini"
+TEST = "test"
+# In place of `test`, in this order: ImageNet has train and val alone.
+TEST_SPLITS = ("val", "validation")
 
 
 def load_dataset(
@@ -36,6 +42,9 @@ def load_dataset(
     data_dir: str | None = None,
     download: bool = False,
     image_size: int | None = None,
+    resize: str = CROP,
+    test_fraction: float = DataSettings.test_fraction,
+    split_seed: int = DataSettings.split_seed,
     memory_limit: int | None = None,
     cache_dir: str | None = None,
 ) -> ImageDataset:
@@ -44,7 +53,8 @@ def load_dataset(
     Args:
         name: `bundled` (or `cifar10_mini`): 4,000 training and 1,000 test CIFAR-10
             images inside the package; `folder:/path`: pictures as
-            `/path/<split>/<class>/<file>` or in another layout of `ascl_tf.data.folder`;
+            `/path/<split>/<class>/<file>` or in another layout of
+            `ascl_tf.data.folder_layout`;
             else any name that tensorflow-datasets knows, such as `cifar10`, or that
             `data_dir` holds.
         split: name of a split, such as `train`; of a TFDS set also a slice of one.
@@ -52,8 +62,14 @@ def load_dataset(
             tensorflow-datasets, `~/tensorflow_datasets` or `TFDS_DATA_DIR`.
         download: whether to download and prepare a set that `data_dir` does not hold.
             Nothing is downloaded where it does.
-        image_size: int, height and width to which images are resized (bilinear,
-            antialiased; the aspect ratio is not kept); None leaves them as they are.
+        image_size: int, height and width to which images are resized (bilinear, antialiased);
+            None leaves them as they are, but for a folder of pictures of several sizes, which
+            become 32, 64, 128 or 224 pixels large.
+        resize: what is done with other images than squares: "crop" cuts the longer side to its
+            center, "pad" adds black borders, "stretch" changes the aspect ratio.
+        test_fraction: of a folder that tells no splits, the share of the pictures that becomes
+            the split `test`, class-balanced; 0: none.
+        split_seed: Python int >= 0 that decides which pictures these are.
         memory_limit: bytes of images that are held in memory; a larger split is decoded once
             into a file of `cache_dir` and read from there. None: half of what is free.
         cache_dir: folder of such files; None: `ascl_tf` in `XDG_CACHE_HOME` or `~/.cache`.
@@ -63,10 +79,11 @@ def load_dataset(
         class labels or class folders.
 
     Raises:
-        ValueError: if `image_size` is not positive.
+        ValueError: if `image_size` is not positive, or `resize`, `test_fraction` or
+            `split_seed` is not as above.
         ConfigError: if no data set of this name is known.
         MissingSplitError: if the set has no such split.
-        RunError: if the set is absent or unreadable, if a TFDS set is not 8-bit RGB, if
+        RunError: if the set is absent or unreadable, if a TFDS set is not 8-bit RGB, or its
             images differ in size and there is no `image_size`, if a download fails, and if
             `cache_dir` cannot be written or has no room.
 
@@ -78,14 +95,17 @@ def load_dataset(
     _check_text(name=name, split=split)
     if image_size is not None and not (isinstance(image_size, int) and image_size >= 1):
         raise ValueError(f"`image_size` must be at least 1 or None; received {image_size!r}.")
+    _check_choices(resize, test_fraction, split_seed)
+    sizes: dict[str, Any] = {"image_size": image_size, "how": resize}
     with contextlib.ExitStack() as stack:
         if name.startswith(FOLDER_PREFIX):
-            return _load(_folder_reader(name, split, image_size), memory_limit, cache_dir)
+            cut = {"test_fraction": test_fraction, "split_seed": split_seed}
+            return _load(_folder_reader(name, split, **sizes, **cut), memory_limit, cache_dir)
         if name in (BUNDLED, BUNDLED_NAME):
             name, builder = BUNDLED_NAME, stack.enter_context(_bundled_builder())
         else:
             builder = prepared_builder(name, data_dir) or _absent(name, data_dir, download)
-        reader = TfdsReader(builder, split, name=name, image_size=image_size)
+        reader = TfdsReader(builder, split, name=name, **sizes)
         return _load(reader, memory_limit, cache_dir)
 
 
@@ -104,6 +124,13 @@ def is_available(name: str, data_dir: str | None = None) -> bool:
     return prepared_builder(name, data_dir) is not None
 
 
+def splits_of_folder(name: str) -> tuple[str, ...]:
+    """Returns the splits that the folder of `folder:/path` tells by itself; () for other names."""
+    if not name.startswith(FOLDER_PREFIX):
+        return ()
+    return tuple(split_names(os.path.expanduser(name.removeprefix(FOLDER_PREFIX))))
+
+
 def name_at_hand(name: str, *, data_dir: str | None = None, download: bool = False) -> str:
     """Returns `name`, and for "auto" the best set at hand: cifar10 where it is, else bundled."""
     if name != AUTO:
@@ -117,6 +144,16 @@ def _check_text(**arguments: object) -> None:
             raise ValueError(f"`{name}` must be text; received {type(value).__name__}.")
 
 
+def _check_choices(resize: str, test_fraction: float, split_seed: int) -> None:
+    ways = (STRETCH, CROP, PAD)
+    if resize not in ways:
+        raise ValueError(f"`resize` must be one of {', '.join(ways)}; received {resize!r}.")
+    if not 0 <= test_fraction < 1:
+        raise ValueError(f"`test_fraction` must be in [0, 1); received {test_fraction!r}.")
+    if not split_seed >= 0:
+        raise ValueError(f"`split_seed` must be >= 0; received {split_seed!r}.")
+
+
 def _load(reader: SplitReader, memory_limit: int | None, cache_dir: str | None) -> ImageDataset:
     limit = memory.free_bytes() // 2 if memory_limit is None else memory_limit
     if reader.num_bytes <= limit:
@@ -124,13 +161,13 @@ def _load(reader: SplitReader, memory_limit: int | None, cache_dir: str | None) 
     return open_cached(reader, cache_dir or default_cache_dir())
 
 
-def _folder_reader(name: str, split: str, image_size: int | None) -> FolderReader:
+def _folder_reader(name: str, split: str, **settings: Any) -> FolderReader:
     path = os.path.expanduser(name.removeprefix(FOLDER_PREFIX))
     if not path:
         raise RunError(field="name", value=name, expected=f"{FOLDER_PREFIX}/path", found="no path")
     # Records never name a directory of a machine, so only the folder's own name stays.
     record_name = FOLDER_PREFIX + readable_name(os.path.basename(os.path.abspath(path)))
-    return FolderReader(path, split, name=record_name, image_size=image_size)
+    return FolderReader(path, split, name=record_name, **settings)
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """One picture file as 8-bit RGB, whatever it is stored as. Decoding is Pillow's."""
 
+import contextlib
 import functools
 import os
 import stat
@@ -53,20 +54,45 @@ def read_picture(file):
         RunError: naming the file, if it cannot be decoded, or if the range of its pixels is
             not known (32 bits, floating point).
     """
+    with _opened(file) as image:
+        kinds = _kinds(image)
+        rgb = _as_rgb(ImageOps.exif_transpose(image), image.format)
+    if rgb is None:
+        raise RunError(f"{file}: expected pixels of 8 or 16 bits, found mode {image.mode}.")
+    return np.asarray(rgb), kinds
+
+
+def picture_size(file):
+    """Returns (height, width) of a picture, upright, without decoding its pixels.
+
+    Raises:
+        RunError: naming the file, if it is no picture.
+    """
+    with _opened(file) as image:
+        width, height = image.size
+        # Pillow decodes a PNG to look for what may stand behind its pixels, where it rarely does.
+        is_told = image.format != "PNG" or "exif" in image.info
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1) if is_told else 1
+        if orientation not in range(5, 9):
+            return height, width
+        if image.format == "TIFF":
+            # Pillow turns it by itself; some versions say so before, some behind its pixels.
+            width, height = ImageOps.exif_transpose(image).size
+            return height, width
+    return width, height
+
+
+@contextlib.contextmanager
+def _opened(file):
+    """Yields Pillow's image; whatever goes wrong with it names the file."""
     try:
         _check_regular(file)
         with Image.open(file, formats=_formats(_FORMATS)) as image:
-            kinds = _kinds(image)
-            rgb = _as_rgb(ImageOps.exif_transpose(image), image.format)
-    except RunError:
-        raise
+            yield image
     # Pillow raises OSError, SyntaxError, ValueError and its own types on damaged files.
     except Exception as error:
         reason = getattr(error, "strerror", None) or error
         raise RunError(f"{file}: expected a decodable image, found: {reason}") from error
-    if rgb is None:
-        raise RunError(f"{file}: expected pixels of 8 or 16 bits, found mode {image.mode}.")
-    return np.asarray(rgb), kinds
 
 
 @functools.cache

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from ascl_tf.data.image_dataset import UNLABELED
+from ascl_tf.data.resizing import CROP, resize
 from ascl_tf.data.split_reader import SplitReader, batch_size_for
 from ascl_tf.data.tf_messages import plain_message
 from ascl_tf.errors import MissingSplitError, RunError
@@ -26,8 +27,9 @@ class TfdsReader(SplitReader):
         builder: `tfds.core.DatasetBuilder` whose files exist.
         split: name of a split, or a slice of one such as `train[:1000]`.
         name: what records and error messages call the data set.
-        image_size: int, height and width to which images are resized (bilinear,
-            antialiased, rounded to uint8); None leaves them as they are.
+        image_size: int, height and width to which images are resized; None leaves them as they
+            are.
+        how: "stretch", "crop" or "pad", see `resizing.resize`.
 
     Raises:
         MissingSplitError: if there is no such split.
@@ -35,8 +37,9 @@ class TfdsReader(SplitReader):
             size without `image_size`, and unreadable or incomplete files.
     """
 
-    def __init__(self, builder, split, *, name, image_size=None):
+    def __init__(self, builder, split, *, name, image_size=None, how=CROP):
         self.name, self.split, self.image_size = name, split, image_size
+        self.how = how
         self._builder = builder
         self._image_key, self._label_key = _feature_keys(builder.info, name)
         self.num_images = _num_images(builder.info, split, name)
@@ -116,7 +119,7 @@ class TfdsReader(SplitReader):
 
     def _batched(self, batch_size):
         def resized(image, label, identity):
-            return resize(image, self.image_size), label, identity
+            return resize(image, self.image_size, self.how), label, identity
 
         triples = self._examples()
         if self.image_size is None:
@@ -180,13 +183,6 @@ def _num_images(info, split, name):
     if not num_images:
         raise _broken(name, f"split {split!r} holds no image")
     return num_images
-
-
-def resize(images, image_size):
-    """Returns uint8 images of the new size; a convex sum of bytes needs no clipping
-    but for rounding errors of the filter, which `saturate_cast` takes care of."""
-    resized = tf.image.resize(images, [image_size, image_size], method="bilinear", antialias=True)
-    return tf.saturate_cast(tf.round(resized), tf.uint8)
 
 
 def _next(iterator, name, split):

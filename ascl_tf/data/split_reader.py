@@ -22,6 +22,7 @@ class SplitReader(abc.ABC):
         name: what records call the data set.
         split: name of the split.
         image_size: height and width to which images are resized, or None.
+        how: how other images than squares are resized, see `resizing.resize`.
         num_images: Python int, N.
         class_names: one name per class.
     """
@@ -29,6 +30,7 @@ class SplitReader(abc.ABC):
     name: str
     split: str
     image_size: int | None
+    how: str
     num_images: int
     class_names: tuple[str, ...]
 

@@ -16,7 +16,7 @@ from ascl_tf.data.image_dataset import UNLABELED, ImageDataset
 from ascl_tf.data.mapped_images import joined
 from ascl_tf.errors import RunError
 
-_VALIDATION, _LABELS, _SUBSET = 1, 2, 3
+_VALIDATION, _LABELS, _SUBSET, _TEST = 1, 2, 3, 4
 
 
 def validation_split(dataset, fraction, seed):
@@ -64,6 +64,22 @@ def validation_split(dataset, fraction, seed):
             f"`fraction={share}` leaves one",
         )
     return train, dataset.take(chosen)
+
+
+def choose_test_part(labels, fraction, seed):
+    """Returns which images of a set without a test split are tested on, int [M], ascending.
+
+    As in `validation_split`, each class that has two images gives at least one, and the only
+    image of a class stays in training.
+
+    Args:
+        labels: NumPy int [N], class ids.
+        fraction: float in (0, 1), the part's share of the images.
+        seed: Python int >= 0.
+    """
+    everything = np.arange(len(labels))
+    count = round(fraction * len(labels))
+    return _stratified(labels, everything, count, seed, _TEST, keeps_singles=True)
 
 
 def mask_labels(dataset, labeled_fraction, seed):

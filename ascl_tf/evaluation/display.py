@@ -8,10 +8,13 @@ from rich.table import Table
 from rich.text import Text
 
 from ascl_tf.evaluation.black_box import matrix_of
+from ascl_tf.evaluation.per_class import PER_CLASS
 from ascl_tf.evaluation.protocols import COMMON_CORRUPTIONS, SWEEP_STEPS
 
 # Of a sweep over steps; the record file holds them all.
 _SHOWN_STEPS = (0, 1, 2, 5, 10, 20, 50, 100)
+# Of more classes than that, so many of either end are shown.
+_MOST_CLASSES, _SHOWN_CLASSES = 20, 5
 
 
 @contextlib.contextmanager
@@ -64,7 +67,43 @@ def print_records(records, console):
         seconds = f"{record['wall_seconds']:.1f}"
         table.add_row(*(record[name] for name in names), *accuracies, seconds)
     console.print(table)
+    _print_classes(records, console)
     _print_warnings(records, console, "protocol")
+
+
+def _print_classes(records, console):
+    """Prints the accuracies of each class, of many the best and the worst five.
+
+    Of the first checkpoint, and under the attack that leaves the fewest images right.
+    """
+    first = records[0].get("checkpoint")
+    shown = [r for r in records if PER_CLASS in r and r.get("checkpoint") == first]
+    if not shown:
+        return
+    # Of equal ones the last: `standard` stands first.
+    record = min(reversed(shown), key=lambda r: r["robust_accuracy"])
+    names = [name for name in (record.get("checkpoint"), record["protocol"]) if name]
+    classes, title = record[PER_CLASS], f"by class ({', '.join(names)})"
+    if len(classes) > _MOST_CLASSES:
+        ordered = sorted(classes, key=lambda c: (-c["robust_accuracy"], -c["standard_accuracy"]))
+        title += f": best and worst {_SHOWN_CLASSES} of {len(classes)}"
+        classes = [*ordered[:_SHOWN_CLASSES], None, *ordered[-_SHOWN_CLASSES:]]
+    console.print(_class_table(classes, title))
+
+
+def _class_table(classes, title):
+    """Returns a table with a row for each entry of `per_class`, and an empty one for None."""
+    table = Table(title=Text(title), box=SIMPLE, padding=(0, 1, 0, 0))
+    table.add_column("class", overflow="fold", min_width=5)
+    for heading in ("images", "SA %", "RA %"):
+        table.add_column(heading, justify="right", no_wrap=True, min_width=6)
+    for entry in classes:
+        if entry is None:
+            table.add_row("...")
+            continue
+        accuracies = [f"{entry[k]:.2f}" for k in ("standard_accuracy", "robust_accuracy")]
+        table.add_row(Text(entry["class"]), str(entry["num_images"]), *accuracies)
+    return table
 
 
 def print_comparisons(compared, paths, console):

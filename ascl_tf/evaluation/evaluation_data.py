@@ -1,6 +1,7 @@
 """Test images and labels as evaluation wants them, checked before anything runs."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,8 @@ from ascl_tf.data.mapped_images import ImageArray, MappedImages
 class EvaluationData(NamedTuple):
     """`images` [N, H, W, C], uint8 or float32 in [0, 1]; `labels` int32 [N].
 
-    `num_classes`: how many classes the data set declares; None where it does not.
+    `num_classes`, `class_names`: how many classes the data set declares, and what it calls them;
+    None where it does not.
     """
 
     images: ImageArray
@@ -20,6 +22,7 @@ class EvaluationData(NamedTuple):
     name: str
     sha256: str
     num_classes: int | None = None
+    class_names: Sequence[str] | None = None
 
     def rows(self, indices):
         """Returns (images, labels) of those rows, images float32 in [0, 1]."""
@@ -40,7 +43,8 @@ def as_evaluation_data(dataset, *, num_images=None, allow_unlabeled=False):
         dataset: an object with `images`, `labels`, `name` and `sha256`, as
             `ascl_tf.data.load_dataset` gives it, or a pair (images, labels): images
             [N, H, W, C] uint8 or float in [0, 1], labels int [N]. Such an object may also
-            declare its `num_classes`, whatever classes its images happen to be of.
+            declare its `num_classes` and `class_names`, whatever classes its images happen to
+            be of.
         num_images: Python int, or None for all.
         allow_unlabeled: whether labels may be negative.
 
@@ -49,12 +53,13 @@ def as_evaluation_data(dataset, *, num_images=None, allow_unlabeled=False):
     """
     if isinstance(dataset, (tuple, list)) and len(dataset) == 2:
         images, labels = (_as_array(part) for part in dataset)
-        name, sha256, num_classes = "arrays", None, None
+        name, sha256, num_classes, class_names = "arrays", None, None, None
     elif all(hasattr(dataset, field) for field in ("images", "labels", "name", "sha256")):
         images, labels = dataset.images, np.asarray(dataset.labels)
         images = images if isinstance(images, MappedImages) else np.asarray(images)
         name, sha256 = dataset.name, dataset.sha256
         num_classes = getattr(dataset, "num_classes", None)
+        class_names = getattr(dataset, "class_names", None)
     else:
         raise ValueError(
             "`dataset` must be what `ascl_tf.data.load_dataset` returns, or a pair of arrays "
@@ -65,7 +70,7 @@ def as_evaluation_data(dataset, *, num_images=None, allow_unlabeled=False):
     sha256 = sha256 or _array_sha256(images, labels)
     count = _checked_count(num_images, len(images))
     labels = labels[:count].astype(np.int32)
-    return EvaluationData(images[:count], labels, name, sha256, num_classes)
+    return EvaluationData(images[:count], labels, name, sha256, num_classes, class_names)
 
 
 def _as_array(values):

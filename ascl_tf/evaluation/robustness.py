@@ -19,6 +19,7 @@ from ascl_tf.evaluation.autoattack_protocol import (
 )
 from ascl_tf.evaluation.batch_attacks import ATTACKS, CompiledAttacks
 from ascl_tf.evaluation.measurement import Measurement
+from ascl_tf.evaluation.per_class import PER_CLASS, accuracies_by_class
 from ascl_tf.evaluation.protocols import Protocol, get_protocol
 from ascl_tf.evaluation.records import Record
 
@@ -65,7 +66,8 @@ def evaluate_robustness(
 
     Returns:
         List of dictionaries that JSON can hold. Accuracies are percent of all
-        images; `verdicts` says which those are, see `verdicts.verdicts_of`. `wall_seconds`
+        images; `verdicts` says which those are, see `verdicts.verdicts_of`; `per_class` has the
+        accuracies of each class, see `per_class.accuracies_by_class`. `wall_seconds`
         is the time of that protocol's attacks alone, the first trace included.
 
     Raises:
@@ -114,6 +116,8 @@ def _measure(measurement: Measurement, protocol: Protocol, options: AutoAttackOp
         outcome, fields = autoattack_outcome(measurement, protocol, options)
     elif protocol.kind != "none":
         outcome = measurement.survivors(protocol, measurement.clean.is_robust)
+    data, clean = measurement.data, measurement.clean.is_robust
+    fields[PER_CLASS] = accuracies_by_class(data.labels, clean, outcome.is_robust, data.class_names)
     return measurement.record(protocol, outcome, **fields)
 
 

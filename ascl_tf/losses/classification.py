@@ -3,6 +3,8 @@
 Images with label -1 are unlabeled: where a loss takes labels, they give exactly 0.
 """
 
+from typing import Any
+
 import tensorflow as tf
 
 from ascl_tf.losses.inputs import (
@@ -131,6 +133,31 @@ def mart_loss(
     clean_error = 1.0000001 - tf.gather(p, _class_ids(labels), batch_dims=1)
     boosted = cross_entropy_loss(adversarial, labels) + margin
     return _zero_if_unlabeled(boosted + float(beta) * divergence * clean_error, labels)
+
+
+def weighted_by_class(losses: tf.Tensor, labels: tf.Tensor, class_weights: Any) -> tf.Tensor:
+    """Returns the loss of each image times the weight of its class.
+
+    The mean over a batch still divides by its number of images, so that weights whose mean over
+    the training set is 1 leave the scale of a loss as it is.
+
+    Args:
+        losses: [num_images], any float dtype.
+        labels: [num_images], integer class ids or -1.
+        class_weights: [num_classes], numbers >= 0; None leaves the losses as they are.
+
+    Returns:
+        [num_images], dtype of `losses`; 0 where the label is -1.
+
+    Example:
+        >>> print(weighted_by_class(tf.constant([1.0, 1.0, 1.0]), [0, 1, -1], [0.5, 2.0]).numpy())
+        [0.5 2.  0. ]
+    """
+    if class_weights is None:
+        return losses
+    labels = label_vector(labels, num_rows(losses))
+    weights = tf.gather(tf.constant(class_weights, losses.dtype), _class_ids(labels))
+    return _zero_if_unlabeled(losses * weights, labels)
 
 
 def _runner_up(probabilities: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

@@ -138,7 +138,7 @@ class Ascl(Method):
         adversarial_logits, projections = self._adversarial_pass(adversarial)
         labels = views["labels"]
         at_loss = self.outer_loss.per_example(natural_logits, adversarial_logits, labels)
-        terms = {"at_loss": Term(at_loss, mask=labels >= 0)}
+        terms = {"at_loss": self.class_term(at_loss, labels)}
         if self.has_cl:
             perturbed = projections["views_cl" if self.attacks_cl else "images_at"]
             cl_loss = self._cl_loss(clean, perturbed)

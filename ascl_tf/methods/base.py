@@ -20,9 +20,17 @@ import tensorflow as tf
 
 from ascl_tf.attacks import l2_pgd, linf_pgd
 from ascl_tf.config import Config
+from ascl_tf.losses.classification import weighted_by_class
 from ascl_tf.losses.gather import global_mean
 from ascl_tf.methods.optimization import Optimization, apply_update, of_pretraining, record_step
-from ascl_tf.methods.step_data import Batch, Differentiated, Outputs, StepSeeds, first_position
+from ascl_tf.methods.step_data import (
+    Batch,
+    Differentiated,
+    Outputs,
+    StepSeeds,
+    Term,
+    first_position,
+)
 from ascl_tf.methods.weight_perturbation import differentiate_at_perturbed_weights
 from ascl_tf.models import ADVERSARIAL, Classifier, DualBatchNormalization
 from ascl_tf.models.averaged import WeightAverage
@@ -54,6 +62,7 @@ class Method(keras.Model):
         pseudo_label_setting: the setting that names the model whose features are clustered.
         pseudo_label_branch: batch-norm branch of those features, of a model trained here.
         average: the `WeightAverage` that a step updates; None for none.
+        class_weights: NumPy [C], how much `class_term` weighs each class; None: all the same.
         has_fixed_features: whether an image has the same features in every step, so that
             `batch.features` may hold them.
     """
@@ -88,6 +97,7 @@ class Method(keras.Model):
             self.classifier = Classifier(encoder, linear_head, name="classifier")
         self.optimization = self.choose_optimization(config)
         self.average: WeightAverage | None = None
+        self.class_weights: np.ndarray | None = None
         self.scalars: dict[str, keras.metrics.Metric] = {}
         self._own_parts: dict[str, keras.Layer] = {}
 
@@ -296,6 +306,11 @@ class Method(keras.Model):
             constants=constants,
             gathers_across_replicas=gathers,
         )
+
+    def class_term(self, per_example: tf.Tensor, labels: tf.Tensor) -> Term:
+        """Returns the term of a classification loss [B]: images with a label, by class weight."""
+        weighted = weighted_by_class(per_example, labels, self.class_weights)
+        return Term(weighted, mask=labels >= 0)
 
     # Keras' side.
 

@@ -22,7 +22,7 @@ from ascl_tf.losses.classification import cross_entropy_loss
 from ascl_tf.methods.base import Method
 from ascl_tf.methods.optimization import of_finetuning
 from ascl_tf.methods.outer_loss import make_outer_loss, outer_loss_logits, perturb_for_outer_loss
-from ascl_tf.methods.step_data import Outputs, Purpose, Term, make_weak_view
+from ascl_tf.methods.step_data import Outputs, Purpose, make_weak_view
 from ascl_tf.models import ADVERSARIAL, CLEAN
 
 
@@ -123,14 +123,14 @@ class FineTune(Method):
         else:
             logits = self.standard_logits(views)
         return Outputs(
-            {"standard_loss": Term(cross_entropy_loss(logits, labels), mask=labels >= 0)}
+            {"standard_loss": self.class_term(cross_entropy_loss(logits, labels), labels)}
         )
 
     def _adversarial(self, views, adversarial):
         labels = views["labels"]
         natural_logits, adversarial_logits = self._outer_logits(views, adversarial)
         per_example = self.outer_loss.per_example(natural_logits, adversarial_logits, labels)
-        terms = {"adversarial_loss": Term(per_example, mask=labels >= 0)}
+        terms = {"adversarial_loss": self.class_term(per_example, labels)}
         return Outputs(terms, robust_logits=adversarial_logits)
 
     def _outer_logits(self, views, adversarial):

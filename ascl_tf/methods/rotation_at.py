@@ -54,7 +54,7 @@ class RotationAdversarialTraining(Method):
             adversarial["images_at"], labels, training=True
         )
         terms = {
-            "at_loss": Term(at_loss, mask=labels >= 0),
+            "at_loss": self.class_term(at_loss, labels),
             "rotation_loss": Term(rotation_loss, weight=self.config.rotation_weight),
         }
         return Outputs(terms, robust_logits=logits)

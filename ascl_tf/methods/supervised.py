@@ -18,7 +18,7 @@ from ascl_tf.methods.outer_loss import (
     outer_loss_logits,
     perturb_for_outer_loss,
 )
-from ascl_tf.methods.step_data import Outputs, Purpose, Term, make_weak_view
+from ascl_tf.methods.step_data import Outputs, Purpose, make_weak_view
 from ascl_tf.models import ADVERSARIAL
 
 
@@ -40,7 +40,7 @@ class Standard(Method):
         # Batch statistics of the natural images; the adversarial branch's statistics move.
         logits = self.logits(views["images"], branch=ADVERSARIAL, training=True)
         return Outputs(
-            {"standard_loss": Term(cross_entropy_loss(logits, labels), mask=labels >= 0)}
+            {"standard_loss": self.class_term(cross_entropy_loss(logits, labels), labels)}
         )
 
 
@@ -79,7 +79,7 @@ class AdversarialTraining(Method):
             self, self.outer_loss, views, adversarial, training=True
         )
         per_example = self.outer_loss.per_example(natural_logits, adversarial_logits, labels)
-        terms = {"at_loss": Term(per_example, mask=labels >= 0)}
+        terms = {"at_loss": self.class_term(per_example, labels)}
         return Outputs(terms, robust_logits=adversarial_logits)
 
 

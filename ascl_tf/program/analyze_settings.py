@@ -16,10 +16,16 @@ from ascl_tf.config.setting import like_run_setting
 from ascl_tf.errors import ConfigError
 from ascl_tf.evaluation.protocols import get_protocol
 from ascl_tf.program.named_models import named_paths
+from ascl_tf.program.own_run import with_settings_of_run
 
 FROM_RECORDS = ("sweeps", "corruptions", "transfer")
 FIGURES = (*MEASURE, *FROM_RECORDS)
-PROTOCOLS = {"weight_landscape": "pgd10", "calibration": "pgd20"}
+PROTOCOLS = {
+    "weight_landscape": "pgd10",
+    "calibration": "pgd20",
+    "confusion": "pgd20",
+    "mistakes": "pgd20",
+}
 # Flags that only some figures use -> which.
 _USED_BY = {
     "num_points": ("input_landscape", "weight_landscape"),
@@ -58,8 +64,8 @@ class AnalyzeConfig:
     num_steps: int = setting(0, "Steps of the feature inversion; 0: 200.", minimum=0)
     protocol: str = setting(
         "",
-        "PGD of the weight landscape and of the attacked images of calibration, such as pgd20; "
-        "standard: calibration of clean images alone; empty: pgd10 and pgd20.",
+        "PGD of the weight landscape and of the attacked images of calibration, confusion and "
+        "mistakes, such as pgd20; standard: these of clean images alone; empty: pgd10 and pgd20.",
     )
     num_images: int = setting(
         0,
@@ -67,15 +73,27 @@ class AnalyzeConfig:
         "0: as many as the figure takes by itself.",
         minimum=0,
     )
-    split: str = setting("test", "Split of the data set.")
+    split: str = setting(
+        "auto", "Split of the data set; auto: test, or where there is none val or validation."
+    )
     dataset: str = like_run_setting(DataSettings, "dataset")
     data_dir: str = like_run_setting(DataSettings, "data_dir")
     download: bool = like_run_setting(DataSettings, "download")
     image_size: int = like_run_setting(DataSettings, "image_size")
+    resize: str = like_run_setting(DataSettings, "resize")
+    test_fraction: float = like_run_setting(DataSettings, "test_fraction")
+    split_seed: int = like_run_setting(DataSettings, "split_seed")
     memory_limit: str = like_run_setting(DataSettings, "memory_limit")
     cache_dir: str = like_run_setting(DataSettings, "cache_dir")
     evaluation_batch_size: int = like_run_setting(EvaluationSettings, "evaluation_batch_size")
     seed: int = like_run_setting(RunSettings, "seed")
+
+    @classmethod
+    def from_flags(cls, settings):
+        """Returns the config of what a command line sets (dictionary from flag to value)."""
+        # Refused before any file is read.
+        models = named_paths(cls(**settings).models, "models").values()
+        return cls(**with_settings_of_run(settings, models, cls))
 
     def __post_init__(self):
         shared = set(AnalyzeConfig.__dataclass_fields__) & set(setting_fields())

@@ -27,6 +27,7 @@ from ascl_tf.evaluation.protocols import (
 )
 from ascl_tf.evaluation.variants import NUMBERS
 from ascl_tf.program.named_models import named_paths
+from ascl_tf.program.own_run import with_settings_of_run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +87,9 @@ class EvaluateConfig:
         "installed imagecorruptions, else a substitute.",
         path=PATH,
     )
-    split: str = setting("test", "Split of the data set.")
+    split: str = setting(
+        "auto", "Split of the data set; auto: test, or where there is none val or validation."
+    )
     training_split: str = setting(
         "train",
         "Split that models are trained on: test images that it holds too are reported. Not looked "
@@ -96,6 +99,9 @@ class EvaluateConfig:
     data_dir: str = like_run_setting(DataSettings, "data_dir")
     download: bool = like_run_setting(DataSettings, "download")
     image_size: int = like_run_setting(DataSettings, "image_size")
+    resize: str = like_run_setting(DataSettings, "resize")
+    test_fraction: float = like_run_setting(DataSettings, "test_fraction")
+    split_seed: int = like_run_setting(DataSettings, "split_seed")
     memory_limit: str = like_run_setting(DataSettings, "memory_limit")
     cache_dir: str = like_run_setting(DataSettings, "cache_dir")
     protocol: str = like_run_setting(EvaluationSettings, "protocol")
@@ -123,7 +129,9 @@ class EvaluateConfig:
             )
         if chosen.get("targets"):
             chosen.setdefault("protocol", "pgd20")
-        return cls(**chosen)
+        # Refused before any file is read.
+        models = cls(**chosen).model_paths()
+        return cls(**with_settings_of_run(chosen, models, cls))
 
     def __post_init__(self):
         shared = set(EvaluateConfig.__dataclass_fields__) & set(setting_fields())

@@ -7,7 +7,7 @@ from rich.console import Console
 from ascl_tf.attacks.logits import as_logits_function, check_differentiable, make_logits_function
 from ascl_tf.attacks.model_checks import spread_rows
 from ascl_tf.config.sections import read_memory_limit
-from ascl_tf.data.datasets import load_dataset, name_at_hand
+from ascl_tf.data.datasets import AUTO, TEST, TEST_SPLITS, load_dataset, name_at_hand
 from ascl_tf.errors import MissingSplitError, RunError, renamed
 from ascl_tf.evaluation import checks
 from ascl_tf.evaluation.checks import explain_overlap
@@ -19,23 +19,17 @@ def load_images(config, *, needs_labels=True):
     """Returns the data set that a program's flags name.
 
     Args:
-        config: has `dataset`, `split`, `data_dir`, `download`, `image_size`, `memory_limit`,
-            `cache_dir`, `num_images`.
+        config: has `dataset`, `split`, `data_dir`, `download`, `image_size`, `resize`,
+            `test_fraction`, `split_seed`, `memory_limit`, `cache_dir`, `num_images`.
         needs_labels: False where nothing looks at them.
 
     Raises:
         RunError: if it is not there, lacks needed labels, or has fewer than `num_images` images.
     """
-    try:
-        dataset = _load(config, config.split)
-    except MissingSplitError as missing:
-        raise RunError(
-            f"--split: expected one of the splits of {config.dataset}: "
-            f"{', '.join(missing.splits)}; found {config.split}"
-        ) from None
+    dataset = _load_named_split(config)
     if needs_labels and (dataset.labels < 0).any():
         raise RunError(
-            f"--dataset={config.dataset}: expected labels in the split {config.split}; "
+            f"--dataset={config.dataset}: expected labels in the split {_asked_split(config)}; "
             "found images without"
         )
     if config.num_images > len(dataset.labels):
@@ -66,6 +60,25 @@ def explain_seen(config, dataset):
     return explain_overlap(dataset.take(slice(config.num_images or None)), training)
 
 
+def _load_named_split(config):
+    """Returns the split that `--split` names; for auto the one that is there to test on."""
+    try:
+        return _load(config, _asked_split(config))
+    except MissingSplitError as missing:
+        others = [name for name in TEST_SPLITS if name in missing.splits]
+        if config.split != AUTO or not others:
+            raise RunError(
+                f"--split: expected one of the splits of {config.dataset}: "
+                f"{', '.join(missing.splits)}; found {_asked_split(config)}"
+            ) from None
+    print(f"notice: no split {TEST}; measured on {others[0]} (--split names another)", flush=True)
+    return _load(config, others[0])
+
+
+def _asked_split(config):
+    return TEST if config.split == AUTO else config.split
+
+
 def _load(config, split):
     data_dir = config.data_dir or None
     with renamed(name="dataset"):
@@ -75,6 +88,9 @@ def _load(config, split):
             data_dir=data_dir,
             download=config.download,
             image_size=config.image_size or None,
+            resize=config.resize,
+            test_fraction=config.test_fraction,
+            split_seed=config.split_seed,
             memory_limit=read_memory_limit(config.memory_limit),
             cache_dir=config.cache_dir or None,
         )

@@ -84,7 +84,14 @@ def pretrain(
         raise ConfigError(field="unlabeled", expected=expected, found=f"`method={method}`")
     directory = open_work_directory(config.workdir)
     with _running(directory):
-        run.pretrain(config, directory, is_finetuned_next=False, given=images, encoder=given)
+        run.pretrain(
+            config,
+            directory,
+            is_finetuned_next=False,
+            given=images,
+            encoder=given,
+            fixed=settings,
+        )
     unbuilt = None if given is None else twin_of(given.encoder)
     if config.is_one_shot:
         return _classifier(config, directory, train, unbuilt)
@@ -129,7 +136,7 @@ def finetune(
     assert given is not None
     directory = open_work_directory(config.workdir)
     with _running(directory):
-        run.finetune(config, directory, given=images, encoder=given)
+        run.finetune(config, directory, given=images, encoder=given, fixed=settings)
     return _classifier(config, directory, train, twin_of(given.encoder))
 
 

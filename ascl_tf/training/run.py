@@ -18,11 +18,13 @@ from ascl_tf.evaluation import checks, evaluate_robustness, records
 from ascl_tf.evaluation.display import evaluation_progress, print_records
 from ascl_tf.evaluation.protocols import get_protocol
 from ascl_tf.export import export_classifier
+from ascl_tf.methods.class_weights import class_weights
 from ascl_tf.methods.factory import make_finetune_method, make_pretrain_method
 from ascl_tf.models.averaged import copy_variables
 from ascl_tf.process.failures import memory_errors_as_one_line
 from ascl_tf.process.files import write_errors_as_one_line
 from ascl_tf.training import budget, cost, provenance, run_data
+from ascl_tf.training.batches import fit_batch
 from ascl_tf.training.checkpoints import BEST, LAST, read_spans, restore_parts
 from ascl_tf.training.fitting import compile_method
 from ascl_tf.training.given import twin_of
@@ -38,8 +40,12 @@ from ascl_tf.training.validation import make_validation
 from ascl_tf.training.workdir import recorded_config
 
 
-def run_stages(config, stage, workdir):
-    """Runs one stage, or all that the method has for "all"."""
+def run_stages(config, stage, workdir, fixed=None):
+    """Runs one stage, or all that the method has for "all".
+
+    `fixed` names the settings that the caller has set; None: those that are not at their default.
+    """
+    fixed = set(config.changes()) if fixed is None else fixed
     wanted = cfg.STAGES if stage == cfg.ALL else (stage,)
     if not is_finetuned(config) and stage == cfg.ALL:
         wanted = tuple(name for name in wanted if name != cfg.FINETUNE)
@@ -48,7 +54,9 @@ def run_stages(config, stage, workdir):
         # Refused now rather than after the training.
         test = load_test_data(config) if len(wanted) > 1 else None
         for name in wanted:
-            config = _run_stage(name, config, workdir, protocols, test, cfg.FINETUNE in wanted)
+            config = _run_stage(
+                name, config, workdir, protocols, test, cfg.FINETUNE in wanted, fixed
+            )
     workdir.print_places(classifier_stage(config))
 
 
@@ -59,12 +67,13 @@ def alone_in(workdir):
         yield
 
 
-def _run_stage(name, config, workdir, protocols, test, is_finetuned_next):
+def _run_stage(name, config, workdir, protocols, test, is_finetuned_next, fixed):
     """Runs a stage; returns the settings of those behind it."""
     if name == cfg.PRETRAIN:
-        return pretrain(config, workdir, is_finetuned_next=is_finetuned_next, test=test)
+        next_one = {"is_finetuned_next": is_finetuned_next, "test": test}
+        return pretrain(config, workdir, **next_one, fixed=fixed)
     if name == cfg.FINETUNE:
-        finetune(config, workdir)
+        finetune(config, workdir, fixed=fixed)
     elif name == cfg.EVALUATE:
         evaluate(config, workdir, protocols)
     else:
@@ -96,12 +105,14 @@ def check_protocols(evaluation: EvaluationSettings):
     return [get_protocol(name) for name in cfg.split_protocols(evaluation.protocol)]
 
 
-def pretrain(config, workdir, *, is_finetuned_next=True, test=None, given=None, encoder=None):
-    """Pre-trains an encoder, or trains a one-shot classifier; returns its settings.
+def pretrain(
+    config, workdir, *, is_finetuned_next=True, test=None, given=None, encoder=None, fixed=()
+):
+    """Pre-trains an encoder, or trains a one-shot classifier; returns the settings that go on.
 
     What the stages behind it would refuse is refused before the first step: fine-tuning if
     `is_finetuned_next`, evaluation on `test` if it is given. `given` images and a given `encoder`
-    (`Given`) stand in for those that the settings name.
+    (`Given`) stand in for those that the settings name. `fixed`: see `run_stages`.
     """
     strategy = make_strategy(config.num_replicas, global_batch_size=config.global_batch_size)
     train, validation = load_training_data(
@@ -114,7 +125,9 @@ def pretrain(config, workdir, *, is_finetuned_next=True, test=None, given=None, 
         run_data.check_test_images(train, test)
     num_own_images = len(train)
     train = run_data.with_unlabeled_images(config.data, train, given)
-    config = _cap_smoke_batches(config, train, strategy.num_replicas_in_sync)
+    asked, num_replicas = config, strategy.num_replicas_in_sync
+    batch = "global_batch_size", config.global_batch_size
+    config = fit_batch(config, *batch, len(train), num_replicas, fixed)
     steps = steps_per_epoch(len(train), config.global_batch_size)
 
     def make_method(config):
@@ -130,6 +143,7 @@ def pretrain(config, workdir, *, is_finetuned_next=True, test=None, given=None, 
             compile_method(method, config.run, make_pretrain_schedule(config.optimization, steps))
             if encoder is not None:
                 copy_variables(encoder.encoder, method.encoder)
+            method.class_weights = class_weights(config.class_weights, train)
         return method
 
     if config.minutes and cfg.PRETRAIN not in workdir.stage_identities():
@@ -141,11 +155,12 @@ def pretrain(config, workdir, *, is_finetuned_next=True, test=None, given=None, 
             0 if test is None else len(test),
             is_finetuned_next=is_finetuned_next,
         )
+        asked = asked.replace(epochs=config.epochs, validate_every=config.validate_every)
     workdir.check_stage(cfg.PRETRAIN, cfg.identity_of(config, cfg.PRETRAIN))
     method = make_method(config)
     _check_encoder(method.encoder)
     if is_finetuned_next:
-        _check_finetuning(config, method, num_own_images, validation)
+        _check_finetuning(asked, method, num_own_images, validation, fixed)
     preparations = open_preparations(method, train)
     hashes = {name: sha256 for made in preparations for name, sha256 in made.inputs.items()}
     inputs = provenance.describe_inputs(train, validation, **hashes)
@@ -154,13 +169,14 @@ def pretrain(config, workdir, *, is_finetuned_next=True, test=None, given=None, 
         train = made.apply(processes_of(strategy), workdir, train)
     cost.announce(method, train.image_shape, config.optimization, steps)
     _train_and_record(config, workdir, cfg.PRETRAIN, method, train, validation, steps, inputs)
-    return config
+    return asked
 
 
-def _check_finetuning(config, method, num_images, validation):
+def _check_finetuning(config, method, num_images, validation, fixed):
     """Raises what fine-tuning would: on its batch, on the checkpoint or part it starts from."""
-    with _finetune_batch_named(config):
-        if not config.smoke:  # Which caps the batch.
+    name = _finetune_batch_setting(config)
+    with renamed(global_batch_size=name):
+        if name in fixed and not config.smoke:  # Else the batch is cut.
             steps_per_epoch(num_images, config.finetune_batch_size)
         replicas = method.distribute_strategy.num_replicas_in_sync
         check_batch_size(config.finetune_batch_size, replicas)
@@ -182,25 +198,26 @@ def _check_finetuning(config, method, num_images, validation):
         )
 
 
-def _finetune_batch_named(config):
-    own = "finetune_global_batch_size" if config.finetune_global_batch_size else "global_batch_size"
-    return renamed(global_batch_size=own)
+def _finetune_batch_setting(config):
+    return (
+        "finetune_global_batch_size" if config.finetune_global_batch_size else "global_batch_size"
+    )
 
 
-def finetune(config, workdir, *, given=None, encoder=None):
+def finetune(config, workdir, *, given=None, encoder=None, fixed=()):
     """Trains a classifier on a pre-trained encoder.
 
     `given` images stand in for those that the settings name, and `encoder` (`Given`) for the one
-    that they start from: a copy of it is trained.
+    that they start from: a copy of it is trained. `fixed`: see `run_stages`.
     """
     config = with_encoder_settings(config, workdir)
-    name = finetune_stage_name(config.finetuning)
-    with _finetune_batch_named(config):
+    name, setting = finetune_stage_name(config.finetuning), _finetune_batch_setting(config)
+    with renamed(global_batch_size=setting):
         batch = config.finetune_batch_size
         strategy = make_strategy(config.num_replicas, global_batch_size=batch)
     train, validation = load_training_data(config, given=given, labeled_only=True)
-    config = _cap_smoke_batches(config, train, strategy.num_replicas_in_sync)
-    with _finetune_batch_named(config):
+    config = _with_finetune_batch(config, len(train), strategy.num_replicas_in_sync, fixed)
+    with renamed(global_batch_size=setting):
         steps = steps_per_epoch(len(train), config.finetune_batch_size)
     workdir.check_stage(name, cfg.identity_of(config, cfg.FINETUNE))
     keras.utils.set_random_seed(config.seed)
@@ -211,6 +228,7 @@ def finetune(config, workdir, *, given=None, encoder=None):
             image_shape=train.image_shape,
             encoder=_twin_of(encoder),
         )
+        method.class_weights = class_weights(config.class_weights, train)
         compile_method(method, config.run, make_finetune_schedule(config.finetuning, steps))
         if encoder is not None:
             copy_variables(encoder.encoder, method.encoder)
@@ -238,16 +256,12 @@ def load_training_data(config, *, given=None, needs_labels=True, labeled_only=Fa
     )
 
 
-def _cap_smoke_batches(config, train, num_replicas):
-    """Returns the config with the batches of `--smoke` cut to the training images there are."""
-    largest = len(train) // num_replicas * num_replicas
-    if not config.smoke or max(config.global_batch_size, config.finetune_batch_size) <= largest:
-        return config
-    print(f"notice: --smoke: batches of {largest}, as there are {len(train)} images", flush=True)
-    return config.replace(
-        global_batch_size=min(config.global_batch_size, largest),
-        finetune_global_batch_size=min(config.finetune_global_batch_size, largest),
-    )
+def _with_finetune_batch(config, num_images, num_replicas, fixed):
+    # A setting of its own, so that pre-training in the same folder keeps its batch.
+    asked = _finetune_batch_setting(config)
+    name = "finetune_global_batch_size"
+    fixed = {name} if asked in fixed else set()
+    return fit_batch(config, name, config.finetune_batch_size, num_images, num_replicas, fixed)
 
 
 def load_test_data(config):

@@ -1,5 +1,6 @@
 """The images of a run: training and validation part, and the test set."""
 
+import dataclasses
 from typing import NamedTuple
 
 from ascl_tf.config.sections import (
@@ -9,6 +10,7 @@ from ascl_tf.config.sections import (
     read_memory_limit,
 )
 from ascl_tf.data import datasets, splits
+from ascl_tf.data.datasets import TEST, TEST_SPLITS
 from ascl_tf.data.image_dataset import ImageDataset
 from ascl_tf.errors import ConfigError, MissingSplitError, RunError, renamed
 from ascl_tf.evaluation.checks import explain_overlap
@@ -17,8 +19,6 @@ from ascl_tf.evaluation.checks import explain_overlap
 MIN_IMAGE_SIZE = 8
 
 AUTO = "auto"
-# In place of `test`, in this order: ImageNet has train and val alone.
-TEST_SPLITS = ("val", "validation")
 
 
 class GivenImages(NamedTuple):
@@ -72,6 +72,7 @@ def load_training_data(
         RunError: if labels are needed and there are none, or if a cut would leave a class out.
     """
     if given is None:
+        data = with_validation_of_folder(data)
         dataset = _load(data, data.dataset, data.train_split, setting="train_split")
     else:
         dataset = given.train
@@ -89,6 +90,21 @@ def load_training_data(
 
 def _say(line):
     print(line, flush=True)
+
+
+def with_validation_of_folder(data: DataSettings, say=_say):
+    """Returns `data`, validated on the split that a folder has for that beside its `test`."""
+    if data.validation_split or not data.validation_fraction:
+        return data
+    splits = datasets.splits_of_folder(data.dataset)
+    test = TEST if data.test_split == AUTO else data.test_split
+    found = [
+        name for name in TEST_SPLITS if name in splits and name not in (test, data.train_split)
+    ]
+    if test not in splits or not found:
+        return data
+    say(f"notice: validated on the split {found[0]} (--validation_split names another)")
+    return dataclasses.replace(data, validation_split=found[0])
 
 
 def _cut(
@@ -128,7 +144,7 @@ def _load_unlabeled(data: DataSettings):
     name = data.unlabeled_dataset
     is_stl10 = name.partition(":")[0] == "stl10"  # without a version
     try:
-        return _load(data, name, "unlabelled" if is_stl10 else "train")
+        return _load(data, name, "unlabelled" if is_stl10 else "train", is_cut=False)
     except MissingSplitError as missing:
         named = [split for split in missing.splits if "unlabel" in split.lower()]
         if not named:
@@ -138,7 +154,7 @@ def _load_unlabeled(data: DataSettings):
                 expected="a split train or unlabeled",
                 found=f"the splits {', '.join(missing.splits)}",
             ) from None
-    return _load(data, name, named[0])
+    return _load(data, name, named[0], is_cut=False)
 
 
 def load_test_data(data: DataSettings, *, num_images=0, smoke=False):
@@ -219,9 +235,9 @@ def explain_seen(data: DataSettings, run: RunSettings, test, trained_on=None, *,
 def _training_part(data: DataSettings, run: RunSettings, split, labeled_only):
     """Returns what a classifier's own stage trains on, of the whole training split."""
     # What may surprise has been said before the stage.
-    train, _ = _cut(
-        data, run, split, needs_labels=True, labeled_only=labeled_only, say=lambda line: None
-    )
+    quiet = {"say": lambda line: None}
+    data = with_validation_of_folder(data, **quiet)
+    train, _ = _cut(data, run, split, needs_labels=True, labeled_only=labeled_only, **quiet)
     return train if labeled_only else with_unlabeled_images(data, train)
 
 
@@ -291,7 +307,7 @@ def _load_test_split(data: DataSettings):
             print("notice: --test_split is the split that chose the best checkpoint", flush=True)
         return _load(data, data.dataset, data.test_split, setting="test_split")
     try:
-        return _load(data, data.dataset, "test")
+        return _load(data, data.dataset, TEST)
     except MissingSplitError as missing:
         taken = (data.train_split, data.validation_split)
         names = [n for n in TEST_SPLITS if n in missing.splits and n not in taken]
@@ -306,8 +322,12 @@ def _load_test_split(data: DataSettings):
     return _load(data, data.dataset, names[0])
 
 
-def _load(data: DataSettings, name, split, *, setting=None):
-    """Returns a split; where there is none, `setting` is named as what chooses another."""
+def _load(data: DataSettings, name, split, *, setting=None, is_cut=True):
+    """Returns a split; where there is none, `setting` is named as what chooses another.
+
+    `is_cut`: whether images to test on are taken out of a folder that tells no splits. Those
+    without labels serve all, unless they are of the folder that is tested on.
+    """
     try:
         with renamed(name="dataset"):
             dataset = datasets.load_dataset(
@@ -316,6 +336,9 @@ def _load(data: DataSettings, name, split, *, setting=None):
                 data_dir=data.data_dir or None,
                 download=data.download,
                 image_size=data.image_size or None,
+                resize=data.resize,
+                test_fraction=data.test_fraction if is_cut or name == data.dataset else 0.0,
+                split_seed=data.split_seed,
                 memory_limit=read_memory_limit(data.memory_limit),
                 cache_dir=data.cache_dir or None,
             )

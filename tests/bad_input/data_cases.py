@@ -44,7 +44,8 @@ IMAGES = [
     _folder("stray", "9.png: expected pictures in class folders only", "beside class0"),
     _folder("truncated", "0.png: expected a decodable image", "found"),
     _folder("text", "0.png: expected a decodable image", "found: cannot identify"),
-    _folder("unequal", "expected images of one size", "pass --image_size"),
+    _folder("table", "labels.csv, line 2: expected a file in the folder", "found 'gone.png'"),
+    _folder("few", "--test_fraction=0.2: expected a share of folder:few", "none to test on"),
     _folder("tiny", "expected images of at least 8 x 8", "found 4 x 4"),
     _arrays(_with(np.nan), _LABELS, "`images` must be finite", "received NaN or infinity"),
     _arrays(_with(np.inf), _LABELS, "`images` must be finite", "received NaN or infinity"),
@@ -73,9 +74,6 @@ def _other_size(name, stage, prepare=None):
 
 
 SIZES = [
-    _other_size("sizes", "all"),
-    _other_size("sizes", "evaluate"),
-    _other_size("sizes", "export"),
     _other_size("large", "export", _begun),
 ]
 

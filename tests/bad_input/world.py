@@ -52,15 +52,16 @@ def _write_folders(root):
     shutil.rmtree(root / "loose" / "test")
     _change(root / "truncated", lambda file: file.write_bytes(file.read_bytes()[:60]))
     _change(root / "text", lambda file: file.write_text("no image"))
-    _change(root / "unequal", lambda file: Image.new("RGB", (9, 8)).save(file))
+    (_write_folder(root / "table") / "labels.csv").write_text("file,label\ngone.png,cat\n")
+    for name in ("a", "b"):
+        (root / "few" / name).mkdir(parents=True)
+        Image.new("RGB", (SIZE, SIZE)).save(root / "few" / name / "0.png")
     for file in _write_folder(root / "empty").glob("*/class0/*"):
         file.unlink()
     _write_folder(root / "differing")
     (root / "differing" / "test" / "class2").rename(root / "differing" / "test" / "class3")
     (root / "no_splits").mkdir()
     _write_folder(root / "large", size=16)
-    _write_folder(root / "sizes", splits=["train"])
-    _write_folder(root / "sizes", size=16, splits=["test"])
 
 
 def _beside(path, name, write):

@@ -5,8 +5,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from ascl_tf.data import folder as folders
-from ascl_tf.data import is_available, load_dataset
+from ascl_tf.data import folder_layout, is_available, load_dataset
 from ascl_tf.errors import MissingSplitError, RunError
 
 
@@ -61,10 +60,56 @@ def test_images_of_several_sizes_are_resized_on_request(folder):
     assert sorted(dataset.images[:, 2, 2, 1]) == [0, 1, 2, 50, 100, 101, 102]
 
 
-def test_images_of_several_sizes_are_refused_without_image_size(folder):
-    _write(folder / "train" / "dog" / "wide.png", size=(10, 6))
-    message = r"wide.png: expected images of one size; found 10x6 here and 4x4.*`image_size`"
-    with pytest.raises(RunError, match=message):
+@pytest.mark.parametrize(
+    "sides, size", [((4, 50), 32), ((60, 70), 64), ((130, 300), 128), ((400, 500), 224)]
+)
+def test_pictures_of_several_sizes_become_as_large_as_half_of_them(tmp_path, capsys, sides, size):
+    folder_layout.say.cache_clear()
+    for i, side in enumerate(sides):
+        _write(tmp_path / "train" / "cat" / f"{i}.png", value=i, size=(side, side + i))
+        _write(tmp_path / "train" / "dog" / f"{i}.png", value=9, size=(side + 9, side))
+    _write(tmp_path / "val" / "dog" / "0.png", size=(size, size))
+    _write(tmp_path / "val" / "cat" / "0.png", size=(size, size))
+    for split in ("train", "val"):
+        assert load_dataset(f"folder:{tmp_path}", split).image_shape == (size, size, 3)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert f"all become {size} x {size} (image_size={size}, resize=crop)" in line
+    sides = (min(*sides, size), max(*sides, size))
+    assert f"their shorter sides {sides[0]} to {sides[1]} pixels" in line
+
+
+def test_pictures_that_exif_turns_are_of_several_sizes(folder):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for path in folder.rglob("*.png"):
+        Image.new("RGB", (40, 34)).save(path.with_suffix(".jpg"), exif=exif)
+        path.unlink()
+    assert load_dataset(f"folder:{folder}", "train").image_shape == (40, 34, 3)
+    Image.new("RGB", (40, 34)).save(folder / "test" / "cat" / "0.jpg")
+    assert load_dataset(f"folder:{folder}", "train").image_shape == (32, 32, 3)
+
+
+def test_turn_that_only_decoding_finds_is_named(folder):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for path in folder.rglob("*.png"):
+        Image.new("RGB", (40, 34)).save(path)
+    path = folder / "train" / "dog" / "x.png"
+    Image.new("RGB", (40, 34)).save(path, exif=exif)
+    # Behind the pixels, where a look at the head of the file does not find it.
+    content = path.read_bytes()
+    begin = content.index(b"eXIf") - 4
+    end = begin + 12 + int.from_bytes(content[begin : begin + 4], "big")
+    cut = content[:begin] + content[end:]
+    last = cut.rindex(b"IEND") - 4
+    path.write_bytes(cut[:last] + content[begin:end] + cut[last:])
+    with pytest.raises(RunError, match=r"x\.png: expected images of one size.*`image_size`"):
+        load_dataset(f"folder:{folder}", "train")
+
+
+def test_damaged_picture_is_named_before_sizes_are_compared(folder):
+    (folder / "test" / "cat" / "0.png").write_text("no picture")
+    with pytest.raises(RunError, match=r"cat/0\.png: expected a decodable image"):
         load_dataset(f"folder:{folder}", "train")
 
 
@@ -77,7 +122,7 @@ def test_order_is_that_of_tfds_image_folder(folder):
 
 
 def test_what_was_converted_is_counted_in_one_line(folder, capsys):
-    folders._say.cache_clear()
+    folder_layout.say.cache_clear()
     for name, mode in (("gray", "L"), ("clear", "RGBA"), ("dim", "L")):
         _write(folder / "train" / "cat" / f"{name}.png", value=7, mode=mode)
     assert len(load_dataset(f"folder:{folder}", "train")) == 9
@@ -144,7 +189,7 @@ def test_picture_beside_class_folders_is_named(folder):
 
 
 def test_pictures_beside_split_folders_are_left_out_and_said_so(folder, capsys):
-    folders._say.cache_clear()
+    folder_layout.say.cache_clear()
     _write(folder / "overview.png")
     assert len(load_dataset(f"folder:{folder}", "train")) == 6
     assert "folder:pets: left out: 1 pictures beside the split folders" in capsys.readouterr().out
@@ -207,20 +252,103 @@ def test_deeper_folders_without_splits_are_no_classes(tmp_path):
     assert load_dataset(f"folder:{tmp_path}", "fold1").class_names == ("cat", "dog")
 
 
-def test_class_folders_without_splits_are_the_training_split(tmp_path, capsys):
-    folders._say.cache_clear()
-    for label, name in enumerate(("bus", "car", "train")):
-        for i in range(2):
-            _write(tmp_path / "rides" / name / f"{i}.png", value=label)
-    dataset = load_dataset(f"folder:{tmp_path / 'rides'}", "train")
+@pytest.fixture
+def rides(tmp_path):
+    """Three classes without splits, of 10, 20 and 1 pictures; a picture tells class and number."""
+    folder_layout.say.cache_clear()
+    for label, (name, count) in enumerate({"bus": 10, "car": 20, "train": 1}.items()):
+        for i in range(count):
+            below = "deep/er" if i % 3 == 1 else "."
+            _write(tmp_path / "rides" / name / below / f"{i}.png", value=50 * label + i)
+    return tmp_path / "rides"
+
+
+def _values(root, split, **settings):
+    dataset = load_dataset(f"folder:{root}", split, **settings)
+    values = dataset.images[:, 0, 0, 0]
+    np.testing.assert_array_equal(dataset.labels, values // 50)
     assert dataset.class_names == ("bus", "car", "train")
-    np.testing.assert_array_equal(dataset.labels, dataset.images[:, 0, 0, 0])
-    assert "no split folders; all pictures are the split train, classes bus, car, train" in (
+    return set(values.tolist())
+
+
+def test_class_folders_without_splits_are_cut_by_class_and_seed(rides, capsys):
+    train, test = _values(rides, "train"), _values(rides, "test")
+    assert not train & test and len(train | test) == 31
+    # A fifth of each class, and the only picture of one is trained on.
+    assert sorted(value // 50 for value in test) == [0] * 2 + [1] * 4
+    assert capsys.readouterr().out == (
+        "notice: folder:rides: no split folders; 6 of 31 pictures, class-balanced, are the split "
+        "test (test_fraction=0.2, split_seed=0), the others train; 3 classes: bus, car, train\n"
+    )
+    assert _values(rides, "test") == test
+    others = [_values(rides, "test", split_seed=seed) for seed in (1, 2)]
+    assert test != others[0] != others[1]
+
+
+@pytest.mark.parametrize("fraction, count", [(0.5, 15), (0.1, 3), (0.01, 2)])
+def test_test_fraction_says_how_many_are_tested_on(rides, fraction, count):
+    test = _values(rides, "test", test_fraction=fraction)
+    assert len(test) == count and {value // 50 for value in test} == {0, 1}
+
+
+def test_moved_folder_is_cut_alike(rides, tmp_path):
+    before = _values(rides, "test")
+    assert _values(rides.rename(tmp_path / "elsewhere"), "test") == before
+
+
+def test_without_a_test_fraction_all_are_trained_on(rides, capsys):
+    assert len(_values(rides, "train", test_fraction=0.0)) == 31
+    assert "all 31 pictures are the split train; 3 classes" in capsys.readouterr().out
+    with pytest.raises(MissingSplitError) as caught:
+        load_dataset(f"folder:{rides}", "test", test_fraction=0.0)
+    assert caught.value.splits == ("train",)
+
+
+def test_share_that_leaves_a_class_nothing_to_train_on_is_refused(tmp_path):
+    for name in ("cat", "dog"):
+        for i in range(2):
+            _write(tmp_path / name / f"{i}.png")
+    message = r"`test_fraction=0.9`: expected a share of folder:\w+ that .* none of class 'cat'"
+    with pytest.raises(RunError, match=message):
+        load_dataset(f"folder:{tmp_path}", "train", test_fraction=0.9)
+
+
+def test_classes_of_one_picture_each_cannot_be_tested(tmp_path):
+    for name in ("cat", "dog"):
+        _write(tmp_path / name / "0.png")
+    with pytest.raises(RunError, match="two pictures of a class .* found none to test on"):
+        load_dataset(f"folder:{tmp_path}", "train")
+    assert len(load_dataset(f"folder:{tmp_path}", "train", test_fraction=0.0)) == 2
+
+
+def test_many_classes_are_named_in_part(tmp_path, capsys):
+    folder_layout.say.cache_clear()
+    for number in range(13):
+        _write(tmp_path / f"c{number:02}" / "0.png")
+        _write(tmp_path / f"c{number:02}" / "1.png")
+    load_dataset(f"folder:{tmp_path}", "train")
+    assert "13 classes: c00, c01, c02, c03, c04, c05, c06, c07, c08, c09 and 3 more" in (
         capsys.readouterr().out
     )
-    with pytest.raises(MissingSplitError) as caught:
-        load_dataset(f"folder:{tmp_path / 'rides'}", "test")
-    assert caught.value.splits == ("train",)
+
+
+def test_one_picture_beside_the_folders_is_why_there_are_no_labels(rides, capsys):
+    _write(rides / "overview.png")
+    assert set(load_dataset(f"folder:{rides}", "train").labels) == {-1}
+    assert "without labels: overview.png lies beside the folders" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"resize": "squeeze"}, "`resize` must be one of stretch, crop, pad; received 'squeeze'"),
+        ({"test_fraction": 1.0}, r"`test_fraction` must be in \[0, 1\); received 1.0"),
+        ({"split_seed": -1}, "`split_seed` must be >= 0; received -1"),
+    ],
+)
+def test_choices_out_of_range_are_refused(folder, settings, message):
+    with pytest.raises(ValueError, match=message):
+        load_dataset(f"folder:{folder}", "train", **settings)
 
 
 @pytest.mark.parametrize("name", ["unlabeled", "unlabelled"])

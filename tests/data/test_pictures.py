@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ascl_tf.data.pictures import is_picture, read_picture
+from ascl_tf.data.pictures import is_picture, picture_size, read_picture
 from ascl_tf.errors import RunError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (9, 8, 3), np.uint8)
@@ -87,6 +87,49 @@ def test_transparent_pixels_are_laid_over_white(tmp_path):
     assert np.all(images[6:] == 255)
 
 
+@pytest.mark.parametrize(
+    "mode, ending, kinds",
+    [
+        ("LA", "png", ("gray", "with transparency")),
+        ("RGBA", "webp", ("with transparency",)),
+        ("RGBA", "tif", ("with transparency",)),
+        ("RGBA", "tga", ("with transparency",)),
+    ],
+)
+def test_alpha_of_other_kinds_is_laid_over_white(tmp_path, mode, ending, kinds):
+    alpha = Image.fromarray(np.tile(np.uint8([0, 128, 255, 255]), (9, 2)))
+    image = PICTURE.convert(mode)
+    image.putalpha(alpha)
+    options = {"lossless": True, "exact": True} if ending == "webp" else {}
+    image.save(tmp_path / f"a.{ending}", **options)
+    pixels, found = read_picture(tmp_path / f"a.{ending}")
+    assert found == kinds
+    white = Image.new("RGBA", image.size, "white")
+    white.paste(image.convert("RGBA"), mask=alpha)
+    want = np.asarray(white.convert("RGB")).astype(int)
+    np.testing.assert_allclose(pixels, want, atol=1)
+
+
+def test_palette_whose_colors_are_partly_transparent_is_laid_over_white(tmp_path):
+    image = PICTURE.convert("P", palette=Image.Palette.ADAPTIVE, colors=4)
+    image.save(tmp_path / "a.png", transparency=bytes([0, 128, 255, 255]))
+    pixels, found = read_picture(tmp_path / "a.png")
+    assert found == ("palette", "with transparency")
+    colors = np.asarray(image.convert("RGB")).astype(float)
+    share = np.array([0, 128, 255, 255])[np.asarray(image)][..., None] / 255
+    np.testing.assert_allclose(pixels, colors * share + 255 * (1 - share), atol=1)
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_alpha_of_16_bits_is_laid_over_white(tmp_path, channels):
+    pixels = np.full([9, 8, channels], 0x4000, np.uint16)
+    pixels[:4, :, -1], pixels[4:, :, -1] = 0, 0xFFFF
+    _png16(tmp_path / "a.png", pixels)
+    images, kinds = read_picture(tmp_path / "a.png")
+    assert {"with transparency", "of 16 bits"} <= set(kinds)
+    assert np.all(images[:4] == 255) and np.all(images[4:] == 0x40)
+
+
 @pytest.mark.parametrize("mode", ["P", "RGB", "L"])
 def test_transparent_color_is_white(tmp_path, mode):
     image = PICTURE.convert(mode)
@@ -142,6 +185,17 @@ def test_exif_orientation_is_applied(tmp_path, orientation):
     }[orientation]
     np.testing.assert_array_equal(images, turned)
     assert kinds == (("turned as EXIF asks",) if orientation > 1 else ())
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tif"])
+def test_size_is_that_of_the_upright_picture(tmp_path, ending, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    PICTURE.save(tmp_path / f"a.{ending}", exif=exif)
+    shape = read_picture(tmp_path / f"a.{ending}")[0].shape
+    assert picture_size(tmp_path / f"a.{ending}") == shape[:2]
+    assert shape[:2] == ((9, 8) if orientation < 5 else (8, 9))
 
 
 @pytest.mark.parametrize("ending", ["gif", "webp", "png"])

@@ -86,7 +86,7 @@ def test_changed_working_directory_changes_nothing(tiny_world, tmp_path, monkeyp
 
 def test_recorded_folder_of_data_is_found_from_anywhere(tiny_world, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run, "run_stages", lambda config, stage, workdir: found.append(config))
+    monkeypatch.setattr(run, "run_stages", lambda config, *_: found.append(config))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     found = []
     train.main(["train", "--dataset=bundled", "--data_dir=sets", "--workdir=run"])

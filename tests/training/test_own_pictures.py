@@ -10,7 +10,7 @@ from PIL import Image
 from ascl_tf import train
 from ascl_tf.data import load_dataset
 from ascl_tf.errors import ConfigError, RunError
-from ascl_tf.training import run
+from ascl_tf.training import run, run_data
 from ascl_tf.training.workdir import recorded_config
 from tests.common import eagerly, weak_views_for_strong
 from tests.methods import helpers
@@ -82,6 +82,119 @@ def test_layout_of_imagenet_is_tested_on_val(tmp_path, capsys, fits):
     assert test.sha256 != load_dataset(f"folder:{root}", "train").sha256
 
 
+def _classes(root, count=10):
+    """A folder of classes alone, of which a share is tested on."""
+    for name in "abc":
+        _write(root / name, count)
+    return root
+
+
+def _rows(dataset):
+    return {image.tobytes() for image in dataset.images}
+
+
+def test_folder_of_classes_is_cut_once_for_all_stages(tmp_path, fits):
+    root = _classes(tmp_path / "pets")
+    flags = [*QUICK, "--test_fraction=0.3", "--split_seed=4"]
+    config = _train(root, *flags)
+    assert (config.test_fraction, config.split_seed) == (0.3, 4)
+    # What the run has recorded, without the flags.
+    _train(root, "--num_replicas=1", "--num_images=9")
+    test = run.load_test_data(recorded_config("run"))
+    whole = load_dataset(f"folder:{root}", "test", test_fraction=0.3, split_seed=4, image_size=10)
+    assert _rows(test) == _rows(whole) and len(whole) == 9
+    for _, _, images, validation in fits:
+        assert not _rows(test) & (_rows(images) | _rows(validation))
+        assert len(images) + len(validation) == 21
+    with pytest.raises(ConfigError, match=r"`split_seed=5` \(recorded: 4\)"):
+        _train(root, *flags, "--split_seed=5")
+
+
+def test_seed_of_the_run_does_not_move_the_test_pictures(tmp_path):
+    config = helpers.TINY.replace(dataset=f"folder:{_classes(tmp_path / 'pets')}")
+    tests = [run.load_test_data(config.replace(seed=seed)).sha256 for seed in (1, 2)]
+    assert tests[0] == tests[1]
+    assert tests[0] != run.load_test_data(config.replace(split_seed=1)).sha256
+
+
+def test_fine_tuning_of_another_run_is_tested_on_its_test_pictures(
+    tmp_path, fits, monkeypatch, capsys
+):
+    root = _classes(tmp_path / "pets")
+    _train(root, *QUICK, "--test_fraction=0.3", "--split_seed=4")
+    monkeypatch.setattr(run, "restore_parts", lambda *args, **kwargs: None)
+    flags = [*(flag for flag in QUICK if "image_size" not in flag), "--pretrained=run"]
+    named = [f"--dataset=folder:{root}", "--workdir=tuned", "--stage=finetune", "--seed=7"]
+    train.main(["train", *flags, *named])
+    config = recorded_config("tuned")
+    assert (config.test_fraction, config.split_seed, config.image_size) == (0.3, 4, 10)
+    told = "--test_fraction=0.3 --split_seed=4 --image_size=10, as in the run that fine-tuning"
+    assert f"notice: {told} starts from" in capsys.readouterr().out
+    # Nobody names a data set: it is that of the encoder.
+    train.main(["train", *flags, *named[2:], "--workdir=other", "--split_seed=5"])
+    config = recorded_config("other")
+    assert (config.dataset, config.test_fraction, config.split_seed) == (f"folder:{root}", 0.3, 5)
+
+
+def test_folder_with_val_beside_test_is_validated_on_it(tmp_path, capsys):
+    root = _labeled(tmp_path / "pets", splits=["train", "test", "val"])
+    config = helpers.TINY.replace(dataset=f"folder:{root}")
+    images, validation = run.load_training_data(config)
+    assert "notice: validated on the split val (--validation_split" in capsys.readouterr().out
+    whole = {split: load_dataset(f"folder:{root}", split) for split in ("train", "test", "val")}
+    assert (images.sha256, validation.sha256) == (whole["train"].sha256, whole["val"].sha256)
+    test = run.load_test_data(config)
+    assert test.sha256 == whole["test"].sha256
+    found = run_data.explain_seen(config.data, config.run, test, images.sha256)
+    assert found == ""
+    # Asked for no validation, or for another one.
+    assert run.load_training_data(config.replace(validation_fraction=0.0))[1] is None
+    other = run.load_training_data(config.replace(validation_split="test", test_split="val"))[1]
+    assert other.sha256 == whole["test"].sha256
+
+
+@pytest.mark.parametrize("flags, batch", [([], 27), (["--finetune_global_batch_size=20"], 20)])
+def test_batch_falls_to_the_pictures_there_are(tmp_path, capsys, fits, flags, batch):
+    root = _labeled(tmp_path / "pets", count=10)
+    quick = [flag for flag in QUICK if flag != "--smoke"]
+    _train(root, *quick, *flags)
+    assert "notice: batches of 27 (--global_batch_size), not 512: there are 27 training images" in (
+        capsys.readouterr().out
+    )
+    assert recorded_config("run").global_batch_size == 27
+    # Again the same run, and a stage of its own.
+    _train(root, *quick, *flags)
+    assert fits[1][0] == fits[0][0]
+    assert fits[0][0].finetune_batch_size == batch
+
+
+def test_batch_that_the_command_line_sets_stays(tmp_path, fits):
+    root = _labeled(tmp_path / "pets", count=10)
+    quick = [flag for flag in QUICK if flag != "--smoke"]
+    message = "`global_batch_size`: expected a positive number of at most the 27 .* found 512"
+    with pytest.raises(RunError, match=message):
+        _train(root, *quick, "--global_batch_size=512")
+    message = "`finetune_global_batch_size`: .* at most the 27 training images; found 28"
+    with pytest.raises(RunError, match=message):
+        _train(root, *quick, "--finetune_global_batch_size=28", stage="all")
+
+
+def test_weights_of_classes_reach_the_methods(tmp_path, monkeypatch):
+    methods = []
+    monkeypatch.setattr(run, "_train_and_record", lambda *args: methods.append(args[3]))
+    _write(tmp_path / "pets" / "a", 20)
+    _write(tmp_path / "pets" / "b", 5)
+    quick = [flag for flag in QUICK if "method" not in flag]
+    _train(tmp_path / "pets", *quick, "--method=at", "--class_weights=balanced")
+    # 16 and 4 are trained on, of which 4 and 1 validate.
+    np.testing.assert_allclose(methods[0].class_weights, [15 / 2 / 12, 15 / 2 / 3])
+
+
+def test_folder_of_any_name_has_a_work_directory():
+    named = helpers.TINY.replace(dataset="folder:/data/p\u00e9ts [1] #100%*")
+    assert train.default_workdir(named) == "runs/p\u00e9ts _1_ #100%__ascl"
+
+
 def test_loose_pictures_join_labeled_ones(tmp_path, fits):
     _write(tmp_path / "loose", 20)
     flag = f"--unlabeled_dataset=folder:{tmp_path / 'loose'}"
@@ -110,7 +223,7 @@ def test_smoke_takes_few_of_the_users_pictures_and_says_what_it_shrinks(tmp_path
     assert " dataset=" not in line and " epochs=" not in line
     assert (config.image_size, config.epochs, config.width) == (10, 2, 3)
     assert config.global_batch_size == 9
-    assert "notice: --smoke: batches of 9, as there are 9 images" in said
+    assert "notice: batches of 9 (--global_batch_size), not 16: there are 9 training" in said
     assert (fits[0][2].name, len(fits[0][2]), len(fits[0][3])) == ("folder:pets", 9, 3)
     # The same command goes on with the same run, and so does one that leaves all to the run.
     assert _train(tmp_path / "pets", *QUICK, "--epochs=2", "--width=3") == config

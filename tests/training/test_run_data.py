@@ -187,12 +187,14 @@ def test_more_test_images_than_there_are_is_refused(loaded):
 
 
 def test_settings_reach_the_loader(loaded):
-    changes = {"data_dir": "here", "download": True, "image_size": 16, "cache_dir": "there"}
+    cut = {"resize": "pad", "test_fraction": 0.3, "split_seed": 5}
+    changes = {"data_dir": "here", "download": True, "image_size": 16, "cache_dir": "there", **cut}
     run.load_test_data(CONFIG.replace(memory_limit="2KB", **changes))
     run.load_test_data(CONFIG)
     settings = [request[2] for request in loaded]
     assert settings[0] == {**changes, "memory_limit": 2000}
-    assert settings[1] == {**dict.fromkeys(settings[0]), "download": False}
+    defaults = {"download": False, "resize": "crop", "test_fraction": 0.2, "split_seed": 0}
+    assert settings[1] == {**dict.fromkeys(settings[0]), **defaults}
 
 
 @pytest.mark.parametrize("at_hand, name", [(True, "cifar10"), (False, "bundled")])
