@@ -49,6 +49,9 @@ setup(
         "audit": ["pip-audit>=2.7,<3"],
         "lint": ["ruff>=0.11,<0.18", "mypy>=1.13,<3"],
         "torch": ["torch>=2.6,<3"],
+        "onnx": ["tf2onnx>=1.17,<1.18", "onnx>=1.19,<2", "onnxruntime>=1.22,<2"],
+        # Runs TFLite files; without it TensorFlow's own interpreter does, which is to go.
+        "tflite": ["ai-edge-litert>=2.0,<3"],
         # Its photographs of frost, read as data: it is never imported.
         "frost": ["imagecorruptions>=1.1.2,<1.2"],
         # What benchmarks compare with: the official AutoAttack, as PyPI has it, and other
@@ -65,6 +68,8 @@ setup(
             "ascl-train = ascl_tf.train:run",
             "ascl-evaluate = ascl_tf.evaluate:run",
             "ascl-analyze = ascl_tf.analyze:run",
+            "ascl-export = ascl_tf.export:run",
+            "ascl-predict = ascl_tf.predict:run",
         ]
     },
 )

@@ -4,7 +4,8 @@
     encoder = ascl_tf.pretrain(train, method="ascl", epochs=20, workdir="runs/mine")
     classifier = ascl_tf.finetune(encoder, train, mode="laf", workdir="runs/mine")
     records = ascl_tf.evaluate_robustness(classifier, test, ["standard", "pgd20"])
-    ascl_tf.export_classifier(classifier, "exported")
+    ascl_tf.export_classifier(classifier, "exported", test=test)
+    predictions = ascl_tf.classify("exported", "pictures")
 
 Importing the package defines no flag, touches no device, and leaves TensorFlow alone until one of
 these is asked for.
@@ -15,8 +16,10 @@ __version__ = "0.1.0"
 # Not named as a program or a room of the package is: importing that would replace the function.
 _PUBLIC = {
     "ImageDataset": "ascl_tf.data.image_dataset",
+    "classify": "ascl_tf.serving.prediction",
+    "embed": "ascl_tf.serving.prediction",
     "evaluate_robustness": "ascl_tf.evaluation",
-    "export_classifier": "ascl_tf.export",
+    "export_classifier": "ascl_tf.serving.exporting",
     "finetune": "ascl_tf.training.api",
     "pretrain": "ascl_tf.training.api",
 }

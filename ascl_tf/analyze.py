@@ -31,11 +31,11 @@ with flag_defs.importing(), quiet_start():
     from ascl_tf.evaluation.black_box import matrix_of
     from ascl_tf.evaluation.display import evaluation_progress
     from ascl_tf.evaluation.records import environment_versions, model_sha256, read_records
-    from ascl_tf.export import load_model
     from ascl_tf.process.failures import memory_errors_as_one_line
     from ascl_tf.program.analyze_settings import FROM_RECORDS, AnalyzeConfig
     from ascl_tf.program.inputs import check_fit, load_images
     from ascl_tf.program.named_models import named_paths
+    from ascl_tf.serving.loading import load_model
 
 _PACKAGES = ("matplotlib", "scikit-learn")
 

@@ -47,11 +47,11 @@ with flag_defs.importing(), quiet_start():
     from ascl_tf.evaluation.protocols import COMMON_CORRUPTIONS, SWEEP_STEPS
     from ascl_tf.evaluation.records import KeptRecords, earlier_records, model_sha256
     from ascl_tf.evaluation.sweeps import sweep_epsilons, sweep_steps
-    from ascl_tf.export import load_logits_function
     from ascl_tf.process.failures import memory_errors_as_one_line
     from ascl_tf.program.evaluate_settings import EvaluateConfig
     from ascl_tf.program.inputs import check_fit, explain_seen, load_images
     from ascl_tf.program.protocol_help import wants_protocols, with_protocols
+    from ascl_tf.serving.loading import load_logits_function
 
 
 def main(argv):

@@ -14,9 +14,9 @@ from PIL import Image
 
 from ascl_tf import analyze
 from ascl_tf.evaluation.records import model_sha256, write_records
-from ascl_tf.export import export_classifier
 from ascl_tf.models import Classifier
 from ascl_tf.program import flag_defs
+from ascl_tf.serving.exporting import export_classifier
 from tests.analysis import documents
 from tests.program_lines import line_matches
 

@@ -50,7 +50,7 @@ def _smaller_world():
 def workdir(tmp_path_factory):
     path = tmp_path_factory.mktemp("end to end") / "run"
     with eagerly():
-        _train(path)
+        _train(path, "--export_format=saved_model,keras,tflite")
     return path
 
 
@@ -70,11 +70,14 @@ def test_run_leaves_what_the_design_says(workdir):
             assert f"checkpoints/{stage}/{name}/ckpt-2.index" in files
         assert list((workdir / "tensorboard" / stage).glob("events.*"))
     assert f"export/{STAGE}/saved_model.pb" in files
+    for name in ("card.json", "README.md", "assets/labels.txt", "model.keras", "model.tflite"):
+        assert f"export/{STAGE}/{name}" in files
     assert not any(".tmp" in name for name in files)
 
 
 def test_nothing_that_is_left_names_the_machine(workdir):
-    for path in [workdir / "environment.json", *(workdir / "results").glob("*.json")]:
+    card = [workdir / "export" / STAGE / name for name in ("card.json", "README.md")]
+    for path in [workdir / "environment.json", *(workdir / "results").glob("*.json"), *card]:
         assert str(workdir.parent) not in path.read_text()
         assert str(ROOT) not in path.read_text()
         assert f'"{socket.gethostname()}"' not in path.read_text()
@@ -101,6 +104,26 @@ def test_evaluation_records_come_back_from_their_file(workdir):
         assert 0 <= record["robust_accuracy"] <= record["standard_accuracy"] <= 100
         expected = "0" if record["protocol"] == "standard" else "8/255"
         assert record["epsilon"] == expected
+
+
+def test_card_says_where_the_classifier_comes_from(workdir):
+    folder = workdir / "export" / STAGE
+    card = json.loads((folder / "card.json").read_text())
+    records = read_records(workdir / "results" / f"evaluate_{STAGE}.json")
+    protocols = ("standard", "pgd20", "cleverhans_pgd20")
+    assert [r["protocol"] for r in card["records"]] == list(protocols)
+    for found, record in zip(card["records"], records[:3], strict=True):
+        assert found["robust_accuracy"] == record["robust_accuracy"]
+        assert found["model_sha256"] == card["weights_sha256"] == record["model_sha256"]
+    of_stage = json.loads((workdir / "results" / f"{STAGE}.json").read_text())
+    assert card["data"]["sha256"] == of_stage["data_sha256"]
+    assert card["data"]["license"] == "not stated by the authors of CIFAR-10"
+    assert (card["finetune"], card["checkpoint"]) == ("laf", "best")
+    assert card["class_names"][3] == "cat" and card["image_size"] == [SIZE, SIZE]
+    assert set(card["trained_with"]) >= {"tensorflow", "python"}
+    # 20 test images, clean and attacked.
+    assert card["files"]["model.tflite"]["num_images"] == 40
+    assert "| data | cifar10_mini |" in (folder / "README.md").read_text()
 
 
 LOAD_WITHOUT_THE_PACKAGE = """
@@ -133,6 +156,12 @@ pixels = tf.constant(np.round(images * 255).astype(np.uint8))
 results["logits_uint8"] = signatures["serve_uint8"](images=pixels)["logits"]
 larger = tf.repeat(tf.repeat(pixels, 2, axis=1), 2, axis=2)
 results["logits_larger"] = signatures["serve_uint8"](images=larger)["logits"]
+results["names"] = np.array([name.decode() for name in results.pop("class_name_3").numpy()])
+del results["class_name_1"]
+import keras
+results["keras"] = keras.saving.load_model(f"{model}/model.keras").predict(images, verbose=0)
+runner = tf.lite.Interpreter(f"{model}/model.tflite").get_signature_runner()
+results["tflite"] = runner(images=images)["logits"]
 assert not any(name.partition(".")[0] == "ascl_tf" for name in sys.modules)
 np.savez(out, **results)
 """
@@ -165,6 +194,14 @@ def test_exported_model_gives_the_same_logits(served, classifier, images):
     np.testing.assert_allclose(served["logits_uint8"], expected, rtol=0, atol=1e-5)
     np.testing.assert_allclose(served["probabilities_3"].sum(axis=1), 1.0, atol=1e-6)
     np.testing.assert_array_equal(served["class_3"], expected.argmax(axis=1))
+
+
+def test_other_files_give_the_same_logits(served, classifier, images, workdir):
+    expected = classifier(images, training=False, branch=ADVERSARIAL).numpy()
+    for name in ("keras", "tflite"):
+        np.testing.assert_allclose(served[name], expected, rtol=0, atol=1e-5)
+    labels = (workdir / "export" / STAGE / "assets" / "labels.txt").read_text().split()
+    assert list(served["names"]) == [labels[i] for i in served["class_3"]]
 
 
 def test_exported_model_can_be_attacked(served, classifier, images):

@@ -7,9 +7,10 @@ import tensorflow as tf
 
 from ascl_tf.attacks.logits import as_logits_function
 from ascl_tf.errors import RunError
-from ascl_tf.export import export_classifier, load_logits_function, load_model
 from ascl_tf.methods import factory
 from ascl_tf.models import ADVERSARIAL, Classifier
+from ascl_tf.serving.exporting import export_classifier
+from ascl_tf.serving.loading import load_logits_function, load_model
 from tests.common import random_images
 from tests.methods import helpers
 

@@ -14,8 +14,8 @@ from ascl_tf import train
 from ascl_tf.data import datasets
 from ascl_tf.data.image_dataset import ImageDataset
 from ascl_tf.errors import ConfigError
-from ascl_tf.export import load_model
 from ascl_tf.models.own_encoder import OwnEncoder
+from ascl_tf.serving.loading import load_model
 from ascl_tf.training import run
 from ascl_tf.training.feature_sources import restore_initial_encoder
 from ascl_tf.training.workdir import WorkDirectory

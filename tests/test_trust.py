@@ -15,7 +15,7 @@ from PIL import Image
 from ascl_tf import evaluate
 from ascl_tf.errors import RunError
 from ascl_tf.evaluation.records import PROVENANCE_FIELDS, read_records
-from ascl_tf.export import load_model
+from ascl_tf.serving.loading import load_model
 from tests.program_lines import line_matches
 
 SIZE = 8

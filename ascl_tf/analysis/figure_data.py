@@ -2,7 +2,7 @@
 
 Each function of `MEASURE` takes (settings, models, dataset, progress) and returns the document
 and how many images it saw. `settings` are those of `python -m ascl_tf.analyze`; `models` a
-dictionary label -> `ascl_tf.export.LoadedModel`; `progress` takes (label, done, to do).
+dictionary label -> `ascl_tf.serving.loading.LoadedModel`; `progress` takes (label, done, to do).
 """
 
 from ascl_tf.analysis.calibration import compare_calibration, logits_of

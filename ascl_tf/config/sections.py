@@ -29,6 +29,7 @@ FINETUNE_MODES = ("laf", "lsf", "fsf", "faf")
 ATTACK_SOURCES = ("ce", "cl", "ascl")
 PRECISIONS = ("float32", "bfloat16")
 STEMS = ("auto", "cifar", "imagenet")
+EXPORT_FORMATS = ("saved_model", "keras", "tflite", "onnx")
 LARGEST_OF_CIFAR_STEM = 64  # pixels
 # What the weights of an encoder fit to.
 ENCODER_SETTINGS = ("encoder", "depth", "width", "stem", "batch_norm")
@@ -69,6 +70,19 @@ def read_memory_limit(text: str) -> int | None:
         return parse_size(text) if text else None
     except ValueError:
         raise ConfigError(field="memory_limit", expected=SIZE_HELP, found=repr(text)) from None
+
+
+def read_export_formats(text: str) -> list[str]:
+    """Returns the formats that `export_format` says, such as "saved_model,onnx".
+
+    Raises:
+        ConfigError: if it says none, or another one.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names or not set(names) <= set(EXPORT_FORMATS):
+        expected = f"some of {', '.join(EXPORT_FORMATS)}"
+        raise ConfigError(field="export_format", expected=expected, found=text or "none")
+    return names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -587,6 +601,13 @@ class EvaluationSettings:
         choices=("best", "last"),
         is_identity=False,
     )
+    export_format: str = setting(
+        "saved_model",
+        "Files that are exported, separated by commas: saved_model, keras (of Keras' own layers), "
+        "tflite (in float32 and in 8-bit integers), onnx.",
+        stages=(EXPORT,),
+        is_identity=False,
+    )
     num_validation_images: int = setting(
         0,
         "Validate on the first so many held-out images; 0: all.",
@@ -601,6 +622,12 @@ class EvaluationSettings:
     def __post_init__(self) -> None:
         if not split_protocols(self.protocol):
             raise ConfigError(field="protocol", expected="one or more names", found="none")
+        _ = self.export_formats  # Raises where there is no such format.
+
+    @property
+    def export_formats(self) -> list[str]:
+        """Names in `export_format`."""
+        return read_export_formats(self.export_format)
 
 
 @dataclasses.dataclass(frozen=True)

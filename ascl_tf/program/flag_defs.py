@@ -93,19 +93,31 @@ def wants_help(values: flags.FlagValues, usage: str) -> bool:
     return bool(values["help"].value)
 
 
-def parse(values: flags.FlagValues, argv: Sequence[str]) -> dict[str, Any]:
+def parse(
+    values: flags.FlagValues, argv: Sequence[str], rest: list[str] | None = None
+) -> dict[str, Any]:
     """Parses a command line and returns what it sets, and only that.
+
+    Args:
+        values: the flags.
+        argv: the command line.
+        rest: takes what is no flag, such as names of files; None: there must be none.
 
     Raises:
         ConfigError: on anything that absl refuses, in one line.
     """
     can_stand_alone = {name: values[name].boolean for name in values}
+    values.set_gnu_getopt(rest is not None)  # Flags may stand behind names.
     try:
-        rest = values([argv[0], *expand_flagfiles(argv[1:], can_stand_alone)])
+        found_rest = values([argv[0], *expand_flagfiles(argv[1:], can_stand_alone)])[1:]
     except flags.Error as error:
         raise ConfigError(_explain(error, values)) from None
-    if len(rest) > 1:
-        raise ConfigError(f"command line: expected only flags such as --seed=1; found {rest[1]!r}")
+    if rest is not None:
+        rest += found_rest
+    elif found_rest:
+        raise ConfigError(
+            f"command line: expected only flags such as --seed=1; found {found_rest[0]!r}"
+        )
     found = {name: values[name].value for name in values if values[name].present}
     for name, value in found.items():
         # What follows a flag without a value is taken for its value.
@@ -121,14 +133,16 @@ def on_command_line(values: flags.FlagValues, argv: Sequence[str]) -> set[str]:
     return {name for name in values if name in names or f"no{name}" in names}
 
 
-def parse_program(config: type, argv: Sequence[str], usage: str) -> dict[str, Any] | None:
+def parse_program(
+    config: type, argv: Sequence[str], usage: str, rest: list[str] | None = None
+) -> dict[str, Any] | None:
     """Returns which fields of the dataclass `config` a command line sets, flag by flag.
 
-    None where it only asked for help, which was printed then, `usage` first.
+    None where it only asked for help, which was printed then, `usage` first. `rest` as of `parse`.
     """
     values = define_flags(config)
     define_program_flags(values)
-    settings = parse(values, argv)
+    settings = parse(values, argv, rest)
     if wants_help(values, usage):
         return None
     names = {field.name for field in dataclasses.fields(config)}

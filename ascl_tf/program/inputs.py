@@ -13,6 +13,7 @@ from ascl_tf.evaluation import checks
 from ascl_tf.evaluation.checks import explain_overlap
 from ascl_tf.evaluation.evaluation_data import as_evaluation_data, as_unit_float, check_labels_fit
 from ascl_tf.program.messages import reason, refused
+from ascl_tf.serving.loading import image_spec
 
 
 def load_images(config, *, needs_labels=True):
@@ -176,15 +177,6 @@ def _misfit(classifier, dataset, named, error):
         advice = _how_to_fit(wanted, image_shape)
         return RunError(f"{expected}; found a model for images of shape {wanted}: {advice}")
     return RunError(f"{expected}; found {type(error).__name__}: {reason(error)}")
-
-
-def image_spec(classifier):
-    """Returns the `tf.TensorSpec` of the images that a model takes; None if it does not say."""
-    spec = getattr(classifier, "image_spec", None)
-    inputs = getattr(classifier, "inputs", None)
-    if spec is None and isinstance(inputs, (list, tuple)) and len(inputs) == 1:
-        spec = tf.TensorSpec(inputs[0].shape, inputs[0].dtype)
-    return None if spec is None or spec.shape.rank is None else spec
 
 
 def _how_to_fit(wanted, found):

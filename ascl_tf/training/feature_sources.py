@@ -12,9 +12,9 @@ from ascl_tf.config.sections import NetworkSettings
 from ascl_tf.data.pipeline import evaluation_batches
 from ascl_tf.errors import ConfigError, RunError
 from ascl_tf.evaluation.records import model_sha256, weights_sha256
-from ascl_tf.export import FEATURES, SERVING
 from ascl_tf.methods import factory
 from ascl_tf.models.signatures import as_image_function
+from ascl_tf.serving.loading import FEATURES, SERVING
 from ascl_tf.training.checkpoints import LAST, restore_parts
 from ascl_tf.training.workdir import recorded_config
 

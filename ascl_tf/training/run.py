@@ -17,14 +17,16 @@ from ascl_tf.errors import ConfigError, renamed
 from ascl_tf.evaluation import checks, evaluate_robustness, records
 from ascl_tf.evaluation.display import evaluation_progress, print_records
 from ascl_tf.evaluation.protocols import get_protocol
-from ascl_tf.export import export_classifier
 from ascl_tf.methods.class_weights import class_weights
 from ascl_tf.methods.factory import make_finetune_method, make_pretrain_method
 from ascl_tf.models.averaged import copy_variables
 from ascl_tf.process.failures import memory_errors_as_one_line
 from ascl_tf.process.files import write_errors_as_one_line
+from ascl_tf.serving.card import describe_files
+from ascl_tf.serving.exporting import export_classifier
 from ascl_tf.training import budget, cost, provenance, run_data
 from ascl_tf.training.batches import fit_batch
+from ascl_tf.training.cards import describe_run
 from ascl_tf.training.checkpoints import BEST, LAST, read_spans, restore_parts
 from ascl_tf.training.fitting import compile_method
 from ascl_tf.training.given import twin_of
@@ -326,20 +328,36 @@ def evaluate(config, workdir, protocols):
 
 
 def export(config, workdir, test=None):
-    """Writes the classifier as a SavedModel, for images like those of `test`.
+    """Writes the classifier as files that serve, for images like those of `test`.
 
     Where it is not given, the test images of `config` are compared with those of training.
     """
     config = with_encoder_settings(config, workdir)
     stage = classifier_stage(config)
     if test is None:
-        test = run_data.load_test_data(config.data, num_images=1)
+        test = run_data.load_test_data(config.data, num_images=config.num_images, smoke=True)
         trained_with = recorded_config(workdir.path) or config
         run_data.check_as_in_training(trained_with.data, test)
     chosen = chosen_checkpoint(config, workdir)
     classifier = load_classifier(config, workdir, test, chosen)
-    export_classifier(classifier, workdir.export(stage), image_shape=test.image_shape)
+    formats = config.evaluation.export_formats
+    # Only its integers are calibrated with them.
+    train = run_data.load_training_split(config.data) if "tflite" in formats else None
+    card = export_classifier(
+        classifier,
+        workdir.export(stage),
+        image_shape=test.image_shape,
+        formats=formats,
+        class_names=test.class_names,
+        resize=config.data.resize,
+        train=train,
+        test=test,
+        protocol=config.validation_protocol,
+        details=describe_run(config, workdir, stage, chosen, classifier),
+    )
     print(f"export: the {chosen} checkpoint of {stage}")
+    for line in describe_files(card):
+        print(f"export: {line}", flush=True)
 
 
 def chosen_checkpoint(config, workdir):

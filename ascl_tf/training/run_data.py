@@ -157,6 +157,11 @@ def _load_unlabeled(data: DataSettings):
     return _load(data, name, named[0], is_cut=False)
 
 
+def load_training_split(data: DataSettings):
+    """Returns the whole split that the settings train on."""
+    return _load(data, data.dataset, data.train_split, setting="train_split")
+
+
 def load_test_data(data: DataSettings, *, num_images=0, smoke=False):
     """Returns the first `num_images` test images that the settings name; 0: all.
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from ascl_tf.errors import RunError
-from ascl_tf.export import load_model
 from ascl_tf.models import BRANCHES
 from ascl_tf.models.torch_weights import classifier_from_state_dict, unwrap_state_dict
+from ascl_tf.serving.loading import load_model
 from tests.common import random_images
 
 TOOL = pathlib.Path(__file__).parents[2] / "tools" / "import_torch_weights.py"

@@ -15,9 +15,9 @@ from ascl_tf import config as cfg
 from ascl_tf.data.image_dataset import ImageDataset
 from ascl_tf.errors import ConfigError, RunError
 from ascl_tf.evaluation.records import read_records
-from ascl_tf.export import load_model
 from ascl_tf.methods import factory
 from ascl_tf.models.copies import copy_model
+from ascl_tf.serving.loading import load_model
 from ascl_tf.training import run
 from ascl_tf.training.workdir import WorkDirectory, recorded_config
 from tests.methods import helpers
@@ -48,7 +48,7 @@ def test_importing_the_package_leaves_tensorflow_alone():
 
 
 def test_no_public_function_is_replaced_by_a_program():
-    for name in ("train", "evaluate", "analyze", "export"):
+    for name in ("train", "evaluate", "analyze", "export", "predict"):
         module = importlib.import_module(f"ascl_tf.{name}")
         assert getattr(ascl_tf, name) is module
     for name in ascl_tf.__all__:

@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 
 from ascl_tf.errors import ConfigError, RunError
-from ascl_tf.export import export_classifier
 from ascl_tf.methods import advcl, factory
 from ascl_tf.models import ADVERSARIAL, CLEAN, Classifier, LinearHead
+from ascl_tf.serving.exporting import export_classifier
 from ascl_tf.training import callbacks, checkpoints, feature_sources, preparation
 from ascl_tf.training.workdir import WorkDirectory
 from tests.methods import helpers

@@ -5,7 +5,7 @@ import pytest
 
 from ascl_tf import config as cfg
 from ascl_tf.evaluation import evaluate_robustness
-from ascl_tf.export import load_model
+from ascl_tf.serving.loading import load_model
 from ascl_tf.training import callbacks, run
 from ascl_tf.training.workdir import WorkDirectory
 from tests.common import two_replicas

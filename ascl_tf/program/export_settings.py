@@ -1,0 +1,65 @@
+"""The flags of `python -m ascl_tf.export`, and what they mean together."""
+
+import dataclasses
+
+from ascl_tf.config import DataSettings, EvaluationSettings, setting
+from ascl_tf.config.paths import DATASET, PATH
+from ascl_tf.config.sections import read_export_formats, read_memory_limit
+from ascl_tf.config.setting import check_setting, like_run_setting
+from ascl_tf.errors import ConfigError
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportConfig:
+    """The flags of this program; those that a training run has too mean the same."""
+
+    model: str = setting("", "SavedModel folder or .keras file of a classifier.", path=PATH)
+    output: str = setting("", "Folder for the files; what is there is replaced.", path=PATH)
+    dataset: str = setting(
+        "",
+        "Data set whose test images the files are compared on, and with whose training images "
+        "tflite calibrates its integers, as in training; empty: compared on noise.",
+        path=DATASET,
+    )
+    split: str = setting("test", "Split with the test images.")
+    training_split: str = setting("train", "Split with the training images.")
+    trust_model: bool = setting(
+        False,
+        "Load .keras files with Lambda layers too, which run Python code from the file; only for "
+        "files whose author you trust.",
+    )
+    protocol: str = setting(
+        "pgd20", "Attack on the model under which the files of tflite and onnx are measured, too."
+    )
+    num_images: int = setting(0, "Look at the first so many test images; 0: all.", minimum=0)
+    export_format: str = like_run_setting(EvaluationSettings, "export_format")
+    data_dir: str = like_run_setting(DataSettings, "data_dir")
+    download: bool = like_run_setting(DataSettings, "download")
+    image_size: int = like_run_setting(DataSettings, "image_size")
+    resize: str = like_run_setting(DataSettings, "resize")
+    test_fraction: float = like_run_setting(DataSettings, "test_fraction")
+    split_seed: int = like_run_setting(DataSettings, "split_seed")
+    memory_limit: str = like_run_setting(DataSettings, "memory_limit")
+    cache_dir: str = like_run_setting(DataSettings, "cache_dir")
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            check_setting(field, getattr(self, field.name))
+        read_memory_limit(self.memory_limit)
+        for name in ("model", "output"):
+            if not getattr(self, name):
+                what = "a SavedModel folder or a .keras file" if name == "model" else "a folder"
+                raise ConfigError(f"--{name}: expected {what}; found none")
+        if "tflite" in self.formats() and not self.dataset:
+            raise ConfigError(
+                "--dataset: expected one whose training images calibrate the integers of tflite; "
+                "found none"
+            )
+
+    def of_training(self) -> "ExportConfig":
+        """Returns the same flags, of which `--split` names the training images."""
+        return dataclasses.replace(self, split=self.training_split, num_images=0)
+
+    def formats(self) -> list[str]:
+        """Returns the names in `--export_format`."""
+        return read_export_formats(self.export_format)

@@ -1,0 +1,201 @@
+"""A classifier as a folder that serves: files, each checked, and a card that says what it is."""
+
+import os
+import pathlib
+import shutil
+
+import numpy as np
+import tensorflow as tf
+
+from ascl_tf.config.sections import EXPORT_FORMATS
+from ascl_tf.errors import RunError
+from ascl_tf.process.terminal import encodable
+from ascl_tf.serving import checking, onnx, tflite
+from ascl_tf.serving.card import make_card, write_card
+from ascl_tf.serving.loading import load_model
+from ascl_tf.serving.saved_model import write_saved_model
+from ascl_tf.serving.served import as_served
+
+SAVED_MODEL, KERAS, TFLITE, ONNX = EXPORT_FORMATS
+_SAVED_MODEL_FILE = "saved_model.pb"
+
+
+def export_classifier(
+    classifier,
+    path,
+    *,
+    image_shape=None,
+    formats=(SAVED_MODEL,),
+    class_names=None,
+    resize="crop",
+    train=None,
+    test=None,
+    protocol="pgd20",
+    details=None,
+):
+    """Writes a folder of files that serve `classifier`, whole or not at all.
+
+    Beside them lie `card.json`, `README.md` and `assets/labels.txt`. Each file is loaded again
+    and compared with `classifier` before the folder is there.
+
+    Args:
+        classifier: built Keras model images -> logits, as of `finetune`; or a `LoadedModel`.
+        path: folder to write; an export that is there is replaced when the new one is complete.
+        image_shape: (H, W, 3); None: as it was built.
+        formats: one or more of
+            "saved_model": see `write_saved_model` for its signatures.
+            "keras": `model.keras`, of Keras' own layers, without the branches of batch norm.
+            "tflite": `model.tflite` and, of 8-bit integers inside, `model_int8.tflite`.
+            "onnx": `model.onnx`.
+        class_names: one per class; None: those of `train` or `test`, else "0", "1", ...
+        resize: how pictures of another size are brought to the model's: "stretch", "crop" or
+            "pad".
+        train: `ImageDataset`; "tflite" calibrates its integers with some of its images.
+        test: labeled `ImageDataset`; each file's accuracy on some of its images goes into the
+            card, and of "tflite" and "onnx" that on the images attacked. None: the files are
+            compared on noise.
+        protocol: name of that attack, which is made on `classifier`.
+        details: dictionary of plain values for the card.
+
+    Returns:
+        The card, a dictionary.
+
+    Raises:
+        ValueError: if an argument is not as above.
+        RunError: if something else is there, the folder cannot be written, `classifier` cannot be brought into a format,
+            or the library for one is missing; if a file answers otherwise than `classifier`.
+    """
+    path, served = pathlib.Path(path).absolute(), as_served(classifier, image_shape)
+    formats = _check_formats(formats)
+    _check_place(path)
+    # What other libraries run is attacked, too.
+    attack = protocol if {TFLITE, ONNX} & set(formats) else None
+    reference = checking.make_reference(served, test, attack)
+    names = _class_names(class_names, (train, test), reference.logits.shape[1])
+    temporary = path.with_name(f".{path.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        temporary.mkdir(parents=True)
+        files = {}
+        for name in formats:
+            writer = _WRITERS[name]
+            found = writer(served, temporary, reference, class_names=names, how=resize, train=train)
+            files |= {file: {**found[file], "bytes": _size(temporary, file)} for file in found}
+        card = make_card(
+            class_names=names,
+            image_shape=served.image_shape,
+            how=resize,
+            details=details or {},
+            files=files,
+        )
+        write_card(temporary, card)
+        _replace_folder(path, temporary)
+    except (OSError, tf.errors.OpError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise RunError(f"{path}: expected a folder that can be written; found: {reason}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return card
+
+
+def _check_place(path):
+    """Raises RunError unless there is nothing at `path` but what an export may replace."""
+    is_free = not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir()))
+    if is_free or any((path / file).is_file() for file in (_SAVED_MODEL_FILE, CARD)):
+        return
+    found = "a folder that holds something else" if path.is_dir() else "a file"
+    raise RunError(
+        place=path, expected="no file or folder there, or an exported model", found=found
+    )
+
+
+def _size(folder, file):
+    """Returns the bytes of a file, of a SavedModel with those of its variables."""
+    beside = (folder / "variables").iterdir() if file == _SAVED_MODEL_FILE else ()
+    return sum(path.stat().st_size for path in (folder / file, *beside))
+
+
+def _check_formats(formats):
+    unknown = sorted(set(formats) - set(EXPORT_FORMATS))
+    if unknown or not formats:
+        found = unknown[0] if unknown else "none"
+        raise ValueError(f"`formats` must be of {', '.join(EXPORT_FORMATS)}; received {found}.")
+    return [name for name in EXPORT_FORMATS if name in formats]
+
+
+def _class_names(names, datasets, num_classes):
+    """Returns a name for each class, that any file can hold."""
+    known = [dataset.class_names for dataset in datasets if dataset is not None]
+    if names is None:
+        names = next((found for found in known if len(found) == num_classes), None)
+    if names is None:
+        names = [str(number) for number in range(num_classes)]
+    if len(names) != num_classes:
+        raise ValueError(
+            f"`class_names` must hold {num_classes} names, one per logit; received {len(names)}."
+        )
+    return [encodable(name) for name in names]
+
+
+def _write_saved_model(served, folder, reference, *, class_names, how, **_):
+    write_saved_model(served, folder, class_names=class_names, how=how)
+    logits_fn = load_model(folder).logits_fn
+    found = checking.compare(reference, lambda images: logits_fn(images)["logits"], folder)
+    return {_SAVED_MODEL_FILE: found}
+
+
+def _write_keras(served, folder, reference, **_):
+    # Imported late: it knows every network of the package.
+    from ascl_tf.models.plain import as_plain_model
+
+    if served.model is None:
+        raise RunError(
+            place=KERAS,
+            expected="a model whose layers are known: of a run, or of a .keras file",
+            found="a SavedModel, which holds operations alone",
+        )
+    file = folder / "model.keras"
+    as_plain_model(served.model, served.image_shape).save(file)
+    model = load_model(file).logits_fn
+    run = lambda images: model(images, training=False)  # noqa: E731
+    return {file.name: checking.compare(reference, run, file.name)}
+
+
+def _write_tflite(served, folder, reference, *, train, **_):
+    if train is None:
+        raise ValueError(
+            "`train` must be the training images, with which tflite calibrates its integers; "
+            "received none."
+        )
+    rows = np.random.default_rng(0).permutation(len(train))[: tflite.NUM_CALIBRATED]
+    images = np.asarray(train.images[np.sort(rows)]) / np.float32(255)
+    found = {}
+    for file, calibration in (("model.tflite", None), ("model_int8.tflite", images)):
+        (folder / file).write_bytes(tflite.convert(served, calibration))
+        run = tflite.load(folder / file)
+        found[file] = checking.compare(reference, run, file, is_exact=calibration is None)
+    return found
+
+
+def _write_onnx(served, folder, reference, **_):
+    file = folder / "model.onnx"
+    file.write_bytes(onnx.convert(served))
+    return {file.name: checking.compare(reference, onnx.load(file), file.name)}
+
+
+_WRITERS = {
+    SAVED_MODEL: _write_saved_model,
+    KERAS: _write_keras,
+    TFLITE: _write_tflite,
+    ONNX: _write_onnx,
+}
+
+
+def _replace_folder(path, new):
+    """Puts the folder `new` in the place of `path`; killed in between, one of them is there."""
+    old = path.with_name(f".{path.name}.old.tmp")
+    shutil.rmtree(old, ignore_errors=True)
+    if path.exists():
+        os.replace(path, old)
+    os.replace(new, path)
+    shutil.rmtree(old, ignore_errors=True)
