@@ -11,7 +11,7 @@ from ascl_tf.config.sections import EXPORT_FORMATS
 from ascl_tf.errors import RunError
 from ascl_tf.process.terminal import encodable
 from ascl_tf.serving import checking, onnx, tflite
-from ascl_tf.serving.card import make_card, write_card
+from ascl_tf.serving.card import CARD, make_card, write_card
 from ascl_tf.serving.loading import load_model
 from ascl_tf.serving.saved_model import write_saved_model
 from ascl_tf.serving.served import as_served
@@ -62,8 +62,8 @@ def export_classifier(
 
     Raises:
         ValueError: if an argument is not as above.
-        RunError: if something else is there, the folder cannot be written, `classifier` cannot be brought into a format,
-            or the library for one is missing; if a file answers otherwise than `classifier`.
+        RunError: if something else is there, the folder cannot be written, `classifier` cannot
+            be brought into a format, or the library for one is missing; if a file answers otherwise than `classifier`.
     """
     path, served = pathlib.Path(path).absolute(), as_served(classifier, image_shape)
     formats = _check_formats(formats)
