@@ -224,5 +224,5 @@ def test_what_is_no_export_is_never_replaced(classifier, tmp_path):
 
 def test_only_a_classifier_is_exported(tmp_path):
     for other in (keras.Sequential([keras.layers.Dense(2)]), lambda images: images):
-        with pytest.raises(ValueError, match="`classifier` must be a built classifier"):
+        with pytest.raises(ValueError, match="`classifier` must be a built Keras model"):
             export_classifier(other, tmp_path / "out", image_shape=SHAPE)

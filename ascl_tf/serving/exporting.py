@@ -63,7 +63,8 @@ def export_classifier(
     Raises:
         ValueError: if an argument is not as above.
         RunError: if something else is there, the folder cannot be written, `classifier` cannot
-            be brought into a format, or the library for one is missing; if a file answers otherwise than `classifier`.
+            be brought into a format, or the library for one is missing; if a file answers
+            otherwise than `classifier`.
     """
     path, served = pathlib.Path(path).absolute(), as_served(classifier, image_shape)
     formats = _check_formats(formats)

@@ -36,8 +36,17 @@ def as_served(model, image_shape=None):
         image_shape: (H, W, 3); None: as the model says.
 
     Raises:
-        ValueError: if neither says how large its images are.
+        ValueError: if it is no built model, or neither it nor `image_shape` says how large its
+            images are.
     """
+    # An encoder returns features.
+    is_encoder = hasattr(model, "feature_dim")
+    is_served = isinstance(model, keras.Model) and model.built and not is_encoder
+    if not is_served and not isinstance(model, LoadedModel):
+        raise ValueError(
+            "`classifier` must be a built Keras model images -> logits, as of `ascl_tf.finetune`; "
+            f"received {type(model).__name__}."
+        )
     if isinstance(model, LoadedModel) and not isinstance(model.logits_fn, keras.Model):
         logits_fn, features_fn = as_logits_function(model.logits_fn), model.features_fn
         tracked = {"loaded": model.logits_fn.loaded}
