@@ -17,7 +17,7 @@ NUM_STEPS = 4
 VALIDATION_SHARE = 0.1
 
 
-def choose_length(config, method, train, validation, num_test_images, *, is_finetuned_next):
+def choose_length(config, method, train, validation, *, num_test_images, is_finetuned_next):
     """Returns the config with as many epochs as fit into its `minutes`, and says how many.
 
     The time holds what follows, too: fine-tuning, and evaluation, but for AutoAttack's part. A step

@@ -130,36 +130,16 @@ def pretrain(
     asked, num_replicas = config, strategy.num_replicas_in_sync
     batch = "global_batch_size", config.global_batch_size
     config = fit_batch(config, *batch, len(train), num_replicas, fixed)
-    steps = steps_per_epoch(len(train), config.global_batch_size)
-
-    def make_method(config):
-        keras.utils.set_random_seed(config.seed)
-        with strategy.scope(), layers_in(config.precision):
-            method = make_pretrain_method(
-                config,
-                num_classes=train.num_classes,
-                image_shape=train.image_shape,
-                steps_per_epoch=steps,
-                encoder=_twin_of(encoder),
-            )
-            compile_method(method, config.run, make_pretrain_schedule(config.optimization, steps))
-            if encoder is not None:
-                copy_variables(encoder.encoder, method.encoder)
-            method.class_weights = class_weights(config.class_weights, train)
-        return method
-
     if config.minutes and cfg.PRETRAIN not in workdir.stage_identities():
-        config = budget.choose_length(
-            config,
-            make_method(config),
-            train,
-            validation,
-            0 if test is None else len(test),
-            is_finetuned_next=is_finetuned_next,
-        )
+        timed = _make_pretraining(config, strategy, train, encoder)
+        behind = {
+            "num_test_images": 0 if test is None else len(test),
+            "is_finetuned_next": is_finetuned_next,
+        }
+        config = budget.choose_length(config, timed, train, validation, **behind)
         asked = asked.replace(epochs=config.epochs, validate_every=config.validate_every)
     workdir.check_stage(cfg.PRETRAIN, cfg.identity_of(config, cfg.PRETRAIN))
-    method = make_method(config)
+    method = _make_pretraining(config, strategy, train, encoder)
     _check_encoder(method.encoder)
     if is_finetuned_next:
         _check_finetuning(asked, method, num_own_images, validation, fixed)
@@ -169,9 +149,29 @@ def pretrain(
     _begin(workdir, cfg.PRETRAIN, cfg.identity_of(config, cfg.PRETRAIN), config, inputs, encoder)
     for made in preparations:
         train = made.apply(processes_of(strategy), workdir, train)
+    steps = steps_per_epoch(len(train), config.global_batch_size)
     cost.announce(method, train.image_shape, config.optimization, steps)
     _train_and_record(config, workdir, cfg.PRETRAIN, method, train, validation, steps, inputs)
     return asked
+
+
+def _make_pretraining(config, strategy, train, encoder):
+    """Returns the compiled method of a pre-training, with its first weights."""
+    steps = steps_per_epoch(len(train), config.global_batch_size)
+    keras.utils.set_random_seed(config.seed)
+    with strategy.scope(), layers_in(config.precision):
+        method = make_pretrain_method(
+            config,
+            num_classes=train.num_classes,
+            image_shape=train.image_shape,
+            steps_per_epoch=steps,
+            encoder=_twin_of(encoder),
+        )
+        compile_method(method, config.run, make_pretrain_schedule(config.optimization, steps))
+        if encoder is not None:
+            copy_variables(encoder.encoder, method.encoder)
+        method.class_weights = class_weights(config.class_weights, train)
+    return method
 
 
 def _check_finetuning(config, method, num_images, validation, fixed):
