@@ -134,6 +134,7 @@ def _random_value(field):
         "protocol": st.text(max_size=8).filter(cfg.split_protocols),
         "encoder": st.sampled_from(["resnet", "preact_resnet"]),
         "unlabeled_dataset": st.just(""),
+        "export_format": st.sampled_from(["saved_model", "keras,tflite"]),
         "memory_limit": st.sampled_from(["", "0", "8GB", "1.5 MiB"]),
         "decay_at": st.sampled_from(["", "0.6,0.8", "1"]),
         "finetune_decay_at": st.sampled_from(["auto", "", "0.5"]),

@@ -21,7 +21,7 @@ import tensorflow as tf
 from ascl_tf import train
 from ascl_tf.evaluation.records import read_records
 from ascl_tf.models import ADVERSARIAL, resnet
-from ascl_tf.training import callbacks, run
+from ascl_tf.training import run, tensorboard
 from ascl_tf.training.workdir import WorkDirectory, recorded_config
 from tests.common import eagerly, random_images, read_each_data_set_once
 
@@ -41,7 +41,7 @@ def _smaller_world():
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(resnet.BLOCKS_PER_STAGE, 18, (0, 0, 0, 1))
         # As many as a batch of --smoke has: other views need a graph of their own.
-        patch.setattr(callbacks, "NUM_PICTURES", 16)
+        patch.setattr(tensorboard, "NUM_PICTURES", 16)
         read_each_data_set_once(patch)
         yield
 
@@ -68,7 +68,7 @@ def test_run_leaves_what_the_design_says(workdir):
         assert f"results/{stage}.json" in files
         for name in ("last", "best"):
             assert f"checkpoints/{stage}/{name}/ckpt-2.index" in files
-        assert list((workdir / "tensorboard" / stage).glob("events.*"))
+        assert list((workdir / "tensorboard" / stage / "train").glob("events.*"))
     assert f"export/{STAGE}/saved_model.pb" in files
     for name in ("card.json", "README.md", "assets/labels.txt", "model.keras", "model.tflite"):
         assert f"export/{STAGE}/{name}" in files

@@ -13,12 +13,13 @@ from ascl_tf.program import flag_defs
 from ascl_tf.program.messages import as_flag, one_line, reason, refused
 
 PACKAGE = pathlib.Path(ascl_tf.__file__).parent
-PROGRAMS = {"program", "train.py", "evaluate.py", "analyze.py"}
+PROGRAMS = {"program", "train.py", "evaluate.py", "analyze.py", "export.py", "predict.py"}
 # Why a module holds a flag that is no error's: it is printed, written, or of another program.
 OTHER_FLAGS = {
     "evaluation/records.py": "those of git",
     "training/cost.py": "a notice",
     "training/batches.py": "a notice",
+    "training/budget.py": "a notice",
     "training/run_data.py": "notices",
     "training/workdir.py": "the flagfile of a run, those of TensorBoard",
 }

@@ -128,6 +128,7 @@ def wheel(tmp_path_factory):
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     shutil.copytree(PACKAGE, source / "ascl_tf", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "flags", source / "flags")
     (source / "tests").mkdir()
     (source / "tests" / "__init__.py").touch()
     options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir"]
@@ -146,6 +147,8 @@ def test_wheel_holds_every_module_and_the_bundled_data(wheel):
     assert any(name.endswith("dataset_info.json") for name in data)
     assert sum(".tfrecord" in name for name in data) == 2
     assert modules | data <= wheel
+    recipes = {f"ascl_tf/{path.relative_to(ROOT).as_posix()}" for path in ROOT.glob("flags/**/*.*")}
+    assert "ascl_tf/flags/quickstart.flags" in recipes and recipes <= wheel
 
 
 def test_wheel_holds_the_licence_and_neither_tests_nor_tools(wheel):

@@ -23,7 +23,7 @@ def _fields_of(program):
 # Flags whose text is no path although it is free.
 NOT_PATHS = {
     *("decay_at", "finetune_decay_at", "num_clusters", "protocol", "validation_protocol"),
-    "memory_limit",
+    *("memory_limit", "export_format"),
     *("method", "split", "training_split", "train_split", "validation_split", "test_split"),
 }
 

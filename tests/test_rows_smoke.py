@@ -18,7 +18,7 @@ from ascl_tf import config as cfg
 from ascl_tf import evaluate, train
 from ascl_tf.evaluation.records import read_records
 from ascl_tf.models import resnet
-from ascl_tf.training import callbacks
+from ascl_tf.training import tensorboard
 from tests.common import (
     eagerly,
     guess_durations,
@@ -76,7 +76,7 @@ def folder(tmp_path_factory):
         read_each_data_set_once(patch)
         guess_durations(patch)
         # As many as a batch of --smoke has: views of another number need a graph of their own.
-        patch.setattr(callbacks, "NUM_PICTURES", 16)
+        patch.setattr(tensorboard, "NUM_PICTURES", 16)
         yield path
 
 

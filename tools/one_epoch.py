@@ -120,7 +120,7 @@ def train_row(row, arguments):
         "data_sha256": record["data_sha256"],
         "num_cpus": os.cpu_count(),
         "versions": record["versions"],
-        **describe_steps(read_losses(workdir / "tensorboard" / "pretrain")),
+        **describe_steps(read_losses(workdir / "tensorboard" / "pretrain" / "train")),
     }
 
 
@@ -141,7 +141,7 @@ def read_losses(folder):
 
     accumulator = EventAccumulator(str(folder), size_guidance={"tensors": 0})
     accumulator.Reload()
-    events = accumulator.Tensors("train/loss")
+    events = accumulator.Tensors("loss/total")
     return np.array([float(make_ndarray(event.tensor_proto)) for event in events])
 
 

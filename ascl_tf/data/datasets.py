@@ -126,9 +126,14 @@ def is_available(name: str, data_dir: str | None = None) -> bool:
 
 def splits_of_folder(name: str) -> tuple[str, ...]:
     """Returns the splits that the folder of `folder:/path` tells by itself; () for other names."""
-    if not name.startswith(FOLDER_PREFIX):
-        return ()
-    return tuple(split_names(os.path.expanduser(name.removeprefix(FOLDER_PREFIX))))
+    return tuple(split_names(_folder_path(name))) if name.startswith(FOLDER_PREFIX) else ()
+
+
+def _folder_path(name: str) -> str:
+    path = os.path.expanduser(name.removeprefix(FOLDER_PREFIX))
+    if not path:
+        raise RunError(field="name", value=name, expected=f"{FOLDER_PREFIX}/path", found="no path")
+    return path
 
 
 def name_at_hand(name: str, *, data_dir: str | None = None, download: bool = False) -> str:
@@ -162,9 +167,7 @@ def _load(reader: SplitReader, memory_limit: int | None, cache_dir: str | None) 
 
 
 def _folder_reader(name: str, split: str, **settings: Any) -> FolderReader:
-    path = os.path.expanduser(name.removeprefix(FOLDER_PREFIX))
-    if not path:
-        raise RunError(field="name", value=name, expected=f"{FOLDER_PREFIX}/path", found="no path")
+    path = _folder_path(name)
     # Records never name a directory of a machine, so only the folder's own name stays.
     record_name = FOLDER_PREFIX + readable_name(os.path.basename(os.path.abspath(path)))
     return FolderReader(path, split, name=record_name, **settings)

@@ -96,7 +96,8 @@ def with_validation_of_folder(data: DataSettings, say=_say):
     """Returns `data`, validated on the split that a folder has for that beside its `test`."""
     if data.validation_split or not data.validation_fraction:
         return data
-    splits = datasets.splits_of_folder(data.dataset)
+    with renamed(name="dataset"):
+        splits = datasets.splits_of_folder(data.dataset)
     test = TEST if data.test_split == AUTO else data.test_split
     found = [
         name for name in TEST_SPLITS if name in splits and name not in (test, data.train_split)

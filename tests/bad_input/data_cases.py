@@ -133,7 +133,12 @@ LABELS = [
         "--num_train_images: expected 1 to 4000",
         "5000",
     ),
-    Case("--dataset=bundled --num_train_images=100", 1, "--global_batch_size", "512"),
+    Case(
+        "--dataset=bundled --num_train_images=100 --global_batch_size=512",
+        1,
+        "--global_batch_size",
+        "512",
+    ),
     _arrays(_IMAGES, _LABELS - 1, "`labels` must be class ids >= 0", "received -1"),
     _arrays(_IMAGES, _LABELS + 1, "`labels` must be below the 3 classes", "received 3"),
     _arrays(_IMAGES, _LABELS * 1.0, "`labels` must be 3 integers", "dtype float64"),

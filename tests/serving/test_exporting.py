@@ -152,7 +152,7 @@ def test_classes_without_names_have_their_numbers(model, tmp_path):
 
 def test_what_does_not_fit_is_refused_and_leaves_what_was_there(model, tmp_path):
     (tmp_path / "m").mkdir()
-    (tmp_path / "m" / "old").touch()
+    (tmp_path / "m" / "card.json").touch()
     for settings, message in (
         ({"class_names": ["a", "b"]}, "`class_names` must hold 3 names, one per logit; received 2"),
         ({"formats": ["torch"]}, "`formats` must be of saved_model, keras, tflite, onnx; receive"),
@@ -161,7 +161,7 @@ def test_what_does_not_fit_is_refused_and_leaves_what_was_there(model, tmp_path)
     ):
         with pytest.raises(ValueError, match=message):
             export_classifier(model, tmp_path / "m", **settings)
-    assert [path.name for path in tmp_path.rglob("*")] == ["m", "old"]
+    assert [path.name for path in tmp_path.rglob("*")] == ["m", "card.json"]
 
 
 def test_saved_model_has_no_layers_for_keras(folder, tmp_path):

@@ -37,9 +37,9 @@ def _train():
 
 
 LINES = [
-    "pretrain 1/3; loss 1.2500, SA 50.00, RA 30.12; 0 s left",
+    "pretrain 1/3; loss 1.2500, SA 50.00, RA 30.12; less than 1 s left",
     "pretrain 2/3; loss 1.2500, SA 50.00, RA 30.12; validation SA 48.00, RA 20.00 "
-    "(best RA 20.00, epoch 2); 0 s left",
+    "(best RA 20.00, epoch 2); less than 1 s left",
     "pretrain 3/3; loss 1.2500, SA 50.00, RA 30.12",
 ]
 
