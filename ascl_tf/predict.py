@@ -15,10 +15,10 @@ import sys
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ascl_tf.errors import ConfigError, RunError, renamed
 from ascl_tf.process import signals
+from ascl_tf.process.bars import make_bars
 from ascl_tf.process.files import check_file_place, check_outside, write_whole
 from ascl_tf.process.terminal import encodable, quiet_start
 from ascl_tf.program import flag_defs
@@ -142,17 +142,14 @@ class _progress:
 
     def __init__(self, total, *, is_wrapped=True):
         console, is_shown = Console(stderr=True), sys.stdout.isatty()
-        columns = (TextColumn("pictures"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         # On one terminal lines are printed above the bar; a bar would break JSON lines there.
         is_off = not console.is_terminal or (is_shown and not is_wrapped)
-        self._bars = Progress(
-            *columns, console=console, transient=True, redirect_stdout=is_shown, disable=is_off
-        )
+        self._bars = make_bars(console, transient=True, redirect_stdout=is_shown, disable=is_off)
         self._total = total
 
     def __enter__(self):
         self._bars.start()
-        task = self._bars.add_task("", total=self._total)
+        task = self._bars.add_task("pictures", total=self._total)
         return lambda: self._bars.advance(task)
 
     def __exit__(self, *_):

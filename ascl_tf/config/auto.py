@@ -4,7 +4,7 @@ On the command line, and from Python, the word `auto` stands for "not given". A 
 value, which identifies it, and not the word.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ascl_tf.config import registry
@@ -19,25 +19,24 @@ USUAL = {"sgd": registry.Recipe(), "lars": registry.Recipe("lars", 2.0, 512)}
 Values = Mapping[str, Any]
 
 
-def fill_in(values: Values, given: Collection[str]) -> dict[str, Any]:
+def fill_in(values: Values) -> dict[str, Any]:
     """Returns settings with the missing ones of this file.
 
     Args:
         values: all other settings, and those of this file that are given.
-        given: the names of those that are given.
     """
     filled = dict(values)
     for name, find in _FINDERS.items():
-        if name not in given:
-            filled[name] = find(filled, given)
+        if name not in values:
+            filled[name] = find(filled)
     return filled
 
 
-def _epsilon(values: Values, given: Collection[str]) -> Fraction:
+def _epsilon(values: Values) -> Fraction:
     return Fraction("128/255" if values["norm"] == "l2" else "8/255")
 
 
-def _step_size(values: Values, given: Collection[str]) -> Fraction:
+def _step_size(values: Values) -> Fraction:
     return Fraction("15/255" if values["norm"] == "l2" else "2/255")
 
 
@@ -47,26 +46,26 @@ def _recipe(values: Values) -> registry.Recipe:
     return recipe if is_its_own else USUAL[values["optimizer"]]
 
 
-def _learning_rate(values: Values, given: Collection[str]) -> float:
+def _learning_rate(values: Values) -> float:
     return _recipe(values).rate_at(values["global_batch_size"])
 
 
-def _warmup_epochs(values: Values, given: Collection[str]) -> float:
+def _warmup_epochs(values: Values) -> float:
     is_scaled = values["global_batch_size"] != _recipe(values).batch_size
-    is_found = "learning_rate" not in given
+    is_found = "learning_rate" not in values  # It comes behind.
     return round(WARMUP_SHARE * values["epochs"], 2) if is_scaled and is_found else 0.0
 
 
-def _finetune_learning_rate(values: Values, given: Collection[str]) -> float:
+def _finetune_learning_rate(values: Values) -> float:
     batch = values["finetune_global_batch_size"] or values["global_batch_size"]
     return USUAL["sgd"].rate_at(batch)
 
 
-_FINDERS: dict[str, Callable[[Values, Collection[str]], Any]] = {
+_FINDERS: dict[str, Callable[[Values], Any]] = {
     "epsilon": _epsilon,
     "step_size": _step_size,
-    "learning_rate": _learning_rate,
     "warmup_epochs": _warmup_epochs,
+    "learning_rate": _learning_rate,
     "finetune_learning_rate": _finetune_learning_rate,
 }
 NAMES = tuple(_FINDERS)

@@ -94,7 +94,7 @@ class Config:
         for name, value in given.items():
             check_setting(fields[name], value)
         plain = {name: field.default for name, field in fields.items() if name not in autos}
-        values = auto.fill_in(plain | given, given)
+        values = auto.fill_in(plain | given)
         made = {section: _make(section, values) for section in sections()}
         named = {name: made[section] for name, section in SHARED_SECTIONS.items()}
         flat = {n: getattr(made[section], n) for section in made for n in _names_in(section)}

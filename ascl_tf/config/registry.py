@@ -46,9 +46,8 @@ class Recipe:
     def rate_at(self, batch_size: int) -> float:
         """Returns the learning rate at another batch size: by the root of their ratio.
 
-        In proportion, the other rule in use, small batches learn too slowly: adversarial training
-        of 240 drawn pictures, batch 32, stays at chance for 20 epochs at 0.1 * 32 / 512, and is
-        right on all of them after 16 at 0.05.
+        So the noise of a step keeps its size (Krizhevsky 2014, arXiv:1404.5997, section 5). In
+        proportion, the other rule in use, small data sets, whose batches are small, learn slowly.
         """
         return float(f"{self.learning_rate * (batch_size / self.batch_size) ** 0.5:.6g}")
 

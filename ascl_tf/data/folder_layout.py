@@ -21,7 +21,7 @@ import numpy as np
 
 from ascl_tf.data import label_table
 from ascl_tf.data.image_dataset import UNLABELED
-from ascl_tf.data.pictures import is_picture
+from ascl_tf.data.pictures import is_of_use, is_picture
 from ascl_tf.data.splits import choose_test_part
 from ascl_tf.errors import MissingSplitError, RunError
 
@@ -31,7 +31,6 @@ _SPLIT_NAMES = (
     *("train", "training", "test", "testing", "val", "valid", "validation"),
     *("unlabeled", "unlabelled"),
 )
-_LEFT_OUT = ("__macosx", "thumbs.db", "desktop.ini")
 _SHOWN_CLASSES = 10
 
 
@@ -266,7 +265,7 @@ def _listing(path):
     """Returns the names of subfolders and of everything else, sorted, that may be of use."""
     try:
         with os.scandir(path) as entries:
-            kept = sorted((e for e in entries if _is_of_use(e.name)), key=lambda e: e.name)
+            kept = sorted((e for e in entries if is_of_use(e.name)), key=lambda e: e.name)
     except OSError as error:
         raise RunError(f"{path}: expected a readable folder, found: {error.strerror}.") from error
     for entry in kept:
@@ -274,10 +273,6 @@ def _listing(path):
             raise RunError(f"{entry.path}: expected a file or folder, found a link to nothing.")
     folders = [entry.name for entry in kept if entry.is_dir()]
     return folders, [entry.name for entry in kept if not entry.is_dir()]
-
-
-def _is_of_use(name):
-    return not name.startswith(".") and name.lower() not in _LEFT_OUT
 
 
 def _pictures(path):

@@ -20,6 +20,13 @@ _UNREADABLE = (
     *(".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2"),
 )
 _GRAY_MODES = ("1", "L", "LA", "La")
+# What systems and tools leave beside pictures.
+_LEFT_OUT = ("__macosx", "thumbs.db", "desktop.ini")
+
+
+def is_of_use(name):
+    """Returns whether a file or folder of this name may be a user's own, no system's or tool's."""
+    return not name.startswith(".") and name.lower() not in _LEFT_OUT
 
 
 def is_picture(file):

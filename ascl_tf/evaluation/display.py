@@ -3,13 +3,13 @@
 import contextlib
 
 from rich.box import SIMPLE
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from ascl_tf.evaluation.black_box import matrix_of
 from ascl_tf.evaluation.per_class import PER_CLASS
 from ascl_tf.evaluation.protocols import COMMON_CORRUPTIONS, SWEEP_STEPS
+from ascl_tf.process.bars import make_bars
 
 # Of a sweep over steps; the record file holds them all.
 _SHOWN_STEPS = (0, 1, 2, 5, 10, 20, 50, 100)
@@ -23,13 +23,7 @@ def evaluation_progress(console, title=""):
 
     `note=` is shown beside the name.
     """
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as bars:
+    with make_bars(console) as bars:
         tasks = {}
 
         def advance(protocol, num_done, num_to_do, note=""):

@@ -15,6 +15,7 @@ from ascl_tf.config.paths import PATH, PATHS
 from ascl_tf.config.setting import like_run_setting
 from ascl_tf.errors import ConfigError
 from ascl_tf.evaluation.protocols import get_protocol
+from ascl_tf.program.data_flags import ReadingFlags
 from ascl_tf.program.named_models import named_paths
 from ascl_tf.program.own_run import with_settings_of_run
 
@@ -35,7 +36,7 @@ _USED_BY = {
 
 
 @dataclasses.dataclass(frozen=True)
-class AnalyzeConfig:
+class AnalyzeConfig(ReadingFlags):
     """The flags of this program; those that a training run has too mean the same."""
 
     figure: str = setting("tsne", "What to draw.", choices=FIGURES)
@@ -77,14 +78,6 @@ class AnalyzeConfig:
         "auto", "Split of the data set; auto: test, or where there is none val or validation."
     )
     dataset: str = like_run_setting(DataSettings, "dataset")
-    data_dir: str = like_run_setting(DataSettings, "data_dir")
-    download: bool = like_run_setting(DataSettings, "download")
-    image_size: int = like_run_setting(DataSettings, "image_size")
-    resize: str = like_run_setting(DataSettings, "resize")
-    test_fraction: float = like_run_setting(DataSettings, "test_fraction")
-    split_seed: int = like_run_setting(DataSettings, "split_seed")
-    memory_limit: str = like_run_setting(DataSettings, "memory_limit")
-    cache_dir: str = like_run_setting(DataSettings, "cache_dir")
     evaluation_batch_size: int = like_run_setting(EvaluationSettings, "evaluation_batch_size")
     seed: int = like_run_setting(RunSettings, "seed")
 

@@ -26,12 +26,13 @@ from ascl_tf.evaluation.protocols import (
     vary,
 )
 from ascl_tf.evaluation.variants import NUMBERS
+from ascl_tf.program.data_flags import ReadingFlags
 from ascl_tf.program.named_models import named_paths
 from ascl_tf.program.own_run import with_settings_of_run
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluateConfig:
+class EvaluateConfig(ReadingFlags):
     """The flags of this program; those that a training run has too mean the same."""
 
     model: str = setting(
@@ -96,14 +97,6 @@ class EvaluateConfig:
         "at where the data set has no such split; empty: nowhere.",
     )
     dataset: str = like_run_setting(DataSettings, "dataset")
-    data_dir: str = like_run_setting(DataSettings, "data_dir")
-    download: bool = like_run_setting(DataSettings, "download")
-    image_size: int = like_run_setting(DataSettings, "image_size")
-    resize: str = like_run_setting(DataSettings, "resize")
-    test_fraction: float = like_run_setting(DataSettings, "test_fraction")
-    split_seed: int = like_run_setting(DataSettings, "split_seed")
-    memory_limit: str = like_run_setting(DataSettings, "memory_limit")
-    cache_dir: str = like_run_setting(DataSettings, "cache_dir")
     protocol: str = like_run_setting(EvaluationSettings, "protocol")
     epsilon: Fraction = setting(
         Fraction("0"), "Radius of every attack that --protocol names; 0: the protocol's own."

@@ -2,15 +2,16 @@
 
 import dataclasses
 
-from ascl_tf.config import DataSettings, EvaluationSettings, setting
+from ascl_tf.config import EvaluationSettings, setting
 from ascl_tf.config.paths import DATASET, PATH
 from ascl_tf.config.sections import read_export_formats, read_memory_limit
 from ascl_tf.config.setting import check_setting, like_run_setting
 from ascl_tf.errors import ConfigError
+from ascl_tf.program.data_flags import ReadingFlags
 
 
 @dataclasses.dataclass(frozen=True)
-class ExportConfig:
+class ExportConfig(ReadingFlags):
     """The flags of this program; those that a training run has too mean the same."""
 
     model: str = setting("", "SavedModel folder or .keras file of a classifier.", path=PATH)
@@ -33,14 +34,6 @@ class ExportConfig:
     )
     num_images: int = setting(0, "Look at the first so many test images; 0: all.", minimum=0)
     export_format: str = like_run_setting(EvaluationSettings, "export_format")
-    data_dir: str = like_run_setting(DataSettings, "data_dir")
-    download: bool = like_run_setting(DataSettings, "download")
-    image_size: int = like_run_setting(DataSettings, "image_size")
-    resize: str = like_run_setting(DataSettings, "resize")
-    test_fraction: float = like_run_setting(DataSettings, "test_fraction")
-    split_seed: int = like_run_setting(DataSettings, "split_seed")
-    memory_limit: str = like_run_setting(DataSettings, "memory_limit")
-    cache_dir: str = like_run_setting(DataSettings, "cache_dir")
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

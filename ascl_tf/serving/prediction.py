@@ -10,13 +10,11 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from ascl_tf.data.pictures import is_picture, read_picture
+from ascl_tf.data.pictures import is_of_use, is_picture, read_picture
 from ascl_tf.errors import RunError
 from ascl_tf.serving.opening import open_model
 
 BATCH_SIZE = 64
-# Beside pictures by systems and tools, as in a data set.
-_LEFT_OUT = ("__macosx", "thumbs.db", "desktop.ini")
 
 
 class Prediction(NamedTuple):
@@ -171,20 +169,16 @@ def _pictures_below(path):
     for folder, folders, files in os.walk(path, onerror=refuse, followlinks=True):
         # A link may lead to a folder above it.
         places = {os.path.realpath(os.path.join(folder, name)): name for name in folders}
-        new = [name for place, name in places.items() if place not in seen and _is_of_use(name)]
+        new = [name for place, name in places.items() if place not in seen and is_of_use(name)]
         seen |= set(places)
         folders[:] = sorted(new)
-        for file in (os.path.join(folder, name) for name in sorted(filter(_is_of_use, files))):
+        for file in (os.path.join(folder, name) for name in sorted(filter(is_of_use, files))):
             try:
                 if is_picture(file):
                     yield file, ""
             except RunError as error:
                 yield file, _without_name(error, file)
     yield from failed
-
-
-def _is_of_use(name):
-    return not name.startswith(".") and name.lower() not in _LEFT_OUT
 
 
 def _answers(opened, function: Callable, files: Iterable, batch_size):

@@ -7,11 +7,11 @@ can be attacked.
 
 import tensorflow as tf
 
-from ascl_tf.data.resizing import STRETCH, resize
+from ascl_tf.data.resizing import resize
 from ascl_tf.serving.loading import FEATURES, SERVING, UINT8
 
 
-def write_saved_model(served, folder, *, class_names, how=STRETCH):
+def write_saved_model(served, folder, *, class_names, how):
     """Writes a SavedModel into a folder.
 
     Signatures:

@@ -6,10 +6,12 @@ import keras
 
 from ascl_tf.config import split_protocols
 from ascl_tf.data.pipeline import steps_per_epoch, training_batches
+from ascl_tf.errors import ConfigError
 from ascl_tf.evaluation.protocols import get_protocol
 from ascl_tf.methods.cost import count_step
 from ascl_tf.methods.factory import make_finetune_method
 from ascl_tf.training.cost import describe_duration
+from ascl_tf.training.strategy import is_over_workers
 
 # A first step is traced; of the others the shortest counts, since a machine has other work, too.
 NUM_STEPS = 4
@@ -30,7 +32,17 @@ def choose_length(config, method, train, validation, *, num_test_images, is_fine
         train, validation: `ImageDataset`; no validation: None.
         num_test_images: 0 where no evaluation follows.
         is_finetuned_next: whether fine-tuning follows.
+
+    Raises:
+        ConfigError: on several workers.
     """
+    if is_over_workers(method.distribute_strategy):
+        raise ConfigError(
+            field="minutes",
+            value=config.minutes,
+            expected="0 on several workers, which would each choose a length; give `epochs`",
+            found="a cluster",
+        )
     began = time.perf_counter()
     tracing, step = _seconds_of_steps(config, method, train)
     shape = {"num_classes": train.num_classes, "image_shape": train.image_shape}

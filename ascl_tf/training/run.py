@@ -150,7 +150,8 @@ def pretrain(
     for made in preparations:
         train = made.apply(processes_of(strategy), workdir, train)
     steps = steps_per_epoch(len(train), config.global_batch_size)
-    cost.announce(method, train.image_shape, config.optimization, steps)
+    if not config.minutes:  # Else it has been said.
+        cost.announce(method, train.image_shape, config.optimization, steps)
     _train_and_record(config, workdir, cfg.PRETRAIN, method, train, validation, steps, inputs)
     return asked
 

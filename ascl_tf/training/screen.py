@@ -1,14 +1,13 @@
 """What training shows: how far a stage is, and a line for each epoch."""
 
-import contextlib
 import sys
 import time
 
 import keras
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ascl_tf.process import signals
+from ascl_tf.process.bars import make_bars
 from ascl_tf.training.cost import describe_duration
 
 # Metric -> how a line calls it, and how it is written.
@@ -34,13 +33,16 @@ class TrainingScreen(keras.callbacks.Callback):
         super().__init__()
         self._stage, self._checkpoints = stage, checkpoints
         self._epochs, self._num_steps = epochs, epochs * steps_per_epoch
-        self._bar = contextlib.nullcontext()
+        self._bars = None
 
     def on_train_begin(self, logs=None):
         self._began = None  # Behind the first step, which is traced.
         if sys.stdout.isatty():
-            self._bar = _StageBar(self._stage, self._num_steps)
-            self._bar.__enter__()
+            # What is printed meanwhile stands above the bar.
+            self._bars = make_bars(Console())
+            self._bars.start()
+            words = f"{self._stage}: building the step"
+            self._task = self._bars.add_task(words, total=self._num_steps)
 
     def on_train_batch_begin(self, batch, logs=None):
         self._step_began = time.monotonic()
@@ -51,8 +53,8 @@ class TrainingScreen(keras.callbacks.Callback):
             self._began = now, step
         else:
             signals.expect(now - self._step_began)
-        if isinstance(self._bar, _StageBar):
-            self._bar.show(step)
+        if self._bars is not None:
+            self._bars.update(self._task, completed=step, description=self._stage)
 
     def on_epoch_end(self, epoch, logs=None):
         history = self._checkpoints.history
@@ -60,12 +62,10 @@ class TrainingScreen(keras.callbacks.Callback):
         left = self._seconds_left()
         print("; ".join([*parts, *left]), flush=True)
 
-    def on_train_end(self, logs=None):
-        self._bar.__exit__(None, None, None)
-
     def close(self):
         """Ends the bar, also where training has been left."""
-        self._bar.__exit__(None, None, None)
+        if self._bars is not None:
+            self._bars.stop()
 
     def _seconds_left(self):
         """Returns what is said of the time left: nothing behind the last step."""
@@ -102,28 +102,3 @@ def _numbers(row, prefix):
         if prefix + metric in row
     ]
     return ", ".join(found)
-
-
-class _StageBar:
-    """A bar over the steps of a stage; what is printed meanwhile stands above it."""
-
-    def __init__(self, stage, num_steps):
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-        )
-        self._progress = Progress(*columns, console=Console())
-        self._task = self._progress.add_task(f"{stage}: building the step", total=num_steps)
-        self._stage = stage
-
-    def __enter__(self):
-        self._progress.start()
-
-    def __exit__(self, *error):
-        self._progress.stop()
-
-    def show(self, step):
-        """Moves the bar to a step."""
-        self._progress.update(self._task, completed=step, description=self._stage)

@@ -3,6 +3,7 @@
 import pytest
 
 from ascl_tf import train
+from ascl_tf.errors import ConfigError
 from ascl_tf.training import budget, run
 from ascl_tf.training.workdir import recorded_config
 from tests.methods import helpers
@@ -49,6 +50,14 @@ def test_steps_are_timed_in_a_method_that_is_thrown_away():
     tracing, step = budget._seconds_of_steps(method.config, method, helpers.make_dataset(24))
     assert 0 <= tracing < 60 and 0 < step < 60
     assert int(method.optimizer.iterations) == budget.NUM_STEPS
+
+
+@pytest.mark.usefixtures("_nothing_is_trained")
+def test_several_workers_are_refused_before_a_step(monkeypatch):
+    monkeypatch.setattr(budget, "is_over_workers", lambda strategy: True)
+    with pytest.raises(ConfigError, match="`minutes=10.0`: expected 0 on several workers"):
+        _train("--minutes=10")
+    assert recorded_config("run") is None
 
 
 def test_time_that_is_too_short_gives_one_epoch_or_one_validation():

@@ -1,0 +1,20 @@
+"""The flags by which every program names and reads its images; they mean what training's do."""
+
+import dataclasses
+
+from ascl_tf.config import DataSettings
+from ascl_tf.config.setting import like_run_setting
+
+
+@dataclasses.dataclass(frozen=True)
+class ReadingFlags:
+    """How a data set is found and read, beside its name and split: what `load_images` needs."""
+
+    data_dir: str = like_run_setting(DataSettings, "data_dir")
+    download: bool = like_run_setting(DataSettings, "download")
+    image_size: int = like_run_setting(DataSettings, "image_size")
+    resize: str = like_run_setting(DataSettings, "resize")
+    test_fraction: float = like_run_setting(DataSettings, "test_fraction")
+    split_seed: int = like_run_setting(DataSettings, "split_seed")
+    memory_limit: str = like_run_setting(DataSettings, "memory_limit")
+    cache_dir: str = like_run_setting(DataSettings, "cache_dir")
