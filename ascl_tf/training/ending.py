@@ -66,9 +66,12 @@ def print_ending(config, workdir, classifier, done):
 def _next_commands(config, workdir, classifier, done):
     model = workdir.export(classifier)
     if model.exists():
+        data = [f"--dataset={config.dataset}"]
+        data += [f"--data_dir={config.data_dir}"] if config.data_dir else []
+        more = f"--model={model}", "--protocol=autoattack_fast"
         return [
             _command("predict", f"--model={model}", "picture.png"),
-            _command("evaluate", f"--model={model}", "--protocol=autoattack_fast"),
+            _command("evaluate", *more, *data),
         ]
     following = _NEXT[done]
     if following == cfg.FINETUNE and classifier == cfg.PRETRAIN:

@@ -99,10 +99,13 @@ def test_what_the_work_directory_does_not_say_is_in_the_command(tmp_path, capsys
 def test_an_exported_model_is_predicted_with_and_attacked(tmp_path, capsys):
     model = tmp_path / "my run" / "export" / "finetune_laf"
     model.mkdir(parents=True)
-    (predict, evaluate), _ = _next(tmp_path, capsys, "export")
+    config = Config(dataset="bundled", data_dir="/data sets")
+    (predict, evaluate), _ = _next(tmp_path, capsys, "export", config=config)
     assert predict == ["ascl_tf.predict", f"--model={model}", "picture.png"]
     assert evaluate[:2] == ["ascl_tf.evaluate", f"--model={model}"]
     assert get_protocol(evaluate[2].removeprefix("--protocol=")).kind == "autoattack"
+    # What the run has recorded of its images is taken over where they are named.
+    assert evaluate[3:] == ["--dataset=bundled", "--data_dir=/data sets"]
 
 
 @pytest.mark.parametrize("found", [None, sys.executable, "/usr/bin/python-of-others"])
