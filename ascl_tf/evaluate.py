@@ -48,7 +48,7 @@ with flag_defs.importing(), quiet_start():
     from ascl_tf.evaluation.records import KeptRecords, earlier_records, model_sha256
     from ascl_tf.evaluation.sweeps import sweep_epsilons, sweep_steps
     from ascl_tf.process.failures import memory_errors_as_one_line
-    from ascl_tf.program.evaluate_settings import EvaluateConfig
+    from ascl_tf.program.evaluate_settings import BASIC, EvaluateConfig
     from ascl_tf.program.inputs import check_fit, explain_seen, load_images
     from ascl_tf.program.protocol_help import wants_protocols, with_protocols
     from ascl_tf.serving.loading import load_logits_function
@@ -82,7 +82,7 @@ def run(argv=None):
 
 def _parse(argv):
     """Returns the config of a command line, or None where it only asked for help."""
-    settings = flag_defs.parse_program(EvaluateConfig, argv, with_protocols(__doc__))
+    settings = flag_defs.parse_program(EvaluateConfig, argv, with_protocols(__doc__), basic=BASIC)
     if settings is None or wants_protocols(settings):
         return None
     return EvaluateConfig.from_flags(settings)

@@ -1,4 +1,14 @@
-"""Trains, fine-tunes, evaluates and exports: python -m ascl_tf.train --stage=pretrain."""
+"""Trains, fine-tunes, evaluates and exports, on a folder of pictures or a known data set.
+
+    python -m ascl_tf.train --recipe=quickstart --workdir=runs/quickstart
+    python -m ascl_tf.train --stage=all --method=at --dataset=folder:/data/pets --minutes=10
+
+Stages, one after the other; each goes on from what the one before has left in --workdir:
+  pretrain  trains an encoder; --method=at, trades or mart: encoder and classifier at once
+  finetune  trains a classifier on the encoder
+  evaluate  measures the last and the best classifier on the test images
+  export    writes the best classifier as files that serve
+"""
 
 import contextlib
 import dataclasses
@@ -10,12 +20,13 @@ from absl import flags
 
 from ascl_tf import config as cfg
 from ascl_tf.config.recorded_splits import DATASET, recorded_splits
-from ascl_tf.config.registry import method_sections
+from ascl_tf.config.registry import method_names, method_sections
 from ascl_tf.errors import ConfigError
 from ascl_tf.process import signals
 from ascl_tf.process.terminal import quiet_start
 from ascl_tf.process.tf_config import read_cluster
 from ascl_tf.program.flag_defs import (
+    PROGRAM_FLAGS,
     define_flags,
     define_program_flags,
     on_command_line,
@@ -26,10 +37,15 @@ from ascl_tf.program.flag_defs import (
 from ascl_tf.program.flagfiles import check_values
 from ascl_tf.program.messages import one_line
 from ascl_tf.program.outside_methods import load_outside_method
-from ascl_tf.program.protocol_help import wants_protocols, with_protocols
+from ascl_tf.program.protocol_help import wants_protocols
 from ascl_tf.program.recipes import FLAG, LIST, describe_recipes
 
 DEFAULT_WORKDIRS = "runs"
+# What a newcomer needs.
+BASIC = (
+    *("stage", FLAG, "workdir", "minutes", "smoke", "dataset", "image_size", "width", "method"),
+    *("epsilon", "epochs", "global_batch_size", "finetune", "protocol", "export_format"),
+)
 
 
 def run(argv=None):
@@ -57,7 +73,8 @@ def main(argv):
     if explicit.get(FLAG) == LIST:
         print(describe_recipes())
         return
-    if wants_help(values, with_protocols(__doc__)) or wants_protocols(explicit):
+    usage = f"{__doc__}Methods: {', '.join(method_names())}\n"
+    if wants_help(values, usage, *cfg.sections(), basic=BASIC) or wants_protocols(explicit):
         return
     # They are recorded, and the next command may be given from another folder.
     explicit = cfg.with_absolute_places(explicit)
@@ -71,7 +88,7 @@ def main(argv):
 
 
 def _run(stage, explicit, kept):
-    for name in ("stage", "debug", "help", FLAG):
+    for name in ("stage", FLAG, *PROGRAM_FLAGS):
         explicit.pop(name, None)
     if not os.path.exists(os.path.join(explicit.get("workdir", ""), cfg.CONFIG_FILE)):
         # TensorFlow takes seconds to import; a mistaken flag should not wait for it.

@@ -97,8 +97,9 @@ def _functions_run_eagerly(value):
 
 
 def guess_durations(patch):
-    """Makes training say any duration of an epoch: to count and to time takes as long as steps."""
-    patch.setattr(cost, "seconds_per_epoch", lambda *_: 10.0)
+    """Makes stages say any duration: to count and to time takes as long as steps."""
+    patch.setattr(cost, "seconds_of_training", lambda *_: 10.0)
+    patch.setattr(cost, "seconds_per_pass", lambda *_: 0.01)
 
 
 def read_each_data_set_once(patch):

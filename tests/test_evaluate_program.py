@@ -128,13 +128,15 @@ def test_numbers_that_make_no_variant_are_one_line(flags, message):
         _run("model=absent.keras", *flags.split())
 
 
-@pytest.mark.parametrize("program", [evaluate, train])
-def test_protocols_are_listed_on_demand_and_by_help(program, capsys):
-    for flag in ("--protocol=help", "--help"):
-        program.main([program.__name__, flag])
-        printed = capsys.readouterr().out
-        assert all(f"\n{line}\n" in f"\n{printed}" for line in describe_protocols().splitlines())
-        assert ("--num_images" in printed) == (flag == "--help")
+@pytest.mark.parametrize(
+    ("program", "flag"),
+    [(evaluate, "--protocol=help"), (evaluate, "--help"), (train, "--protocol=help")],
+)
+def test_protocols_are_listed_on_demand_and_by_help(program, flag, capsys):
+    program.main([program.__name__, flag])
+    printed = capsys.readouterr().out
+    assert all(f"\n{line}\n" in f"\n{printed}" for line in describe_protocols().splitlines())
+    assert ("--num_images" in printed) == (flag == "--help")
 
 
 def test_records_hold_no_path_of_the_machine(folder, keras_file, tmp_path):

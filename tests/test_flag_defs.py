@@ -26,7 +26,7 @@ def _parse(*argv):
 
 def test_each_field_has_one_flag_with_its_default_and_help():
     values = _values()
-    assert set(values) == {field.name for field in FIELDS} | {"help", "?", "debug"}
+    assert set(values) == {field.name for field in FIELDS} | {"?", *flag_defs.PROGRAM_FLAGS}
     for field in FIELDS:
         is_auto = field.metadata["is_auto"]
         assert values[field.name].default == (AUTO if is_auto else field.default)
@@ -127,14 +127,15 @@ def test_garbled_flagfile_is_refused(content, message, tmp_path):
         _parse(f"--flagfile={tmp_path}/row.flags")
 
 
-def test_help_lists_every_flag(capsys):
+@pytest.mark.parametrize("flag", ["--help", "-?", "--helpfull"])
+def test_help_is_printed_if_it_is_asked_for(flag, capsys):
     values = _values()
     assert not flag_defs.wants_help(values, "usage")
-    flag_defs.parse(values, ["program", "--help"])
-    assert flag_defs.wants_help(values, "usage")
+    flag_defs.parse(values, ["program", flag])
+    assert flag_defs.wants_help(values, "usage", basic=["seed"])
     printed = capsys.readouterr().out
-    assert printed.startswith("usage")
-    assert all(field.name in printed for field in FIELDS)
+    assert printed.startswith("usage\n") and "--seed=0: " in printed
+    assert ("--epochs" in printed) == (flag == "--helpfull")
 
 
 def _raise(error):

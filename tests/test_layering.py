@@ -75,6 +75,7 @@ WITHOUT_LIBRARIES = (
     "process/signals.py",
     "process/tf_config.py",
     "program/__init__.py",
+    "program/flag_help.py",
     "program/flagfiles.py",
     "program/messages.py",
     "program/protocol_help.py",

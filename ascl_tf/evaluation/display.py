@@ -13,6 +13,8 @@ from ascl_tf.process.bars import make_bars
 
 # Of a sweep over steps; the record file holds them all.
 _SHOWN_STEPS = (0, 1, 2, 5, 10, 20, 50, 100)
+# Columns of a terminal below which a table of records has no radius and no seconds.
+_NARROW = 60
 # Of more classes than that, so many of either end are shown.
 _MOST_CLASSES, _SHOWN_CLASSES = 20, 5
 
@@ -43,23 +45,27 @@ def print_summary(records, console):
         print_records(_shown_records(records), console)
 
 
-def print_records(records, console):
-    """Prints a row per record, and each warning of the checks once."""
+def print_records(records, console, beside=()):
+    """Prints a row per record, those `beside` them for comparison, and each warning once."""
     first = records[0]
     title = Text(f"{first['data_set']}, {first['num_images']} images")
     table = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0))
-    names = (
-        ("checkpoint", "protocol", "epsilon") if "checkpoint" in first else ("protocol", "epsilon")
-    )
+    is_narrow = console.width < _NARROW
+    names = [
+        name
+        for name in ("checkpoint", "protocol", "epsilon")
+        if name in first and not (is_narrow and name == "epsilon")
+    ]
     for name in names:
         table.add_column(name, overflow="fold")
     # A narrow terminal folds names; a digit of a number is never cut off.
-    for heading in ("SA %", "RA %", "seconds"):
+    for heading in ("SA %", "RA %") if is_narrow else ("SA %", "RA %", "seconds"):
         table.add_column(heading, justify="right", no_wrap=True, min_width=6)
-    for record in records:
-        accuracies = [f"{record[k]:.2f}" for k in ("standard_accuracy", "robust_accuracy")]
-        seconds = f"{record['wall_seconds']:.1f}"
-        table.add_row(*(record[name] for name in names), *accuracies, seconds)
+    for record in (*records, *beside):
+        numbers = [f"{record[k]:.2f}" for k in ("standard_accuracy", "robust_accuracy")]
+        if not is_narrow:
+            numbers.append(f"{record['wall_seconds']:.1f}" if "wall_seconds" in record else "")
+        table.add_row(*(record[name] for name in names), *numbers)
     console.print(table)
     _print_classes(records, console)
     _print_warnings(records, console, "protocol")

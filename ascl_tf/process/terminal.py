@@ -10,6 +10,7 @@ import glob
 import io
 import logging
 import os
+import shutil
 import sys
 
 
@@ -28,6 +29,11 @@ def escape_unprintable() -> None:
 def encodable(text: str) -> str:
     """Returns `text` with an escape for each byte of a file's name that is no UTF-8."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def python_command() -> str:
+    """Returns what calls this interpreter on a command line: its place if not its name."""
+    return "python" if shutil.which("python") == sys.executable else sys.executable
 
 
 @contextlib.contextmanager

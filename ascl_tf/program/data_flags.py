@@ -8,7 +8,10 @@ from ascl_tf.config.setting import like_run_setting
 
 @dataclasses.dataclass(frozen=True)
 class ReadingFlags:
-    """How a data set is found and read, beside its name and split: what `load_images` needs."""
+    """How a data set is found and read.
+
+    What `load_images` needs beside its name and split.
+    """
 
     data_dir: str = like_run_setting(DataSettings, "data_dir")
     download: bool = like_run_setting(DataSettings, "download")

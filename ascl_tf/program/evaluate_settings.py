@@ -32,8 +32,8 @@ from ascl_tf.program.own_run import with_settings_of_run
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluateConfig(ReadingFlags):
-    """The flags of this program; those that a training run has too mean the same."""
+class ModelFlags:
+    """Which models are measured."""
 
     model: str = setting(
         "",
@@ -57,24 +57,42 @@ class EvaluateConfig(ReadingFlags):
     diagonal: bool = setting(
         False, "Attack each model of --targets with its own examples too; only in the records."
     )
-    compare: str = setting(
-        "",
-        "In place of a measurement: two record files, separated by a comma. Their records of the "
-        "same protocol are compared image by image. Beside it stands no flag but --output, a file "
-        "for the comparisons.",
-        path=PATHS,
-    )
     trust_model: bool = setting(
         False,
         "Load .keras files with Lambda layers too, which run Python code from the file; only for "
         "files whose author you trust.",
     )
-    output: str = setting("", "File for the records, as JSON; empty: only print them.", path=PATH)
-    resume: bool = setting(
-        False, "Continue AutoAttack from the state that it left beside --output."
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageFlags(ReadingFlags):
+    """Which images they are measured on."""
+
+    dataset: str = like_run_setting(DataSettings, "dataset")
+    split: str = setting(
+        "auto", "Split of the data set; auto: test, or where there is none val or validation."
     )
-    adversarial_images: str = setting(
-        "", "npz file for AutoAttack's images; empty: none is kept.", path=PATH
+    training_split: str = setting(
+        "train",
+        "Split that models are trained on: test images that it holds too are reported. Not looked "
+        "at where the data set has no such split; empty: nowhere.",
+    )
+    num_images: int = like_run_setting(EvaluationSettings, "num_images")
+
+
+@dataclasses.dataclass(frozen=True)
+class AttackFlags:
+    """What is measured."""
+
+    protocol: str = like_run_setting(EvaluationSettings, "protocol")
+    epsilon: Fraction = setting(
+        Fraction("0"), "Radius of every attack that --protocol names; 0: the protocol's own."
+    )
+    step_size: Fraction = setting(
+        Fraction("0"), "Step of every attack that --protocol names; 0: the protocol's own."
+    )
+    num_steps: int = setting(
+        0, "Steps of every attack that --protocol names; 0: the protocol's own."
     )
     corruption_dir: str = setting(
         "",
@@ -88,28 +106,40 @@ class EvaluateConfig(ReadingFlags):
         "installed imagecorruptions, else a substitute.",
         path=PATH,
     )
-    split: str = setting(
-        "auto", "Split of the data set; auto: test, or where there is none val or validation."
-    )
-    training_split: str = setting(
-        "train",
-        "Split that models are trained on: test images that it holds too are reported. Not looked "
-        "at where the data set has no such split; empty: nowhere.",
-    )
-    dataset: str = like_run_setting(DataSettings, "dataset")
-    protocol: str = like_run_setting(EvaluationSettings, "protocol")
-    epsilon: Fraction = setting(
-        Fraction("0"), "Radius of every attack that --protocol names; 0: the protocol's own."
-    )
-    step_size: Fraction = setting(
-        Fraction("0"), "Step of every attack that --protocol names; 0: the protocol's own."
-    )
-    num_steps: int = setting(
-        0, "Steps of every attack that --protocol names; 0: the protocol's own."
-    )
-    num_images: int = like_run_setting(EvaluationSettings, "num_images")
-    evaluation_batch_size: int = like_run_setting(EvaluationSettings, "evaluation_batch_size")
     seed: int = like_run_setting(RunSettings, "seed")
+    evaluation_batch_size: int = like_run_setting(EvaluationSettings, "evaluation_batch_size")
+
+
+@dataclasses.dataclass(frozen=True)
+class ResultFlags:
+    """What is written."""
+
+    output: str = setting("", "File for the records, as JSON; empty: only print them.", path=PATH)
+    resume: bool = setting(
+        False, "Continue AutoAttack from the state that it left beside --output."
+    )
+    adversarial_images: str = setting(
+        "", "npz file for AutoAttack's images; empty: none is kept.", path=PATH
+    )
+    compare: str = setting(
+        "",
+        "In place of a measurement: two record files, separated by a comma. Their records of the "
+        "same protocol are compared image by image. Beside it stands no flag but --output, a file "
+        "for the comparisons.",
+        path=PATHS,
+    )
+
+
+# What a newcomer needs.
+BASIC = (
+    *("model", "targets", "dataset", "split", "image_size", "num_images"),
+    *("protocol", "epsilon", "num_steps", "output", "resume", "compare"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateConfig(ModelFlags, ImageFlags, AttackFlags, ResultFlags):
+    """The flags of this program; those that a training run has too mean the same."""
 
     @classmethod
     def from_flags(cls, settings):

@@ -6,6 +6,8 @@ program defines nothing, and two programs can share a flag's name.
 
 import contextlib
 import dataclasses
+import inspect
+import os
 import pathlib
 import re
 import shlex
@@ -22,8 +24,12 @@ from ascl_tf.config.setting import AUTO
 from ascl_tf.errors import ConfigError
 from ascl_tf.process import signals
 from ascl_tf.process.terminal import escape_unprintable
+from ascl_tf.program.flag_help import describe_flags, topics_of
 from ascl_tf.program.flagfiles import expand_flagfiles
 from ascl_tf.program.messages import one_line
+
+HELP, HELP_FULL = "help", "helpfull"
+PROGRAM_FLAGS = (HELP, HELP_FULL, "debug")
 
 
 class FractionParser(flags.ArgumentParser[Fraction]):
@@ -81,16 +87,31 @@ def define_flags(*sections: type, values: flags.FlagValues | None = None) -> fla
 
 
 def define_program_flags(values: flags.FlagValues) -> None:
-    """Adds the flags that every program has: --help and --debug."""
-    flags.DEFINE_boolean("help", False, "Show this help.", short_name="?", flag_values=values)
-    flags.DEFINE_boolean("debug", False, "Show tracebacks of errors.", flag_values=values)
+    """Adds `PROGRAM_FLAGS`, which every program has."""
+    texts = "Show the flags that one needs first.", "Show all flags.", "Show tracebacks of errors."
+    for name, text in zip(PROGRAM_FLAGS, texts, strict=True):
+        short_name = "?" if name == HELP else None
+        flags.DEFINE_boolean(name, False, text, short_name=short_name, flag_values=values)
 
 
-def wants_help(values: flags.FlagValues, usage: str) -> bool:
-    """Prints usage and every flag if --help was given; returns whether it was."""
-    if values["help"].value:
-        print(f"{usage}\n{values.get_help()}")
-    return bool(values["help"].value)
+def wants_help(
+    values: flags.FlagValues, usage: str, *sections: type, basic: Sequence[str] = ()
+) -> bool:
+    """Prints usage and flags if --help or --helpfull was given; returns whether one was.
+
+    Args:
+        values: the flags.
+        usage: what stands before them.
+        *sections: the dataclasses that they were made from, one for each topic.
+        basic: the flags that `--help` shows.
+    """
+    is_full = bool(values[HELP_FULL].value)
+    if is_full or values[HELP].value:
+        topics = topics_of(*sections)
+        print(f"{usage}\n{describe_flags(values, topics, None if is_full else basic)}")
+        if not is_full:
+            print(f"\nAll flags: --{HELP_FULL}")
+    return is_full or bool(values[HELP].value)
 
 
 def parse(
@@ -134,16 +155,21 @@ def on_command_line(values: flags.FlagValues, argv: Sequence[str]) -> set[str]:
 
 
 def parse_program(
-    config: type, argv: Sequence[str], usage: str, rest: list[str] | None = None
+    config: type,
+    argv: Sequence[str],
+    usage: str,
+    rest: list[str] | None = None,
+    basic: Sequence[str] = (),
 ) -> dict[str, Any] | None:
     """Returns which fields of the dataclass `config` a command line sets, flag by flag.
 
-    None where it only asked for help, which was printed then, `usage` first. `rest` as of `parse`.
+    None where it only asked for help, which was printed then. `rest` as of `parse`, `usage` and
+    `basic` as of `wants_help`; without `basic` it is the flags that `config` does not inherit.
     """
     values = define_flags(config)
     define_program_flags(values)
     settings = parse(values, argv, rest)
-    if wants_help(values, usage):
+    if wants_help(values, usage, config, basic=basic or list(inspect.get_annotations(config))):
         return None
     names = {field.name for field in dataclasses.fields(config)}
     return {name: value for name, value in settings.items() if name in names}
@@ -156,7 +182,8 @@ def run_program(
 ) -> None:
     """Runs `main(argv)`; a user's mistake becomes one line and the right exit status.
 
-    So does a signal: 130 after Ctrl-C, 143 after SIGTERM where the program listens to it.
+    So does a signal: 130 after Ctrl-C, 143 after SIGTERM where the program listens to it. A reader
+    of standard output that has gone, as `head` does, ends it without a word: 141.
     `--debug` anywhere on the command line shows the traceback as well.
 
     Args:
@@ -169,6 +196,11 @@ def run_program(
     escape_unprintable()
     try:
         main(argv)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Else Python flushes once more at its end, and complains.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except KeyboardInterrupt as stop:
         _exit_stopped(stop, go_on(argv))
     except ValueError as error:

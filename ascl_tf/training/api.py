@@ -66,7 +66,7 @@ def pretrain(
         validation: labeled images that choose the best checkpoint.
         unlabeled: further images, whose labels are not looked at.
         workdir: folder of the run; empty: runs/<name of the images>_<method>.
-        **settings: of `python -m ascl_tf.train --help`, by name.
+        **settings: of `python -m ascl_tf.train --helpfull`, by name.
 
     Returns:
         Encoder, a Keras model: images [B, H, W, 3] in [0, 1] -> features [B, F], of the adversarial
@@ -119,7 +119,7 @@ def finetune(
         mode: "laf", "lsf", "faf" or "fsf".
         validation: labeled images that choose the best checkpoint.
         workdir: folder of the run; empty: runs/<name of the images>_<mode>.
-        **settings: of `python -m ascl_tf.train --stage=finetune --help`, by name.
+        **settings: of `python -m ascl_tf.train --helpfull`, by name.
 
     Returns:
         Classifier, a Keras model: images [B, H, W, 3] in [0, 1] -> logits [B, C].

@@ -7,10 +7,9 @@ import keras
 from ascl_tf.config import split_protocols
 from ascl_tf.data.pipeline import steps_per_epoch, training_batches
 from ascl_tf.errors import ConfigError
-from ascl_tf.evaluation.protocols import get_protocol
 from ascl_tf.methods.cost import count_step
 from ascl_tf.methods.factory import make_finetune_method
-from ascl_tf.training.cost import describe_duration
+from ascl_tf.training.cost import count_passes, describe_duration
 from ascl_tf.training.strategy import is_over_workers
 
 # A first step is traced; of the others the shortest counts, since a machine has other work, too.
@@ -49,9 +48,9 @@ def choose_length(config, method, train, validation, *, num_test_images, is_fine
     pass_of_image = step / (config.global_batch_size * count_step(config, **shape))
     epoch = step * steps_per_epoch(len(train), config.global_batch_size)
     num_validated = 0 if validation is None else len(validation)
-    validating = pass_of_image * num_validated * _passes([config.validation_protocol])
+    validating = pass_of_image * num_validated * count_passes([config.validation_protocol])
     # The last checkpoint and the best one.
-    behind = 2 * pass_of_image * num_test_images * _passes(split_protocols(config.protocol))
+    behind = 2 * pass_of_image * num_test_images * count_passes(split_protocols(config.protocol))
     if is_finetuned_next:
         units = count_step(config, make=make_finetune_method, **shape)
         behind += pass_of_image * units * len(train) * config.num_finetune_epochs
@@ -106,8 +105,3 @@ class _Durations(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.seconds.append(time.perf_counter() - self._began)
-
-
-def _passes(protocols):
-    """Returns about how many forward passes of an image protocols take."""
-    return sum(1 + 2 * get_protocol(name).num_steps for name in protocols)

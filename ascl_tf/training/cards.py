@@ -29,7 +29,7 @@ def describe_run(config, workdir, stage, checkpoint, classifier):
         "method": config.method,
         "stage": stage,
         "checkpoint": checkpoint,
-        "network": _network(config),
+        "network": describe_network(config),
         "attack": f"{config.norm}, epsilon {config.epsilon}",
         "weights_sha256": digest,
         "data": {
@@ -45,7 +45,8 @@ def describe_run(config, workdir, stage, checkpoint, classifier):
     return {**details, "finetune": config.finetuning.finetune} if is_finetuned else details
 
 
-def _network(config):
+def describe_network(config):
+    """Returns the encoder in words."""
     if config.encoder not in ("resnet", "preact_resnet"):
         # Of a file the name alone, and no place of this machine.
         return os.path.basename(config.encoder)
@@ -54,9 +55,14 @@ def _network(config):
 
 def _records_of(file, digest):
     """Returns the records of an evaluation of these weights."""
-    try:
-        found = records.earlier_records(file)
-    except RunError:
-        return []  # Damaged; what is exported needs none.
+    found = [r for r in readable_records(file) if r["model_sha256"] == digest]
     # Equal weights may have been measured under the names of both checkpoints.
-    return list({r["protocol"]: r for r in found if r["model_sha256"] == digest}.values())
+    return list({r["protocol"]: r for r in found}.values())
+
+
+def readable_records(file):
+    """Returns the records in a file; none where it is absent or damaged: nothing needs them."""
+    try:
+        return records.earlier_records(file)
+    except RunError:
+        return []

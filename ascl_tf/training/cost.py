@@ -1,51 +1,46 @@
-"""What an epoch will cost, said before it begins."""
+"""What training and evaluation will cost, said before they begin."""
 
 import time
 
 import tensorflow as tf
 
-from ascl_tf.config.sections import OptimizationSettings
+from ascl_tf.evaluation.protocols import get_protocol
 from ascl_tf.methods.cost import count_step
-from ascl_tf.training.strategy import has_gpu
+from ascl_tf.methods.factory import make_finetune_method, make_pretrain_method
+from ascl_tf.methods.finetune import FineTune
 
 # Of images of 32 pixels; fewer of larger ones.
 BATCH_SIZES = (32, 160)
 PIXELS = 32 * 32
-QUICKSTART = "quickstart"
-LONG_RUN_SECONDS = 1800
 
 
-def announce(method, image_shape, optimization: OptimizationSettings, steps_per_epoch):
-    """Says how long an epoch will take where that may surprise: without a GPU."""
-    if has_gpu():
-        return
-    num_images, epochs = steps_per_epoch * optimization.global_batch_size, optimization.epochs
-    seconds = seconds_per_epoch(method, image_shape, num_images)
-    print(
-        f"notice: no GPU; one epoch of {num_images} images takes "
-        f"{_roughly(seconds)}, and {epochs} were asked for; before that the first step's "
-        "graph is made, which takes from ten seconds to minutes",
-        flush=True,
-    )
-    if seconds * epochs > LONG_RUN_SECONDS:
-        print(f"notice: for a first run in minutes: --recipe={QUICKSTART}", flush=True)
+def seconds_of_training(method, dataset, num_images, num_validated=0):
+    """Returns an estimate for `num_images` of `dataset` in steps, and so many validated ones."""
+    make = make_finetune_method if isinstance(method, FineTune) else make_pretrain_method
+    shape = {"num_classes": dataset.num_classes, "image_shape": dataset.image_shape}
+    passes = num_images * count_step(method.config, make=make, **shape)
+    passes += num_validated * count_passes([method.config.validation_protocol])
+    return passes * seconds_per_pass(method, dataset.image_shape)
 
 
-def seconds_per_epoch(method, image_shape, num_images):
-    """Returns an estimate from timing the classifier on few images and on more (best of three).
+def count_passes(protocols):
+    """Returns about how many forward passes of an image protocols take, at most."""
+    return sum(1 + 2 * get_protocol(name).num_steps for name in protocols)
+
+
+def seconds_per_pass(model, image_shape):
+    """Returns an estimate for one image from timing few images and more (best of three).
 
     Eagerly, since a graph would take longer to trace than to time. What each operation takes
     beside its work, which a graph does not have, is in both times, and not in their difference.
     """
     sizes = _batch_sizes(image_shape)
     few, more = (
-        min(_seconds(method, tf.zeros([size, *image_shape])) for _ in range(3)) for size in sizes
+        min(_seconds(model, tf.zeros([size, *image_shape])) for _ in range(3)) for size in sizes
     )
     per_image = (more - few) / (sizes[1] - sizes[0])
-    if per_image <= 0:  # On a machine that was disturbed.
-        per_image = more / sizes[1]
-    units = count_step(method.config, num_classes=method.num_classes, image_shape=image_shape)
-    return per_image * units * num_images
+    # Else on a machine that was disturbed.
+    return per_image if per_image > 0 else more / sizes[1]
 
 
 def _batch_sizes(image_shape):
@@ -54,7 +49,8 @@ def _batch_sizes(image_shape):
     return few, max(few + 1, BATCH_SIZES[1] // share)
 
 
-def _roughly(seconds):
+def roughly(seconds):
+    """Returns an estimated duration in words."""
     return describe_duration(seconds) if seconds < 1 else f"about {describe_duration(seconds)}"
 
 

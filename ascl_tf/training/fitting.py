@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +19,7 @@ from ascl_tf.models.averaged import WeightAverage
 from ascl_tf.models.own_encoder import own_encoder_sha256
 from ascl_tf.process import signals
 from ascl_tf.process.failures import training_errors_as_one_line
-from ascl_tf.training import callbacks, provenance, tensorboard
+from ascl_tf.training import callbacks, headings, provenance, tensorboard
 from ascl_tf.training.checkpoints import LAST, StageCheckpoints
 from ascl_tf.training.not_finite import ROLLBACK, Rollback
 from ascl_tf.training.optimizers import Lars, Sgd
@@ -102,6 +103,7 @@ class StageFit:
             print(f"{self.stage}: continuing after step {checkpoints.step}", flush=True)
         self._note_conditions(checkpoints)
         if checkpoints.step < self._num_steps:
+            self._announce(self._num_steps - checkpoints.step)
             # Behind the checkpoint, which holds the encoder whose features they are.
             self.dataset = with_fixed_features(self.method, self.dataset)
         writers = {part: self._make_writer(part) for part in (TRAIN, VALIDATION)}
@@ -125,6 +127,18 @@ class StageFit:
     @property
     def _num_steps(self):
         return self.epochs * self.steps_per_epoch
+
+    def _announce(self, steps_left):
+        num_validations = math.ceil(steps_left / self.steps_per_epoch / self.validate_every)
+        labels = () if self.validation_labels is None else self.validation_labels
+        headings.say_training(
+            self.stage,
+            self.method,
+            self.dataset,
+            epochs=self.epochs,
+            num_images=steps_left * self.global_batch_size,
+            num_validated=num_validations * len(labels),
+        )
 
     def _note_conditions(self, checkpoints):
         """Refuses other inputs than those of the steps made so far; says what else is new."""

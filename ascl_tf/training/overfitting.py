@@ -71,8 +71,8 @@ class OverfittingWatch(Watch):
             and one_step > self._chance,
             is_good=pgd >= RECOVERED * one_step,
             text=(
-                f"is {pgd:.1f} where one attack step leaves {one_step:.1f}, on the same "
-                f"training images: the network withstands its training attack alone. "
+                f"accuracy under PGD is {pgd:.1f} where one attack step leaves {one_step:.1f}, on "
+                f"the same training images: the network withstands its training attack alone. "
                 + ("PGD takes over" if self._guards else "Train with more attack steps")
             ),
         )

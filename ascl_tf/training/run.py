@@ -5,6 +5,7 @@ run in one process or in four.
 """
 
 import contextlib
+import dataclasses
 import pathlib
 
 import keras
@@ -15,7 +16,7 @@ from ascl_tf.config.sections import EvaluationSettings, FinetuneSettings
 from ascl_tf.data.pipeline import steps_per_epoch
 from ascl_tf.errors import ConfigError, renamed
 from ascl_tf.evaluation import checks, evaluate_robustness, records
-from ascl_tf.evaluation.display import evaluation_progress, print_records
+from ascl_tf.evaluation.display import evaluation_progress
 from ascl_tf.evaluation.protocols import get_protocol
 from ascl_tf.methods.class_weights import class_weights
 from ascl_tf.methods.factory import make_finetune_method, make_pretrain_method
@@ -24,7 +25,7 @@ from ascl_tf.process.failures import memory_errors_as_one_line
 from ascl_tf.process.files import write_errors_as_one_line
 from ascl_tf.serving.card import describe_files
 from ascl_tf.serving.exporting import export_classifier
-from ascl_tf.training import budget, cost, provenance, run_data
+from ascl_tf.training import budget, ending, headings, provenance, run_data
 from ascl_tf.training.batches import fit_batch
 from ascl_tf.training.cards import describe_run
 from ascl_tf.training.checkpoints import BEST, LAST, read_spans, restore_parts
@@ -59,7 +60,7 @@ def run_stages(config, stage, workdir, fixed=None):
             config = _run_stage(
                 name, config, workdir, protocols, test, cfg.FINETUNE in wanted, fixed
             )
-    workdir.print_places(classifier_stage(config))
+    ending.print_ending(config, workdir, classifier_stage(config), done=wanted[-1])
 
 
 @contextlib.contextmanager
@@ -150,8 +151,6 @@ def pretrain(
     for made in preparations:
         train = made.apply(processes_of(strategy), workdir, train)
     steps = steps_per_epoch(len(train), config.global_batch_size)
-    if not config.minutes:  # Else it has been said.
-        cost.announce(method, train.image_shape, config.optimization, steps)
     _train_and_record(config, workdir, cfg.PRETRAIN, method, train, validation, steps, inputs)
     return asked
 
@@ -314,8 +313,10 @@ def evaluate(config, workdir, protocols):
         checkpoint: kept.part(stage=stage, checkpoint=checkpoint, trained_on=trained_on)
         for checkpoint in _kept_checkpoints(workdir.checkpoints(stage))
     }
-    for checkpoint, keep in keeps.items():
+    for number, (checkpoint, keep) in enumerate(keeps.items()):
         classifier = load_classifier(config, workdir, test, checkpoint)
+        if number == 0:
+            headings.say_evaluation(stage, list(keeps), protocols, classifier, test)
         digest = records.weights_sha256(classifier)
         # The best epoch may be the last one: the same weights are measured once.
         if digest in measured:
@@ -323,9 +324,17 @@ def evaluate(config, workdir, protocols):
         else:
             title = f"{stage}, {checkpoint}"
             measured[digest] = _evaluate(config, classifier, test, protocols, title, keep)
-    print_records(kept.records(), Console())
+    ending.print_accuracies(kept.records(), test.num_classes, _untrained(config, workdir))
     if notice := kept.notice():
         print(notice, flush=True)
+
+
+def _untrained(config, workdir):
+    """Returns the file of the evaluation of the same fine-tuning on an untrained encoder."""
+    if not is_finetuned(config) or config.encoder_checkpoint == "random":
+        return None
+    drawn = dataclasses.replace(config.finetuning, encoder_checkpoint="random")
+    return workdir.results(f"evaluate_{finetune_stage_name(drawn)}")
 
 
 def export(config, workdir, test=None):
@@ -342,6 +351,7 @@ def export(config, workdir, test=None):
     chosen = chosen_checkpoint(config, workdir)
     classifier = load_classifier(config, workdir, test, chosen)
     formats = config.evaluation.export_formats
+    headings.say_export(stage, chosen, formats)
     # Only its integers are calibrated with them.
     train = run_data.load_training_split(config.data) if "tflite" in formats else None
     card = export_classifier(
@@ -356,7 +366,6 @@ def export(config, workdir, test=None):
         protocol=config.validation_protocol,
         details=describe_run(config, workdir, stage, chosen, classifier),
     )
-    print(f"export: the {chosen} checkpoint of {stage}")
     for line in describe_files(card):
         print(f"export: {line}", flush=True)
 

@@ -37,7 +37,7 @@ class Watch(keras.callbacks.Callback):
         Args:
             value: the metric's, a Python float.
             is_bad, is_good: whether an occurrence begins, or ends. Between the two it goes on.
-            text: what the warning says of it.
+            text: the warning, which says in plain words what the metric is.
         """
         step, open_one = self.checkpoints.step, find_open(self.checkpoints.history, self.warning)
         if open_one is not None and is_good:
@@ -46,11 +46,10 @@ class Watch(keras.callbacks.Callback):
             return False
         found = {"warning": self.warning, "metric": self.metric, "value": value}
         self.checkpoints.history.warnings.append({**found, "step": step, "until": None})
-        message = f"{self.metric} {text}"
         with self.writer.as_default(step):
-            tf.summary.text(f"warnings/{self.warning}", message, description="What went wrong.")
+            tf.summary.text(f"warnings/{self.warning}", text, description="What went wrong.")
         self.writer.flush()
-        print(f"\nwarning: step {step}: {self.warning.replace('_', ' ')}: {message}", flush=True)
+        print(f"warning: step {step}: {self.warning.replace('_', ' ')}: {text}", flush=True)
         return True
 
 

@@ -79,17 +79,6 @@ class WorkDirectory:
         """Writes the record of a training stage, whole or not at all."""
         write_text(self.results(stage), json.dumps(document, indent=1, sort_keys=True) + "\n")
 
-    def print_places(self, stage):
-        """Says where logs, records and the exported model of a run lie."""
-        places = {
-            "TensorBoard": f"tensorboard --logdir {self.path / 'tensorboard'}",
-            "records": self.path / "results",
-        }
-        if self.export(stage).exists():
-            places["exported model"] = self.export(stage)
-        for name, place in places.items():
-            print(f"{name + ':':<16}{place}")
-
     def stage_identities(self):
         """Returns what was settled for each stage that has begun: name -> settings."""
         return _read_document(self.path).get("stages", {})

@@ -1,4 +1,4 @@
-"""The announced time of an epoch, and durations in words."""
+"""The announced time of training, and durations in words."""
 
 import pytest
 
@@ -13,13 +13,17 @@ from tests.methods import helpers
 def test_estimate_is_what_a_further_image_takes(monkeypatch, constant, per_image, expected):
     method = helpers.make_method(helpers.TINY.replace(method="standard"))
     monkeypatch.setattr(cost, "_seconds", lambda _, images: constant + per_image * len(images))
-    seconds = cost.seconds_per_epoch(method, helpers.IMAGE_SHAPE, 1000)
+    seconds = cost.seconds_of_training(method, helpers.make_dataset(), 1000)
     assert seconds == pytest.approx(expected * (3 + 1) * 1000)
+    # Each validated image takes a pass, and two for each step of pgd20.
+    more = cost.seconds_of_training(method, helpers.make_dataset(), 1000, 10)
+    assert more - seconds == pytest.approx(expected * 41 * 10)
 
 
-def test_estimate_times_the_classifier():
-    method = helpers.make_method(helpers.TINY.replace(method="standard"))
-    assert cost.seconds_per_epoch(method, helpers.IMAGE_SHAPE, 10**9) > 1.0
+@pytest.mark.parametrize("finetune", [False, True])
+def test_estimate_times_the_classifier(finetune):
+    method = helpers.make_method(helpers.TINY.replace(method="standard"), finetune=finetune)
+    assert cost.seconds_of_training(method, helpers.make_dataset(), 10**9) > 1.0
 
 
 @pytest.mark.parametrize(
@@ -35,12 +39,3 @@ def test_estimate_times_the_classifier():
 )
 def test_durations_are_in_words(seconds, text):
     assert cost.describe_duration(seconds) == text
-
-
-def test_announced_is_what_comes_before_the_first_step_too(monkeypatch, capsys):
-    method = helpers.make_method(helpers.TINY.replace(method="standard"))
-    monkeypatch.setattr(cost, "has_gpu", lambda: False)
-    monkeypatch.setattr(cost, "seconds_per_epoch", lambda *_: 0.1)
-    cost.announce(method, helpers.IMAGE_SHAPE, method.config.optimization, 4)
-    line = capsys.readouterr().out
-    assert "takes less than 1 s" in line and "graph is made, which takes from ten" in line

@@ -96,7 +96,7 @@ def test_collapsed_projection_head_is_warned_of_once_per_occurrence(tmp_path, ca
     out = capsys.readouterr().out
     assert out.count("warning: step") == 2
     # A tenth of 1 / sqrt(4).
-    assert "warning: step 100: collapse: train/projection_std is" in out and "of 0.5" in out
+    assert "warning: step 100: collapse: the spread of the proj" in out and "of 0.5" in out
     assert world.texts("warnings/") == {"warnings/collapse": [100, 250]}
 
 
@@ -133,7 +133,7 @@ def test_lost_robustness_warns_and_the_guard_switches(tmp_path, capsys, guard):
     assert (found["step"], found["until"]) == (600, 1000)
     assert _uses_pgd(world.method) == found.get("switched", False) == (guard == "pgd")
     out = capsys.readouterr().out
-    assert out.count("catastrophic overfitting: probe/pgd_accuracy is 10.0") == 1
+    assert out.count("catastrophic overfitting: accuracy under PGD is 10.0") == 1
     assert ("PGD takes over" in out) == (guard == "pgd")
     assert world.texts("probe/pgd")["probe/pgd_accuracy"] == [200, 400, 600, 800, 1000]
 
