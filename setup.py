@@ -67,6 +67,13 @@ setup(
     extras_require={
         "test": ["pytest>=8.2,<10", "pytest-xdist>=3.8,<4", "hypothesis>=6.100,<7"],
         "audit": ["pip-audit>=2.7,<3"],
+        # The site of docs/: pages, and the Python API from docstrings.
+        "docs": [
+            "mkdocs>=1.6,<2",
+            "mkdocs-material>=9.5,<10",
+            "mkdocstrings>=1.0,<2",
+            "mkdocstrings-python>=2.0,<3",
+        ],
         "lint": ["ruff>=0.11,<0.18", "mypy>=1.13,<3"],
         "torch": ["torch>=2.6,<3"],
         "onnx": ["tf2onnx>=1.17,<1.18", "onnx>=1.19,<2", "onnxruntime>=1.22,<2"],
