@@ -79,6 +79,12 @@ def _check_own_method(printed):
     assert len(lines) == 2 and lines[0] != lines[1] and min(map(min, lines)) > 60
 
 
+def _check_few_labels(printed):
+    lines = [_numbers(line) for line in printed.splitlines() if " %  " in line]
+    alone, pretrained = lines
+    assert pretrained[0] > alone[0] and pretrained[1] > alone[1] + 5
+
+
 @pytest.mark.slow  # Minutes each.
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
 def test_a_tutorial_runs_and_shows_what_it_says(script, tmp_path):
