@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: install quickstart quickstart-untrained reproduce-smoke test test-slow chaos audit lint format clean
+.PHONY: install quickstart quickstart-untrained reproduce-smoke test test-slow chaos audit docs lint format clean
 
 # The stamp depends on setup.py alone: the package is installed in editable mode.
 $(VENV)/installed: setup.py tools/make_venv.sh
@@ -53,6 +53,14 @@ audit: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[audit]'
 	$(BIN)/python -m pip freeze --exclude-editable > $(VENV)/audited.txt
 	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement=$(VENV)/audited.txt
+
+$(VENV)/installed-docs: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	touch $@
+
+# The site of docs/, in build/site; a broken link is an error. The variable silences an advertisement.
+docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
 
 lint: $(VENV)/installed-lint
 	$(BIN)/ruff check ascl_tf tests tools setup.py

@@ -17,10 +17,30 @@ setup(
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    keywords=["adversarial robustness", "contrastive learning", "tensorflow", "keras"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Environment :: GPU :: NVIDIA CUDA",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
+    ],
     # The recipes stay at the top level of the checkout, and are part of the package.
     packages=[*find_packages(include=["ascl_tf", "ascl_tf.*"]), "ascl_tf.flags"],
     package_dir={"ascl_tf.flags": "flags"},
-    package_data={"ascl_tf.data": ["bundled/**/*"], "ascl_tf.flags": ["**/*"]},
+    package_data={
+        "ascl_tf": ["py.typed"],
+        "ascl_tf.data": ["bundled/**/*"],
+        "ascl_tf.flags": ["**/*"],
+    },
     python_requires=">=3.11,<3.14",
     install_requires=[
         "tensorflow>=2.21,<2.22",
@@ -47,6 +67,13 @@ setup(
     extras_require={
         "test": ["pytest>=8.2,<10", "pytest-xdist>=3.8,<4", "hypothesis>=6.100,<7"],
         "audit": ["pip-audit>=2.7,<3"],
+        # The site of docs/: pages, and the Python API from docstrings.
+        "docs": [
+            "mkdocs>=1.6,<2",
+            "mkdocs-material>=9.5,<10",
+            "mkdocstrings>=1.0,<2",
+            "mkdocstrings-python>=2.0,<3",
+        ],
         "lint": ["ruff>=0.11,<0.18", "mypy>=1.13,<3"],
         "torch": ["torch>=2.6,<3"],
         "onnx": ["tf2onnx>=1.17,<1.18", "onnx>=1.19,<2", "onnxruntime>=1.22,<2"],

@@ -54,9 +54,8 @@ def run(argv=None):
         run_program(main, argv)
 
 
-def main(argv):
-    """Parses the command line and runs the stages that it asks for."""
-    load_outside_method(argv)
+def make_flags():
+    """Returns the flags of this program: every setting, and what only a command line says."""
     values = define_flags(*cfg.sections())
     define_program_flags(values)
     flags.DEFINE_enum(
@@ -69,6 +68,13 @@ def main(argv):
         "shows the names.",
         flag_values=values,
     )
+    return values
+
+
+def main(argv):
+    """Parses the command line and runs the stages that it asks for."""
+    load_outside_method(argv)
+    values = make_flags()
     explicit = parse(values, argv)
     if explicit.get(FLAG) == LIST:
         print(describe_recipes())

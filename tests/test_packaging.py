@@ -146,7 +146,7 @@ def test_wheel_holds_every_module_and_the_bundled_data(wheel):
     data = {path.relative_to(ROOT).as_posix() for path in bundled if path.is_file()}
     assert any(name.endswith("dataset_info.json") for name in data)
     assert sum(".tfrecord" in name for name in data) == 2
-    assert modules | data <= wheel
+    assert modules | data | {"ascl_tf/py.typed"} <= wheel
     recipes = {f"ascl_tf/{path.relative_to(ROOT).as_posix()}" for path in ROOT.glob("flags/**/*.*")}
     assert "ascl_tf/flags/quickstart.flags" in recipes and recipes <= wheel
 

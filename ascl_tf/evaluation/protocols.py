@@ -154,12 +154,13 @@ def vary(protocol: Protocol, **numbers: float) -> Protocol:
 
 def describe_protocols() -> str:
     """Returns a line for each protocol, and for each of `SERIES`: its name, and what it does."""
-    lines = {name: _describe(protocol) for name, protocol in PROTOCOLS.items()} | SERIES
+    lines = {name: describe(protocol) for name, protocol in PROTOCOLS.items()} | SERIES
     width = max(map(len, lines))
     return "\n".join(f"{name:{width}}  {line}" for name, line in lines.items())
 
 
-def _describe(protocol: Protocol) -> str:
+def describe(protocol: Protocol) -> str:
+    """Returns what a protocol does, in a few words."""
     ball = f"{protocol.norm} ball of {protocol.epsilon}"
     if protocol.kind == "none":
         return "no attack"

@@ -290,11 +290,12 @@ def _explain(error: Exception, values: flags.FlagValues) -> str:
     if match and match[1] in values and isinstance(values[match[1]].parser, PathParser):
         return f"--{match[1]}: {text.removeprefix(match[0])}"
     if match and match[1] in values:
-        return f"--{match[1]}: expected {_accepted(values[match[1]].parser)}; found {match[2]!r}"
+        return f"--{match[1]}: expected {accepted(values[match[1]].parser)}; found {match[2]!r}"
     return text
 
 
-def _accepted(parser: "flags.ArgumentParser[Any]") -> str:
+def accepted(parser: "flags.ArgumentParser[Any]") -> str:
+    """Returns what a flag takes, in words."""
     choices = getattr(parser, "enum_values", None)
     if choices:
         return f"one of {', '.join(choices)}"
