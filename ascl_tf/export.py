@@ -18,7 +18,7 @@ from ascl_tf.program.messages import as_flag, refused
 with flag_defs.importing(), quiet_start():
     from ascl_tf.evaluation.protocols import get_protocol
     from ascl_tf.program.export_settings import ExportConfig
-    from ascl_tf.program.inputs import check_fit, load_images
+    from ascl_tf.program.inputs import check_classes, check_fit, load_images
     from ascl_tf.serving.card import STRUCTURE, describe_files, read_card
     from ascl_tf.serving.exporting import TFLITE, export_classifier
     from ascl_tf.serving.loading import load_model
@@ -68,6 +68,7 @@ def _data_sets(config, model, named):
     if not config.dataset:
         return None, None
     test = load_images(config)
+    check_classes(config.model, test, named)
     check_fit(model.logits_fn, test, named, num_images=config.num_images)
     train = None
     if TFLITE in config.formats():

@@ -20,7 +20,7 @@ from ascl_tf.errors import ConfigError, RunError, renamed
 from ascl_tf.process import signals
 from ascl_tf.process.bars import make_bars
 from ascl_tf.process.files import check_file_place, check_outside, write_whole
-from ascl_tf.process.terminal import encodable, quiet_start
+from ascl_tf.process.terminal import encodable, on_one_line, quiet_start
 from ascl_tf.program import flag_defs
 from ascl_tf.program.messages import as_flag, refused
 from ascl_tf.program.prediction_table import PredictionTable
@@ -112,7 +112,7 @@ def _embed(config, opened, files):
     with _progress(len(files)) as advance:
         for file, features, error in features_of(opened, files, batch_size=config.batch_size):
             if error:
-                print(f"{encodable(file)}: {error}", flush=True)
+                print(f"{on_one_line(file)}: {error}", flush=True)
             else:
                 read.append(encodable(file))
                 rows.append(features)

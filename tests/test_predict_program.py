@@ -144,6 +144,18 @@ def test_table_in_a_file_has_whole_names(capsys):
     assert {line[1] for line in lines[1:]} < set(NAMES)
 
 
+def test_names_that_would_break_their_line_are_escaped(tmp_path, capsys):
+    model = tmp_path / "model"
+    export_classifier(make_model(), model, formats=["keras"], class_names=["a\tb\n"] * 3)
+    names = [str(tmp_path / "one\ntwo.png"), str(tmp_path / "three\nfour.png")]
+    draw(tmp_path / "one\ntwo.png", 9, 9, 3)
+    with pytest.raises(SystemExit):
+        flag_defs.run_program(predict.main, ["p", f"--model={model}/model.keras", *names])
+    _, good, bad = capsys.readouterr().out.splitlines()
+    assert good.startswith(f"{tmp_path}/one\\ntwo.png\ta\\tb\\n\t")
+    assert bad.startswith(f"{tmp_path}/three\\nfour.png: expected")
+
+
 def test_features_of_all_that_can_be_read(tmp_path, capsys):
     place = tmp_path / "f.npz"
     with pytest.raises(SystemExit) as stop:

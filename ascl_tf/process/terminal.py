@@ -11,6 +11,9 @@ import io
 import logging
 import os
 import sys
+import unicodedata
+
+_BREAKING = ("Cc", "Zl", "Zp")  # Control characters, and separators of lines.
 
 
 def escape_unprintable() -> None:
@@ -28,6 +31,13 @@ def escape_unprintable() -> None:
 def encodable(text: str) -> str:
     """Returns `text` with an escape for each byte of a file's name that is no UTF-8."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def on_one_line(name: str) -> str:
+    """Returns a name with an escape for what would break its line or the columns of a table."""
+    return "".join(
+        ascii(c)[1:-1] if unicodedata.category(c) in _BREAKING else c for c in encodable(name)
+    )
 
 
 @contextlib.contextmanager

@@ -12,7 +12,9 @@ from ascl_tf.errors import MissingSplitError, RunError, renamed
 from ascl_tf.evaluation import checks
 from ascl_tf.evaluation.checks import explain_overlap
 from ascl_tf.evaluation.evaluation_data import as_evaluation_data, as_unit_float, check_labels_fit
+from ascl_tf.process.terminal import encodable
 from ascl_tf.program.messages import reason, refused
+from ascl_tf.serving.card import read_card
 from ascl_tf.serving.loading import image_spec
 
 
@@ -95,6 +97,44 @@ def _load(config, split):
             memory_limit=read_memory_limit(config.memory_limit),
             cache_dir=config.cache_dir or None,
         )
+
+
+def check_classes(path, dataset, named):
+    """Compares the classes of a data set with those on the card beside a model.
+
+    Of other names a line says so: what the one calls a car may be the other's automobile.
+
+    Args:
+        path: of the model; one without a card, or whose classes have numbers, fits all.
+        dataset: `ImageDataset`.
+        named: how the command line names the model, such as `--model=path`.
+
+    Raises:
+        RunError: if a class of the model has another number in the data set.
+    """
+    try:
+        card = read_card(path)
+    except RunError:
+        card = None  # What others keep under that name says nothing here.
+    own, found = card["class_names"] if card else [], list(map(encodable, dataset.class_names))
+    if any(names == list(map(str, range(len(names)))) for names in (own, found)):
+        return
+    others = [i for i, name in enumerate(found[: len(own)]) if name != own[i]]
+    moved = [i for i in others if found[i] in own]
+    if not others:
+        return
+    number = (moved or others)[0]
+    here, there = found[number], own[number]
+    if moved:
+        raise RunError(
+            f"{named} on {dataset.name}: expected the model's classes in their order; found class "
+            f"{number} called {here!r}, which is {there!r} to the model"
+        )
+    print(
+        f"notice: {named} on {dataset.name}: {len(others)} classes are called otherwise: class "
+        f"{number} {here!r}, and {there!r} on the model's card",
+        flush=True,
+    )
 
 
 def check_fit(classifier, dataset, named, *, num_images=0, needs_gradient=False):
