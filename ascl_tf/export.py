@@ -20,7 +20,7 @@ with flag_defs.importing(), quiet_start():
     from ascl_tf.program.export_settings import ExportConfig
     from ascl_tf.program.inputs import check_classes, check_fit, load_images
     from ascl_tf.serving.card import STRUCTURE, describe_files, read_card
-    from ascl_tf.serving.exporting import TFLITE, export_classifier
+    from ascl_tf.serving.exporting import TFLITE, check_export, export_classifier
     from ascl_tf.serving.loading import load_model
 
 
@@ -33,6 +33,7 @@ def main(argv):
     get_protocol(config.protocol)
     check_outside("output", config.output, [config.model])
     check_folder_place("output", config.output)
+    check_export(config.output, config.formats())
     with renamed(path="model"):
         model = load_model(config.model, trust_model=config.trust_model)
         card = read_card(config.model) or {}

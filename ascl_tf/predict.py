@@ -117,6 +117,8 @@ def _embed(config, opened, files):
                 read.append(encodable(file))
                 rows.append(features)
             advance()
+    if not read:
+        return len(files)  # What may be there from before is worth more than none.
     features = stacked(rows)
     arrays = {"features": features, "files": np.array(read, str)}
     write_whole(config.embed, lambda file: np.savez(file, **arrays))

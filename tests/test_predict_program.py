@@ -171,6 +171,14 @@ def test_features_of_all_that_can_be_read(tmp_path, capsys):
     np.testing.assert_allclose(row, expected[0], rtol=1e-4, atol=1e-5)
 
 
+def test_where_nothing_can_be_read_earlier_features_stay(tmp_path):
+    place = tmp_path / "f.npz"
+    place.write_text("earlier")
+    with pytest.raises(SystemExit) as stop:
+        predict.main(["p", "--model=plain.keras", f"--embed={place}", "pictures/empty.png"])
+    assert stop.value.code == 1 and place.read_text() == "earlier"
+
+
 def test_functions_say_the_same(capsys):
     _, by_program, _ = _json(capsys, "pictures")
     found = ascl_tf.classify("ours/model.keras", ["pictures"])

@@ -67,8 +67,7 @@ def export_classifier(
             otherwise than `classifier`.
     """
     path, served = pathlib.Path(path).absolute(), as_served(classifier, image_shape)
-    formats = _check_formats(formats)
-    _check_place(path)
+    formats = check_export(path, formats)
     # What other libraries run is attacked, too.
     attack = protocol if {TFLITE, ONNX} & set(formats) else None
     reference = checking.make_reference(served, test, attack)
@@ -97,6 +96,18 @@ def export_classifier(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return card
+
+
+def check_export(path, formats):
+    """Returns the formats in their order, if a classifier can be exported in them to `path`.
+
+    What is known before there is one is refused: arguments and errors as of `export_classifier`.
+    """
+    _check_place(pathlib.Path(path))
+    formats = _check_formats(formats)
+    if ONNX in formats:
+        onnx.check_libraries()
+    return formats
 
 
 def _check_place(path):

@@ -23,7 +23,7 @@ from ascl_tf.models.averaged import copy_variables
 from ascl_tf.process.failures import memory_errors_as_one_line
 from ascl_tf.process.files import write_errors_as_one_line
 from ascl_tf.serving.card import describe_files
-from ascl_tf.serving.exporting import export_classifier
+from ascl_tf.serving.exporting import check_export, export_classifier
 from ascl_tf.training import budget, cost, provenance, run_data
 from ascl_tf.training.batches import fit_batch
 from ascl_tf.training.cards import describe_run
@@ -55,6 +55,9 @@ def run_stages(config, stage, workdir, fixed=None):
     with alone_in(workdir):
         # Refused now rather than after the training.
         test = load_test_data(config) if len(wanted) > 1 else None
+        if cfg.EXPORT in wanted:
+            place = workdir.export(classifier_stage(config))
+            check_export(place, config.evaluation.export_formats)
         for name in wanted:
             config = _run_stage(
                 name, config, workdir, protocols, test, cfg.FINETUNE in wanted, fixed

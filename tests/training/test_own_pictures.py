@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -222,6 +223,17 @@ def test_loose_pictures_are_not_fine_tuned(tmp_path, fits):
     _train(tmp_path / "loose", *QUICK)
     with pytest.raises(RunError, match=message):
         _train(tmp_path / "loose", *QUICK, stage="finetune")
+
+
+def test_what_the_export_would_refuse_is_refused_before_the_training(tmp_path, fits, monkeypatch):
+    root = _labeled(tmp_path / "pets")
+    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    with pytest.raises(RunError, match=r"^onnx: expected tf2onnx, which pip install"):
+        _train(root, *QUICK, "--export_format=saved_model,onnx", stage="all")
+    _write(tmp_path / "run" / "export" / "finetune_lsf", 1)
+    with pytest.raises(RunError, match="finetune_lsf: expected no file or folder there, or an exp"):
+        _train(root, *QUICK, stage="all")
+    assert not fits
 
 
 def test_smoke_takes_few_of_the_users_pictures_and_says_what_it_shrinks(tmp_path, capsys, fits):
