@@ -352,9 +352,12 @@ def _write_card(folder, names):
     [
         (["class0", "class1", "class2"], None),
         (["0", "1", "2"], None),
-        (["class0", "class1", "cat\n"], r"1 classes .*: class 2 'class2', and 'cat\\n' on"),
-        (["class0", "class2", "class1"], r"class 1 called 'class1', which is 'class2' to the"),
-        (["class0", "new", "class1", "class2"], r"class 1 called 'class1', which is 'new' to the"),
+        (
+            ["class0", "class1", "cat\n"],
+            r"1 classes .*: class 2 is 'class2', to the classifier 'cat\\n'",
+        ),
+        (["class0", "class2", "class1"], r"class 1 is 'class1', to the classifier 'class2'"),
+        (["class0", "new", "class1", "class2"], r"class 1 is 'class1', to the classifier 'new'"),
     ],
 )
 def test_classes_that_the_model_calls_otherwise(tmp_path, capsys, names, message):
@@ -374,7 +377,7 @@ def test_classes_that_the_model_calls_otherwise(tmp_path, capsys, names, message
 def test_moved_classes_are_refused_before_anything_is_measured(models, folder, tmp_path):
     path = shutil.copytree(models["sound"], tmp_path / "carded")
     _write_card(path, ["class2", "class0", "class1"])
-    with pytest.raises(RunError, match=r"^--model=.*: expected the model's classes in their"):
+    with pytest.raises(RunError, match=r"^--model=.*: expected the classifier's classes, in"):
         _evaluate(path, folder, tmp_path, "standard")
-    with pytest.raises(RunError, match=r"^--models=m=.*: expected the model's classes in their"):
+    with pytest.raises(RunError, match=r"^--models=m=.*: expected the classifier's classes, in"):
         _analyze({"m": path}, folder, tmp_path, "calibration")

@@ -7,6 +7,7 @@ from rich.console import Console
 from ascl_tf.attacks.logits import as_logits_function, check_differentiable, make_logits_function
 from ascl_tf.attacks.model_checks import spread_rows
 from ascl_tf.config.sections import read_memory_limit
+from ascl_tf.data.class_order import compare_classes
 from ascl_tf.data.datasets import AUTO, TEST, TEST_SPLITS, load_dataset, name_at_hand
 from ascl_tf.errors import MissingSplitError, RunError, renamed
 from ascl_tf.evaluation import checks
@@ -100,12 +101,12 @@ def _load(config, split):
 
 
 def check_classes(path, dataset, named):
-    """Compares the classes of a data set with those on the card beside a model.
+    """Compares the classes of a data set with those on the card beside a model, if there is one.
 
     Of other names a line says so: what the one calls a car may be the other's automobile.
 
     Args:
-        path: of the model; one without a card, or whose classes have numbers, fits all.
+        path: of the model.
         dataset: `ImageDataset`.
         named: how the command line names the model, such as `--model=path`.
 
@@ -115,26 +116,11 @@ def check_classes(path, dataset, named):
     try:
         card = read_card(path)
     except RunError:
-        card = None  # What others keep under that name says nothing here.
-    own, found = card["class_names"] if card else [], list(map(encodable, dataset.class_names))
-    if any(names == list(map(str, range(len(names)))) for names in (own, found)):
-        return
-    others = [i for i, name in enumerate(found[: len(own)]) if name != own[i]]
-    moved = [i for i in others if found[i] in own]
-    if not others:
-        return
-    number = (moved or others)[0]
-    here, there = found[number], own[number]
-    if moved:
-        raise RunError(
-            f"{named} on {dataset.name}: expected the model's classes in their order; found class "
-            f"{number} called {here!r}, which is {there!r} to the model"
-        )
-    print(
-        f"notice: {named} on {dataset.name}: {len(others)} classes are called otherwise: class "
-        f"{number} {here!r}, and {there!r} on the model's card",
-        flush=True,
-    )
+        return  # What others keep under that name says nothing here.
+    place, found = f"{named} on {dataset.name}", [encodable(n) for n in dataset.class_names]
+    told = compare_classes(card["class_names"] if card else [], found, place=place)
+    if told:
+        print(f"notice: {place}: {told}", flush=True)
 
 
 def check_fit(classifier, dataset, named, *, num_images=0, needs_gradient=False):

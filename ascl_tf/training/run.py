@@ -12,6 +12,7 @@ from rich.console import Console
 
 from ascl_tf import config as cfg
 from ascl_tf.config.sections import EvaluationSettings, FinetuneSettings
+from ascl_tf.data.class_order import compare_classes
 from ascl_tf.data.pipeline import steps_per_epoch
 from ascl_tf.errors import ConfigError, renamed
 from ascl_tf.evaluation import checks, evaluate_robustness, records
@@ -301,6 +302,7 @@ def evaluate(config, workdir, protocols):
     config = with_encoder_settings(config, workdir)
     stage = classifier_stage(config)
     test = load_test_data(config)
+    _check_classes(config, workdir, stage, test)
     trained_on = provenance.inputs_of(read_spans(workdir.checkpoints(stage)))
     # Only here are the flags at hand with which its training images were cut.
     is_own = stage in workdir.stage_identities()
@@ -342,6 +344,7 @@ def export(config, workdir, test=None):
         test = run_data.load_test_data(config.data, num_images=config.num_images, smoke=True)
         trained_with = recorded_config(workdir.path) or config
         run_data.check_as_in_training(trained_with.data, test)
+    _check_classes(config, workdir, stage, test)
     chosen = chosen_checkpoint(config, workdir)
     classifier = load_classifier(config, workdir, test, chosen)
     formats = config.evaluation.export_formats
@@ -362,6 +365,14 @@ def export(config, workdir, test=None):
     print(f"export: the {chosen} checkpoint of {stage}")
     for line in describe_files(card):
         print(f"export: {line}", flush=True)
+
+
+def _check_classes(config, workdir, stage, test):
+    """Raises RunError if classes have other numbers than when the stage was trained."""
+    own = workdir.class_names(stage) or ()
+    told = compare_classes(own, test.class_names, field="dataset", value=config.dataset)
+    if told:
+        print(f"notice: {config.dataset}: {told}", flush=True)
 
 
 def chosen_checkpoint(config, workdir):
@@ -444,6 +455,7 @@ def _train_and_record(config, workdir, stage, method, train, validation, steps, 
         "stage": stage,
         "settings": cfg.identity_of(config, cfg.PRETRAIN if is_pretraining else cfg.FINETUNE),
         **inputs,
+        "class_names": list(train.class_names),
         "num_images": len(train),
         "steps_per_epoch": steps,
         # Of the last step, whatever writes the record of a stage that has ended.

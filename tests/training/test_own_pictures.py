@@ -236,6 +236,22 @@ def test_what_the_export_would_refuse_is_refused_before_the_training(tmp_path, f
     assert not fits
 
 
+def test_class_that_is_renamed_after_the_training_is_refused(tmp_path, capsys):
+    root = _classes(tmp_path / "pets", count=4)
+    quick = [flag for flag in QUICK if "method" not in flag and "finetune" not in flag]
+    with eagerly(), weak_views_for_strong():
+        _train(root, *quick, "--method=standard")
+    assert _record(tmp_path, "pretrain")["class_names"] == ["a", "b", "c"]
+    (root / "c").rename(root / "cc")
+    with eagerly():
+        _train(root, stage="evaluate")
+    assert "pets: 1 classes are called otherwise: class 2 is 'cc'" in capsys.readouterr().out
+    (root / "a").rename(root / "z")
+    for stage in ("evaluate", "export"):
+        with pytest.raises(RunError, match="expected the classifier's .* found class 0 is 'b', to"):
+            _train(root, stage=stage)
+
+
 def test_smoke_takes_few_of_the_users_pictures_and_says_what_it_shrinks(tmp_path, capsys, fits):
     config = _train(_labeled(tmp_path / "pets", count=4), *QUICK, "--epochs=2", "--width=3")
     said = capsys.readouterr().out
