@@ -1,11 +1,12 @@
 """Whether data have the classes, by place and name, that a classifier was trained on."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from ascl_tf.errors import RunError
 
 
-def compare_classes(own: Sequence[str], found: Sequence[str], **parts: object) -> str:
+def compare_classes(own: Sequence[str], found: Sequence[str], **parts: Any) -> str:
     """Returns what classes are called otherwise, in a line; empty where all are called the same.
 
     Args:

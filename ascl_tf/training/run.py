@@ -120,6 +120,7 @@ def pretrain(
     `is_finetuned_next`, evaluation on `test` if it is given. `given` images and a given `encoder`
     (`Given`) stand in for those that the settings name. `fixed`: see `run_stages`.
     """
+    config = budget.settle(config, fixed)
     strategy = make_strategy(config.num_replicas, global_batch_size=config.global_batch_size)
     train, validation = load_training_data(
         config,
@@ -142,6 +143,9 @@ def pretrain(
         }
         config = budget.choose_length(config, timed, train, validation, **behind)
         asked = asked.replace(epochs=config.epochs, validate_every=config.validate_every)
+    elif config.minutes:
+        chosen = f"--epochs={config.epochs}, as chosen when this run began"
+        print(f"notice: --minutes={config.minutes:g}: {chosen}", flush=True)
     workdir.check_stage(cfg.PRETRAIN, cfg.identity_of(config, cfg.PRETRAIN))
     method = _make_pretraining(config, strategy, train, encoder)
     _check_encoder(method.encoder)
