@@ -9,6 +9,7 @@ the model's size as in training. One that cannot be read is a line with its erro
 on, and the exit status is 1 then.
 """
 
+import codecs
 import json
 import os
 import sys
@@ -75,7 +76,8 @@ def _listed(config):
         raise RunError(
             field="list", value=config.list, expected="a readable file", cause=error.strerror
         ) from None
-    return [os.fsdecode(line) for line in content.splitlines() if line.strip()]
+    lines = content.removeprefix(codecs.BOM_UTF8).splitlines()
+    return [os.fsdecode(line) for line in lines if line.strip()]
 
 
 def _open(config):

@@ -116,7 +116,7 @@ def test_without_a_card_classes_have_numbers_and_pictures_are_cropped(capsys):
 
 @pytest.mark.parametrize("given", ["-", "names.txt"])
 def test_names_from_a_list(given, capsys, monkeypatch):
-    text = b"pictures/a.png\n\npictures/deep\r\n"
+    text = b"\xef\xbb\xbfpictures/a.png\n\npictures/deep\r\n"
     with open("names.txt", "wb") as file:
         file.write(text)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
@@ -191,6 +191,11 @@ def test_functions_say_the_same(capsys):
             assert (line["class"], line["probability"]) == (each.classes[0], each.probabilities[0])
     features = ascl_tf.embed(make_model(), ["pictures/a.png", "none.png"])
     assert features.files == ["pictures/a.png"] and list(features.errors) == ["none.png"]
+
+
+def test_another_way_to_resize_is_refused_for_squares_too():
+    with pytest.raises(ValueError, match="`resize` must be one of stretch, .*; received 'fit'"):
+        ascl_tf.classify(make_model(), "pictures/gray.png", resize="fit")
 
 
 def test_a_classifier_in_memory_names_classes_too(capsys):

@@ -156,7 +156,10 @@ def test_what_does_not_fit_is_refused_and_leaves_what_was_there(model, tmp_path)
     for settings, message in (
         ({"class_names": ["a", "b"]}, "`class_names` must hold 3 names, one per logit; received 2"),
         ({"formats": ["torch"]}, "`formats` must be of saved_model, keras, tflite, onnx; receive"),
+        ({"formats": "torch"}, "`formats` must be of saved_model, .*; received torch"),
         ({"formats": []}, "received none"),
+        ({"class_names": "cat"}, "`class_names` must hold 3 names, .*; received 'cat'"),
+        ({"resize": "fit"}, "`resize` must be one of stretch, crop, pad; received 'fit'"),
         ({"formats": ["tflite"]}, "`train` must be the training images"),
     ):
         with pytest.raises(ValueError, match=message):
