@@ -29,7 +29,7 @@ def main(argv):
     settings = flag_defs.parse_program(ExportConfig, argv, __doc__)
     if settings is None:
         return
-    config = ExportConfig(**settings)
+    config = ExportConfig.from_flags(settings)
     get_protocol(config.protocol)
     check_outside("output", config.output, [config.model])
     check_folder_place("output", config.output)
