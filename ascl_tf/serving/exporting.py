@@ -70,6 +70,7 @@ def export_classifier(
     check_way(resize)
     path, served = pathlib.Path(path).absolute(), as_served(classifier, image_shape)
     formats = check_export(path, formats)
+    _check_images(served.image_shape, train=train, test=test)
     # What other libraries run is attacked, too.
     attack = protocol if {TFLITE, ONNX} & set(formats) else None
     reference = checking.make_reference(served, test, attack)
@@ -112,6 +113,15 @@ def check_export(path, formats):
     return formats
 
 
+def _check_images(image_shape, **datasets):
+    for name, dataset in datasets.items():
+        if dataset is not None and dataset.image_shape != tuple(image_shape):
+            raise ValueError(
+                f"`{name}` must hold images of shape {tuple(image_shape)}, as the model takes; "
+                f"received {dataset.image_shape}."
+            )
+
+
 def _check_place(path):
     """Raises RunError unless there is nothing at `path` but what an export may replace."""
     is_free = not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir()))
@@ -150,7 +160,7 @@ def _class_names(names, datasets, num_classes):
         raise ValueError(
             f"`class_names` must hold {num_classes} names, one per logit; received {found}."
         )
-    return [encodable(name) for name in names]
+    return [encodable(str(name)) for name in names]
 
 
 def _write_saved_model(served, folder, reference, *, class_names, how, **_):
