@@ -33,7 +33,7 @@ with flag_defs.importing(), quiet_start():
     from ascl_tf.evaluation.records import environment_versions, model_sha256, read_records
     from ascl_tf.process.failures import memory_errors_as_one_line
     from ascl_tf.program.analyze_settings import FROM_RECORDS, AnalyzeConfig
-    from ascl_tf.program.inputs import check_fit, load_images
+    from ascl_tf.program.inputs import check_classes, check_fit, load_images
     from ascl_tf.program.named_models import named_paths
     from ascl_tf.serving.loading import load_model
 
@@ -93,6 +93,8 @@ def _from_models(config, console):
     paths = named_paths(config.models, "models")
     models = {label: _load(config, label, path) for label, path in paths.items()}
     dataset = load_images(config, needs_labels=config.figure != "inversion")
+    for label, path in paths.items():
+        check_classes(path, dataset, as_flag(f"models={label}", path))
     outcomes = {
         label: check_fit(
             model.logits_fn,

@@ -49,7 +49,7 @@ with flag_defs.importing(), quiet_start():
     from ascl_tf.evaluation.sweeps import sweep_epsilons, sweep_steps
     from ascl_tf.process.failures import memory_errors_as_one_line
     from ascl_tf.program.evaluate_settings import BASIC, EvaluateConfig
-    from ascl_tf.program.inputs import check_fit, explain_seen, load_images
+    from ascl_tf.program.inputs import check_classes, check_fit, explain_seen, load_images
     from ascl_tf.program.protocol_help import wants_protocols, with_protocols
     from ascl_tf.serving.loading import load_logits_function
 
@@ -166,6 +166,7 @@ def _evaluate_model(config, console, at_the_end):
     members = [_load(config, path, "model") for path in paths]
     dataset = load_images(config)
     for path, member in zip(paths, members, strict=True):
+        check_classes(path, dataset, as_flag("model", path))
         check_fit(member, dataset, as_flag("model", path), num_images=config.num_images)
     with _refusals_as_one_line(config, "model", dataset):
         corruption_settings = config.corruption_settings(dataset)
@@ -211,6 +212,7 @@ def _evaluate_transfer(config, console, at_the_end):
     models = {label: _load(config, path, flags[label]) for label, path in paths.items()}
     dataset = load_images(config)
     for label, model in models.items():
+        check_classes(paths[label], dataset, as_flag(flags[label], paths[label]))
         check_fit(model, dataset, as_flag(flags[label], paths[label]), num_images=config.num_images)
     kept = _kept_records(config, explain_seen(config, dataset), console, at_the_end)
     (protocol,) = config.protocols()

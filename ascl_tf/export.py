@@ -18,9 +18,9 @@ from ascl_tf.program.messages import as_flag, refused
 with flag_defs.importing(), quiet_start():
     from ascl_tf.evaluation.protocols import get_protocol
     from ascl_tf.program.export_settings import ExportConfig
-    from ascl_tf.program.inputs import check_fit, load_images
+    from ascl_tf.program.inputs import check_classes, check_fit, load_images
     from ascl_tf.serving.card import STRUCTURE, describe_files, read_card
-    from ascl_tf.serving.exporting import TFLITE, export_classifier
+    from ascl_tf.serving.exporting import TFLITE, check_export, export_classifier
     from ascl_tf.serving.loading import load_model
 
 
@@ -29,10 +29,11 @@ def main(argv):
     settings = flag_defs.parse_program(ExportConfig, argv, __doc__)
     if settings is None:
         return
-    config = ExportConfig(**settings)
+    config = ExportConfig.from_flags(settings)
     get_protocol(config.protocol)
     check_outside("output", config.output, [config.model])
     check_folder_place("output", config.output)
+    check_export(config.output, config.formats())
     with renamed(path="model"):
         model = load_model(config.model, trust_model=config.trust_model)
         card = read_card(config.model) or {}
@@ -68,6 +69,7 @@ def _data_sets(config, model, named):
     if not config.dataset:
         return None, None
     test = load_images(config)
+    check_classes(config.model, test, named)
     check_fit(model.logits_fn, test, named, num_images=config.num_images)
     train = None
     if TFLITE in config.formats():

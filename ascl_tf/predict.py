@@ -9,6 +9,7 @@ the model's size as in training. One that cannot be read is a line with its erro
 on, and the exit status is 1 then.
 """
 
+import codecs
 import json
 import os
 import sys
@@ -20,7 +21,7 @@ from ascl_tf.errors import ConfigError, RunError, renamed
 from ascl_tf.process import signals
 from ascl_tf.process.bars import make_bars
 from ascl_tf.process.files import check_file_place, check_outside, write_whole
-from ascl_tf.process.terminal import encodable, quiet_start
+from ascl_tf.process.terminal import encodable, on_one_line, quiet_start
 from ascl_tf.program import flag_defs
 from ascl_tf.program.messages import as_flag, refused
 from ascl_tf.program.prediction_table import PredictionTable
@@ -75,7 +76,8 @@ def _listed(config):
         raise RunError(
             field="list", value=config.list, expected="a readable file", cause=error.strerror
         ) from None
-    return [os.fsdecode(line) for line in content.splitlines() if line.strip()]
+    lines = content.removeprefix(codecs.BOM_UTF8).splitlines()
+    return [os.fsdecode(line) for line in lines if line.strip()]
 
 
 def _open(config):
@@ -112,11 +114,13 @@ def _embed(config, opened, files):
     with _progress(len(files)) as advance:
         for file, features, error in features_of(opened, files, batch_size=config.batch_size):
             if error:
-                print(f"{encodable(file)}: {error}", flush=True)
+                print(f"{on_one_line(file)}: {error}", flush=True)
             else:
                 read.append(encodable(file))
                 rows.append(features)
             advance()
+    if not read:
+        return len(files)  # What may be there from before is worth more than none.
     features = stacked(rows)
     arrays = {"features": features, "files": np.array(read, str)}
     write_whole(config.embed, lambda file: np.savez(file, **arrays))

@@ -1,6 +1,9 @@
 """Models that do not fit the images, and models whose output is suspicious, in both programs."""
 
+import dataclasses
 import json
+import re
+import shutil
 
 import keras
 import numpy as np
@@ -13,7 +16,7 @@ from ascl_tf.errors import RunError
 from ascl_tf.evaluation.protocols import STANDARD
 from ascl_tf.evaluation.records import read_records
 from ascl_tf.program import flag_defs
-from ascl_tf.program.inputs import check_fit
+from ascl_tf.program.inputs import check_classes, check_fit
 from ascl_tf.training import run
 from tests.methods import helpers
 
@@ -336,3 +339,45 @@ def test_labels_of_images_that_are_not_measured_need_no_logit():
     assert check_fit(of_two_classes, dataset, "--model=m", num_images=16)["class_count"]
     with pytest.raises(RunError, match=r"^--model=m on .* below the 2 classes .*; received 2"):
         check_fit(of_two_classes, dataset, "--model=m")
+
+
+def _write_card(folder, names):
+    card = {"class_names": names, "image_size": [SIZE, SIZE], "resize": "crop", "files": {}}
+    (folder / "card.json").write_text(json.dumps(card))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "names, message",
+    [
+        (["class0", "class1", "class2"], None),
+        (["0", "1", "2"], None),
+        (
+            ["class0", "class1", "cat\n"],
+            r"1 classes .*: class 2 is 'class2', to the classifier 'cat\\n'",
+        ),
+        (["class0", "class2", "class1"], r"class 1 is 'class1', to the classifier 'class2'"),
+        (["class0", "new", "class1", "class2"], r"class 1 is 'class1', to the classifier 'new'"),
+    ],
+)
+def test_classes_that_the_model_calls_otherwise(tmp_path, capsys, names, message):
+    path = _write_card(tmp_path, names)
+    labels = np.repeat([0, 1, 2], 8)
+    dataset = helpers.make_dataset(labels=labels)
+    dataset = dataclasses.replace(dataset, class_names=("class0", "class1", "class2"))
+    if message and message.startswith("class"):
+        with pytest.raises(RunError, match=rf"^--model=m on .*{message}"):
+            check_classes(path, dataset, "--model=m")
+        return
+    check_classes(path, dataset, "--model=m")
+    said = capsys.readouterr().out
+    assert re.search(message, said) if message else not said
+
+
+def test_moved_classes_are_refused_before_anything_is_measured(models, folder, tmp_path):
+    path = shutil.copytree(models["sound"], tmp_path / "carded")
+    _write_card(path, ["class2", "class0", "class1"])
+    with pytest.raises(RunError, match=r"^--model=.*: expected the classifier's classes, in"):
+        _evaluate(path, folder, tmp_path, "standard")
+    with pytest.raises(RunError, match=r"^--models=m=.*: expected the classifier's classes, in"):
+        _analyze({"m": path}, folder, tmp_path, "calibration")

@@ -8,6 +8,7 @@ from ascl_tf.config import Config
 from ascl_tf.errors import ConfigError, RunError
 from ascl_tf.program.analyze_settings import AnalyzeConfig
 from ascl_tf.program.evaluate_settings import EvaluateConfig
+from ascl_tf.program.export_settings import ExportConfig
 
 
 @pytest.fixture
@@ -75,6 +76,24 @@ def test_splits_of_named_sets_are_taken_over(tmp_path, model):
 def test_model_outside_of_a_run_has_none(tmp_path, model, capsys):
     moved = model.rename(tmp_path / "model")
     assert _evaluate(moved).split_seed == 0 and capsys.readouterr().out == ""
+
+
+def test_resize_rule_of_a_model_outside_of_a_run_is_on_its_card(tmp_path, model, capsys):
+    moved = model.rename(tmp_path / "model")
+    card = {"class_names": [], "image_size": [8, 8], "resize": "pad", "files": {}}
+    (moved / "card.json").write_text(json.dumps(card))
+    assert _evaluate(moved, dataset="folder:new").resize == "pad"
+    assert capsys.readouterr().out == "notice: --resize=pad, as on the model's card\n"
+    assert _evaluate(moved, resize="stretch").resize == "stretch"
+    (moved / "card.json").write_text("another program's")
+    assert _evaluate(moved).resize == "crop"
+
+
+def test_export_takes_them_over_where_it_reads_data(model):
+    flags = {"model": str(model), "output": "out"}
+    config = ExportConfig.from_flags({**flags, "dataset": "folder:pets"})
+    assert (config.test_fraction, config.split_seed, config.split) == (0.3, 4, "test")
+    assert ExportConfig.from_flags(flags).dataset == ""
 
 
 def test_first_of_several_models_that_has_a_run_counts(tmp_path, model):

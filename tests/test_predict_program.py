@@ -116,7 +116,7 @@ def test_without_a_card_classes_have_numbers_and_pictures_are_cropped(capsys):
 
 @pytest.mark.parametrize("given", ["-", "names.txt"])
 def test_names_from_a_list(given, capsys, monkeypatch):
-    text = b"pictures/a.png\n\npictures/deep\r\n"
+    text = b"\xef\xbb\xbfpictures/a.png\n\npictures/deep\r\n"
     with open("names.txt", "wb") as file:
         file.write(text)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
@@ -144,6 +144,18 @@ def test_table_in_a_file_has_whole_names(capsys):
     assert {line[1] for line in lines[1:]} < set(NAMES)
 
 
+def test_names_that_would_break_their_line_are_escaped(tmp_path, capsys):
+    model = tmp_path / "model"
+    export_classifier(make_model(), model, formats=["keras"], class_names=["a\tb\n"] * 3)
+    names = [str(tmp_path / "one\ntwo.png"), str(tmp_path / "three\nfour.png")]
+    draw(tmp_path / "one\ntwo.png", 9, 9, 3)
+    with pytest.raises(SystemExit):
+        flag_defs.run_program(predict.main, ["p", f"--model={model}/model.keras", *names])
+    _, good, bad = capsys.readouterr().out.splitlines()
+    assert good.startswith(f"{tmp_path}/one\\ntwo.png\ta\\tb\\n\t")
+    assert bad.startswith(f"{tmp_path}/three\\nfour.png: expected")
+
+
 def test_features_of_all_that_can_be_read(tmp_path, capsys):
     place = tmp_path / "f.npz"
     with pytest.raises(SystemExit) as stop:
@@ -159,6 +171,14 @@ def test_features_of_all_that_can_be_read(tmp_path, capsys):
     np.testing.assert_allclose(row, expected[0], rtol=1e-4, atol=1e-5)
 
 
+def test_where_nothing_can_be_read_earlier_features_stay(tmp_path):
+    place = tmp_path / "f.npz"
+    place.write_text("earlier")
+    with pytest.raises(SystemExit) as stop:
+        predict.main(["p", "--model=plain.keras", f"--embed={place}", "pictures/empty.png"])
+    assert stop.value.code == 1 and place.read_text() == "earlier"
+
+
 def test_functions_say_the_same(capsys):
     _, by_program, _ = _json(capsys, "pictures")
     found = ascl_tf.classify("ours/model.keras", ["pictures"])
@@ -171,6 +191,11 @@ def test_functions_say_the_same(capsys):
             assert (line["class"], line["probability"]) == (each.classes[0], each.probabilities[0])
     features = ascl_tf.embed(make_model(), ["pictures/a.png", "none.png"])
     assert features.files == ["pictures/a.png"] and list(features.errors) == ["none.png"]
+
+
+def test_another_way_to_resize_is_refused_for_squares_too():
+    with pytest.raises(ValueError, match="`resize` must be one of stretch, .*; received 'fit'"):
+        ascl_tf.classify(make_model(), "pictures/gray.png", resize="fit")
 
 
 def test_a_classifier_in_memory_names_classes_too(capsys):

@@ -22,7 +22,7 @@ from ascl_tf.data.folder import FolderReader
 from ascl_tf.data.folder_layout import readable_name, split_names
 from ascl_tf.data.image_dataset import ImageDataset
 from ascl_tf.data.reading import TfdsReader, quiet
-from ascl_tf.data.resizing import CROP, PAD, STRETCH
+from ascl_tf.data.resizing import CROP, check_way
 from ascl_tf.data.split_reader import SplitReader, read_into_memory
 from ascl_tf.errors import ConfigError, RunError
 from ascl_tf.process import memory
@@ -150,9 +150,7 @@ def _check_text(**arguments: object) -> None:
 
 
 def _check_choices(resize: str, test_fraction: float, split_seed: int) -> None:
-    ways = (STRETCH, CROP, PAD)
-    if resize not in ways:
-        raise ValueError(f"`resize` must be one of {', '.join(ways)}; received {resize!r}.")
+    check_way(resize)
     if not 0 <= test_fraction < 1:
         raise ValueError(f"`test_fraction` must be in [0, 1); received {test_fraction!r}.")
     if not split_seed >= 0:

@@ -13,6 +13,7 @@ What systems and tools leave beside pictures is left out: names that begin with 
 read or refused by name, never left out in a class.
 """
 
+import collections
 import functools
 import os
 from typing import NamedTuple
@@ -72,7 +73,10 @@ def find_split(path, split, *, test_fraction, split_seed):
         say(f"notice: {_shown(path)}: left out: {beside} pictures beside the split folders")
     _check_split(path, split, splits)
     classes = {name: _class_folders(os.path.join(path, name)) for name in splits}
-    _check_same_classes(path, {name: found for name, found in classes.items() if found})
+    labeled = {name: found for name, found in classes.items() if found}
+    _check_same_classes(path, labeled)
+    shown = _describe_classes(next(iter(labeled.values()), []))
+    say(f"notice: {_shown(path)}: splits {', '.join(map(readable_name, splits))}; {shown}")
     return _split_at(os.path.join(path, split), classes[split])
 
 
@@ -100,19 +104,29 @@ def say(line):
 def _split_of_whole(path, split, test_fraction, split_seed):
     """Returns a split of a folder without split folders."""
     if not _holds_picture(path):
-        raise RunError(f"folder:{path}: expected split folders such as train/, found none.")
+        raise RunError(f"folder:{path}: expected pictures, or folders of them; found none.")
     classes = _classes_of_whole(path)
     if classes:
         found = _split_at(path, classes)
         return _cut(path, found, split, test_fraction, split_seed, "no split folders")
-    loose = _pictures(path) if _filled_folders(path) else []
-    reason = f": {os.path.basename(loose[0])} lies beside the folders" if loose else ""
+    reason = _why_without_labels(path)
     say(
         f"notice: {_shown(path)}: no split folders; all pictures are the split {WHOLE}, without "
         f"labels{readable_name(reason)}"
     )
     _check_split(path, split, [WHOLE])
     return _split_at(path, [])
+
+
+def _why_without_labels(path):
+    """Returns why the folders in a folder are no classes; empty where there are none."""
+    if not _filled_folders(path):
+        return ""
+    loose = _pictures(path)
+    if loose:
+        return f": {os.path.basename(loose[0])} lies beside the folders"
+    first = os.path.relpath(next(_pictures_below(path)), path)
+    return f": no folder in it holds a picture itself, the first is {first}"
 
 
 def _split_of_table(path, split, test_fraction, split_seed):
@@ -134,6 +148,9 @@ def _split_of_table(path, split, test_fraction, split_seed):
         reason = f"no splits in {label_table.NAME}"
         return _cut(path, found, split, test_fraction, split_seed, reason)
     _check_split(path, split, splits)
+    counts = collections.Counter(row.split for row in rows.values())
+    shown = ", ".join(f"{name} ({counts[name]} pictures)" for name in splits)
+    say(f"notice: {_shown(path)}: splits {shown}; {_describe_classes(names)}")
     label_table.check_classes(path, rows, names)
     return found.take([i for i, file in enumerate(ordered) if rows[file].split == split])
 
@@ -183,8 +200,10 @@ def _shown(path):
 
 
 def _describe_classes(names):
+    if not names:
+        return "no classes"
     more = len(names) - _SHOWN_CLASSES
-    shown = ", ".join(names[:_SHOWN_CLASSES])
+    shown = ", ".join(" ".join(readable_name(name).split()) for name in names[:_SHOWN_CLASSES])
     return f"{len(names)} classes: {shown}" + (f" and {more} more" if more > 0 else "")
 
 

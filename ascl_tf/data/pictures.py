@@ -48,7 +48,7 @@ def read_picture(file):
     """Returns one picture as RGB, upright, and how it had to be converted.
 
     The first frame of an animation counts. Gray becomes equal red, green and blue;
-    transparent pixels are laid over white; of 16 bits the upper eight are kept; the
+    transparent pixels are laid over white; of 12 or 16 bits the upper eight are kept; the
     orientation that EXIF asks for is applied. A color profile is not.
 
     Args:
@@ -62,8 +62,8 @@ def read_picture(file):
             not known (32 bits, floating point).
     """
     with _opened(file) as image:
-        kinds = _kinds(image)
-        rgb = _as_rgb(ImageOps.exif_transpose(image), image.format)
+        kinds, bits = _kinds(image), _bits(image)
+        rgb = _as_rgb(ImageOps.exif_transpose(image), image.format, bits)
     if rgb is None:
         raise RunError(f"{file}: expected pixels of 8 or 16 bits, found mode {image.mode}.")
     return np.asarray(rgb), kinds
@@ -132,7 +132,7 @@ def _check_regular(file):
 
 def _kinds(image):
     """Returns what is converted of an image whose pixels are not loaded yet."""
-    is_deep = _is_deep(image)
+    bits = _bits(image)
     # Loads the pixels of some formats, after which nothing tells of the depth.
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     found = {
@@ -140,26 +140,30 @@ def _kinds(image):
         "palette": image.mode in ("P", "PA"),
         image.mode: image.mode in ("CMYK", "YCbCr", "HSV", "LAB"),
         "with transparency": image.has_transparency_data,
-        "of 16 bits": is_deep,
+        f"of {bits} bits": bits > 8,
         "turned as EXIF asks": orientation in range(2, 9),
         "of several frames": getattr(image, "is_animated", False),
     }
     return tuple(kind for kind, is_there in found.items() if is_there)
 
 
-def _is_deep(image):
-    # Pillow tells of 16-bit color in the arguments of its decoder alone.
+def _bits(image):
+    """Returns how many bits a channel has, of an image whose pixels are not loaded yet."""
+    # Pillow tells of these in the arguments of its decoder alone.
     raw_modes = [str(tile[3]) for tile in image.tile]
-    return image.mode[0] == "I" or any(";16" in mode or "65535" in mode for mode in raw_modes)
+    if any("I;12" in mode for mode in raw_modes):
+        return 12
+    is_deep = image.mode[0] == "I" or any(";16" in m or "65535" in m for m in raw_modes)
+    return 16 if is_deep else 8
 
 
-def _as_rgb(image, image_format):
+def _as_rgb(image, image_format, bits):
     """Returns an image in mode RGB, or None where the range of its pixels is not known."""
     if image.mode.startswith("I;16") or (image.mode == "I" and image_format in ("PNG", "PPM")):
         # Pillow's own conversion clips at 255 and forgets which value is transparent.
         pixels = np.asarray(image)
         is_clear = pixels == image.info.get("transparency", -1)
-        image = Image.fromarray(np.where(is_clear, 255, pixels >> 8).astype(np.uint8))
+        image = Image.fromarray(np.where(is_clear, 255, pixels >> (bits - 8)).astype(np.uint8))
     elif image.mode in ("I", "F"):
         return None
     if image.has_transparency_data:

@@ -37,6 +37,13 @@ def resize(images, image_size, how=CROP):
     return tf.ensure_shape(resized, [*images.shape[:-3], image_size, image_size, images.shape[-1]])
 
 
+def check_way(how):
+    """Raises ValueError unless `how` is one of the three ways of `resize`."""
+    ways = (STRETCH, CROP, PAD)
+    if how not in ways:
+        raise ValueError(f"`resize` must be one of {', '.join(ways)}; received {how!r}.")
+
+
 def choose_size(sides):
     """Returns the one of `SIZES` for pictures whose shorter sides are `sides` (int [N])."""
     median = np.median(sides)

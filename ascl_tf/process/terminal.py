@@ -12,6 +12,9 @@ import logging
 import os
 import shutil
 import sys
+import unicodedata
+
+_BREAKING = ("Cc", "Zl", "Zp")  # Control characters, and separators of lines.
 
 
 def escape_unprintable() -> None:
@@ -34,6 +37,13 @@ def encodable(text: str) -> str:
 def python_command() -> str:
     """Returns what calls this interpreter on a command line: its place if not its name."""
     return "python" if shutil.which("python") == sys.executable else sys.executable
+
+
+def on_one_line(name: str) -> str:
+    """Returns a name with an escape for what would break its line or the columns of a table."""
+    return "".join(
+        ascii(c)[1:-1] if unicodedata.category(c) in _BREAKING else c for c in encodable(name)
+    )
 
 
 @contextlib.contextmanager

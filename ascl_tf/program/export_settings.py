@@ -1,13 +1,16 @@
 """The flags of `python -m ascl_tf.export`, and what they mean together."""
 
 import dataclasses
+from typing import Any
 
 from ascl_tf.config import EvaluationSettings, setting
 from ascl_tf.config.paths import DATASET, PATH
+from ascl_tf.config.recorded_splits import DATASET as DATA_SET
 from ascl_tf.config.sections import read_export_formats, read_memory_limit
 from ascl_tf.config.setting import check_setting, like_run_setting
 from ascl_tf.errors import ConfigError
 from ascl_tf.program.data_flags import ReadingFlags
+from ascl_tf.program.own_run import with_settings_of_run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +51,15 @@ class ExportConfig(ReadingFlags):
                 "--dataset: expected one whose training images calibrate the integers of tflite; "
                 "found none"
             )
+
+    @classmethod
+    def from_flags(cls, chosen: dict[str, Any]) -> "ExportConfig":
+        """Returns the flags that a command line sets, with what the model's run adds to them.
+
+        Without a data set nothing is read.
+        """
+        cls(**chosen)  # A mistake there is told first.
+        return cls(**with_settings_of_run({DATA_SET: "", **chosen}, [chosen["model"]], cls))
 
     def of_training(self) -> "ExportConfig":
         """Returns the same flags, of which `--split` names the training images."""

@@ -7,12 +7,15 @@ from rich.console import Console
 from ascl_tf.attacks.logits import as_logits_function, check_differentiable, make_logits_function
 from ascl_tf.attacks.model_checks import spread_rows
 from ascl_tf.config.sections import read_memory_limit
+from ascl_tf.data.class_order import compare_classes
 from ascl_tf.data.datasets import AUTO, TEST, TEST_SPLITS, load_dataset, name_at_hand
 from ascl_tf.errors import MissingSplitError, RunError, renamed
 from ascl_tf.evaluation import checks
 from ascl_tf.evaluation.checks import explain_overlap
 from ascl_tf.evaluation.evaluation_data import as_evaluation_data, as_unit_float, check_labels_fit
+from ascl_tf.process.terminal import encodable
 from ascl_tf.program.messages import reason, refused
+from ascl_tf.serving.card import read_card
 from ascl_tf.serving.loading import image_spec
 
 
@@ -95,6 +98,29 @@ def _load(config, split):
             memory_limit=read_memory_limit(config.memory_limit),
             cache_dir=config.cache_dir or None,
         )
+
+
+def check_classes(path, dataset, named):
+    """Compares the classes of a data set with those on the card beside a model, if there is one.
+
+    Of other names a line says so: what the one calls a car may be the other's automobile.
+
+    Args:
+        path: of the model.
+        dataset: `ImageDataset`.
+        named: how the command line names the model, such as `--model=path`.
+
+    Raises:
+        RunError: if a class of the model has another number in the data set.
+    """
+    try:
+        card = read_card(path)
+    except RunError:
+        return  # What others keep under that name says nothing here.
+    place, found = f"{named} on {dataset.name}", [encodable(n) for n in dataset.class_names]
+    told = compare_classes(card["class_names"] if card else [], found, place=place)
+    if told:
+        print(f"notice: {place}: {told}", flush=True)
 
 
 def check_fit(classifier, dataset, named, *, num_images=0, needs_gradient=False):

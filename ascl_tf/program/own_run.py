@@ -7,6 +7,7 @@ from ascl_tf.config import CONFIG_FILE, FOLDER_PREFIX, setting_fields
 from ascl_tf.config.recorded_splits import DATASET, recorded_splits
 from ascl_tf.config.setting import value_from_json
 from ascl_tf.errors import RunError
+from ascl_tf.serving.card import read_card
 
 # A work directory has its models in export/<stage>.
 _EXPORT = "export"
@@ -21,6 +22,8 @@ def with_settings_of_run(chosen, models, flags):
     The flags that it sets stay. Where a value other than the default is taken over, a line says
     so.
 
+    Of a model elsewhere its card says how pictures are brought to its size.
+
     Args:
         chosen: dictionary from flag to value.
         models: paths of the models; the first that lies in a work directory counts.
@@ -28,9 +31,11 @@ def with_settings_of_run(chosen, models, flags):
     """
     run = next(filter(None, map(_find_run, models)), None)
     if run is None:
-        return chosen
-    found = recorded_splits(_read(run), chosen.get(DATASET))
-    found = {_FLAGS.get(name, name): value for name, value in found.items()}
+        source, found = "on the model's card", _of_cards(models)
+    else:
+        source = "in the run that has exported the model"
+        found = recorded_splits(_read(run), chosen.get(DATASET))
+        found = {_FLAGS.get(name, name): value for name, value in found.items()}
     fields = flags.__dataclass_fields__
     taken = {
         name: value
@@ -39,8 +44,18 @@ def with_settings_of_run(chosen, models, flags):
     }
     if taken:
         told = " ".join(f"--{name}={_shown(value)}" for name, value in taken.items())
-        print(f"notice: {told}, as in the run that has exported the model", flush=True)
+        print(f"notice: {told}, as {source}", flush=True)
     return {**chosen, **taken}
+
+
+def _of_cards(models):
+    """Returns the settings on the cards of models; none where they differ or are damaged."""
+    try:
+        cards = [read_card(model) for model in models]
+    except RunError:
+        return {}  # What others keep under that name says nothing here.
+    ways = {card["resize"] if card else None for card in cards} - {None}
+    return {"resize": ways.pop()} if len(ways) == 1 else {}
 
 
 def _find_run(model):

@@ -5,7 +5,7 @@ import sys
 
 from rich.cells import cell_len, set_cell_size
 
-from ascl_tf.process.terminal import encodable
+from ascl_tf.process.terminal import on_one_line
 
 _PROBABILITY = len("probability")
 _WIDEST_CLASS = 24
@@ -37,11 +37,11 @@ class PredictionTable:
         if not self._has_heading:
             self._has_heading = True
             self._print("file", "class", "probability")
-        name = encodable(prediction.file)
+        name = on_one_line(prediction.file)
         if prediction.error:
             print(f"{name}: {prediction.error}", flush=True)
         for class_name, value in zip(prediction.class_names, prediction.probabilities, strict=True):
-            self._print(name, class_name, f"{value:.4f}")
+            self._print(name, on_one_line(class_name), f"{value:.4f}")
             name = ""
 
     def _print(self, file, class_name, probability):

@@ -34,14 +34,15 @@ def make_card(*, class_names, image_shape, how, details, files) -> dict[str, Any
         details: what is known of the training, plain values by name.
         files: file -> what was found when it was checked.
     """
+    # What is said of the files is never one of the details.
     return {
+        **details,
         "format": 1,
         "class_names": list(class_names),
         "image_size": list(image_shape[:2]),
         "pixels": "RGB, float32 in [0, 1]",
         "resize": how,
         "resize_filter": "bilinear, antialiased, rounded to 8 bits",
-        **details,
         "files": files,
     }
 

@@ -10,7 +10,7 @@ from ascl_tf.attacks.autoattack_run import percent
 from ascl_tf.errors import RunError
 from ascl_tf.evaluation.batch_attacks import adversarial
 from ascl_tf.evaluation.black_box import makes_examples
-from ascl_tf.evaluation.evaluation_data import as_unit_float
+from ascl_tf.evaluation.evaluation_data import as_unit_float, check_labels_fit
 from ascl_tf.evaluation.protocols import get_protocol
 
 # Of logits that are larger than 1 times the largest.
@@ -44,6 +44,9 @@ def make_reference(served, dataset=None, protocol=None):
         dataset: `ImageDataset`, of which the first labeled images are taken; None: noise.
         protocol: name of the attack, PGD-20 in place of one that does not work batch by batch;
             None: no image is attacked.
+
+    Raises:
+        ValueError: if the model has no logit for a label.
     """
     if dataset is None or not dataset.num_labeled:
         shape = (8, *served.image_shape)
@@ -51,6 +54,7 @@ def make_reference(served, dataset=None, protocol=None):
         return Reference(images, _in_batches(_eager(served), images))
     rows = np.flatnonzero(dataset.labels >= 0)[:NUM_IMAGES]
     images, labels = as_unit_float(dataset.images[rows]), dataset.labels[rows]
+    check_labels_fit(labels, _eager(served)(images[:1]).shape[1])
     if protocol is None:
         return Reference(images, _in_batches(_eager(served), images), labels)
     attack = get_protocol(protocol)

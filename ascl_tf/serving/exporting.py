@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from ascl_tf.config.sections import EXPORT_FORMATS
+from ascl_tf.data.resizing import check_way
 from ascl_tf.errors import RunError
 from ascl_tf.process.terminal import encodable
 from ascl_tf.serving import checking, onnx, tflite
@@ -42,7 +43,7 @@ def export_classifier(
         classifier: built Keras model images -> logits, as of `finetune`; or a `LoadedModel`.
         path: folder to write; an export that is there is replaced when the new one is complete.
         image_shape: (H, W, 3); None: as it was built.
-        formats: one or more of
+        formats: one name, or several, of
             "saved_model": see `write_saved_model` for its signatures.
             "keras": `model.keras`, of Keras' own layers, without the branches of batch norm.
             "tflite": `model.tflite` and, of 8-bit integers inside, `model_int8.tflite`.
@@ -66,9 +67,10 @@ def export_classifier(
             be brought into a format, or the library for one is missing; if a file answers
             otherwise than `classifier`.
     """
+    check_way(resize)
     path, served = pathlib.Path(path).absolute(), as_served(classifier, image_shape)
-    formats = _check_formats(formats)
-    _check_place(path)
+    formats = check_export(path, formats)
+    _check_images(served.image_shape, train=train, test=test)
     # What other libraries run is attacked, too.
     attack = protocol if {TFLITE, ONNX} & set(formats) else None
     reference = checking.make_reference(served, test, attack)
@@ -99,6 +101,27 @@ def export_classifier(
     return card
 
 
+def check_export(path, formats):
+    """Returns the formats in their order, if a classifier can be exported in them to `path`.
+
+    What is known before there is one is refused: arguments and errors as of `export_classifier`.
+    """
+    _check_place(pathlib.Path(path))
+    formats = _check_formats(formats)
+    if ONNX in formats:
+        onnx.check_libraries()
+    return formats
+
+
+def _check_images(image_shape, **datasets):
+    for name, dataset in datasets.items():
+        if dataset is not None and dataset.image_shape != tuple(image_shape):
+            raise ValueError(
+                f"`{name}` must hold images of shape {tuple(image_shape)}, as the model takes; "
+                f"received {dataset.image_shape}."
+            )
+
+
 def _check_place(path):
     """Raises RunError unless there is nothing at `path` but what an export may replace."""
     is_free = not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir()))
@@ -117,6 +140,7 @@ def _size(folder, file):
 
 
 def _check_formats(formats):
+    formats = [formats] if isinstance(formats, str) else formats
     unknown = sorted(set(formats) - set(EXPORT_FORMATS))
     if unknown or not formats:
         found = unknown[0] if unknown else "none"
@@ -131,11 +155,12 @@ def _class_names(names, datasets, num_classes):
         names = next((found for found in known if len(found) == num_classes), None)
     if names is None:
         names = [str(number) for number in range(num_classes)]
-    if len(names) != num_classes:
+    if isinstance(names, str) or len(names) != num_classes:
+        found = repr(names) if isinstance(names, str) else len(names)
         raise ValueError(
-            f"`class_names` must hold {num_classes} names, one per logit; received {len(names)}."
+            f"`class_names` must hold {num_classes} names, one per logit; received {found}."
         )
-    return [encodable(name) for name in names]
+    return [encodable(str(name)) for name in names]
 
 
 def _write_saved_model(served, folder, reference, *, class_names, how, **_):

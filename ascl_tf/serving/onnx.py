@@ -12,6 +12,12 @@ from ascl_tf.process.terminal import quiet_start
 _OPSET = 17  # Read by onnxruntime from 1.13 on.
 
 
+def check_libraries():
+    """Raises RunError unless what an export needs is installed."""
+    for name in ("tf2onnx", "onnxruntime"):
+        _library(name)
+
+
 def convert(served):
     """Returns the bytes of an ONNX file: images float32 [B, H, W, 3] -> logits [B, C].
 

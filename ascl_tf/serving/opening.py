@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ascl_tf.data.resizing import CROP
+from ascl_tf.data.resizing import CROP, check_way
 from ascl_tf.errors import RunError
 from ascl_tf.serving import onnx, tflite
 from ascl_tf.serving.card import read_card
@@ -60,8 +60,10 @@ def open_model(model, *, image_size=None, resize=None, trust_model=False):
         trust_model: see `load_model`.
 
     Raises:
+        ValueError: if `resize` is none of these.
         RunError: if there is no such model, or its images' size is not known.
     """
+    check_way(resize or CROP)
     is_model = isinstance(model, keras.Model)
     card = None if is_model else read_card(model)
     runtime = None if is_model else _RUNTIMES.get(pathlib.Path(model).suffix)

@@ -73,7 +73,7 @@ def classify(
         trust_model: whether to load a .keras file that may run Python code.
 
     Raises:
-        ValueError: if `top_k` or `batch_size` is not positive.
+        ValueError: if `top_k` or `batch_size` is not positive, or `resize` is not as above.
         RunError: if there is no such model. A picture that cannot be read is no error, see
             `Prediction`.
     """
@@ -95,7 +95,7 @@ def embed(
     Arguments as of `classify`.
 
     Raises:
-        ValueError: if `batch_size` is not positive.
+        ValueError: if `batch_size` is not positive, or `resize` is not as there.
         RunError: if there is no such model, or it does not say its features.
     """
     opened = open_model(model, image_size=image_size, resize=resize, trust_model=trust_model)

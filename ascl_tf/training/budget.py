@@ -18,6 +18,24 @@ NUM_STEPS = 4
 VALIDATION_SHARE = 0.1
 
 
+def settle(config, fixed):
+    """Returns the config in which `epochs` that the caller has set stand in place of `minutes`.
+
+    Args:
+        config: `Config`.
+        fixed: names of the settings that the caller has set himself, no recipe or record.
+
+    Raises:
+        ConfigError: if he has set both.
+    """
+    if not config.minutes or "epochs" not in fixed:
+        return config
+    if "minutes" in fixed:
+        expected = "a time or a number of `epochs`"
+        raise ConfigError(field="minutes", value=config.minutes, expected=expected, found="both")
+    return config.replace(minutes=0.0)
+
+
 def choose_length(config, method, train, validation, *, num_test_images, is_finetuned_next):
     """Returns the config with as many epochs as fit into its `minutes`, and says how many.
 

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from ascl_tf import config as cfg
 from ascl_tf.config.sections import EvaluationSettings, FinetuneSettings
+from ascl_tf.data.class_order import compare_classes
 from ascl_tf.data.pipeline import steps_per_epoch
 from ascl_tf.errors import ConfigError, renamed
 from ascl_tf.evaluation import checks, evaluate_robustness, records
@@ -24,7 +25,7 @@ from ascl_tf.models.averaged import copy_variables
 from ascl_tf.process.failures import memory_errors_as_one_line
 from ascl_tf.process.files import write_errors_as_one_line
 from ascl_tf.serving.card import describe_files
-from ascl_tf.serving.exporting import export_classifier
+from ascl_tf.serving.exporting import check_export, export_classifier
 from ascl_tf.training import budget, ending, headings, provenance, run_data
 from ascl_tf.training.batches import fit_batch
 from ascl_tf.training.cards import describe_run
@@ -56,6 +57,9 @@ def run_stages(config, stage, workdir, fixed=None):
     with alone_in(workdir):
         # Refused now rather than after the training.
         test = load_test_data(config) if len(wanted) > 1 else None
+        if cfg.EXPORT in wanted:
+            place = workdir.export(classifier_stage(config))
+            check_export(place, config.evaluation.export_formats)
         for name in wanted:
             config = _run_stage(
                 name, config, workdir, protocols, test, cfg.FINETUNE in wanted, fixed
@@ -117,6 +121,7 @@ def pretrain(
     `is_finetuned_next`, evaluation on `test` if it is given. `given` images and a given `encoder`
     (`Given`) stand in for those that the settings name. `fixed`: see `run_stages`.
     """
+    config = budget.settle(config, fixed)
     strategy = make_strategy(config.num_replicas, global_batch_size=config.global_batch_size)
     train, validation = load_training_data(
         config,
@@ -139,6 +144,9 @@ def pretrain(
         }
         config = budget.choose_length(config, timed, train, validation, **behind)
         asked = asked.replace(epochs=config.epochs, validate_every=config.validate_every)
+    elif config.minutes:
+        chosen = f"--epochs={config.epochs}, as chosen when this run began"
+        print(f"notice: --minutes={config.minutes:g}: {chosen}", flush=True)
     workdir.check_stage(cfg.PRETRAIN, cfg.identity_of(config, cfg.PRETRAIN))
     method = _make_pretraining(config, strategy, train, encoder)
     _check_encoder(method.encoder)
@@ -297,6 +305,7 @@ def evaluate(config, workdir, protocols):
     config = with_encoder_settings(config, workdir)
     stage = classifier_stage(config)
     test = load_test_data(config)
+    _check_classes(config, workdir, stage, test)
     trained_on = provenance.inputs_of(read_spans(workdir.checkpoints(stage)))
     # Only here are the flags at hand with which its training images were cut.
     is_own = stage in workdir.stage_identities()
@@ -348,6 +357,7 @@ def export(config, workdir, test=None):
         test = run_data.load_test_data(config.data, num_images=config.num_images, smoke=True)
         trained_with = recorded_config(workdir.path) or config
         run_data.check_as_in_training(trained_with.data, test)
+    _check_classes(config, workdir, stage, test)
     chosen = chosen_checkpoint(config, workdir)
     classifier = load_classifier(config, workdir, test, chosen)
     formats = config.evaluation.export_formats
@@ -368,6 +378,14 @@ def export(config, workdir, test=None):
     )
     for line in describe_files(card):
         print(f"export: {line}", flush=True)
+
+
+def _check_classes(config, workdir, stage, test):
+    """Raises RunError if classes have other numbers than when the stage was trained."""
+    own = workdir.class_names(stage) or ()
+    told = compare_classes(own, test.class_names, field="dataset", value=config.dataset)
+    if told:
+        print(f"notice: {config.dataset}: {told}", flush=True)
 
 
 def chosen_checkpoint(config, workdir):
@@ -450,6 +468,7 @@ def _train_and_record(config, workdir, stage, method, train, validation, steps, 
         "stage": stage,
         "settings": cfg.identity_of(config, cfg.PRETRAIN if is_pretraining else cfg.FINETUNE),
         **inputs,
+        "class_names": list(train.class_names),
         "num_images": len(train),
         "steps_per_epoch": steps,
         # Of the last step, whatever writes the record of a stage that has ended.

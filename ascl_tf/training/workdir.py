@@ -79,6 +79,13 @@ class WorkDirectory:
         """Writes the record of a training stage, whole or not at all."""
         write_text(self.results(stage), json.dumps(document, indent=1, sort_keys=True) + "\n")
 
+    def class_names(self, stage):
+        """Returns the classes that a stage was trained on; None where its record says none."""
+        try:
+            return json.loads(self.results(stage).read_text(encoding="utf-8")).get("class_names")
+        except (OSError, ValueError, AttributeError, RecursionError):
+            return None  # Of an earlier version, or damaged; what is measured needs none.
+
     def stage_identities(self):
         """Returns what was settled for each stage that has begun: name -> settings."""
         return _read_document(self.path).get("stages", {})

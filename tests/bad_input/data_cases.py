@@ -108,7 +108,7 @@ LABELS = [
     Case("--smoke --dataset=folder:absent", 1, "absent: expected a readable folder", "No such"),
     _folder("differing", "expected the same classes in every split", "class2"),
     _folder("empty", "class0: expected at least one picture", "found none"),
-    _folder("no_splits", "expected split folders such as train/", "found none"),
+    _folder("no_splits", "expected pictures, or folders of them", "found none"),
     Case(
         "--dataset=nameless --data_dir={root}/sets --validation_fraction=0",
         1,

@@ -72,7 +72,7 @@ def test_pictures_of_several_sizes_become_as_large_as_half_of_them(tmp_path, cap
     _write(tmp_path / "val" / "cat" / "0.png", size=(size, size))
     for split in ("train", "val"):
         assert load_dataset(f"folder:{tmp_path}", split).image_shape == (size, size, 3)
-    (line,) = capsys.readouterr().out.splitlines()
+    _, line = capsys.readouterr().out.splitlines()
     assert f"all become {size} x {size} (image_size={size}, resize=crop)" in line
     sides = (min(*sides, size), max(*sides, size))
     assert f"their shorter sides {sides[0]} to {sides[1]} pixels" in line
@@ -127,7 +127,7 @@ def test_what_was_converted_is_counted_in_one_line(folder, capsys):
         _write(folder / "train" / "cat" / f"{name}.png", value=7, mode=mode)
     assert len(load_dataset(f"folder:{folder}", "train")) == 9
     line = "notice: folder:pets, split train: converted: 2 gray, 1 with transparency\n"
-    assert capsys.readouterr().out == line
+    assert capsys.readouterr().out.endswith(f"\n{line}")
     load_dataset(f"folder:{folder}", "train")
     assert capsys.readouterr().out == ""
 
@@ -210,6 +210,13 @@ def test_link_to_nothing_is_named(folder, place):
         load_dataset(f"folder:{folder}", "train")
 
 
+def test_splits_and_classes_are_said(folder, capsys):
+    _write(folder / "Test" / "cat" / "0.png")
+    _write(folder / "Test" / "dog" / "0.png")
+    load_dataset(f"folder:{folder}", "train")
+    assert "folder:pets: splits Test, test, train; 2 classes: cat, dog\n" in capsys.readouterr().out
+
+
 def test_linked_classes_and_files_are_read(folder, tmp_path):
     (folder / "train" / "dog").rename(tmp_path / "dogs")
     (folder / "train" / "dog").symlink_to(tmp_path / "dogs", target_is_directory=True)
@@ -244,11 +251,13 @@ def test_pictures_without_class_folders_are_unlabeled(tmp_path, place):
     assert len(dataset) == (3 if place == "train/" else 4)
 
 
-def test_deeper_folders_without_splits_are_no_classes(tmp_path):
+def test_deeper_folders_without_splits_are_no_classes(tmp_path, capsys):
     for place in ("fold1/cat", "fold1/dog", "fold2/cat", "fold2/dog"):
         _write(tmp_path / place / "0.png")
     dataset = load_dataset(f"folder:{tmp_path}", "train")
     assert (set(dataset.labels), dataset.class_names) == ({-1}, ())
+    said = "labels: no folder in it holds a picture itself, the first is fold1/cat/0.png\n"
+    assert said in capsys.readouterr().out
     assert load_dataset(f"folder:{tmp_path}", "fold1").class_names == ("cat", "dog")
 
 
@@ -388,7 +397,7 @@ def test_folder_at_hand_is_available(folder):
 
 
 def test_folder_without_splits_is_refused(tmp_path):
-    with pytest.raises(RunError, match="expected split folders such as train/, found none"):
+    with pytest.raises(RunError, match="expected pictures, or folders of them; found none"):
         load_dataset(f"folder:{tmp_path}", "train")
 
 

@@ -93,6 +93,14 @@ def test_without_a_column_of_splits_test_pictures_are_cut_off(folder, capsys):
     assert len(_rows(folder, "train", test_fraction=0.0)) == 6
 
 
+def test_how_many_pictures_each_split_has_is_said(folder, capsys):
+    # A split that is misspelled would leave pictures out in silence.
+    _write(folder, TABLE.replace("g.png,plate,val\n", "g.png,plate,vla\n"))
+    _rows(folder, "train")
+    said = capsys.readouterr().out
+    assert "vla (1 pictures); 2 classes: cup, plate\n" in said and "train (" in said
+
+
 def test_pictures_that_are_not_listed_are_counted(folder, capsys):
     _write(folder, TABLE.replace("g.png,plate,val\n", ""))
     _rows(folder, "train")

@@ -149,6 +149,21 @@ def test_of_16_bits_the_upper_eight_are_kept(tmp_path, channels):
     np.testing.assert_array_equal(images, np.broadcast_to(pixels >> 8, images.shape))
 
 
+def test_of_12_bits_the_upper_eight_are_kept(tmp_path):
+    # Pillow reads such a TIFF, of microscopes and cameras, and cannot write it.
+    pairs = np.random.default_rng(0).integers(0, 4096, (32, 2))
+    digits = "".join(f"{first:03x}{second:03x}" for first, second in pairs)
+    content, (width, height) = bytes.fromhex(digits), (8, 8)
+    tags = {256: width, 257: height, 258: 12, 259: 1, 262: 1, 273: 110, 278: height}
+    entries = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items()]
+    entries.append(struct.pack("<HHII", 279, 4, 1, len(content)))
+    head = b"II*\0" + struct.pack("<IH", 8, len(entries)) + b"".join(entries) + bytes(4)
+    (tmp_path / "a.tif").write_bytes(head + content)
+    image, kinds = read_picture(tmp_path / "a.tif")
+    np.testing.assert_array_equal(image[..., 0], (pairs >> 4).reshape(height, width))
+    assert kinds == ("gray", "of 12 bits")
+
+
 def test_transparent_value_of_16_bit_gray_is_white(tmp_path):
     pixels = np.arange(0, 65536, 1024).reshape(8, 8, 1)
     _png16(tmp_path / "a.png", pixels, transparent=struct.pack(">H", 2048))

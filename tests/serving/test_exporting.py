@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ascl_tf.data import ImageDataset
 from ascl_tf.data.resizing import resize
 from ascl_tf.errors import RunError
 from ascl_tf.serving import checking, onnx, tflite
@@ -153,15 +154,31 @@ def test_classes_without_names_have_their_numbers(model, tmp_path):
 def test_what_does_not_fit_is_refused_and_leaves_what_was_there(model, tmp_path):
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "card.json").touch()
+    small, wrong = (
+        ImageDataset.from_arrays(np.zeros([2, side, SIZE, 3], np.uint8), [0, 3])
+        for side in (4, SIZE)
+    )
     for settings, message in (
         ({"class_names": ["a", "b"]}, "`class_names` must hold 3 names, one per logit; received 2"),
         ({"formats": ["torch"]}, "`formats` must be of saved_model, keras, tflite, onnx; receive"),
+        ({"formats": "torch"}, "`formats` must be of saved_model, .*; received torch"),
         ({"formats": []}, "received none"),
+        ({"class_names": "cat"}, "`class_names` must hold 3 names, .*; received 'cat'"),
+        ({"train": small}, r"`train` must hold images of shape \(8, 8, 3\), .* received \(4, 8, 3"),
+        ({"test": wrong}, "`labels` must be below the 3 classes of the model; received 3"),
+        ({"resize": "fit"}, "`resize` must be one of stretch, crop, pad; received 'fit'"),
         ({"formats": ["tflite"]}, "`train` must be the training images"),
     ):
         with pytest.raises(ValueError, match=message):
             export_classifier(model, tmp_path / "m", **settings)
     assert [path.name for path in tmp_path.rglob("*")] == ["m", "card.json"]
+
+
+def test_details_never_stand_in_place_of_what_the_files_are(model, tmp_path):
+    details = {"class_names": ["cat"], "files": {}, "method": "at"}
+    card = export_classifier(model, tmp_path / "m", formats="keras", details=details)
+    assert card["class_names"] == ["0", "1", "2"] and list(card["files"]) == ["model.keras"]
+    assert card["method"] == "at"
 
 
 def test_saved_model_has_no_layers_for_keras(folder, tmp_path):

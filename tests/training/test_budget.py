@@ -41,8 +41,21 @@ def test_epochs_fill_the_minutes_and_stay_when_the_run_goes_on(monkeypatch, caps
     assert "notice: --minutes=10: 3 epochs of 3 min, as --epochs=3 --validate_every=1" in out
     monkeypatch.setattr(budget, "_seconds_of_steps", lambda *arguments: pytest.fail("timed again"))
     assert _train("--minutes=10") == first == _train()
+    _train("--minutes=30")
+    said = "notice: --minutes=30: --epochs=3, as chosen when this run began\n"
+    assert said in capsys.readouterr().out
     # Another run of the same length, its epochs given, is the same run.
     assert _train("--epochs=3").epochs == 3
+
+
+@pytest.mark.usefixtures("_nothing_is_trained")
+def test_epochs_of_the_command_line_stand_in_place_of_a_recipes_minutes(tmp_path, monkeypatch):
+    monkeypatch.setattr(budget, "_seconds_of_steps", lambda *arguments: pytest.fail("timed"))
+    (tmp_path / "recipe.flags").write_text("--minutes=10\n")
+    with pytest.raises(ConfigError, match="`minutes=10.0`: expected a time or a number of `epochs"):
+        _train("--minutes=10", "--epochs=2")
+    monkeypatch.setattr(run.cfg, "shrink", lambda config, kept: config)  # Which sets no minutes.
+    assert _train("--flagfile=recipe.flags", "--epochs=2").epochs == 2
 
 
 def test_steps_are_timed_in_a_method_that_is_thrown_away():

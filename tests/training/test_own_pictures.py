@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -222,6 +223,33 @@ def test_loose_pictures_are_not_fine_tuned(tmp_path, fits):
     _train(tmp_path / "loose", *QUICK)
     with pytest.raises(RunError, match=message):
         _train(tmp_path / "loose", *QUICK, stage="finetune")
+
+
+def test_what_the_export_would_refuse_is_refused_before_the_training(tmp_path, fits, monkeypatch):
+    root = _labeled(tmp_path / "pets")
+    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    with pytest.raises(RunError, match=r"^onnx: expected tf2onnx, which pip install"):
+        _train(root, *QUICK, "--export_format=saved_model,onnx", stage="all")
+    _write(tmp_path / "run" / "export" / "finetune_lsf", 1)
+    with pytest.raises(RunError, match="finetune_lsf: expected no file or folder there, or an exp"):
+        _train(root, *QUICK, stage="all")
+    assert not fits
+
+
+def test_class_that_is_renamed_after_the_training_is_refused(tmp_path, capsys):
+    root = _classes(tmp_path / "pets", count=4)
+    quick = [flag for flag in QUICK if "method" not in flag and "finetune" not in flag]
+    with eagerly(), weak_views_for_strong():
+        _train(root, *quick, "--method=standard")
+    assert _record(tmp_path, "pretrain")["class_names"] == ["a", "b", "c"]
+    (root / "c").rename(root / "cc")
+    with eagerly():
+        _train(root, stage="evaluate")
+    assert "pets: 1 classes are called otherwise: class 2 is 'cc'" in capsys.readouterr().out
+    (root / "a").rename(root / "z")
+    for stage in ("evaluate", "export"):
+        with pytest.raises(RunError, match="expected the classifier's .* found class 0 is 'b', to"):
+            _train(root, stage=stage)
 
 
 def test_smoke_takes_few_of_the_users_pictures_and_says_what_it_shrinks(tmp_path, capsys, fits):
