@@ -42,7 +42,7 @@ class OverfittingWatch(Watch):
     """
 
     warning, metric = "catastrophic_overfitting", "probe/pgd_accuracy"
-    every = 200  # A look costs as much as two steps of the fast recipe.
+    every = 200  # A look costs as much as some steps of the fast recipe.
 
     def __init__(self, method, dataset, checkpoints, writer, clock, agree):
         super().__init__(checkpoints, writer)
@@ -53,6 +53,11 @@ class OverfittingWatch(Watch):
     def on_train_begin(self, logs=None):
         if self._guards and any(e.get("switched") for e in self.checkpoints.history.warnings):
             self.model.at_attack.switch_to_pgd()
+
+    def is_due(self, batch, step):
+        """Returns whether to look: not after each of epochs that take fewer steps than a look."""
+        is_long = self.params["steps"] >= self.every
+        return step % self.every == 0 or (is_long and super().is_due(batch, step))
 
     def on_train_batch_end(self, batch, logs=None):
         if not self.is_due(batch, self.checkpoints.step):

@@ -118,6 +118,18 @@ def _overfitting(world, values):
     return world.ready(watch)
 
 
+def test_probe_looks_after_an_epoch_that_takes_as_long_as_from_look_to_look(tmp_path):
+    world = _World(FAST, tmp_path)
+    watch = _overfitting(world, [(80.0, 80.0)] * 6)
+    for steps in (150, 250):
+        world.ready(watch, steps)
+        for step in range(1, 501):
+            world.checkpoints.step = step
+            watch.on_train_batch_end((step - 1) % steps)
+    # Of 150 steps, then of 250.
+    assert world.texts("probe/pgd")["probe/pgd_accuracy"] == [200, 400, 200, 250, 400, 500]
+
+
 @pytest.mark.parametrize("guard", ["pgd", "warn"])
 def test_lost_robustness_warns_and_the_guard_switches(tmp_path, capsys, guard):
     world = _World(FAST.replace(fgsm_guard=guard), tmp_path)
@@ -395,6 +407,7 @@ def test_guarded_run_stopped_after_the_switch_continues_bit_for_bit(
     tiny_world, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(overfitting, "make_probe", lambda *_: lambda: (80.0, 0.0))
+    monkeypatch.setattr(OverfittingWatch, "every", 4)  # An epoch.
     config = tiny_world.replace(
         method="at", at_attack="fgsm_rs", num_steps_at=3, checkpoint_every=3
     )
