@@ -1,8 +1,11 @@
 """`--minutes`: how many epochs fit into a time, chosen once, before pre-training begins."""
 
+import statistics
+import tempfile
 import time
 
 import keras
+import tensorflow as tf
 
 from ascl_tf.config import split_protocols
 from ascl_tf.data.pipeline import steps_per_epoch, training_batches
@@ -12,8 +15,8 @@ from ascl_tf.methods.factory import make_finetune_method
 from ascl_tf.training.cost import count_passes, describe_duration
 from ascl_tf.training.strategy import is_over_workers
 
-# A first step is traced; of the others the shortest counts, since a machine has other work, too.
-NUM_STEPS = 4
+# The first one is traced; of the others the one in the middle counts.
+NUM_STEPS = 6
 # Of the time of the epochs, what validation takes at most.
 VALIDATION_SHARE = 0.1
 
@@ -64,7 +67,7 @@ def choose_length(config, method, train, validation, *, num_test_images, is_fine
     tracing, step = _seconds_of_steps(config, method, train)
     shape = {"num_classes": train.num_classes, "image_shape": train.image_shape}
     pass_of_image = step / (config.global_batch_size * count_step(config, **shape))
-    epoch = step * steps_per_epoch(len(train), config.global_batch_size)
+    epoch = step * steps_per_epoch(len(train), config.global_batch_size) + _seconds_to_save(method)
     num_validated = 0 if validation is None else len(validation)
     validating = pass_of_image * num_validated * count_passes([config.validation_protocol])
     # The last checkpoint and the best one.
@@ -72,7 +75,9 @@ def choose_length(config, method, train, validation, *, num_test_images, is_fine
     if is_finetuned_next:
         units = count_step(config, make=make_finetune_method, **shape)
         behind += pass_of_image * units * len(train) * config.num_finetune_epochs
-    left = 60 * config.minutes - (time.perf_counter() - began) - tracing - behind
+    # The graphs of the other stages take about as long as that of a step.
+    graphs = tracing * (1 + is_finetuned_next + (num_test_images > 0))
+    left = 60 * config.minutes - (time.perf_counter() - began) - graphs - behind
     every, epochs = split_time(left, epoch, validating)
     print(
         f"notice: --minutes={config.minutes:g}: {epochs} epochs of {describe_duration(epoch)}, "
@@ -108,7 +113,16 @@ def _seconds_of_steps(config, method, train):
     # The batches come in the order of (seed, epoch).
     method.fit(batches, shuffle=False, **settings)
     first, *others = durations.seconds
-    return max(first - min(others), 0.0), min(others)
+    step = statistics.median(others)
+    return max(first - step, 0.0), step
+
+
+def _seconds_to_save(method):
+    """Returns what writing a checkpoint takes, which follows each epoch."""
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        tf.train.Checkpoint(method=method).write(f"{folder}/ckpt")
+        return time.perf_counter() - began
 
 
 class _Durations(keras.callbacks.Callback):

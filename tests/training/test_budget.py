@@ -33,8 +33,9 @@ def _train(*flags):
 
 @pytest.mark.usefixtures("_nothing_is_trained")
 def test_epochs_fill_the_minutes_and_stay_when_the_run_goes_on(monkeypatch, capsys):
-    monkeypatch.setattr(budget, "_seconds_of_steps", lambda *arguments: (0.0, 60.0))
-    # Three steps of a minute an epoch: three epochs, and a rest that is too short for another.
+    monkeypatch.setattr(budget, "_seconds_of_steps", lambda *arguments: (0.0, 59.0))
+    monkeypatch.setattr(budget, "_seconds_to_save", lambda *arguments: 3.0)
+    # Three steps and a checkpoint, three minutes: three epochs, and too short a rest for another.
     first = _train("--minutes=10")
     assert first.epochs == 3
     out = capsys.readouterr().out
