@@ -16,6 +16,7 @@ from ascl_tf.data.resizing import CROP, choose_size, resize
 from ascl_tf.data.split_reader import SplitReader, batch_size_for
 from ascl_tf.errors import RunError
 
+_MOST_SHOWN = 10  # Of the files that cannot be read.
 # So many sizes of files are remembered: a run opens its data often.
 _KNOWN_SIZES = 1 << 20
 
@@ -56,8 +57,10 @@ class FolderReader(SplitReader):
 
     def _size_of_several(self):
         """Returns the size for pictures of several sizes; None where all are of one."""
+        files = list(all_pictures(self._path, self.split))
         with concurrent.futures.ThreadPoolExecutor() as pool, _quiet_metadata():
-            sizes = list(pool.map(_upright_size, all_pictures(self._path, self.split)))
+            sizes = list(pool.map(_or_error(_upright_size), files))
+        self._check(sizes)
         if len(set(sizes)) == 1:
             return None
         sides = np.min(sizes, axis=1)
@@ -72,20 +75,28 @@ class FolderReader(SplitReader):
     def find_image_shape(self):
         if self.image_size is not None:
             return (self.image_size, self.image_size, 3)
-        return self._read([self._files[0]], map)[0][0].shape
+        first = self._read([self._files[0]], map)
+        self._check(first)
+        return first[0][0].shape
 
     def batches(self):
         kinds, size = collections.Counter(), batch_size_for(self.image_shape)
+        errors = []
         with concurrent.futures.ThreadPoolExecutor() as pool:
             for start in range(0, self.num_images, size):
                 files = self._files[start : start + size]
+                read = self._read(files, pool.map)
+                errors += [result for result in read if isinstance(result, RunError)]
+                if errors:
+                    continue  # The others at fault are named, too.
                 images = np.empty([len(files), *self.image_shape], np.uint8)
-                for row, (image, found) in enumerate(self._read(files, pool.map)):
+                for row, (image, found) in enumerate(read):
                     if image.shape != self.image_shape:
                         raise _unequal(files[row], image.shape, self._files[0], self.image_shape)
                     images[row] = image
                     kinds.update(found)
                 yield images
+        self._check(errors)
         if kinds:
             counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
             say(f"notice: {self.name}, split {self.split}: converted: {counts}")
@@ -93,7 +104,19 @@ class FolderReader(SplitReader):
     def _read(self, files, apply):
         read = functools.partial(_read_one, image_size=self.image_size, how=self.how)
         with _quiet_metadata():
-            return list(apply(read, files))
+            return list(apply(_or_error(read), files))
+
+    def _check(self, results):
+        """Raises an error that names the files at fault, if there are any among the results."""
+        errors = [result for result in results if isinstance(result, RunError)]
+        if len(errors) > 1:
+            shown = [str(error) for error in errors[:_MOST_SHOWN]]
+            rest = [f"{len(errors) - len(shown)} more"] * (len(errors) > len(shown))
+            expected = "pictures that can be read"
+            found = f"{len(errors)} that cannot: {' | '.join([*shown, *rest])}"
+            raise RunError(place=self._path, expected=expected, found=found)
+        if errors:
+            raise errors[0]
 
     def labels_and_order(self):
         order = list(range(self.num_images))
@@ -106,6 +129,18 @@ class FolderReader(SplitReader):
             status = os.stat(file)
             name = readable_name(os.path.relpath(file, self._path))
             yield f"{label} {name} {status.st_size} {status.st_mtime_ns}"
+
+
+def _or_error(read):
+    """Returns a function that returns the `RunError` of a file that `read` raises."""
+
+    def attempt(file):
+        try:
+            return read(file)
+        except RunError as error:
+            return error
+
+    return attempt
 
 
 def _read_one(file, image_size, how):

@@ -39,7 +39,7 @@ def settle(config, fixed):
     return config.replace(minutes=0.0)
 
 
-def choose_length(config, method, train, validation, *, num_test_images, is_finetuned_next):
+def choose_length(config, method, train, validation, *, num_test_images, is_finetuned_next, fixed):
     """Returns the config with as many epochs as fit into its `minutes`, and says how many.
 
     The time holds what follows, too: fine-tuning, and evaluation, but for AutoAttack's part. A step
@@ -52,6 +52,7 @@ def choose_length(config, method, train, validation, *, num_test_images, is_fine
         train, validation: `ImageDataset`; no validation: None.
         num_test_images: 0 where no evaluation follows.
         is_finetuned_next: whether fine-tuning follows.
+        fixed: see `settle`; `validate_every` among them stays.
 
     Raises:
         ConfigError: on several workers.
@@ -78,7 +79,8 @@ def choose_length(config, method, train, validation, *, num_test_images, is_fine
     # The graphs of the other stages take about as long as that of a step.
     graphs = tracing * (1 + is_finetuned_next + (num_test_images > 0))
     left = 60 * config.minutes - (time.perf_counter() - began) - graphs - behind
-    every, epochs = split_time(left, epoch, validating)
+    given = config.validate_every if "validate_every" in fixed else None
+    every, epochs = split_time(left, epoch, validating, given)
     print(
         f"notice: --minutes={config.minutes:g}: {epochs} epochs of {describe_duration(epoch)}, "
         f"as --epochs={epochs} --validate_every={every}",
@@ -87,20 +89,21 @@ def choose_length(config, method, train, validation, *, num_test_images, is_fine
     return config.replace(epochs=epochs, validate_every=every)
 
 
-def split_time(seconds, epoch, validation):
+def split_time(seconds, epoch, validation, every=None):
     """Returns (epochs between two validations, epochs) that fill a time, at least 1 of each.
 
     Args:
         seconds: the time.
         epoch, validation: what one of each takes, in seconds.
+        every: the epochs between two validations, where they are given.
 
     Example:
         >>> split_time(100, epoch=2, validation=0.1), split_time(100, epoch=1, validation=0.5)
         ((1, 47), (5, 90))
     """
-    every = max(1, round(validation / (VALIDATION_SHARE * epoch)))
-    epochs = int(max(seconds, 0) / (epoch + validation / every))
-    return min(every, max(epochs, 1)), max(epochs, 1)
+    chosen = every or max(1, round(validation / (VALIDATION_SHARE * epoch)))
+    epochs = max(int(max(seconds, 0) / (epoch + validation / chosen)), 1)
+    return every or min(chosen, epochs), epochs
 
 
 def _seconds_of_steps(config, method, train):

@@ -141,6 +141,7 @@ def pretrain(
         behind = {
             "num_test_images": 0 if test is None else len(test),
             "is_finetuned_next": is_finetuned_next,
+            "fixed": fixed,
         }
         config = budget.choose_length(config, timed, train, validation, **behind)
         asked = asked.replace(epochs=config.epochs, validate_every=config.validate_every)

@@ -107,6 +107,17 @@ def test_turn_that_only_decoding_finds_is_named(folder):
         load_dataset(f"folder:{folder}", "train")
 
 
+@pytest.mark.parametrize("image_size", [None, 8])
+def test_all_damaged_pictures_are_named_at_once(folder, image_size):
+    files = sorted(folder.glob("train/*/*"))
+    for file in files[1:3]:
+        file.write_bytes(b"\x89PNG\r\n\x1a\n cut off")
+    with pytest.raises(RunError, match="expected pictures that can be read; found 2 that") as error:
+        load_dataset(f"folder:{folder}", "train", image_size=image_size)
+    assert all(str(file) in str(error.value) for file in files[1:3])
+    assert "\n" not in str(error.value)
+
+
 def test_damaged_picture_is_named_before_sizes_are_compared(folder):
     (folder / "test" / "cat" / "0.png").write_text("no picture")
     with pytest.raises(RunError, match=r"cat/0\.png: expected a decodable image"):

@@ -79,6 +79,17 @@ def test_time_that_is_too_short_gives_one_epoch_or_one_validation():
     assert budget.split_time(10, epoch=4, validation=4) == (2, 2)  # Once, at the end.
 
 
+def test_validation_that_is_given_stays():
+    assert budget.split_time(100, epoch=1, validation=3, every=30) == (30, 90)
+    assert budget.split_time(10, epoch=1, validation=0, every=30) == (30, 10)
+
+
+@pytest.mark.usefixtures("_nothing_is_trained")
+def test_validation_of_the_command_line_stays(monkeypatch):
+    monkeypatch.setattr(budget, "_seconds_of_steps", lambda *arguments: (0.0, 1.0))
+    assert _train("--minutes=1", "--validate_every=7").validate_every == 7
+
+
 def test_validation_takes_a_tenth_of_the_time_at_most():
     every, epochs = budget.split_time(1000, epoch=2, validation=1)
     assert every == 5 and epochs == 454
