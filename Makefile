@@ -58,7 +58,7 @@ $(VENV)/installed-docs: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	touch $@
 
-# The site of docs/, in build/site; a broken link is an error. The variable silences an advertisement.
+# The site of docs/, in build/site; a broken link is an error. The variable silences the theme's notice on MkDocs 2.
 docs: $(VENV)/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
 

@@ -126,5 +126,9 @@ print(outputs["class_name"][0].numpy().decode(), outputs["probabilities"][0].num
 # python -m ascl_tf.predict --model=runs/pictures_cli/export/pretrain new_pictures
 # ```
 #
-# With pictures of your own, begin with `--minutes=10` in place of `--epochs`, and look at
-# `tensorboard --logdir runs/pictures_cli/tensorboard`.
+# With pictures of your own, begin with the recipe for them, which chooses all of this and trains for ten minutes:
+#
+# ```sh
+# python -m ascl_tf.train --recipe=pictures --dataset=folder:pictures --workdir=runs/own
+# tensorboard --logdir runs/own/tensorboard
+# ```
