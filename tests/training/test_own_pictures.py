@@ -245,7 +245,7 @@ def test_class_that_is_renamed_after_the_training_is_refused(tmp_path, capsys):
     (root / "c").rename(root / "cc")
     with eagerly():
         _train(root, stage="evaluate")
-    assert "pets: 1 classes are called otherwise: class 2 is 'cc'" in capsys.readouterr().out
+    assert "pets: 1 of 3 classes are called otherwise: class 2 is 'cc'" in capsys.readouterr().out
     (root / "a").rename(root / "z")
     for stage in ("evaluate", "export"):
         with pytest.raises(RunError, match="expected the classifier's .* found class 0 is 'b', to"):
