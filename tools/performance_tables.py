@@ -130,6 +130,30 @@ def _epoch_seconds(model):
     return model["seconds"][-1] / model["epochs"][-1]
 
 
+def make_image_sizes(record):
+    """Returns what a pass of an image costs, by network and size."""
+    rows = [
+        [
+            row["network"],
+            str(row["size"]),
+            f"{1000 * row['seconds_per_pass']:.1f}",
+            f"{row['peak_bytes'] / 2**30:.2f}",
+        ]
+        for row in record["rows"]
+    ]
+    return _markdown(("network", "pixels", "one pass of an image, ms", "peak memory, GiB"), rows)
+
+
+def make_pictures(record):
+    """Returns what the recipe for own pictures reaches on each set."""
+    names = ("standard_accuracy", "robust_accuracy", "nearest_neighbor", "largest_class")
+    rows = [
+        [row["set"], str(row["epochs"]), *(f"{row[name]:.2f}" for name in names)]
+        for row in record["rows"]
+    ]
+    return _markdown(("set", "epochs", "SA", "RA", "nearest neighbor", "largest class"), rows)
+
+
 # Record, and what is shown of it where one record has several tables -> how.
 TABLES = {
     "step": make_ratios,
@@ -142,6 +166,8 @@ TABLES = {
     "finetune": make_ratios,
     "finetune shares": make_shares,
     "scaling": make_growth,
+    "image_sizes": make_image_sizes,
+    "pictures": make_pictures,
     "profile": make_profile,
     "profile_bfloat16": make_profile,
     "frontier": make_frontier,
