@@ -292,4 +292,5 @@ def test_model_without_weights_has_no_weight_landscape(headless, folder, tmp_pat
 def test_help_names_the_flags_and_draws_nothing(capsys):
     _run(help=True)
     printed = capsys.readouterr().out
-    assert "--figure: <inversion|tsne" in printed and "--records" in printed
+    assert "--figure=" in printed and "One of inversion, tsne" in " ".join(printed.split())
+    assert "--records" in printed

@@ -19,7 +19,9 @@ OTHER_FLAGS = {
     "evaluation/records.py": "those of git",
     "training/cost.py": "a notice",
     "training/batches.py": "a notice",
-    "training/budget.py": "a notice",
+    "training/budget.py": "notices",
+    "training/ending.py": "commands that go on",
+    "training/headings.py": "a notice",
     "training/run_data.py": "notices",
     "training/workdir.py": "the flagfile of a run, those of TensorBoard",
 }

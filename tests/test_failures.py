@@ -36,7 +36,9 @@ def test_other_errors_stay_what_they_are():
 @pytest.fixture
 def stubs(monkeypatch):
     """Puts a model and images without files into both programs, and no memory."""
-    images = types.SimpleNamespace(images=np.zeros((1, 8, 6, 3), np.uint8), name="noise")
+    images = types.SimpleNamespace(
+        images=np.zeros((1, 8, 6, 3), np.uint8), name="noise", class_names=None
+    )
     model = types.SimpleNamespace(logits_fn=lambda images: tf.reduce_mean(images, [1, 2]))
     for program in (evaluate, analyze):
         monkeypatch.setattr(program, "load_images", lambda config, **settings: images)

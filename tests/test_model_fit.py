@@ -354,7 +354,7 @@ def _write_card(folder, names):
         (["0", "1", "2"], None),
         (
             ["class0", "class1", "cat\n"],
-            r"1 classes .*: class 2 is 'class2', to the classifier 'cat\\n'",
+            r"1 of 3 classes .*: class 2 is 'class2', to the classifier 'cat\\n'",
         ),
         (["class0", "class2", "class1"], r"class 1 is 'class1', to the classifier 'class2'"),
         (["class0", "new", "class1", "class2"], r"class 1 is 'class1', to the classifier 'new'"),

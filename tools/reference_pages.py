@@ -2,7 +2,7 @@
 
     pages()  # {"reference/train.md": "# ...", ...}, for the site (tools/docs_site.py)
 
-Flags come from the objects that `--help` prints, protocols from those that `--protocol=help` lists.
+Flags come from the objects that `--helpfull` prints, protocols from those that `--protocol=help` lists.
 """
 
 import dataclasses
@@ -42,7 +42,7 @@ def flags_page(program):
     values = _flags_of(program)
     parts = [
         f"# Flags of `ascl_tf.{program}`",
-        f"What `python -m ascl_tf.{program} --help` prints, by section. A flagfile "
+        f"What `python -m ascl_tf.{program} --helpfull` prints, by section. A flagfile "
         "(`--flagfile=my.flags`) holds one flag a line.",
     ]
     for title, fields in _sections_of(program, values).items():

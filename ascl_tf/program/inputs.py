@@ -117,7 +117,8 @@ def check_classes(path, dataset, named):
         card = read_card(path)
     except RunError:
         return  # What others keep under that name says nothing here.
-    place, found = f"{named} on {dataset.name}", [encodable(n) for n in dataset.class_names]
+    place = f"{named} on {dataset.name}"
+    found = [encodable(name) for name in dataset.class_names or ()]
     told = compare_classes(card["class_names"] if card else [], found, place=place)
     if told:
         print(f"notice: {place}: {told}", flush=True)

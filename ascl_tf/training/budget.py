@@ -89,6 +89,12 @@ def choose_length(config, method, train, validation, *, num_test_images, is_fine
     return config.replace(epochs=epochs, validate_every=every)
 
 
+def say_chosen(config):
+    """Says that the epochs of a run that has begun stay, whatever its `minutes` are now."""
+    chosen = f"--epochs={config.epochs}, as chosen when this run began"
+    print(f"notice: --minutes={config.minutes:g}: {chosen}", flush=True)
+
+
 def split_time(seconds, epoch, validation, every=None):
     """Returns (epochs between two validations, epochs) that fill a time, at least 1 of each.
 

@@ -146,8 +146,7 @@ def pretrain(
         config = budget.choose_length(config, timed, train, validation, **behind)
         asked = asked.replace(epochs=config.epochs, validate_every=config.validate_every)
     elif config.minutes:
-        chosen = f"--epochs={config.epochs}, as chosen when this run began"
-        print(f"notice: --minutes={config.minutes:g}: {chosen}", flush=True)
+        budget.say_chosen(config)
     workdir.check_stage(cfg.PRETRAIN, cfg.identity_of(config, cfg.PRETRAIN))
     method = _make_pretraining(config, strategy, train, encoder)
     _check_encoder(method.encoder)
