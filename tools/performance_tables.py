@@ -148,10 +148,12 @@ def make_pictures(record):
     """Returns what the recipe for own pictures reaches on each set."""
     names = ("standard_accuracy", "robust_accuracy", "nearest_neighbor", "largest_class")
     rows = [
-        [row["set"], str(row["epochs"]), *(f"{row[name]:.2f}" for name in names)]
+        [row["set"], f"{row['minutes']:g}", str(row["epochs"])]
+        + [f"{row[name]:.2f}" for name in names]
         for row in record["rows"]
     ]
-    return _markdown(("set", "epochs", "SA", "RA", "nearest neighbor", "largest class"), rows)
+    headings = ("set", "--minutes", "epochs", "SA", "RA", "nearest neighbor", "largest class")
+    return _markdown(headings, rows)
 
 
 # Record, and what is shown of it where one record has several tables -> how.

@@ -2,7 +2,8 @@
 
     pages()  # {"reference/train.md": "# ...", ...}, for the site (tools/docs_site.py)
 
-Flags come from the objects that `--helpfull` prints, protocols from those that `--protocol=help` lists.
+Flags come from the objects that `--helpfull` prints, protocols from those that `--protocol=help`
+lists.
 """
 
 import dataclasses

@@ -60,6 +60,17 @@ def test_one_record_fills_the_tables_of_its_benchmark(page):
     assert "| clean anchors | 1 | 200 |" in text
 
 
+def test_sizes_and_sets_are_rows(page):
+    size = {"network": "resnet18", "size": 64, "seconds_per_pass": 0.0074, "peak_bytes": 2**29}
+    _write(page.parent, "image_sizes", rows=[size])
+    measured = {"standard_accuracy": 99.5, "robust_accuracy": 88, "nearest_neighbor": 70}
+    one = {"set": "plain_2_60", "minutes": 3.0, "epochs": 46, "largest_class": 50, **measured}
+    _write(page.parent, "pictures", rows=[one])
+    text = _run(page)
+    assert "| resnet18 | 64 | 7.4 | 0.50 |" in text
+    assert "| plain_2_60 | 3 | 46 | 99.50 | 88.00 | 70.00 | 50.00 |" in text
+
+
 def test_growth_shows_the_parts_that_were_measured(page):
     limits = {"replicas": 1.25, "memory": 1.5, "largest_deviation": 0.1}
     line = {"slope": 6.0, "largest_deviation": 0.034}

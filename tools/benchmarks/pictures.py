@@ -4,7 +4,8 @@
 
 Each set is drawn, trained on by the command that a user gives, in a process of its own, and tested
 on the fifth of it that the run has set aside. Beside it: the nearest neighbor on pixels, which
-whoever trains a network should be ahead of, and the share of the largest class.
+whoever trains a network should be ahead of, and the share of the largest class. The record keeps
+its rows of the sets that are not measured again.
 """
 
 import json
@@ -84,7 +85,8 @@ def _measure(arguments, one, seed, folder):
     if done.returncode != 0:
         sys.exit(f"{name_of(one)}: expected exit status 0; found {done.returncode}\n{done.stderr}")
     seconds = time.perf_counter() - began
-    return {"set": name_of(one), "seconds": seconds, **_accuracies(workdir), **_baselines(dataset)}
+    measured = {"minutes": arguments.minutes, "flags": arguments.flags, "seconds": seconds}
+    return {"set": name_of(one), **measured, **_accuracies(workdir), **_baselines(dataset)}
 
 
 def _accuracies(workdir):
@@ -128,6 +130,11 @@ def _report(arguments, rows):
     headings = ("set", "epochs", "time", "SA", "RA", "nearest neighbor", "largest class")
     title = f"pictures: --recipe=pictures --minutes={arguments.minutes:g} {arguments.flags}"
     common.show(title.strip(), headings, [_cells(row) for row in rows])
-    return common.write_record(
-        arguments.output, "pictures", minutes=arguments.minutes, flags=arguments.flags, rows=rows
-    )
+    known = {row["set"]: row for row in [*_rows_of(arguments.output), *rows]}
+    ordered = [known[name] for name in map(name_of, SETS) if name in known]
+    return common.write_record(arguments.output, "pictures", rows=ordered)
+
+
+def _rows_of(output):
+    file = pathlib.Path(output) / "benchmark_pictures.json"
+    return json.loads(file.read_text(encoding="utf-8"))["rows"] if file.is_file() else []
