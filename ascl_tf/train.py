@@ -1,7 +1,7 @@
 """Trains, fine-tunes, evaluates and exports, on a folder of pictures or a known data set.
 
     python -m ascl_tf.train --recipe=quickstart --workdir=runs/quickstart
-    python -m ascl_tf.train --stage=all --method=at --dataset=folder:/data/pets --minutes=10
+    python -m ascl_tf.train --recipe=pictures --dataset=folder:/data/pets --workdir=runs/pets
 
 Stages, one after the other; each goes on from what the one before has left in --workdir:
   pretrain  trains an encoder; --method=at, trades or mart: encoder and classifier at once

@@ -13,13 +13,12 @@ import re
 import ascl_tf
 from ascl_tf import config as cfg
 from ascl_tf import train
-from ascl_tf.config.registry import methods_with
 from ascl_tf.evaluation.protocols import PROTOCOLS, SERIES, describe
 from ascl_tf.program.analyze_settings import AnalyzeConfig
-from ascl_tf.program.data_flags import ReadingFlags
 from ascl_tf.program.evaluate_settings import EvaluateConfig
 from ascl_tf.program.export_settings import ExportConfig
 from ascl_tf.program.flag_defs import accepted, define_flags, define_program_flags
+from ascl_tf.program.flag_help import default_of, text_of, topics_of
 from ascl_tf.program.predict_settings import PredictConfig
 
 CONFIGS = {
@@ -86,36 +85,17 @@ def _flags_of(program):
 
 def _sections_of(program, values):
     """Returns {title: {flag: its field, or None}}; every flag is in one section."""
-    if program == "train":
-        sections = {_title(section): _fields(section) for section in cfg.sections()}
-    else:
-        fields, shared = _fields(CONFIGS[program]), _fields(ReadingFlags)
-        own = {name: field for name, field in fields.items() if name not in shared}
-        reading = {name: field for name, field in fields.items() if name in shared}
-        sections = {"What it does": own} | ({"Reading images": reading} if reading else {})
-    known = {name for fields in sections.values() for name in fields}
-    return {"The command": dict.fromkeys(sorted(set(values) - known - {"?"}))} | sections
-
-
-def _fields(section):
-    return {field.name: field for field in dataclasses.fields(section)}
-
-
-def _title(section):
-    """Returns a heading: the first line of a section's docstring, and whose settings they are."""
-    title = section.__doc__.strip().partition("\n")[0].rstrip(".")
-    methods = methods_with(section)
-    return f"{title} ({', '.join(methods)})" if methods else title
+    sections = cfg.sections() if program == "train" else [CONFIGS[program]]
+    fields = {f.name: f for section in sections for f in dataclasses.fields(section)}
+    topics = topics_of(*sections)
+    named = {title: {n: fields[n] for n in names} for title, names in topics.items() if names}
+    return {"The command": dict.fromkeys(sorted(set(values) - set(fields) - {"?"}))} | named
 
 
 def _flag_row(flag, field):
-    default = "" if flag.value is None else str(flag.value)
-    if isinstance(flag.value, bool):
-        default = default.lower()
+    default = default_of(flag)
     shown = f"`{default}`" if default else "empty"
-    # absl puts the choices in front of the help.
-    text = re.sub(r"^<[\w|]+>: ", "", flag.help)
-    return f"`--{flag.name}`", shown, _escape(_takes(flag, field)), _escape(text)
+    return f"`--{flag.name}`", shown, _escape(_takes(flag, field)), _escape(text_of(flag))
 
 
 def _takes(flag, field):

@@ -57,7 +57,7 @@ class FolderReader(SplitReader):
 
     def _size_of_several(self):
         """Returns the size for pictures of several sizes; None where all are of one."""
-        files = list(all_pictures(self._path, self.split))
+        files = all_pictures(self._path, self.split)
         with concurrent.futures.ThreadPoolExecutor() as pool, _quiet_metadata():
             sizes = list(pool.map(_or_error(_upright_size), files))
         self._check(sizes)

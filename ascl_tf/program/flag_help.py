@@ -53,12 +53,25 @@ def _heading(section: type) -> str:
     return f"{words} (--method: {methods})".strip() if methods else words
 
 
+def default_of(flag: Any) -> str:
+    """Returns the default of an absl flag as a command line has it."""
+    return str(flag.default).lower() if flag.boolean else str(flag.default)
+
+
+def text_of(flag: Any) -> str:
+    """Returns what an absl flag says of itself, without absl's own list of choices."""
+    # No line could break in that list.
+    return str(flag.help).removeprefix(f"<{'|'.join(_choices_of(flag))}>: ")
+
+
+def _choices_of(flag: Any) -> Sequence[str]:
+    return getattr(flag.parser, "enum_values", ())
+
+
 def _describe(flag: Any) -> str:
-    default = str(flag.default).lower() if flag.boolean else str(flag.default)
-    choices = getattr(flag.parser, "enum_values", ())
-    text = flag.help.removeprefix(f"<{'|'.join(choices)}>: ")  # absl's, which no line could break.
+    choices = _choices_of(flag)
     among = f" One of {', '.join(choices)}." if choices else ""
-    return f"--{flag.name}={default}: {text}{among}"
+    return f"--{flag.name}={default_of(flag)}: {text_of(flag)}{among}"
 
 
 def _wrap(text: str, width: int, indent: str = "") -> str:

@@ -54,7 +54,9 @@ def _run(accuracy):
             ]
         ]
         (workdir / "results/evaluate_pretrain.json").write_text(json.dumps({"records": records}))
-        (workdir / "config.json").write_text(json.dumps({"settings": {"epochs": 7}}))
+        (workdir / "config.json").write_text(
+            json.dumps({"settings": {"epochs": 7, "image_size": 32}})
+        )
         assert {"--recipe=pictures", "--minutes=0.5", "--width=4"} <= set(command)
         return subprocess.CompletedProcess(command, 0, "", "")
 
@@ -83,7 +85,7 @@ def test_nearest_neighbor_is_the_one_of_all_distances(tmp_path):
     )
     wide = np.asarray(test.images, np.float64)[:, None] - np.asarray(train.images, np.float64)
     nearest = train.labels[np.argmin(np.sum(wide**2, axis=(2, 3, 4)), axis=1)]
-    found = pictures._baselines(f"folder:{tmp_path / 's'}")
+    found = pictures.baselines(f"folder:{tmp_path / 's'}", 32)
     assert found["nearest_neighbor"] == 100 * np.mean(nearest == test.labels)
 
 

@@ -49,7 +49,7 @@ def test_a_row_has_default_range_and_help(flag, default, takes, says):
 
 def test_methods_settings_have_sections_of_their_own():
     page = reference_pages.flags_page("train")
-    section = page.partition("\n## RoCL (rocl)\n")[2].partition("\n## ")[0]
+    section = page.partition("\n## RoCL (--method: rocl)\n")[2].partition("\n## ")[0]
     assert _flags_on(section)
 
 

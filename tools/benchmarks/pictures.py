@@ -38,7 +38,6 @@ SETS = [
     ("free", 5, 1000, 1),
     ("free", 10, 2000, 1),
 ]
-IMAGE_SIZE = 32  # Of the recipe.
 
 
 def main(argv=None):
@@ -86,25 +85,25 @@ def _measure(arguments, one, seed, folder):
         sys.exit(f"{name_of(one)}: expected exit status 0; found {done.returncode}\n{done.stderr}")
     seconds = time.perf_counter() - began
     measured = {"minutes": arguments.minutes, "flags": arguments.flags, "seconds": seconds}
-    return {"set": name_of(one), **measured, **_accuracies(workdir), **_baselines(dataset)}
+    settings = json.loads((workdir / "config.json").read_text(encoding="utf-8"))["settings"]
+    measured["epochs"] = settings["epochs"]
+    compared = baselines(dataset, settings["image_size"])
+    return {"set": name_of(one), **measured, **_accuracies(workdir), **compared}
 
 
 def _accuracies(workdir):
-    """Returns the epochs of a run, and its SA and RA, of the checkpoint that validation chose."""
+    """Returns SA and RA of a run, of the checkpoint that validation chose."""
     file = workdir / "results" / "evaluate_pretrain.json"
     records = json.loads(file.read_text(encoding="utf-8"))["records"]
     best = {record["protocol"]: record for record in records if record["checkpoint"] == "best"}
-    settings = json.loads((workdir / "config.json").read_text(encoding="utf-8"))["settings"]
-    return {
-        "epochs": settings["epochs"],
-        "standard_accuracy": best["pgd20"]["standard_accuracy"],
-        "robust_accuracy": best["pgd20"]["robust_accuracy"],
-    }
+    return {name: best["pgd20"][name] for name in ("standard_accuracy", "robust_accuracy")}
 
 
-def _baselines(dataset):
+def baselines(dataset, image_size):
     """Returns what the nearest neighbor and the largest class reach on the same test images."""
-    train, test = (load_dataset(dataset, split, image_size=IMAGE_SIZE) for split in _SPLITS)
+    train, test = (
+        load_dataset(dataset, split, image_size=image_size) for split in ("train", "test")
+    )
     known, asked = (
         np.asarray(part.images, np.float32).reshape(len(part.images), -1) for part in (train, test)
     )
@@ -115,9 +114,6 @@ def _baselines(dataset):
         "nearest_neighbor": float(100 * np.mean(nearest == test.labels)),
         "largest_class": float(100 * np.bincount(test.labels).max() / len(test.labels)),
     }
-
-
-_SPLITS = ("train", "test")
 
 
 def _cells(row):
