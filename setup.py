@@ -37,7 +37,7 @@ setup(
     packages=[*find_packages(include=["ascl_tf", "ascl_tf.*"]), "ascl_tf.flags"],
     package_dir={"ascl_tf.flags": "flags"},
     package_data={
-        "ascl_tf": ["py.typed"],
+        "ascl_tf": ["py.typed", "pretrained/**/*"],
         "ascl_tf.data": ["bundled/**/*"],
         "ascl_tf.flags": ["**/*"],
     },

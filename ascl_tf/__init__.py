@@ -7,6 +7,8 @@
     ascl_tf.export_classifier(classifier, "exported", test=test)
     predictions = ascl_tf.classify("exported", "pictures")
 
+    classifier = ascl_tf.load("cifar10-w16-ascl")  # trained already
+
 Importing the package defines no flag, touches no device, and leaves TensorFlow alone until one of
 these is asked for.
 """
@@ -21,6 +23,8 @@ _PUBLIC = {
     "evaluate_robustness": "ascl_tf.evaluation",
     "export_classifier": "ascl_tf.serving.exporting",
     "finetune": "ascl_tf.training.api",
+    "list_pretrained": "ascl_tf.serving.pretrained",
+    "load": "ascl_tf.serving.pretrained",
     "pretrain": "ascl_tf.training.api",
 }
 __all__ = [*_PUBLIC]  # noqa: PLE0604

@@ -17,6 +17,7 @@ PROGRAMS = {"program", "train.py", "evaluate.py", "analyze.py", "export.py", "pr
 # Why a module holds a flag that is no error's: it is printed, written, or of another program.
 OTHER_FLAGS = {
     "evaluation/records.py": "those of git",
+    "serving/card.py": "commands that use a model",
     "training/cost.py": "a notice",
     "training/batches.py": "a notice",
     "training/budget.py": "notices",

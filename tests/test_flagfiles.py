@@ -310,5 +310,6 @@ def test_the_papers_settings_are_all_written_out():
     objective = {field.name for section in sections for field in dataclasses.fields(section)}
     # Another run's encoder is no setting of a paper; LARS is not its optimizer; a perturbation that
     # terms share is no term of it.
-    others = {"pretrained", "encoder_part", "lars_trust", "lars_rate", "shared_perturbation"}
+    others = {"pretrained", "initial_encoder", "encoder_part"}
+    others |= {"lars_trust", "lars_rate", "shared_perturbation"}
     assert needed | objective <= written | others

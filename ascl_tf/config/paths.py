@@ -1,4 +1,4 @@
-"""Paths as a user writes them in flags: `~` for a home folder, lists separated by commas.
+"""Paths as a user writes them in flags: `~`, models by name, lists separated by commas.
 
 No shell expands `--output=~/figures` or a line of a flagfile, so it is done here, once for
 every flag that holds a path. No TensorFlow.
@@ -9,21 +9,27 @@ import pathlib
 import re
 from collections.abc import Callable
 
-# What the text of a flag is: a path; paths or label=path, separated by commas; a data set.
-PATH, PATHS, DATASET = "path", "paths", "dataset"
+from ascl_tf.config import pretrained
+
+# What the text of a flag is: a path; that of a trained model; paths or label=path, separated by
+# commas, which may be of models; a data set.
+PATH, MODEL, PATHS, DATASET = "path", "model", "paths", "dataset"
+_ONE, _SEVERAL = r"\A", r"(?:\A|,)\s*(?:[^,=~/]*=\s*)?"
 # What stands before a path in such a text.
-_BEFORE = {PATH: r"\A", PATHS: r"(?:\A|,)\s*(?:[^,=~/]*=\s*)?", DATASET: r"\Afolder:"}
+_BEFORE = {PATH: _ONE, MODEL: _ONE, PATHS: _SEVERAL, DATASET: r"\Afolder:"}
 
 
 def expand(text: str, kind: str = PATH) -> str:
-    """Returns the text of a flag with every `~` and `~user` replaced by a home folder.
+    """Returns the text of a flag with every path as the system knows it.
+
+    `~` and `~user` become a home folder, and `pretrained:NAME` the file of that model.
 
     Args:
         text: as typed.
-        kind: `PATH`, `PATHS` or `DATASET`, where only what follows `folder:` is a path.
+        kind: `PATH`, `MODEL`, `PATHS` or `DATASET`, where only what follows `folder:` is a path.
 
     Raises:
-        ValueError: if no such user is known, or if a path is not UTF-8, which TensorFlow
+        ValueError: if no such user or model is known, or if a path is not UTF-8, which TensorFlow
             cannot open. Folders of pictures may have any name: Python reads them.
     """
     try:
@@ -31,7 +37,11 @@ def expand(text: str, kind: str = PATH) -> str:
             text.encode()
     except UnicodeEncodeError:
         raise ValueError(f"expected a path in UTF-8; found {os.fsencode(text)!r}") from None
-    return re.sub(f"({_BEFORE[kind]})(~[^/,]*)", lambda found: found[1] + _home(found[2]), text)
+    text = re.sub(f"({_BEFORE[kind]})(~[^/,]*)", lambda found: found[1] + _home(found[2]), text)
+    if kind not in (MODEL, PATHS):
+        return text
+    named = f"({_BEFORE[kind]}){pretrained.PREFIX}([^,]*)"
+    return re.sub(named, lambda found: found[1] + pretrained.file_of(found[2].strip()), text)
 
 
 def expanded_path(text: str) -> pathlib.Path:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from ascl_tf.config import networks
-from ascl_tf.config.paths import DATASET, PATH
+from ascl_tf.config.paths import DATASET, MODEL, PATH
 from ascl_tf.config.protocol_names import split_protocols
 from ascl_tf.config.setting import (
     EVALUATE,
@@ -238,6 +238,15 @@ class NetworkSettings:
         "First layers: cifar, a 3x3 convolution; imagenet, a 7x7 convolution of stride 2 and "
         "max-pooling; auto: imagenet above 64 pixels.",
         choices=STEMS,
+    )
+    initial_encoder: str = setting(
+        "",
+        "Encoder that pre-training starts from, and whose features dynacl_pp clusters: work "
+        "directory of a pre-training, pretrained:NAME, or a .keras file of a classifier of this "
+        "package; empty: random weights.",
+        stages=_PRE,
+        path=MODEL,
+        is_identity=False,
     )
     projection_dim: int = setting(128, "Width of the projections.", stages=_PRE, minimum=1, smoke=8)
     projection_layers: int = setting(
@@ -481,9 +490,10 @@ class FinetuneSettings:
     )
     pretrained: str = setting(
         "",
-        "Work directory of the pre-training that fine-tuning starts from; empty: this run's own.",
+        "Encoder that fine-tuning starts from: work directory of a pre-training, pretrained:NAME, "
+        "or a .keras file of a classifier of this package; empty: this run's own.",
         stages=_FINE,
-        path=PATH,
+        path=MODEL,
         is_identity=False,
     )
     encoder_checkpoint: str = setting(

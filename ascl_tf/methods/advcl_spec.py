@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from ascl_tf.config.paths import PATH
+from ascl_tf.config.paths import MODEL
 from ascl_tf.config.registry import LABELS_NONE, MethodSpec, Recipe, register
 from ascl_tf.config.setting import PRETRAIN, setting
 from ascl_tf.errors import ConfigError
@@ -15,9 +15,10 @@ class AdvClSettings:
     pseudo_label_encoder: str = setting(
         "",
         "advcl: whose features are clustered into pseudo-labels: the work directory of a "
-        "pre-training, or an exported SavedModel.",
+        "pre-training, pretrained:NAME, a .keras file of a classifier of this package, or any "
+        "SavedModel.",
         stages=(PRETRAIN,),
-        path=PATH,
+        path=MODEL,
         is_identity=False,
     )
     num_clusters: str = setting(

@@ -58,7 +58,7 @@ class Method(keras.Model):
         reports_robust_accuracy: whether `forward` yields logits of adversarial images.
         term_names: names of the terms that `forward` yields, in order.
         preparations: what must be there before the first step, as training/preparation.py names
-            it: "initial_encoder", "pseudo_labels".
+            it: "pseudo_labels".
         pseudo_label_setting: the setting that names the model whose features are clustered.
         pseudo_label_branch: batch-norm branch of those features, of a model trained here.
         average: the `WeightAverage` that a step updates; None for none.

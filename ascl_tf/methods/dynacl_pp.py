@@ -32,7 +32,7 @@ class DynAclPlusPlus(Trades):
 
     has_classifier = False
     reports_robust_accuracy = False
-    preparations = ("pseudo_labels", "initial_encoder")
+    preparations = ("pseudo_labels",)
     pseudo_label_setting = "initial_encoder"
     pseudo_label_branch = CLEAN
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-from ascl_tf.config.paths import PATH
 from ascl_tf.config.registry import LABELS_NONE, MethodSpec, Recipe, register
 from ascl_tf.config.setting import PRETRAIN, setting
 from ascl_tf.methods.supervised_spec import OuterLossSettings
@@ -34,21 +33,6 @@ class DynAclSettings:
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class InitialEncoderSettings:
-    """The encoder that training starts from, and whose features are clustered."""
-
-    initial_encoder: str = setting(
-        "",
-        "Work directory of the pre-training whose encoder dynacl_pp starts from, and whose "
-        "features it clusters into pseudo-labels.",
-        stages=(PRETRAIN,),
-        path=PATH,
-        is_identity=False,
-        only_own_methods=True,
-    )
-
-
 register(
     MethodSpec(
         "dynacl",
@@ -60,7 +44,7 @@ register(
     MethodSpec(
         "dynacl_pp",
         "ascl_tf.methods.dynacl_pp:DynAclPlusPlus",
-        settings=(DynAclSettings, InitialEncoderSettings, OuterLossSettings),
+        settings=(DynAclSettings, OuterLossSettings),
         labels=LABELS_NONE,
     ),
 )

@@ -1,10 +1,12 @@
 """From a config to a built method."""
 
+from ascl_tf.config import ENCODER_SETTINGS, NetworkSettings
 from ascl_tf.config.networks import PREACT_RESNET, RESNET, is_own, parse_wide
 from ascl_tf.methods.finetune import FineTune
 from ascl_tf.models import LinearHead, PreActResNet, ProjectionHead, ResNet, WideResNet
 from ascl_tf.models.own_encoder import as_encoder, load_own_encoder
 
+_NETWORKS = {RESNET: ResNet, PREACT_RESNET: PreActResNet}
 # The stem of a wide ResNet has 16 channels where that of a ResNet has 64.
 NARROWER_STEM = 4
 
@@ -85,5 +87,31 @@ def make_encoder(network, image_shape):
     if wide:
         width = max(1, network.width // NARROWER_STEM)
         return WideResNet(*wide, width, **settings, name="encoder")
-    made = {RESNET: ResNet, PREACT_RESNET: PreActResNet}[network.encoder]
-    return made(network.depth, network.width, **settings, name="encoder")
+    return _NETWORKS[network.encoder](network.depth, network.width, **settings, name="encoder")
+
+
+def settings_of_encoder(encoder):
+    """Returns the settings with which `make_encoder` makes the like; None where none do.
+
+    Example:
+        >>> settings_of_encoder(ResNet(18, 16))["width"]
+        16
+    """
+    if isinstance(encoder, WideResNet):
+        name = f"wide_resnet_{encoder.depth}_{encoder.factor}"
+        sizes = {"width": encoder.width * NARROWER_STEM}
+    else:
+        name = next((name for name, kind in _NETWORKS.items() if type(encoder) is kind), None)
+        sizes = {name: getattr(encoder, name, None) for name in ("depth", "width")}
+    if name is None:
+        return None
+    settings = {"encoder": name, "stem": encoder.stem, "batch_norm": encoder.batch_norm, **sizes}
+    network = NetworkSettings(**settings)
+    settings = {name: getattr(network, name) for name in ENCODER_SETTINGS}
+    return settings if _structure(make_encoder(network, None)) == _structure(encoder) else None
+
+
+def _structure(encoder):
+    return {
+        k: v for k, v in encoder.get_config().items() if k not in ("name", "dtype", "trainable")
+    }

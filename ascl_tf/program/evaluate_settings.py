@@ -37,8 +37,8 @@ class ModelFlags:
 
     model: str = setting(
         "",
-        "SavedModel folder or .keras file to evaluate; several, separated by commas, are one "
-        "classifier that decides by the mean of their probabilities.",
+        "SavedModel folder or .keras file to evaluate, or pretrained:NAME, one of ours; several, "
+        "separated by commas, are one classifier that decides by the mean of their probabilities.",
         path=PATHS,
     )
     targets: str = setting(

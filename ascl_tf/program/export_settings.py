@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from ascl_tf.config import EvaluationSettings, setting
-from ascl_tf.config.paths import DATASET, PATH
+from ascl_tf.config.paths import DATASET, MODEL, PATH
 from ascl_tf.config.recorded_splits import DATASET as DATA_SET
 from ascl_tf.config.sections import read_export_formats, read_memory_limit
 from ascl_tf.config.setting import check_setting, like_run_setting
@@ -17,7 +17,9 @@ from ascl_tf.program.own_run import with_settings_of_run
 class ExportConfig(ReadingFlags):
     """The flags of this program; those that a training run has too mean the same."""
 
-    model: str = setting("", "SavedModel folder or .keras file of a classifier.", path=PATH)
+    model: str = setting(
+        "", "SavedModel folder or .keras file of a classifier, or pretrained:NAME.", path=MODEL
+    )
     output: str = setting("", "Folder for the files; what is there is replaced.", path=PATH)
     dataset: str = setting(
         "",

@@ -3,7 +3,7 @@
 import dataclasses
 
 from ascl_tf.config import setting
-from ascl_tf.config.paths import PATH
+from ascl_tf.config.paths import MODEL, PATH
 from ascl_tf.config.setting import check_setting
 from ascl_tf.errors import ConfigError
 
@@ -16,7 +16,10 @@ class PredictConfig:
     """The flags of this program."""
 
     model: str = setting(
-        "", "SavedModel folder, or .keras, .tflite or .onnx file, of any classifier.", path=PATH
+        "",
+        "SavedModel folder, or .keras, .tflite or .onnx file, of any classifier, or "
+        "pretrained:NAME.",
+        path=MODEL,
     )
     list: str = setting(
         "", "File with the names of pictures or folders, one a line; -: standard input.", path=PATH

@@ -90,6 +90,7 @@ def read_card(model):
 
 def _readme(card):
     height, width = card["image_size"]
+    inserted = {"height": height, "width": width, "name": card.get("name")}
     names = card["class_names"]
     shown = ", ".join(names[:20]) + (f", ... ({len(names)}, see {LABELS})" if names[20:] else "")
     parts = [
@@ -98,10 +99,10 @@ def _readme(card):
         f"It takes RGB images of {height} x {width} pixels with values in [0, 1]. Of pictures of "
         f"another size {_RULES[card['resize']]} ({card['resize_filter']}).",
         _training(card),
+        _commands(card),
         _accuracies(card.get("records", [])),
         _files(card["files"]),
-        "## Use\n\n"
-        + "\n\n".join(_USES[file].format(height=height, width=width) for file in card["files"]),
+        "## Use\n\n" + "\n\n".join(_USES[file].format(**inserted) for file in card["files"]),
         f"All of this, for programs: `{CARD}`.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -119,6 +120,7 @@ def _training(card):
         "license of the data": data.get("license"),
         "SHA-256 of the training images": data.get("sha256"),
         "commit": card.get("trained_with", {}).get("commit"),
+        "epochs and hours": _lengths(card),
         "versions": ", ".join(
             f"{name} {version}"
             for name, version in card.get("trained_with", {}).items()
@@ -127,6 +129,17 @@ def _training(card):
     }
     lines = [f"| {name} | {value} |" for name, value in rows.items() if value]
     return "\n".join(["## Training", "", "| | |", "|---|---|", *lines]) if lines else ""
+
+
+def _lengths(card):
+    """Returns how long each stage of a model that comes with the package was trained."""
+    stages = card.get("training", {}).items()
+    return "; ".join(f"{name} {found['epochs']}, {found['hours']}" for name, found in stages)
+
+
+def _commands(card):
+    lines = card.get("commands", [])
+    return "\n".join(["Trained by", "", "```", *lines, "```"]) if lines else ""
 
 
 def _accuracies(found):
@@ -203,6 +216,20 @@ import tensorflow as tf
 model = tf.saved_model.load(".")
 pictures = tf.zeros([1, 300, 400, 3], tf.uint8)  # of any size
 print(model.signatures["serve_uint8"](images=pictures)["class_name"])
+```""",
+    "classifier.keras": """\
+```python
+# With this package: `classifier.encoder` is what fine-tuning on other images starts from.
+import ascl_tf
+import numpy as np
+
+classifier = ascl_tf.load("{name}")
+print(classifier(np.zeros([1, {height}, {width}, 3], np.float32)))  # logits
+```
+
+```
+python -m ascl_tf.evaluate --model=pretrained:{name} --dataset=cifar10 --protocol=standard,pgd20
+python -m ascl_tf.train --stage=finetune --pretrained=pretrained:{name} --dataset=folder:pictures
 ```""",
     "model.keras": f"""\
 ```python

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ascl_tf.config.paths import MODEL, expand
 from ascl_tf.data.resizing import CROP, check_way
 from ascl_tf.errors import RunError
 from ascl_tf.serving import onnx, tflite
@@ -53,8 +54,8 @@ def open_model(model, *, image_size=None, resize=None, trust_model=False):
     """Returns an `Opened`.
 
     Args:
-        model: path of a SavedModel folder or a .keras, .tflite or .onnx file; or a Keras model.
-            What it does not say itself is read from the card beside it.
+        model: path of a SavedModel folder or a .keras, .tflite or .onnx file, "pretrained:NAME",
+            or a Keras model. What it does not say itself is read from the card beside it.
         image_size: height and width of its images, for a model that takes any size.
         resize: "stretch", "crop" or "pad"; None: as the card says, else "crop".
         trust_model: see `load_model`.
@@ -64,6 +65,7 @@ def open_model(model, *, image_size=None, resize=None, trust_model=False):
         RunError: if there is no such model, or its images' size is not known.
     """
     check_way(resize or CROP)
+    model = expand(model, MODEL) if isinstance(model, str) else model
     is_model = isinstance(model, keras.Model)
     card = None if is_model else read_card(model)
     runtime = None if is_model else _RUNTIMES.get(pathlib.Path(model).suffix)

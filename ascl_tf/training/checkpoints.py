@@ -199,6 +199,14 @@ def _random_states(method):
 def read_spans(folder, name=LAST):
     """Returns the spans of a stage's newest checkpoint `name`; empty where none can be read.
 
+    Args: as of `read_history`.
+    """
+    return read_history(folder, name).get("spans", [])
+
+
+def read_history(folder, name=LAST):
+    """Returns the `History` in a stage's newest checkpoint as plain values; {} where none is.
+
     Args:
         folder: checkpoints/<stage> of a work directory.
         name: "last" or "best".
@@ -207,8 +215,8 @@ def read_spans(folder, name=LAST):
         with contextlib.suppress(*_READ_ERRORS):
             reader = tf.train.load_checkpoint(str(path))
             keys = [k for k in reader.get_variable_to_shape_map() if k.startswith("history/")]
-            return json.loads(reader.get_tensor(keys[0])).get("spans", [])
-    return []
+            return json.loads(reader.get_tensor(keys[0]))
+    return {}
 
 
 def trackable(variables):

@@ -7,18 +7,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from ascl_tf import config as cfg
 from ascl_tf.config.sections import NetworkSettings
 from ascl_tf.data.pipeline import evaluation_batches
-from ascl_tf.errors import ConfigError, RunError
+from ascl_tf.errors import ConfigError
 from ascl_tf.evaluation.records import model_sha256, weights_sha256
 from ascl_tf.methods import factory
 from ascl_tf.models.signatures import as_image_function
 from ascl_tf.serving.loading import FEATURES, SERVING
-from ascl_tf.training.checkpoints import LAST, restore_parts
-from ascl_tf.training.workdir import recorded_config
+from ascl_tf.training.encoder_sources import EXPECTED, open_encoder
 
-EXPECTED_MODEL = "the work directory of a pre-training, or an exported SavedModel"
+EXPECTED_MODEL = f"{EXPECTED}, or any SavedModel"
 
 
 class FeatureSource(NamedTuple):
@@ -46,64 +44,30 @@ class FeatureSource(NamedTuple):
 def open_feature_source(name, path, image_shape, branch):
     """Returns the `FeatureSource` at `path`.
 
-    A work directory gives the encoder of its pre-training's last checkpoint, in inference
-    mode; a SavedModel its signature `features` where it has one, else the first output of
-    `serving_default` (of `logits` among several), on images resized to what it expects.
+    A work directory gives the encoder of its pre-training's last checkpoint, a .keras file of a
+    classifier of this package its own, in inference mode; a SavedModel its signature `features`
+    where it has one, else the first output of `serving_default` (of `logits` among several), on
+    images resized to what it expects.
 
     Args:
         name: of the setting that holds the path.
-        path: of a work directory, or of a SavedModel.
+        path: of one of these.
         image_shape: (H, W, 3) of the images.
         branch: batch-norm branch of an encoder trained here.
 
     Raises:
-        ConfigError: if neither is there, or what is there is damaged.
+        ConfigError: if none of them is there, or what is there is damaged.
     """
     path = pathlib.Path(path)
     if (path / "saved_model.pb").is_file():
         return FeatureSource(_signature_function(name, path), model_sha256(path))
-    source_config = recorded_config(path)
-    if source_config is None:
-        found = "neither" if path.exists() else "nothing there"
-        raise ConfigError(field=name, value=path, expected=EXPECTED_MODEL, found=found)
-    encoder = factory.make_encoder(source_config.network, image_shape)
+    source = open_encoder(name, str(path), EXPECTED_MODEL)
+    encoder = factory.make_encoder(NetworkSettings(**source.settings), image_shape)
     encoder.build((None, *image_shape))
-    _restore(name, path, encoder)
+    source.restore(encoder)
     return FeatureSource(
         lambda images: encoder(images, training=False, branch=branch), weights_sha256(encoder)
     )
-
-
-def restore_initial_encoder(path, network: NetworkSettings, encoder):
-    """Loads the encoder of another run, which the setting `initial_encoder` names.
-
-    Before `fit`, which then replaces it if the run has a checkpoint of its own.
-
-    Args:
-        path: work directory of its pre-training.
-        network: section of this run's settings.
-        encoder: built, what is loaded into.
-
-    Raises:
-        ConfigError: if the folder is no work directory, its network another one, or its
-            checkpoint damaged.
-    """
-    source, named = recorded_config(path), {"field": "initial_encoder", "value": path}
-    if source is None:
-        expected = "the work directory of a pre-training"
-        raise ConfigError(**named, expected=expected, found="no config.json there")
-    for name in cfg.ENCODER_SETTINGS:
-        if getattr(source, name) != getattr(network, name):
-            expected = f"`{name}={getattr(network, name)}` as in this run"
-            raise ConfigError(**named, expected=expected, found=getattr(source, name))
-    _restore("initial_encoder", pathlib.Path(path), encoder)
-
-
-def _restore(name, path, encoder):
-    try:
-        restore_parts(path / "checkpoints" / cfg.PRETRAIN, LAST, encoder=encoder)
-    except RunError as error:
-        raise ConfigError(error, field=name, value=path) from None
 
 
 def _signature_function(name, path):

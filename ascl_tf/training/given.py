@@ -13,7 +13,7 @@ import keras
 from ascl_tf.config import ENCODER_SETTINGS
 from ascl_tf.config.networks import GIVEN
 from ascl_tf.errors import ConfigError
-from ascl_tf.methods.factory import choose_encoder, make_encoder
+from ascl_tf.methods.factory import choose_encoder, make_encoder, settings_of_encoder
 from ascl_tf.models import Classifier
 from ascl_tf.models.averaged import copy_variables, make_twin
 from ascl_tf.models.copies import is_close
@@ -60,9 +60,8 @@ def take_encoder(encoder, config, image_shape, asked):
     built = choose_encoder(encoder, config.network, image_shape)
     if not built.built:
         built.build((None, *image_shape))
-    known = getattr(built, "network_settings", None)
-    if known is not None:
-        values = {name: getattr(known, name) for name in ENCODER_SETTINGS}
+    values = _settings_of(built)
+    if values is not None:
         _check_asked(values, asked)
         return Given(built), config.replace(**values)
     content = _as_file(built, image_shape) if isinstance(built, OwnEncoder) else b""
@@ -71,6 +70,14 @@ def take_encoder(encoder, config, image_shape, asked):
         _check_same(built, path, image_shape, config)
     name = str(path) if content else f"{GIVEN}{type(getattr(built, 'model', built)).__name__}"
     return Given(built, content), config.replace(encoder=name)
+
+
+def _settings_of(encoder):
+    """Returns the settings that make an encoder; None where none do."""
+    known = getattr(encoder, "network_settings", None)
+    if known is None:
+        return settings_of_encoder(encoder)
+    return {name: getattr(known, name) for name in ENCODER_SETTINGS}
 
 
 def _check_asked(values, asked):

@@ -25,14 +25,9 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ascl_tf import config as cfg
 from ascl_tf.errors import ConfigError, RunError
-from ascl_tf.evaluation.records import weights_sha256
 from ascl_tf.process.files import write_whole
 from ascl_tf.training.checkpoints import LAST
-from ascl_tf.training.feature_sources import (
-    EXPECTED_MODEL,
-    open_feature_source,
-    restore_initial_encoder,
-)
+from ascl_tf.training.feature_sources import EXPECTED_MODEL, open_feature_source
 
 FILE = "pseudo_labels.npz"
 
@@ -60,12 +55,6 @@ def open_preparations(method, dataset):
         ConfigError: if a setting names no usable model, or the images do not suffice.
     """
     return [_OPEN[name](method, dataset) for name in method.preparations]
-
-
-def _open_initial_encoder(method, dataset):
-    config = method.config
-    restore_initial_encoder(config.initial_encoder, config.network, method.encoder)
-    return Preparation({"initial_encoder_sha256": weights_sha256(method.encoder)})
 
 
 def _open_pseudo_labels(method, dataset):
@@ -100,7 +89,7 @@ def _open_pseudo_labels(method, dataset):
     return Preparation({"pseudo_label_encoder_sha256": source.sha256}, apply)
 
 
-_OPEN = {"initial_encoder": _open_initial_encoder, "pseudo_labels": _open_pseudo_labels}
+_OPEN = {"pseudo_labels": _open_pseudo_labels}
 
 
 def with_pseudo_labels(workdir, method, dataset, source, *, seed, batch_size):

@@ -6,7 +6,6 @@ run in one process or in four.
 
 import contextlib
 import dataclasses
-import pathlib
 
 import keras
 from rich.console import Console
@@ -30,6 +29,7 @@ from ascl_tf.training import budget, ending, headings, provenance, run_data
 from ascl_tf.training.batches import fit_batch
 from ascl_tf.training.cards import describe_run
 from ascl_tf.training.checkpoints import BEST, LAST, read_spans, restore_parts
+from ascl_tf.training.encoder_sources import open_encoder, start_from
 from ascl_tf.training.fitting import compile_method
 from ascl_tf.training.given import twin_of
 from ascl_tf.training.preparation import open_preparations
@@ -152,15 +152,24 @@ def pretrain(
     _check_encoder(method.encoder)
     if is_finetuned_next:
         _check_finetuning(asked, method, num_own_images, validation, fixed)
+    start = _start_from(config, method)
     preparations = open_preparations(method, train)
     hashes = {name: sha256 for made in preparations for name, sha256 in made.inputs.items()}
-    inputs = provenance.describe_inputs(train, validation, **hashes)
+    inputs = provenance.describe_inputs(train, validation, initial_encoder_sha256=start, **hashes)
     _begin(workdir, cfg.PRETRAIN, cfg.identity_of(config, cfg.PRETRAIN), config, inputs, encoder)
     for made in preparations:
         train = made.apply(processes_of(strategy), workdir, train)
     steps = steps_per_epoch(len(train), config.global_batch_size)
     _train_and_record(config, workdir, cfg.PRETRAIN, method, train, validation, steps, inputs)
     return asked
+
+
+def _start_from(config, method):
+    """Loads the encoder that pre-training starts from; returns its hash, None for none."""
+    if not config.initial_encoder:
+        return None
+    start_from(config.initial_encoder, config.network, method.encoder)
+    return records.weights_sha256(method.encoder)
 
 
 def _make_pretraining(config, strategy, train, encoder):
@@ -243,9 +252,7 @@ def finetune(config, workdir, *, given=None, encoder=None, fixed=()):
         if encoder is not None:
             copy_variables(encoder.encoder, method.encoder)
         elif config.encoder_checkpoint != "random":
-            folder = encoder_folder(config.pretrained, workdir)
-            part = {config.encoder_part: method.encoder}
-            restore_parts(folder, config.encoder_checkpoint, **part)
+            _restore_encoder(config, workdir, method.encoder)
     is_drawn = encoder is None and config.encoder_checkpoint == "random"
     start = None if is_drawn else records.weights_sha256(method.encoder)
     inputs = provenance.describe_inputs(train, validation, encoder_sha256=start)
@@ -407,22 +414,17 @@ def with_encoder_settings(config, workdir):
     """Returns the config with the network of the encoder that fine-tuning starts from."""
     if not config.pretrained or config.encoder_checkpoint == "random":
         return config
-    source = recorded_config(config.pretrained)
-    if source is None:
-        raise ConfigError(
-            field="pretrained",
-            value=config.pretrained,
-            expected="the work directory of a pre-training",
-            found="no config.json there",
-        )
-    return config.replace(**{name: getattr(source, name) for name in cfg.ENCODER_SETTINGS})
+    return config.replace(**open_encoder("pretrained", config.pretrained).settings)
 
 
-def encoder_folder(pretrained, workdir):
-    """Returns the folder of the checkpoints that fine-tuning starts from."""
-    if not pretrained:
-        return workdir.checkpoints(cfg.PRETRAIN)
-    return pathlib.Path(pretrained) / "checkpoints" / cfg.PRETRAIN
+def _restore_encoder(config, workdir, encoder):
+    """Loads the encoder that fine-tuning starts from."""
+    if config.pretrained:
+        source = open_encoder("pretrained", config.pretrained)
+        source.restore(encoder, config.encoder_checkpoint, config.encoder_part)
+    else:
+        folder = workdir.checkpoints(cfg.PRETRAIN)
+        restore_parts(folder, config.encoder_checkpoint, **{config.encoder_part: encoder})
 
 
 def load_classifier(config, workdir, dataset, checkpoint, *, encoder=None):

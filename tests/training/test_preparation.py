@@ -159,7 +159,7 @@ def test_saved_model_without_a_known_signature_is_refused(config, tmp_path):
     "make, found",
     [
         (lambda path: path / "absent", "found nothing there"),
-        (lambda path: path, "found neither"),
+        (lambda path: path, "found no config.json there"),
         (lambda path: _empty_run(path), r"last: expected a checkpoint; found none"),
         (lambda path: _damaged_model(path), "expected a SavedModel; found"),
     ],
@@ -294,30 +294,3 @@ def test_missing_or_damaged_file_of_a_run_that_goes_on_is_refused(finished, conf
     with pytest.raises(RunError, match="pseudo_labels.npz: expected pseudo-labels; found"):
         pretrain_with(config, finished)
     file.write_bytes(kept)
-
-
-# Starting from an encoder.
-
-
-def test_initial_encoder_is_loaded_into_the_method(config, simclr):
-    method = helpers.make_method(config)
-    feature_sources.restore_initial_encoder(str(simclr), config.network, method.encoder)
-    want = _encoder_of(simclr, config).get_weights()
-    for value, expected in zip(method.encoder.get_weights(), want, strict=True):
-        np.testing.assert_array_equal(value, expected)
-
-
-@pytest.mark.parametrize(
-    "changes, message",
-    [
-        ({"initial_encoder": "absent"}, "`initial_encoder=absent`: .* found no config.json there"),
-        ({"batch_norm": "shared"}, r"`initial_encoder=.*expected `batch_norm=shared` .* separate"),
-        ({"width": 7}, r"`initial_encoder=.*expected `width=7` as in this run; found 64"),
-    ],
-)
-def test_initial_encoder_of_another_network_is_refused(config, simclr, changes, message):
-    method = helpers.make_method(config)
-    path = changes.pop("initial_encoder", str(simclr))
-    network = config.replace(**changes).network
-    with pytest.raises(ConfigError, match=message):
-        feature_sources.restore_initial_encoder(path, network, method.encoder)

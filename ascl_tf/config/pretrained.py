@@ -1,0 +1,42 @@
+"""Trained models that come with the package: `pretrained:NAME` in place of a path. No TensorFlow.
+
+ascl_tf/pretrained/<name>/   classifier.keras  card.json  README.md  assets/labels.txt
+"""
+
+import functools
+import hashlib
+import json
+import pathlib
+
+PREFIX, FILE, CARD = "pretrained:", "classifier.keras", "card.json"
+FOLDER = pathlib.Path(__file__).resolve().parents[1] / "pretrained"
+
+
+def list_pretrained() -> list[str]:
+    """Returns the names of the models that come with the package, for `ascl_tf.load`."""
+    return sorted(path.parent.name for path in FOLDER.glob(f"*/{FILE}"))
+
+
+def file_of(name: str) -> str:
+    """Returns the file of a model that comes with the package.
+
+    Args:
+        name: one of `list_pretrained()`.
+
+    Raises:
+        ValueError: if there is no such model, or its file is not the one that its card tells of.
+    """
+    names = list_pretrained()
+    if name not in names:
+        known = ", ".join(PREFIX + known for known in names)
+        raise ValueError(f"expected {known or 'no model by name: none is here'}; found {name!r}")
+    file = FOLDER / name / FILE
+    expected = json.loads((file.parent / CARD).read_text(encoding="utf-8"))["files"][FILE]["sha256"]
+    if _sha256_of(file) != expected:
+        raise ValueError(f"expected {file} as its card has it; found another file of that name")
+    return str(file)
+
+
+@functools.cache
+def _sha256_of(file: pathlib.Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

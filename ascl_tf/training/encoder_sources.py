@@ -1,0 +1,112 @@
+"""Encoders that have been trained before: of a work directory, or of a file of a classifier."""
+
+import pathlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import keras
+
+from ascl_tf import config as cfg
+from ascl_tf.config import NetworkSettings
+from ascl_tf.config.setting import AUTO
+from ascl_tf.errors import ConfigError, RunError, renamed
+from ascl_tf.methods.factory import settings_of_encoder
+from ascl_tf.models import Classifier
+from ascl_tf.models.averaged import copy_variables
+from ascl_tf.serving.loading import load_model
+from ascl_tf.training.checkpoints import LAST, restore_parts
+from ascl_tf.training.workdir import recorded_config
+
+EXPECTED = "the work directory of a pre-training, or a .keras file of a classifier of this package"
+_ENCODER = "encoder"
+
+
+class EncoderSource(NamedTuple):
+    """Where a trained encoder is.
+
+    Attributes:
+        settings: the settings that make its network, by name.
+        restore: callable (encoder, checkpoint="last", part="encoder") that loads into a built
+            network of these settings. A file has one checkpoint, and one part.
+    """
+
+    settings: dict[str, Any]
+    restore: Callable[..., None]
+
+
+def open_encoder(field: str, path: str, expected: str = EXPECTED) -> EncoderSource:
+    """Returns the `EncoderSource` at `path`.
+
+    Args:
+        field: name of the setting that holds the path.
+        path: work directory, or .keras file whose model is a `Classifier`.
+        expected: what may be there, for messages.
+
+    Raises:
+        ConfigError: if it is neither; `restore` raises it for another network.
+        RunError: if the file is damaged.
+    """
+    if pathlib.Path(path).suffix == ".keras" and pathlib.Path(path).is_file():
+        return _of_file(field, path, expected)
+    source = recorded_config(path)
+    if source is None:
+        found = "no config.json there" if pathlib.Path(path).exists() else "nothing there"
+        raise ConfigError(field=field, value=path, expected=expected, found=found)
+
+    def restore(encoder: keras.Model, checkpoint: str = LAST, part: str = _ENCODER) -> None:
+        folder = pathlib.Path(path) / "checkpoints" / cfg.PRETRAIN
+        try:
+            restore_parts(folder, checkpoint, **{part: encoder})
+        except RunError as error:
+            raise ConfigError(error, field=field, value=path) from None
+
+    return EncoderSource({n: getattr(source, n) for n in cfg.ENCODER_SETTINGS}, restore)
+
+
+def start_from(path: str, network: NetworkSettings, encoder: keras.Model) -> None:
+    """Loads the encoder that the setting `initial_encoder` names.
+
+    Before `fit`, which then replaces it if the run has a checkpoint of its own.
+
+    Args:
+        path: as of `open_encoder`.
+        network: section of this run's settings.
+        encoder: built, what is loaded into.
+
+    Raises:
+        ConfigError, RunError: as of `open_encoder`, or if its network is another one.
+    """
+    source = open_encoder("initial_encoder", path)
+    for name, value in source.settings.items():
+        own = getattr(network, name)
+        # The stem of "auto" depends on the images; loading finds out.
+        if value != own and not (name == "stem" and AUTO in (value, own)):
+            raise ConfigError(
+                field="initial_encoder",
+                value=path,
+                expected=f"`{name}={own}` as in this run",
+                found=value,
+            )
+    source.restore(encoder)
+
+
+def _of_file(field: str, path: str, expected: str) -> EncoderSource:
+    with renamed(path=field):
+        model = load_model(path).logits_fn
+    settings = settings_of_encoder(model.encoder) if isinstance(model, Classifier) else None
+    if settings is None:
+        found = (
+            f"a file of {type(getattr(model, _ENCODER, model)).__name__}, which no setting makes"
+        )
+        raise ConfigError(field=field, value=path, expected=expected, found=found)
+
+    def restore(encoder: keras.Model, checkpoint: str = LAST, part: str = _ENCODER) -> None:
+        if part != _ENCODER:
+            raise ConfigError(field="encoder_part", value=part, expected=_ENCODER, found=path)
+        try:
+            copy_variables(model.encoder, encoder)
+        except ValueError:  # Another stem.
+            stem = f"`stem={settings['stem']}` as in the file"
+            raise ConfigError(field=field, value=path, expected=stem, found="another") from None
+
+    return EncoderSource(settings, restore)

@@ -1,0 +1,162 @@
+"""Where training begins with a trained encoder: of a work directory, or of a classifier's file."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from ascl_tf import config as cfg
+from ascl_tf import train
+from ascl_tf.config import NetworkSettings
+from ascl_tf.errors import ConfigError, RunError
+from ascl_tf.evaluation.records import weights_sha256
+from ascl_tf.methods.factory import make_encoder, settings_of_encoder
+from ascl_tf.models import Classifier, LinearHead, PreActResNet, ResNet
+from ascl_tf.training.checkpoints import restore_parts
+from ascl_tf.training.encoder_sources import open_encoder, start_from
+from tests.methods import helpers
+from tests.program_lines import line_matches
+from tests.training.worlds import eager_world, pretrain_with
+
+SIZE = 16
+
+
+def _classifier(encoder):
+    """Returns a classifier whose weights, statistics included, are no initial ones."""
+    classifier = Classifier(encoder, LinearHead(3, name="linear_head"), name="classifier")
+    classifier.build((None, SIZE, SIZE, 3))
+    draw = np.random.default_rng(0).uniform
+    classifier.set_weights([draw(0.1, 0.2, w.shape).astype(w.dtype) for w in classifier.weights])
+    return classifier
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    """File of a classifier, and its encoder."""
+    classifier = _classifier(ResNet(18, 2, stem="cifar", name="encoder"))
+    path = tmp_path_factory.mktemp("file") / "classifier.keras"
+    classifier.save(path)
+    return str(path), classifier.encoder
+
+
+def _assert_same(encoder, other):
+    for value, expected in zip(encoder.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(value, expected)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"depth": 34, "width": 4, "batch_norm": "triple"},
+        {"depth": 50, "width": 2, "stem": "imagenet"},
+        {"encoder": "preact_resnet", "width": 3, "batch_norm": "shared"},
+        {"encoder": "wide_resnet_10_2", "width": 8},
+    ],
+)
+def test_settings_of_an_encoder_make_the_like(settings):
+    settings = {"stem": "cifar", **settings}
+    made = make_encoder(NetworkSettings(**settings), None)
+    found = settings_of_encoder(made)
+    assert set(found) == set(cfg.ENCODER_SETTINGS)
+    assert settings.items() <= found.items()
+
+
+def test_networks_that_no_settings_make_have_none():
+    assert settings_of_encoder(PreActResNet(18, 2, final_batch_norm=False)) is None
+    assert settings_of_encoder(keras.Sequential()) is None
+
+
+def test_a_file_gives_its_encoder_with_all_branches(file):
+    path, encoder = file
+    source = open_encoder("pretrained", path)
+    assert source.settings["width"] == 2 and source.settings["stem"] == "cifar"
+    made = make_encoder(NetworkSettings(**source.settings), None)
+    made.build((None, SIZE, SIZE, 3))
+    source.restore(made)
+    _assert_same(made, encoder)
+
+
+def test_a_file_has_no_other_part_and_no_other_stem(file):
+    path, _ = file
+    source = open_encoder("pretrained", path)
+    with line_matches(ConfigError, "--encoder_part=encoder_jigsaw: expected encoder; found .*"):
+        source.restore(None, "last", "encoder_jigsaw")
+    other = ResNet(18, 2, stem="imagenet")
+    other.build((None, SIZE, SIZE, 3))
+    with line_matches(ConfigError, "--pretrained=.*: expected --stem=cifar as in the file; .*"):
+        source.restore(other)
+
+
+@pytest.mark.parametrize("name", ["sequential.keras", "own.keras", "damaged.keras", "absent.keras"])
+def test_what_holds_no_encoder_of_the_package_is_refused(tmp_path, name):
+    path = tmp_path / name
+    if name == "sequential.keras":
+        keras.Sequential([keras.Input((SIZE, SIZE, 3)), keras.layers.Flatten()]).save(path)
+    elif name == "own.keras":
+        _classifier(PreActResNet(18, 2, final_batch_norm=False)).save(path)
+    elif name == "damaged.keras":
+        path.write_bytes(b"no archive")
+    with line_matches((ConfigError, RunError), "^--initial_encoder=[^:]*: expected .*; found.*"):
+        start_from(str(path), NetworkSettings(), None)
+
+
+# Of whole runs.
+
+
+def _run(folder, *flags):
+    own = ("--smoke", "--dataset=bundled", "--num_replicas=1", f"--workdir={folder}")
+    train.main(["train", *own, *flags])
+
+
+def test_fine_tuning_starts_from_the_encoder_of_a_file(file, tmp_path):
+    path, encoder = file
+    _run(tmp_path, "--stage=finetune", "--finetune=lsf", f"--pretrained={path}")
+    tuned = ResNet(18, 2)
+    tuned.build((None, SIZE, SIZE, 3))
+    restore_parts(tmp_path / "checkpoints" / "finetune_lsf", "last", encoder=tuned)
+    _assert_same(tuned, encoder)  # Frozen.
+
+
+def test_any_pre_training_starts_from_the_encoder_of_a_file_and_records_its_hash(file, tmp_path):
+    path, encoder = file
+    _run(tmp_path, "--method=standard", f"--initial_encoder={path}")
+    record = json.loads((tmp_path / "results" / "pretrain.json").read_text())
+    assert record["spans"][0]["initial_encoder_sha256"] == weights_sha256(encoder)
+
+
+# Of a work directory; from here on the network is a tiny one.
+
+
+@pytest.fixture(scope="module")
+def world():
+    with eager_world() as config:
+        yield config
+
+
+@pytest.fixture(scope="module")
+def simclr(tmp_path_factory, world):
+    """Work directory of a short pre-training."""
+    return pretrain_with(world.replace(method="simclr"), tmp_path_factory.mktemp("s") / "simclr")
+
+
+def test_a_work_directory_gives_the_encoder_of_its_last_checkpoint(world, simclr):
+    method, expected = helpers.make_method(world), helpers.make_method(world).encoder
+    start_from(str(simclr), world.network, method.encoder)
+    restore_parts(simclr / "checkpoints" / "pretrain", "last", encoder=expected)
+    _assert_same(method.encoder, expected)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"initial_encoder": "absent"}, "--initial_encoder=absent: .* found nothing there"),
+        ({"batch_norm": "shared"}, "--initial_encoder=.*expected --batch_norm=shared .* separate"),
+        ({"width": 7}, "--initial_encoder=.*expected --width=7 as in this run; found 64"),
+    ],
+)
+def test_another_network_is_refused(world, simclr, changes, message):
+    changes = dict(changes)
+    path = changes.pop("initial_encoder", str(simclr))
+    with line_matches(ConfigError, message):
+        start_from(path, world.replace(**changes).network, helpers.make_method(world).encoder)
