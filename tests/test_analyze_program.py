@@ -111,6 +111,7 @@ def _result(output, figure):
         ("calibration", {}),
         ("confusion", {}),
         ("mistakes", {"protocol": "standard", "num_images": 20}),
+        ("adversarial_examples", {"num_images": 4}),
     ],
 )
 def test_figure_of_models_is_measured_and_drawn(figure, flags, models, folder, tmp_path, capsys):

@@ -157,14 +157,7 @@ def logits_of(logits_fn, images, labels, *, attack=None, seed=0, batch_size=250,
     seeds = randomness.position_seeds(stream, tf.range(len(images)))
 
     def batch_logits(images, labels, seeds):
-        if attack is not None:
-            images = linf_pgd(
-                lambda perturbed: cross_entropy_loss(logits_fn(perturbed), labels),
-                images,
-                seed=seeds,
-                **attack,
-            )
-        return logits_fn(images)
+        return logits_fn(_attacked(logits_fn, images, labels, seeds, attack))
 
     signature = [
         tf.TensorSpec([None, *images.shape[1:]], tf.float32),
@@ -179,3 +172,22 @@ def logits_of(logits_fn, images, labels, *, attack=None, seed=0, batch_size=250,
         if progress is not None:
             progress(min(begin + batch_size, len(images)), len(images))
     return np.concatenate(logits)
+
+
+def adversarial_images(logits_fn, images, labels, *, attack, seed=0):
+    """Returns the images that `logits_of` gives logits of, NumPy float32 [N, H, W, C].
+
+    All at once: for a few. Arguments and errors as of `logits_of`.
+    """
+    logits_fn, images, labels = as_landscape_inputs(logits_fn, images, labels)
+    stream = tf.constant([seed, _RANDOM_STREAM], tf.int32)
+    seeds = randomness.position_seeds(stream, tf.range(len(images)))
+    traced = tf.function(_attacked, autograph=False)
+    return traced(logits_fn, tf.constant(images), tf.constant(labels), seeds, attack).numpy()
+
+
+def _attacked(logits_fn, images, labels, seeds, attack):
+    if attack is None:
+        return images
+    objective = lambda perturbed: cross_entropy_loss(logits_fn(perturbed), labels)  # noqa: E731
+    return linf_pgd(objective, images, seed=seeds, **attack)

@@ -5,11 +5,15 @@ and how many images it saw. `settings` are those of `python -m ascl_tf.analyze`;
 dictionary label -> `ascl_tf.serving.loading.LoadedModel`; `progress` takes (label, done, to do).
 """
 
-from ascl_tf.analysis.calibration import compare_calibration, logits_of
+from ascl_tf.analysis.calibration import adversarial_images, compare_calibration, logits_of
 from ascl_tf.analysis.features import as_unit_images, choose_rows
 from ascl_tf.analysis.input_landscape import input_landscape
 from ascl_tf.analysis.inversion import compare_inversions
-from ascl_tf.analysis.predictions import compare_confusion, compare_mistakes
+from ascl_tf.analysis.predictions import (
+    compare_adversarial_examples,
+    compare_confusion,
+    compare_mistakes,
+)
 from ascl_tf.analysis.tsne import compare_tsne
 from ascl_tf.analysis.weight_landscape import weight_landscape
 from ascl_tf.errors import RunError
@@ -24,6 +28,7 @@ NUM_IMAGES = {
     "calibration": 0,
     "confusion": 0,
     "mistakes": 0,
+    "adversarial_examples": 8,
 }
 NUM_POINTS = {"input_landscape": 33, "weight_landscape": 21}
 NUM_INVERSION_STEPS = 200
@@ -113,6 +118,30 @@ def _measure_mistakes(settings, models, dataset, progress):
     return document, len(labels)
 
 
+def _measure_adversarial_examples(settings, models, dataset, progress):
+    images, labels = _chosen_rows(settings, dataset)
+    attack, logits = settings.attack(), _logits(settings, models, images, labels, progress)
+    answers = {
+        label: {
+            condition: (
+                adversarial_images(
+                    models[label].logits_fn,
+                    images,
+                    labels,
+                    attack=attack if condition == "attacked" else None,
+                    seed=settings.seed,
+                ),
+                rows,
+            )
+            for condition, rows in conditions.items()
+        }
+        for label, conditions in logits.items()
+    }
+    document = compare_adversarial_examples(answers, images, labels, _rows(settings, dataset))
+    document["parameters"]["attack"] = attack
+    return document, len(labels)
+
+
 def _logits(settings, models, images, labels, progress):
     """Returns label -> condition -> logits [N, C] of all models, without attack and under it."""
     attack = settings.attack()
@@ -185,4 +214,5 @@ MEASURE = {
     "calibration": _measure_calibration,
     "confusion": _measure_confusion,
     "mistakes": _measure_mistakes,
+    "adversarial_examples": _measure_adversarial_examples,
 }

@@ -12,6 +12,8 @@ from PIL import Image
 
 from ascl_tf.process.terminal import encodable
 
+# Of the colors below, dark enough for text on white.
+_RIGHT, _WRONG = "#00664B", "#A84300"
 # Bins with a smaller share of the images are drawn pale.
 PALE_SHARE = 0.01
 
@@ -267,13 +269,38 @@ def draw_mistakes(axes, found, names):
     for axis in axes:
         axis.set_axis_off()
     for axis, mistake in zip(axes, found["worst"], strict=False):
-        with Image.open(io.BytesIO(base64.b64decode(mistake["image_png"]))) as image:
-            axis.imshow(np.asarray(image), interpolation="nearest")
+        _draw_png(axis, mistake["image_png"])
         true, predicted = (
             shortened(class_name(mistake[key], names)) for key in ("label", "predicted")
         )
         text = f"{true}\n\N{RIGHTWARDS ARROW} {predicted}\n{mistake['confidence']:.0f} %"
         axis.set_title(text, fontsize=8)
+
+
+def draw_answers(axes, answers, labels, names):
+    """Draws pictures on a row of axes, each with what it is taken for: right, or wrong."""
+    for axis, answer, label in zip(axes, answers, labels, strict=True):
+        _draw_png(axis, answer["image_png"])
+        bare(axis)
+        is_right = answer["predicted"] == label
+        # A mark beside the color, for print.
+        mark = "\N{CHECK MARK}" if is_right else "\N{MULTIPLICATION X}"
+        name = shortened(class_name(answer["predicted"], names))
+        text = f"{mark} {name}\n{answer['confidence']:.0f} %"
+        axis.set_title(text, fontsize=8, color=_RIGHT if is_right else _WRONG)
+
+
+def draw_truth(axes, images, names):
+    """Draws pictures on a row of axes, each with what it is."""
+    for axis, image in zip(axes, images, strict=True):
+        _draw_png(axis, image["image_png"])
+        bare(axis)
+        axis.set_title(shortened(class_name(image["label"], names)), fontsize=8)
+
+
+def _draw_png(axis, text):
+    with Image.open(io.BytesIO(base64.b64decode(text))) as image:
+        axis.imshow(np.asarray(image), interpolation="nearest")
 
 
 def shortened(name):

@@ -26,6 +26,7 @@ from ascl_tf.analysis.figure_parts import (
     caption,
     common_range,
     corruption_names,
+    draw_answers,
     draw_classes,
     draw_confusion,
     draw_contours,
@@ -35,6 +36,7 @@ from ascl_tf.analysis.figure_parts import (
     draw_mistakes,
     draw_reliability,
     draw_surface,
+    draw_truth,
     in_255ths,
     inversion_text,
     severity_text,
@@ -215,7 +217,7 @@ def draw_weight_landscape(document):
     axes.set_ylabel(f"adversarial loss (nats{scale})")
     axes.grid()
     parameters = document["parameters"]
-    radius = f"{255 * parameters['epsilon']:g}/255"
+    radius = _in_255ths(parameters)
     text = f"Weight loss landscape: PGD-{parameters['num_steps']} at every point, radius {radius}"
     _finish(figure, document, text, axes)
     return figure
@@ -300,6 +302,29 @@ def draw_mistake_sheets(document):
     return figure
 
 
+@_styled
+def draw_adversarial_examples(document):
+    """Returns a few images, attacked on each model (`predictions.compare_adversarial_examples`)."""
+    images, names = document["images"], document.get("class_names") or ()
+    labels, cells = [image["label"] for image in images], _cells(document)
+    side = WIDTH / len(images)
+    figure = Figure(figsize=(WIDTH, (1 + len(cells)) * (side + 0.55) + 0.7), layout="constrained")
+    grid = figure.subplots(1 + len(cells), len(images), squeeze=False)
+    draw_truth(grid[0], images, names)
+    grid[0][0].set_ylabel("the image", fontsize=9)
+    for row, (model, condition, answers) in zip(grid[1:], cells, strict=True):
+        draw_answers(row, answers, labels, names)
+        row[0].set_ylabel(f"{model['label']},\n{condition}", fontsize=9)
+    attack = document["parameters"]["attack"]
+    under = "" if attack is None else f", PGD-{attack['num_steps']} of {_in_255ths(attack)}"
+    _title(figure, document, f"What each model takes an image for{under}")
+    return figure
+
+
+def _in_255ths(attack):
+    return f"{255 * attack['epsilon']:g}/255"
+
+
 def _cells(document):
     """Returns (model, condition, what was found) of all models and conditions, in order."""
     return [(m, name, found) for m in document["models"] for name, found in m["conditions"].items()]
@@ -329,6 +354,7 @@ _DRAW = {
     "calibration": draw_calibration,
     "confusion": draw_confusion_matrices,
     "mistakes": draw_mistake_sheets,
+    "adversarial_examples": draw_adversarial_examples,
     "transfer": draw_transfer,
 }
 

@@ -1,5 +1,5 @@
-"""What classifiers take images for: confusion matrices, and the pictures that they are surest and
-wrong about."""
+"""What classifiers take images for: confusion matrices, the pictures that they are surest and wrong
+about, and a few with and without attack."""
 
 import base64
 import io
@@ -60,6 +60,51 @@ def compare_mistakes(logits_by_model, images, labels, places, *, num_shown=NUM_S
     document = _document("mistakes", logits_by_model, labels, describe)
     document["parameters"]["num_shown"] = num_shown
     return document
+
+
+def compare_adversarial_examples(answers_by_model, images, labels, places):
+    """Returns a few images, as they are and attacked, with what several models take them for.
+
+    Args:
+        answers_by_model: dictionary label -> {condition: (images [N, H, W, 3], logits [N, C])}.
+        images: [N, H, W, 3], float in [0, 1], as they are without attack.
+        labels: int [N].
+        places: int [N], where the images stand in their split.
+
+    Returns:
+        {"figure": "adversarial_examples", "parameters": {"num_images": int},
+         "images": [{"place": int, "label": int, "image_png": PNG in base64}],
+         "models": [{"label": str, "conditions": {condition:
+             [{"predicted": int, "confidence": percent, "image_png": PNG in base64}]}}]}.
+
+    Raises:
+        ValueError: as `compare_confusion`.
+    """
+    shown = {
+        label: {condition: pixels for condition, (pixels, _) in conditions.items()}
+        for label, conditions in answers_by_model.items()
+    }
+    logits = {
+        label: {condition: rows for condition, (_, rows) in conditions.items()}
+        for label, conditions in answers_by_model.items()
+    }
+    document = _document("adversarial_examples", logits, labels, _answers)
+    for model in document["models"]:
+        for condition, answers in model["conditions"].items():
+            for answer, pixels in zip(answers, shown[model["label"]][condition], strict=True):
+                answer["image_png"] = _as_png(pixels)
+    rows = zip(places, labels, images, strict=True)
+    document["images"] = [
+        {"place": int(place), "label": int(label), "image_png": _as_png(pixels)}
+        for place, label, pixels in rows
+    ]
+    return document
+
+
+def _answers(logits, labels):
+    confidences = 100 * top_probabilities(logits)
+    pairs = zip(logits.argmax(axis=1), confidences, strict=True)
+    return [{"predicted": int(row), "confidence": float(sure)} for row, sure in pairs]
 
 
 def _document(figure, logits_by_model, labels, describe):

@@ -26,6 +26,7 @@ PROTOCOLS = {
     "calibration": "pgd20",
     "confusion": "pgd20",
     "mistakes": "pgd20",
+    "adversarial_examples": "pgd20",
 }
 # Flags that only some figures use -> which.
 _USED_BY = {
@@ -65,8 +66,9 @@ class AnalyzeConfig(ReadingFlags):
     num_steps: int = setting(0, "Steps of the feature inversion; 0: 200.", minimum=0)
     protocol: str = setting(
         "",
-        "PGD of the weight landscape and of the attacked images of calibration, confusion and "
-        "mistakes, such as pgd20; standard: these of clean images alone; empty: pgd10 and pgd20.",
+        "PGD of the weight landscape and of the attacked images of calibration, confusion, "
+        "mistakes and adversarial_examples, such as pgd20; standard: these of clean images alone; "
+        "empty: pgd10 and pgd20.",
     )
     num_images: int = setting(
         0,

@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ascl_tf.analysis.calibration import compare_calibration, expected_calibration_error, logits_of
+from ascl_tf.analysis.calibration import (
+    adversarial_images,
+    compare_calibration,
+    expected_calibration_error,
+    logits_of,
+)
 from tests.common import random_images
 from tests.evaluation.models import linear_logits, linear_problem, tiny_network
 
@@ -232,3 +237,13 @@ def test_progress_ends_at_the_number_of_images():
 def test_batch_size_below_one_is_named():
     with pytest.raises(ValueError, match=r"`batch_size` must be >= 1; received 0"):
         logits_of(tiny_network(), random_images(1), _labels(1), batch_size=0)
+
+
+def test_adversarial_images_are_those_that_the_logits_are_of():
+    network, images = tiny_network(), random_images(5)
+    attack = {"epsilon": 8 / 255, "step_size": 2 / 255, "num_steps": 3, "random_start": True}
+    attacked = adversarial_images(network, images, _labels(5), attack=attack, seed=7)
+    assert 0 < np.abs(attacked - images).max() <= 8 / 255 + 1e-6
+    found = logits_of(network, attacked, _labels(5))
+    expected = logits_of(network, images, _labels(5), attack=attack, seed=7)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)

@@ -9,7 +9,11 @@ from matplotlib.text import Text
 from PIL import Image
 
 from ascl_tf.analysis import figures
-from ascl_tf.analysis.predictions import compare_confusion, compare_mistakes
+from ascl_tf.analysis.predictions import (
+    compare_adversarial_examples,
+    compare_confusion,
+    compare_mistakes,
+)
 
 LABELS = np.array([0, 0, 1, 2, 2])
 PREDICTED = np.array([0, 1, 1, 0, 2])
@@ -78,3 +82,21 @@ def test_matrix_of_many_classes_has_neither_numbers_nor_names():
 def test_logits_that_do_not_fit_are_refused(logits):
     with pytest.raises(ValueError, match=r"must be finite|labels"):
         compare_confusion({"AT": {"clean": logits}}, LABELS)
+
+
+def test_examples_show_each_picture_with_what_it_is_taken_for():
+    attacked = np.clip(IMAGES + 8 / 255, 0, 1)
+    answers = {"AT": {"clean": (IMAGES, LOGITS), "attacked": (attacked, 9 * np.eye(3)[LABELS])}}
+    document = compare_adversarial_examples(answers, IMAGES, LABELS, PLACES)
+    assert [(image["place"], image["label"]) for image in document["images"]] == [
+        *((1, 0), (4, 0), (5, 1), (7, 2), (9, 2))
+    ]
+    clean, under_attack = document["models"][0]["conditions"].values()
+    assert [answer["predicted"] for answer in clean] == PREDICTED.tolist()
+    assert clean[3]["confidence"] == pytest.approx(100 * np.exp(5) / (np.exp(5) + 2))
+    with Image.open(io.BytesIO(base64.b64decode(under_attack[3]["image_png"]))) as image:
+        np.testing.assert_array_equal(np.asarray(image), np.full([4, 4, 3], 11))
+    document["parameters"]["attack"] = {"epsilon": 8 / 255, "num_steps": 20}
+    texts = _texts(document)
+    assert "What each model takes an image for, PGD-20 of 8/255\n5 images of x" in texts
+    assert {"\N{CHECK MARK} cat\n91 %", "\N{MULTIPLICATION X} $dog$\n58 %"} <= set(texts)
