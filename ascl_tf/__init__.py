@@ -13,7 +13,7 @@ Importing the package defines no flag, touches no device, and leaves TensorFlow 
 these is asked for.
 """
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 # Not named as a program or a room of the package is: importing that would replace the function.
 _PUBLIC = {

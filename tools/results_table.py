@@ -1,4 +1,4 @@
-"""Writes the tables of docs/results.md, and README.md's short one, from the records in results/.
+"""Writes the tables of docs/results.md, docs/pretrained.md and README.md from records and cards.
 
 python tools/results_table.py            rewrites the parts between the markers
 python tools/results_table.py --check    exits with 1 if they are out of date
@@ -15,6 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Python puts the folder of a program on its path, not the one it is called from.
 sys.path.insert(0, str(ROOT))
 
+from ascl_tf.config import pretrained  # noqa: E402
 from ascl_tf.config.paths import expanded_path  # noqa: E402
 from tools.reproduction.artifacts import ARTIFACTS, folders_of  # noqa: E402
 from tools.reproduction.presets import PRESETS  # noqa: E402
@@ -24,6 +25,8 @@ BEGIN = "<!-- results:begin (written by tools/results_table.py) -->"
 END = "<!-- results:end -->"
 METHODS_BEGIN = "<!-- methods:begin (written by tools/results_table.py) -->"
 METHODS_END = "<!-- methods:end -->"
+PRETRAINED_BEGIN = "<!-- pretrained:begin (written by tools/results_table.py) -->"
+PRETRAINED_END = "<!-- pretrained:end -->"
 NOT_RUN = "--"
 
 
@@ -61,13 +64,21 @@ def main(argv=None):
     parser.add_argument("--check", action="store_true", help="only compare")
     parser.add_argument("--readme", type=expanded_path, default=ROOT / "README.md")
     parser.add_argument("--page", type=expanded_path, default=ROOT / "docs" / "results.md")
+    parser.add_argument("--models", type=expanded_path, default=ROOT / "docs" / "pretrained.md")
     parser.add_argument("--results", type=expanded_path, default=ROOT / "results")
     arguments = parser.parse_args(argv)
     results, check = arguments.results, arguments.check
     bring_up_to_date(arguments.page, lambda text: with_tables(text, results), check=check)
-    short = make_short_table(results)
+    short, models = make_short_table(results), make_pretrained_table()
+
+    def with_models(text):
+        return with_table(text, models, PRETRAINED_BEGIN, PRETRAINED_END)
+
+    bring_up_to_date(arguments.models, with_models, check=check)
     bring_up_to_date(
-        arguments.readme, lambda text: with_table(text, short, BEGIN, END), check=check
+        arguments.readme,
+        lambda text: with_models(with_table(text, short, BEGIN, END)),
+        check=check,
     )
 
 
@@ -121,6 +132,36 @@ def make_short_table(results):
                 title = f"{place}, preset `{preset.name}`"
                 lines.append(_short_line(title, mine, f"`{document['command']}`"))
     return "\n".join(lines)
+
+
+def make_pretrained_table():
+    """Returns the Markdown table of the models that come with the package, from their cards."""
+    lines = [
+        "| model | method | SA | RA-PGD-20 | RA-AA | epochs | hours |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in pretrained.list_pretrained():
+        card = _read(pretrained.FOLDER / name / pretrained.CARD)
+        stages = card["training"]
+        cells = [
+            f"`{name}`",
+            card["method"],
+            _of_card(card, "standard"),
+            _of_card(card, "pgd20"),
+            _of_card(card, "autoattack"),
+            " + ".join(str(stage["epochs"]) for stage in stages),
+            f"{sum(stage['hours'] for stage in stages):.1f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _of_card(card, protocol):
+    found = [record for record in card["records"] if record["protocol"] == protocol]
+    if not found:
+        return NOT_RUN
+    (record,) = found
+    return f"{record['robust_accuracy']:.2f} of {record['num_images']:,}"
 
 
 def _measured_heads(document):

@@ -2,16 +2,19 @@
 
     python tools/ship_model.py --name=cifar10-w16-at --workdir=runs/at
     python -m ascl_tf.evaluate --model=pretrained:cifar10-w16-at --dataset=cifar10 --output=at.json
-    python tools/ship_model.py --name=cifar10-w16-at --records=at.json
+    python tools/ship_model.py --name=cifar10-w16-at --records at.json
 
 The first command writes ascl_tf/pretrained/<name>/ and measures it on 200 bundled test images,
-whose verdicts a test of this project looks for. The last adds records of these weights to the card.
+whose verdicts a test of this project looks for. The last adds to the card what was measured of that
+file: records of any protocol, and calibration.json of `python -m ascl_tf.analyze`.
 """
 
 import argparse
+import json
 import pathlib
 import shutil
 import sys
+from typing import NamedTuple
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -22,12 +25,15 @@ from ascl_tf.config.paths import expanded_path  # noqa: E402
 from ascl_tf.data import load_dataset  # noqa: E402
 from ascl_tf.errors import RunError  # noqa: E402
 from ascl_tf.evaluation import evaluate_robustness, records  # noqa: E402
+from ascl_tf.evaluation.common_corruptions import summarize_corruptions  # noqa: E402
+from ascl_tf.evaluation.protocols import COMMON_CORRUPTIONS  # noqa: E402
+from ascl_tf.evaluation.records import read_records  # noqa: E402
 from ascl_tf.serving import card as cards  # noqa: E402
 from ascl_tf.serving import checking  # noqa: E402
 from ascl_tf.serving.loading import load_model  # noqa: E402
 from ascl_tf.serving.served import as_served  # noqa: E402
 from ascl_tf.training import run  # noqa: E402
-from ascl_tf.training.cards import describe_run, readable_records  # noqa: E402
+from ascl_tf.training.cards import describe_run  # noqa: E402
 from ascl_tf.training.checkpoints import LAST, read_history  # noqa: E402
 from ascl_tf.training.workdir import WorkDirectory, recorded_config  # noqa: E402
 
@@ -39,9 +45,8 @@ def main(argv=None):
     flags = _parse(argv)
     try:
         if flags.workdir:
-            _ship(flags.name, flags.workdir)
-        for file in flags.records:
-            _add_records(flags.name, file)
+            _ship(flags.name, flags.workdir, flags.checkpoint)
+        _complete(flags.name, flags.records)
     except (RunError, ValueError, OSError) as error:
         print(f"ship_model: {error}", file=sys.stderr)
         return 1
@@ -53,7 +58,10 @@ def _parse(argv):
     parser.add_argument("--name", required=True, help="such as cifar10-w16-at")
     parser.add_argument("--workdir", type=expanded_path, help="of the run that has trained it")
     parser.add_argument(
-        "--records", type=expanded_path, nargs="*", default=[], help="of evaluations of its file"
+        "--checkpoint", choices=("best", "last"), help="as the run exports it, if not given"
+    )
+    parser.add_argument(
+        "--records", type=expanded_path, nargs="*", default=[], help="what was measured of it"
     )
     flags = parser.parse_args(argv)
     if not flags.workdir and not flags.records:
@@ -61,12 +69,13 @@ def _parse(argv):
     return flags
 
 
-def _ship(name, path):
+def _ship(name, path, checkpoint):
     config, workdir = recorded_config(path), WorkDirectory(path)
     if config is None:
         raise RunError(place=path, expected="the work directory of a run", found="no config.json")
     test = load_dataset(BUNDLED, f"test[:{NUM_BUNDLED}]")
-    stage, checkpoint = run.classifier_stage(config), run.chosen_checkpoint(config, workdir)
+    stage = run.classifier_stage(config)
+    checkpoint = checkpoint or run.chosen_checkpoint(config, workdir)
     classifier = run.load_classifier(config, workdir, test, checkpoint)
     folder = pretrained.FOLDER / name
     shutil.rmtree(folder, ignore_errors=True)
@@ -80,8 +89,7 @@ def _ship(name, path):
     details = {
         **describe_run(config, workdir, stage, checkpoint, classifier),
         "name": name,
-        "commands": [_command(workdir, each) for each in _stages(config, stage)],
-        "training": {each: _training(workdir, each) for each in _stages(config, stage)},
+        "training": [_describe(each, checkpoint) for each in _stages(path, stage)],
         "bundled": _measure(loaded, test, digest),
     }
     card = cards.make_card(
@@ -96,25 +104,43 @@ def _ship(name, path):
         print(line)
 
 
-def _stages(config, stage):
-    return [cfg.PRETRAIN] if stage == cfg.PRETRAIN else [cfg.PRETRAIN, stage]
+class _Stage(NamedTuple):
+    """A stage of training: where it ran, and the setting that names the run before, if any."""
+
+    path: pathlib.Path
+    name: str
+    start: str = ""
 
 
-def _command(workdir, stage):
-    """Returns the command that repeats a stage, but for the places of data and results."""
-    settings = cfg.settings_in(workdir.stage_identities()[stage])
-    kind = cfg.PRETRAIN if stage == cfg.PRETRAIN else cfg.FINETUNE
-    flags = " ".join(f"--{name}={value}" for name, value in sorted(settings.items()))
-    return f"python -m ascl_tf.train --stage={kind} {flags}"
+def _stages(path, stage):
+    """Returns all stages that have led to a stage, the first one first."""
+    config = recorded_config(path)
+    setting = "initial_encoder" if stage == cfg.PRETRAIN else "pretrained"
+    start = getattr(config, setting)
+    if not start and stage == cfg.PRETRAIN:
+        return [_Stage(path, stage)]
+    before = pathlib.Path(start or path)
+    earlier = _stages(before, cfg.PRETRAIN) if before.is_dir() else []
+    return [*earlier, _Stage(path, stage, f"--{setting}={_shown(before)}" if start else "")]
 
 
-def _training(workdir, stage):
-    history = read_history(workdir.checkpoints(stage), LAST)
+def _shown(path):
+    return f"runs/{path.name}"
+
+
+def _describe(stage, checkpoint):
+    """Returns the command that repeats a stage, but for the place of the data, and its length."""
+    workdir = WorkDirectory(stage.path)
+    settings = cfg.settings_in(workdir.stage_identities()[stage.name])
+    flags = [f"--{name}={value}" for name, value in sorted(settings.items())]
+    kind = cfg.PRETRAIN if stage.name == cfg.PRETRAIN else cfg.FINETUNE
+    command = ["python -m ascl_tf.train", f"--stage={kind}", *flags, stage.start]
+    history = read_history(workdir.checkpoints(stage.name), LAST)
     return {
+        "command": " ".join(filter(None, [*command, f"--workdir={_shown(stage.path)}"])),
         "epochs": len(history["epochs"]),
         "hours": round(history["train_seconds"] / 3600, 2),
-        "best_epoch": history["best_epoch"],
-        "commits": sorted({span.get("versions", {}).get("commit") for span in history["spans"]}),
+        "commits": sorted({span["versions"]["commit"] for span in history["spans"]}),
     }
 
 
@@ -126,17 +152,36 @@ def _measure(classifier, test, digest):
     return {r["protocol"]: {name: r[name] for name in (*names, *accuracies)} for r in found}
 
 
-def _add_records(name, path):
+def _complete(name, files):
+    """Adds to a card what records, and figures of calibration, say of its file."""
     folder = pathlib.Path(pretrained.file_of(name)).parent
     card = cards.read_card(folder)
-    digests = {card["files"][pretrained.FILE]["sha256"], card["weights_sha256"]}
-    new = [r for r in readable_records(path) if r["model_sha256"] in digests]
-    if not new:
-        raise RunError(place=path, expected=f"records of {name}", found="none of its weights")
-    known = {r["protocol"]: r for r in card["records"]}
-    known |= {r["protocol"]: r for r in cards.of_records(new)}
-    cards.write_card(folder, {**card, "records": list(known.values())})
-    print(f"{name}: {len(new)} records of {path}")
+    for path in files:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        is_figure = document.get("figure") == "calibration"
+        found = document["models"] if is_figure else read_records(path)
+        own = [f for f in found if f["model_sha256"] == card["files"][pretrained.FILE]["sha256"]]
+        if not own:
+            raise RunError(place=path, expected=f"what was measured of {name}", found="others")
+        card |= _calibration(document, own[0]) if is_figure else _of_records(card, own)
+    cards.write_card(folder, card)
+
+
+def _calibration(document, model):
+    errors = {
+        condition: round(found["expected_calibration_error"], 2)
+        for condition, found in model["conditions"].items()
+    }
+    return {"calibration": {"num_images": document["num_images"], "errors": errors}}
+
+
+def _of_records(card, found):
+    corrupted = [record for record in found if record["protocol"] == COMMON_CORRUPTIONS]
+    others = [record for record in found if record["protocol"] != COMMON_CORRUPTIONS]
+    known = {record["protocol"]: record for record in card["records"]}
+    known |= {record["protocol"]: record for record in cards.of_records(others)}
+    means = {"corruptions": summarize_corruptions(corrupted)} if corrupted else {}
+    return {"records": list(known.values()), **means}
 
 
 if __name__ == "__main__":

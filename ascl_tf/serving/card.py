@@ -99,8 +99,9 @@ def _readme(card):
         f"It takes RGB images of {height} x {width} pixels with values in [0, 1]. Of pictures of "
         f"another size {_RULES[card['resize']]} ({card['resize_filter']}).",
         _training(card),
-        _commands(card),
+        _stages(card),
         _accuracies(card.get("records", [])),
+        _further(card),
         _files(card["files"]),
         "## Use\n\n" + "\n\n".join(_USES[file].format(**inserted) for file in card["files"]),
         f"All of this, for programs: `{CARD}`.",
@@ -120,7 +121,6 @@ def _training(card):
         "license of the data": data.get("license"),
         "SHA-256 of the training images": data.get("sha256"),
         "commit": card.get("trained_with", {}).get("commit"),
-        "epochs and hours": _lengths(card),
         "versions": ", ".join(
             f"{name} {version}"
             for name, version in card.get("trained_with", {}).items()
@@ -131,15 +131,15 @@ def _training(card):
     return "\n".join(["## Training", "", "| | |", "|---|---|", *lines]) if lines else ""
 
 
-def _lengths(card):
-    """Returns how long each stage of a model that comes with the package was trained."""
-    stages = card.get("training", {}).items()
-    return "; ".join(f"{name} {found['epochs']}, {found['hours']}" for name, found in stages)
-
-
-def _commands(card):
-    lines = card.get("commands", [])
-    return "\n".join(["Trained by", "", "```", *lines, "```"]) if lines else ""
+def _stages(card):
+    """Returns the commands that have trained a model that comes with the package."""
+    stages = card.get("training", [])
+    lines = [
+        f"```\n{stage['command']}\n```\n\n{stage['epochs']} epochs, {stage['hours']} hours; commit "
+        f"{', '.join(stage['commits'])}."
+        for stage in stages
+    ]
+    return "\n\n".join(["Trained on two CPU cores by", *lines]) if lines else ""
 
 
 def _accuracies(found):
@@ -155,6 +155,24 @@ def _accuracies(found):
         "SA: percent of test images classified right; RA: right without and under the attack."
     )
     return "\n".join(["## Accuracy", "", *head, *lines, "", explained])
+
+
+def _further(card):
+    """Returns what is known of a model beside its accuracies."""
+    lines = []
+    corruptions, calibration = card.get("corruptions"), card.get("calibration")
+    if corruptions:
+        lines.append(
+            f"Common corruptions, mean of 19 at severities 1 to 5: {corruptions['mean_19']:.2f} % "
+            f"of {corruptions['num_images']:,} images ({corruptions['source']})."
+        )
+    if calibration:
+        errors = ", ".join(f"{error:.2f} % {name}" for name, error in calibration["errors"].items())
+        lines.append(
+            f"Expected calibration error, 15 bins: {errors}, on {calibration['num_images']:,} "
+            "images."
+        )
+    return "\n\n".join(lines)
 
 
 def _files(files):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from ascl_tf.config import pretrained
 from tools import results_table
 
 
@@ -52,23 +53,26 @@ def test_best_and_last_are_both_shown_where_they_differ(tmp_path):
 
 def test_check_fails_where_the_table_is_out_of_date(tmp_path):
     readme = tmp_path / "README.md"
-    results, methods = (
+    results, methods, models = (
         f"{begin}\nold\n{end}\n"
         for begin, end in (
             (results_table.BEGIN, results_table.END),
             (results_table.METHODS_BEGIN, results_table.METHODS_END),
+            (results_table.PRETRAINED_BEGIN, results_table.PRETRAINED_END),
         )
     )
     readme.write_text(f"before\n{results}between\n{methods}after\n")
     page = tmp_path / "page.md"
     readme.rename(page)
-    readme.write_text(f"{results_table.BEGIN}\nold\n{results_table.END}\n")
+    readme.write_text(f"{results}{models}")
+    (tmp_path / "models.md").write_text(models)
     arguments = [f"--page={page}", f"--readme={readme}", f"--results={tmp_path}"]
+    arguments.append(f"--models={tmp_path / 'models.md'}")
     with pytest.raises(SystemExit, match="out of date"):
         results_table.main([*arguments, "--check"])
     results_table.main(arguments)
     results_table.main([*arguments, "--check"])
-    assert "old" not in readme.read_text()
+    assert "old" not in readme.read_text() + (tmp_path / "models.md").read_text()
     text = page.read_text()
     assert text.startswith("before\n") and text.endswith("after\n") and "\nbetween\n" in text
     assert "81.67" in text and "`table1/ascl`" in text and "old" not in text
@@ -118,3 +122,15 @@ def test_method_shows_its_epoch_and_its_place_beside_the_others(tmp_path):
     (tmp_path / "benchmark_methods.json").write_text(json.dumps(benchmark))
     assert _methods_cells(tmp_path, "table1/acl") == ["62", "1.23", "1000", "5.4322", "4.2000"]
     assert _methods_cells(tmp_path, "table1/at") == ["--"] * 5
+
+
+def test_models_of_the_package_stand_with_the_numbers_of_their_cards(tmp_path, monkeypatch):
+    record = {"protocol": "pgd20", "robust_accuracy": 30.125, "num_images": 10000}
+    stages = [{"epochs": 3, "hours": 0.5}, {"epochs": 2, "hours": 0.25}]
+    card = {"method": "ascl", "records": [record], "training": stages}
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / pretrained.FILE).touch()
+    (tmp_path / "tiny" / pretrained.CARD).write_text(json.dumps(card))
+    (line,) = results_table.make_pretrained_table().splitlines()[2:]
+    assert line == "| `tiny` | ascl | -- | 30.12 of 10,000 | -- | 3 + 2 | 0.8 |"
