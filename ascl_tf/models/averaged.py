@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import keras
 import tensorflow as tf
 
+from ascl_tf.models.batch_norm import DualBatchNormalization
+
 
 def make_twin(network, name):
     """Returns an unbuilt network with the settings of `network`, called `name`."""
@@ -15,6 +17,23 @@ def copy_variables(source, target):
     """Sets every variable of `target` to that of its twin `source`, statistics included."""
     for old, new in zip(target.weights, source.weights, strict=True):
         old.assign(new.value)
+
+
+def copy_to_branches(shared, network):
+    """Sets each branch of `network` to the one set of the like network with shared batch norm."""
+    for old, new in zip(_layers_with_weights(shared), _layers_with_weights(network), strict=True):
+        is_norm = isinstance(new, DualBatchNormalization)
+        for layer in new.branches.values() if is_norm else [new]:
+            copy_variables(old, layer)
+
+
+def _layers_with_weights(network):
+    """Returns the innermost layers that have weights; a batch norm with its branches is one."""
+    norms = [m for m in network._flatten_layers() if isinstance(m, DualBatchNormalization)]
+    inside = {id(layer) for norm in norms for layer in norm.branches.values()}
+    innermost = [m for m in network._flatten_layers() if len(list(m._flatten_layers())) == 1]
+    kept = {id(m) for m in (*norms, *innermost) if m.weights} - inside
+    return [m for m in network._flatten_layers() if id(m) in kept]
 
 
 def move_average(average, network, momentum):

@@ -1,5 +1,6 @@
 """Encoders that have been trained before: of a work directory, or of a file of a classifier."""
 
+import dataclasses
 import pathlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,9 +11,10 @@ from ascl_tf import config as cfg
 from ascl_tf.config import NetworkSettings
 from ascl_tf.config.setting import AUTO
 from ascl_tf.errors import ConfigError, RunError, renamed
-from ascl_tf.methods.factory import settings_of_encoder
+from ascl_tf.methods.factory import make_encoder, settings_of_encoder
 from ascl_tf.models import Classifier
-from ascl_tf.models.averaged import copy_variables
+from ascl_tf.models.averaged import copy_to_branches, copy_variables
+from ascl_tf.models.own_encoder import SHARED
 from ascl_tf.serving.loading import load_model
 from ascl_tf.training.checkpoints import LAST, restore_parts
 from ascl_tf.training.workdir import recorded_config
@@ -66,7 +68,8 @@ def open_encoder(field: str, path: str, expected: str = EXPECTED) -> EncoderSour
 def start_from(path: str, network: NetworkSettings, encoder: keras.Model) -> None:
     """Loads the encoder that the setting `initial_encoder` names.
 
-    Before `fit`, which then replaces it if the run has a checkpoint of its own.
+    One with shared batch norm gives each branch its statistics and parameters. Before `fit`, which
+    then replaces it if the run has a checkpoint of its own.
 
     Args:
         path: as of `open_encoder`.
@@ -77,17 +80,28 @@ def start_from(path: str, network: NetworkSettings, encoder: keras.Model) -> Non
         ConfigError, RunError: as of `open_encoder`, or if its network is another one.
     """
     source = open_encoder("initial_encoder", path)
+    named = {"field": "initial_encoder", "value": path}
+    spreads = source.settings["batch_norm"] == SHARED != network.batch_norm
+    spreads = spreads and settings_of_encoder(encoder) is not None
     for name, value in source.settings.items():
         own = getattr(network, name)
         # The stem of "auto" depends on the images; loading finds out.
-        if value != own and not (name == "stem" and AUTO in (value, own)):
-            raise ConfigError(
-                field="initial_encoder",
-                value=path,
-                expected=f"`{name}={own}` as in this run",
-                found=value,
-            )
-    source.restore(encoder)
+        is_like = value == own or (name == "stem" and AUTO in (value, own))
+        if not is_like and not (spreads and name == "batch_norm"):
+            raise ConfigError(**named, expected=f"`{name}={own}` as in this run", found=value)
+    if spreads:
+        _spread(source, network, encoder)
+    else:
+        source.restore(encoder)
+
+
+def _spread(source, network, encoder):
+    """Loads an encoder with one set of batch norm into each branch of one that has several."""
+    settings = {"batch_norm": SHARED, "stem": encoder.stem}
+    shared = make_encoder(dataclasses.replace(network, **settings), None)
+    shared.build((None, None, None, 3))
+    source.restore(shared)
+    copy_to_branches(shared, encoder)
 
 
 def _of_file(field: str, path: str, expected: str) -> EncoderSource:

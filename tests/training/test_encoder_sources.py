@@ -12,7 +12,15 @@ from ascl_tf.config import NetworkSettings
 from ascl_tf.errors import ConfigError, RunError
 from ascl_tf.evaluation.records import weights_sha256
 from ascl_tf.methods.factory import make_encoder, settings_of_encoder
-from ascl_tf.models import Classifier, LinearHead, PreActResNet, ResNet
+from ascl_tf.models import (
+    ADVERSARIAL,
+    CLEAN,
+    Classifier,
+    LinearHead,
+    PreActResNet,
+    ResNet,
+)
+from ascl_tf.models.batch_norm import ADVERSARIAL_CE
 from ascl_tf.training.checkpoints import restore_parts
 from ascl_tf.training.encoder_sources import open_encoder, start_from
 from tests.methods import helpers
@@ -86,6 +94,20 @@ def test_a_file_has_no_other_part_and_no_other_stem(file):
     other.build((None, SIZE, SIZE, 3))
     with line_matches(ConfigError, "--pretrained=.*: expected --stem=cifar as in the file; .*"):
         source.restore(other)
+
+
+def test_shared_batch_norm_fills_each_branch(tmp_path):
+    classifier = _classifier(ResNet(18, 2, "shared", name="encoder"))
+    source, path = classifier.encoder, tmp_path / "classifier.keras"
+    classifier.save(path)
+    encoder = ResNet(18, 2, "triple")
+    encoder.build((None, SIZE, SIZE, 3))
+    start_from(str(path), NetworkSettings(width=2, batch_norm="triple"), encoder)
+    images = np.random.default_rng(0).random([2, SIZE, SIZE, 3], np.float32)
+    expected = source(images, branch=CLEAN)
+    for branch in (CLEAN, ADVERSARIAL, ADVERSARIAL_CE):
+        np.testing.assert_array_equal(encoder(images, branch=branch), expected)
+    assert np.isfinite(expected).all() and np.std(expected) > 0
 
 
 @pytest.mark.parametrize("name", ["sequential.keras", "own.keras", "damaged.keras", "absent.keras"])
