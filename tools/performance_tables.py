@@ -148,11 +148,13 @@ def make_pictures(record):
     """Returns what the recipe for own pictures reaches on each set."""
     names = ("standard_accuracy", "robust_accuracy", "nearest_neighbor", "largest_class")
     rows = [
-        [row["set"], f"{row['minutes']:g}", str(row["epochs"])]
+        [row["set"], f"`{row['flags']}`" if row["flags"] else "", f"{row['minutes']:g}"]
+        + [str(row["epochs"])]
         + [f"{row[name]:.2f}" for name in names]
         for row in record["rows"]
     ]
-    headings = ("set", "--minutes", "epochs", "SA", "RA", "nearest neighbor", "largest class")
+    scores = ("SA", "RA", "nearest neighbor", "largest class")
+    headings = ("set", "further flags", "--minutes", "epochs", *scores)
     return _markdown(headings, rows)
 
 

@@ -66,11 +66,13 @@ def _run(accuracy):
 def test_record_has_the_best_checkpoint_beside_the_nearest_neighbor(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(subprocess, "run", _run(90.0))
     flags = ["--minutes=0.5", "--flags=--width=4", f"--output={tmp_path}"]
-    kept = {"set": "free_2_200_10to1"}
-    (tmp_path / "benchmark_pictures.json").write_text(json.dumps({"rows": [kept]}))
+    # Another set, the same with other flags, and what is replaced.
+    named = ("free_2_200_10to1", ""), ("colors_4_120", ""), ("colors_4_120", "--width=4")
+    kept = [{"set": name, "flags": used} for name, used in named]
+    (tmp_path / "benchmark_pictures.json").write_text(json.dumps({"rows": kept}))
     path = pictures.main(["--sets=colors_4_120", *flags])
-    row, other = json.loads(path.read_text())["rows"]
-    assert other == kept and row["minutes"] == 0.5
+    first, row, last = json.loads(path.read_text())["rows"]
+    assert [first, last] == [kept[1], kept[0]] and row["minutes"] == 0.5
     assert (row["epochs"], row["standard_accuracy"], row["robust_accuracy"]) == (7, 90.0, 89.0)
     # Of a fifth of four classes alike; colors are told apart by their pixels.
     assert row["largest_class"] == 25.0 and row["nearest_neighbor"] > 80

@@ -5,7 +5,7 @@
 Each set is drawn, trained on by the command that a user gives, in a process of its own, and tested
 on the fifth of it that the run has set aside. Beside it: the nearest neighbor on pixels, which
 whoever trains a network should be ahead of, and the share of the largest class. The record keeps
-its rows of the sets that are not measured again.
+its rows of the sets, and of the flags, that are not measured again.
 """
 
 import json
@@ -126,8 +126,9 @@ def _report(arguments, rows):
     headings = ("set", "epochs", "time", "SA", "RA", "nearest neighbor", "largest class")
     title = f"pictures: --recipe=pictures --minutes={arguments.minutes:g} {arguments.flags}"
     common.show(title.strip(), headings, [_cells(row) for row in rows])
-    known = {row["set"]: row for row in [*_rows_of(arguments.output), *rows]}
-    ordered = [known[name] for name in map(name_of, SETS) if name in known]
+    known = {(row["set"], row["flags"]): row for row in [*_rows_of(arguments.output), *rows]}
+    places = {name: place for place, name in enumerate(map(name_of, SETS))}
+    ordered = sorted(known.values(), key=lambda row: (places[row["set"]], row["flags"]))
     return common.write_record(arguments.output, "pictures", rows=ordered)
 
 
