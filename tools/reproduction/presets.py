@@ -81,6 +81,20 @@ class Preset:
             return cfg.shrink(config).replace(learning_rate=USUAL_RATE)
         return config.replace(**{**self._scaled(config, folder), **self._settings(config)})
 
+    def describe(self):
+        """Returns its scale in a sentence."""
+        if not self.settings:
+            return (
+                "Numbers of seconds, which mean nothing."
+                if self.is_smoke
+                else "The rows' own scale."
+            )
+        width, images = self.settings["width"], self.settings["num_train_images"]
+        return (
+            f"Networks of width {width}, {f'{images:,}' if images else 'all'} training images, at most "
+            f"{self.most_epochs} epochs of pre-training."
+        )
+
     def _settings(self, config):
         settings = dict(self.settings)
         if config.dataset in WHOLE_DATA_SETS:

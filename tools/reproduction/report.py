@@ -24,7 +24,17 @@ nav { display: flex; flex-wrap: wrap; gap: .4rem; }
 nav a { border: 1px solid var(--line); border-radius: 1rem; padding: .2rem .7rem;
         text-decoration: none; color: inherit; }
 nav a.filled { border-color: var(--mark); }
-.box { overflow-x: auto; border: 1px solid var(--line); border-radius: .4rem; }
+/* Shadows at the sides to which a table can be scrolled, and a bar that stays visible. */
+.box { overflow-x: auto; border: 1px solid var(--line); border-radius: .4rem;
+       scrollbar-width: thin; scrollbar-color: #888 var(--soft);
+       background: linear-gradient(to right, Canvas 1rem, #0000),
+           linear-gradient(to left, Canvas 1rem, #0000) 100% 0,
+           linear-gradient(to right, #8888, #0000) 0 0,
+           linear-gradient(to left, #8888, #0000) 100% 0;
+       background-repeat: no-repeat; background-size: 3rem 100%, 3rem 100%, 1rem 100%, 1rem 100%;
+       background-attachment: local, local, scroll, scroll; }
+.box::-webkit-scrollbar { height: .6rem; background: var(--soft); }
+.box::-webkit-scrollbar-thumb { background: #888; border-radius: .3rem; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--soft); text-align: right;
          white-space: nowrap; }
@@ -35,7 +45,8 @@ th.source { text-align: left; }
 td.source { white-space: normal; overflow-wrap: anywhere; min-width: 12rem; text-align: left; }
 td.failed { color: #c33; font-weight: 600; }
 figure { margin: 1rem 0; } img { max-width: min(100%, 44rem); height: auto; background: #fff; }
-p.note { font-size: .9rem; opacity: .85; } .none { opacity: .7; }
+p.note, figcaption { font-size: .9rem; opacity: .85; max-width: 44rem; } .none { opacity: .7; }
+summary { cursor: pointer; font-weight: 600; margin: 1.5rem 0 .5rem; }
 code { overflow-wrap: anywhere; font-size: .85rem; }
 </style>
 </head>
@@ -52,25 +63,41 @@ $sections
 def make_report(graph, folder):
     """Returns the page as text; `folder` is results/<preset>."""
     documents = {name: read_document(folder / name) for name in ARTIFACTS}
-    sections = [_claims(graph, folder)] + [
-        _section(artifact, graph, documents[name], folder / name)
+    made = {
+        name: _section(artifact, graph, documents[name], folder / name)
         for name, artifact in ARTIFACTS.items()
-    ]
+    }
+    finished = [made[name] for name in made if documents[name]]
+    unfinished = [made[name] for name in made if not documents[name]]
     links = ['<a href="#claims" class="filled">Claims</a>'] + [
         f'<a href="#{name}"{_class(bool(documents[name]))}>{_text(_short(name))}</a>'
         for name in ARTIFACTS
     ]
-    num_done = sum(map(bool, documents.values()))
     title = f"ascl_tf: the paper's tables and figures, preset {graph.preset.name}"
-    lead = f"{num_done} of {len(ARTIFACTS)} have been run; {NOT_RUN} stands for what has not."
+    lead = f"{graph.preset.describe()} {_LEGEND}"
+    folded = _folded(f"Not run yet: {len(unfinished)} of {len(made)}", unfinished)
+    sections = [_claims(graph, folder), *finished, folded if unfinished else ""]
     return PAGE.substitute(
         title=_text(title), lead=_text(lead), links="".join(links), sections="\n".join(sections)
     )
 
 
+_LEGEND = (
+    "SA: accuracy on clean test images, RA: under attack, in percent. Two numbers with a slash: "
+    f"the best and the last epoch's. {NOT_RUN}: not run yet."
+)
+
+
+def _folded(summary, sections):
+    inside = "\n".join(sections)
+    return f"<details><summary>{_text(summary)}</summary>\n{inside}\n</details>"
+
+
 def _claims(graph, folder):
     grid = claims_page.make_grid(claims_page.judge_all(folder), graph.preset.name)
-    return f'<section id="claims">\n<h2>The paper\'s claims</h2>\n{_table(grid)}\n</section>'
+    table = _folded("All claims, with intervals and commands", [_table(grid._replace(note=""))])
+    heading = "<h2>The paper's claims</h2>"
+    return f'<section id="claims">\n{heading}\n<p>{_text(grid.note)}</p>\n{table}\n</section>'
 
 
 def _section(artifact, graph, document, folder):
@@ -114,6 +141,7 @@ def _cell(text, heading):
 def _figure(name, artifact, document, folder):
     """Returns a figure with its picture inside the page, or a dash."""
     caption = f"{artifact.heading} ({name.replace('_', ' ')})"
+    told = f"{caption}. {_SEEN[name]}"
     picture = folder / f"{name}.png"
     if name not in document.get("figures", []) or not picture.exists():
         failed = any(entry.get("figure") == name for entry in document.get("failed", []))
@@ -122,7 +150,7 @@ def _figure(name, artifact, document, folder):
     data = base64.b64encode(picture.read_bytes()).decode("ascii")
     return (
         f'<figure><img alt="{_text(caption)}" src="data:image/png;base64,{data}">'
-        f"<figcaption>{_text(caption)}</figcaption></figure>"
+        f"<figcaption>{_text(told)}</figcaption></figure>"
     )
 
 
@@ -137,3 +165,22 @@ def _class(is_filled):
 
 def _text(text):
     return html.escape(text)
+
+
+# What there is to see in a figure.
+_SEEN = {
+    "inversion": "Each column begins with a picture or noise and raises one feature. The more the "
+    "results look like objects, the more the feature follows what people see.",
+    "tsne": "Each point is a test image, colored by its class. Where classes lie apart, the "
+    "features tell them apart; the silhouette and the nearest neighbors say so in numbers.",
+    "input_landscape": "Loss around test images, along the adversarial direction and a random one. "
+    "The flatter, the less a small change does.",
+    "weight_landscape": "Loss under attack as all weights move along a random direction. The "
+    "flatter, the better robustness usually carries over to test images.",
+    "sweeps": "Robust accuracy under more attack steps and under larger radii. It should level off "
+    "with the steps, and fall to zero with the radius.",
+    "corruptions": "Accuracy by type of corruption, one row each: the further right, the better.",
+    "transfer": "Accuracy of each row under examples made on each column: the darker, the more "
+    "of them fool it.",
+    "calibration": "Accuracy over confidence. A calibrated model follows the diagonal.",
+}
