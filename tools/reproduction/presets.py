@@ -89,10 +89,11 @@ class Preset:
                 if self.is_smoke
                 else "The rows' own scale."
             )
-        width, images = self.settings["width"], self.settings["num_train_images"]
+        width, count = self.settings["width"], self.settings["num_train_images"]
+        images = f"{count:,}" if count else "all"
         return (
-            f"Networks of width {width}, {f'{images:,}' if images else 'all'} training images, at most "
-            f"{self.most_epochs} epochs of pre-training."
+            f"Networks of width {width}, {images} training images, at most {self.most_epochs} "
+            "epochs of pre-training."
         )
 
     def _settings(self, config):
