@@ -1,13 +1,13 @@
-"""Draws one figure of several models: python -m ascl_tf.analyze --figure=tsne --models=...
+"""Draws one figure for several models: python -m ascl_tf.analyze --figure=tsne --models=...
 
     python -m ascl_tf.analyze --figure=input_landscape \\
         --models=at=<SavedModel or .keras>,ascl=<...> --dataset=cifar10 --output=<folder>
 
     python -m ascl_tf.analyze --figure=sweeps --records=at=<file>,ascl=<file> --output=<folder>
 
-It writes <figure>.json with every number that is drawn, <figure>.png and <figure>.svg.
-The figures `sweeps`, `corruptions` and `transfer` are drawn from records that
-`python -m ascl_tf.evaluate` wrote, all others are measured here.
+Writes <figure>.png, <figure>.svg, and <figure>.json with every number in the figure.
+The figures `sweeps`, `corruptions` and `transfer` are drawn from records written by
+`python -m ascl_tf.evaluate`. All others are measured here.
 """
 
 import importlib.metadata

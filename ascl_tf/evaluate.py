@@ -3,20 +3,20 @@
     python -m ascl_tf.evaluate --model=<SavedModel or .keras> --dataset=cifar10 \\
         --protocol=standard,pgd20 --output=records.json
 
-The model maps float32 images in [0, 1] to logits. Of a SavedModel the signature
-`serving_default` is taken: its output `logits`, or its only one. Several models,
-separated by commas, are one classifier: the mean of their probabilities decides.
+The model maps float32 images in [0, 1] to logits. A SavedModel is called through its signature
+`serving_default`, which has an output `logits` or a single output. Several models, comma-separated,
+form one classifier that decides by the mean of their probabilities.
 
-`--protocol` also takes `sweep_steps`, `sweep_epsilon` and `corruptions`, which give curves, and
-variants with numbers of their own, `pgd20@epsilon=4/255,num_steps=50`.
+`--protocol` also takes `sweep_steps`, `sweep_epsilon` and `corruptions`, which measure curves, and
+variants with other numbers, such as `pgd20@epsilon=4/255,num_steps=50`.
 
     python -m ascl_tf.evaluate --targets=at=<path>,ascl=<path> --output=records.json
 
-attacks every model with examples made on the others.
+attacks each model with examples made on the others.
 
     python -m ascl_tf.evaluate --compare=at.json,ascl.json
 
-says of two files of records how much the one is better than the other, and how sure that is.
+compares two record files: how much better one model is than the other, and how certain that is.
 """
 
 import contextlib

@@ -1,11 +1,12 @@
-"""Writes a classifier as files that serve: python -m ascl_tf.export --model=... --output=...
+"""Exports a classifier as files for serving: python -m ascl_tf.export --model=... --output=...
 
     python -m ascl_tf.export --model=<SavedModel or .keras> --output=<folder> \\
         --export_format=saved_model,keras,tflite,onnx --dataset=cifar10
 
-Of a run, `python -m ascl_tf.train --stage=export` does the same. Each file is loaded again and
-compared with the model before it is there. Beside the files lie card.json, README.md and
-assets/labels.txt. `keras` needs a .keras file: a SavedModel does not say its layers.
+For a training run, `python -m ascl_tf.train --stage=export` does the same. Each file is loaded
+again and compared with the model before the folder appears. The folder also gets card.json,
+README.md and assets/labels.txt. The format `keras` needs a .keras file as --model, because a
+SavedModel does not record its layers.
 """
 
 from ascl_tf.errors import RunError, renamed

@@ -1,12 +1,12 @@
-"""Names the classes of pictures: python -m ascl_tf.predict --model=<model> pictures/*
+"""Classifies pictures: python -m ascl_tf.predict --model=<model> pictures/*
 
     python -m ascl_tf.predict --model=runs/mine/export/finetune_laf cat.jpg holiday/
     find . -name '*.png' | python -m ascl_tf.predict --model=<...> --list=- --format=jsonl
     python -m ascl_tf.predict --model=<...> --embed=features.npz pictures/
 
-Pictures are files, or folders, whose pictures at any depth are taken. They are read and brought to
-the model's size as in training. One that cannot be read is a line with its error; the others go
-on, and the exit status is 1 then.
+Name picture files, or folders, which are searched at any depth. Pictures are read and resized to
+the model's size as in training. A picture that cannot be read is reported on its own line; the
+others are still processed, and the exit status is 1.
 """
 
 import codecs

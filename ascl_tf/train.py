@@ -1,13 +1,13 @@
-"""Trains, fine-tunes, evaluates and exports, on a folder of pictures or a known data set.
+"""Trains, fine-tunes, evaluates and exports a classifier, on a folder of pictures or a data set.
 
     python -m ascl_tf.train --recipe=quickstart --workdir=runs/quickstart
     python -m ascl_tf.train --recipe=pictures --dataset=folder:/data/pets --workdir=runs/pets
 
-Stages, one after the other; each goes on from what the one before has left in --workdir:
-  pretrain  trains an encoder; --method=at, trades or mart: encoder and classifier at once
+Stages, in order; each continues from what the previous one left in --workdir:
+  pretrain  trains an encoder; with --method=at, trades or mart, the whole classifier
   finetune  trains a classifier on the encoder
   evaluate  measures the last and the best classifier on the test images
-  export    writes the best classifier as files that serve
+  export    writes the best classifier as files for serving
 """
 
 import contextlib
@@ -59,13 +59,13 @@ def make_flags():
     values = define_flags(*cfg.sections())
     define_program_flags(values)
     flags.DEFINE_enum(
-        "stage", cfg.PRETRAIN, [*cfg.STAGES, cfg.ALL], "What to do.", flag_values=values
+        "stage", cfg.PRETRAIN, [*cfg.STAGES, cfg.ALL], "Stage to run.", flag_values=values
     )
     flags.DEFINE_string(
         FLAG,
         "",
-        "Settings that come with the package, by name: those of a flagfile in its place. list "
-        "shows the names.",
+        "Name of a recipe in the package: settings that apply as a flagfile in its place would. "
+        "list shows the names.",
         flag_values=values,
     )
     return values

@@ -42,7 +42,7 @@ def test_helpfull_of_training_has_every_flag_once_below_its_topic(capsys):
     own = ["stage", "recipe", *flag_defs.PROGRAM_FLAGS]
     assert sorted(_flags_in(screen)) == sorted([*cfg.setting_fields(), *own])
     blocks = {block.partition(":\n")[0]: _flags_in(block) for block in screen.split("\n\n")}
-    assert blocks["Which images a run sees"] == _names(cfg.DataSettings)
+    assert blocks["Training and test data"] == _names(cfg.DataSettings)
     assert blocks["RoCL (--method: rocl)"] == ["rocl_lambda"]
 
 

@@ -87,90 +87,90 @@ def read_export_formats(text: str) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class DataSettings:
-    """Which images a run sees."""
+    """Training and test data."""
 
     dataset: str = setting(
         "auto",
-        "Any name of tensorflow-datasets (cifar10, cifar100, stl10, ...), folder:/path, bundled "
-        "(4,000 training and 1,000 test images of CIFAR-10), or auto: cifar10 where it is at "
-        "hand, else bundled.",
+        "Data set: any tensorflow-datasets name (cifar10, cifar100, stl10, ...); folder:/path; "
+        "bundled, which is 4,000 training and 1,000 test images of CIFAR-10; or auto, which is "
+        "cifar10 if available, else bundled.",
         path=DATASET,
         smoke="bundled",
     )
-    train_split: str = setting(
-        "train", "Split of the data set to train on.", stages=_TRAIN, smoke="train"
-    )
+    train_split: str = setting("train", "Split to train on.", stages=_TRAIN, smoke="train")
     validation_split: str = setting(
         "",
-        "Split of the data set to validate on; empty: of a folder that has val or validation "
-        "beside test that split, else --validation_fraction of the training images.",
+        "Split to validate on. Empty: the val or validation split of a folder that has one "
+        "beside its test split; otherwise --validation_fraction of the training images.",
         stages=_TRAIN,
         smoke="",
     )
     test_split: str = setting(
         "auto",
-        "Split of the data set to test on; auto: test, or where there is none val or validation.",
+        "Split to test on. auto: test, or val or validation if there is no test split.",
         stages=(EVALUATE, EXPORT),
         is_identity=False,
         smoke="auto",
     )
     test_fraction: float = setting(
         0.2,
-        "Of a folder of pictures that tells no splits, the share that is tested on and not trained "
-        "on, class-balanced, at least one of each class that has two; 0: none.",
+        "Share of the pictures to hold out for testing if a folder does not define splits, "
+        "class-balanced, with at least one picture of every class that has two. 0: hold out "
+        "none.",
         minimum=0.0,
         maximum=0.9,
     )
     split_seed: int = setting(
         0,
-        "Decides which pictures --test_fraction takes. Not --seed: runs of several seeds are "
-        "tested on the same pictures.",
+        "Seed that selects the pictures that --test_fraction holds out. It is independent of "
+        "--seed, so runs with different seeds are tested on the same pictures.",
         minimum=0,
         maximum=2**31 - 1,
     )
     data_dir: str = setting(
         "",
-        "Folder of data sets in TFDS layout; empty: TFDS' own default.",
+        "Folder of data sets in TFDS layout. Empty: the TFDS default.",
         path=PATH,
         is_identity=False,
     )
     download: bool = setting(
-        False, "Download the data set where data_dir does not hold it.", is_identity=False
+        False, "Download the data set if --data_dir does not contain it.", is_identity=False
     )
     image_size: int = setting(
         0,
-        "Resize images to this height and width, antialiased; 0: as they are, but for a folder of "
-        "pictures of several sizes: 32, 64, 128 or 224, not above the median of their shorter "
-        "sides.",
+        "Resize images to this height and width, with antialiasing. 0: keep the original size, "
+        "except for a folder of pictures of several sizes, which uses 32, 64, 128 or 224, the "
+        "largest that does not exceed the median of the shorter sides.",
         minimum=0,
         smoke=16,
     )
     resize: str = setting(
         "crop",
-        "What is done with images that are no squares where they are resized: crop, the longer "
-        "side is cut to its center; pad, black borders; stretch, the aspect ratio changes.",
+        "How to resize images that are not square. crop: keep the center of the longer side; "
+        "pad: add black borders; stretch: change the aspect ratio.",
         choices=("stretch", "crop", "pad"),
     )
     memory_limit: str = setting(
         "",
-        f"Images of a split that are held in memory, in {SIZE_HELP}; those of a larger split "
-        "are decoded once into a file in --cache_dir and read from there batch by batch, which "
-        "changes no number. Empty: half of the memory that is free.",
+        f"Memory for the images of one split, in {SIZE_HELP}. A larger split is decoded once into "
+        "a file in --cache_dir and read from there batch by batch, which does not change "
+        "results. Empty: half of the free memory.",
         is_identity=False,
     )
     cache_dir: str = setting(
         "",
-        "Folder of such files; empty: ascl_tf in XDG_CACHE_HOME or ~/.cache.",
+        "Folder for the files of splits larger than --memory_limit. Empty: ascl_tf in "
+        "XDG_CACHE_HOME or ~/.cache.",
         path=PATH,
         is_identity=False,
     )
     num_train_images: int = setting(
-        0, "Use a class-balanced part of the training images; 0: all.", stages=_TRAIN, minimum=0
+        0, "Number of training images to use, class-balanced. 0: all.", stages=_TRAIN, minimum=0
     )
     validation_fraction: float = setting(
         0.1,
-        "Share of the training images held out for validation, class-balanced, by seed; at least "
-        "one of each class that has two.",
+        "Share of the training images to hold out for validation, class-balanced and selected by "
+        "--seed, with at least one image of every class that has two.",
         stages=_TRAIN,
         minimum=0.0,
         maximum=0.9,
@@ -178,16 +178,17 @@ class DataSettings:
     )
     labeled_fraction: float = setting(
         1.0,
-        "Share of the training images that keep their label. The others serve the terms that need "
-        "no labels; where there is none (fine-tuning, scl, standard, at, trades, mart, and ascl or "
-        "rotation_at without theirs) training is on the labeled images alone, in as many steps.",
+        "Share of the training images that keep their labels. The others are used only by terms "
+        "that need no labels. Training without such a term (fine-tuning, scl, standard, at, "
+        "trades, mart, and ascl or rotation_at with theirs off) uses the labeled images alone, "
+        "for as many steps.",
         stages=_TRAIN,
         above=0.0,
         maximum=1.0,
     )
     unlabeled_dataset: str = setting(
         "",
-        "Data set, as in --dataset, whose training images are added without labels.",
+        "Data set, named as in --dataset, whose training images are added without labels.",
         stages=_PRE,
         path=DATASET,
     )
@@ -199,14 +200,14 @@ class DataSettings:
     )
     min_crop_area: float = setting(
         0.2,
-        "Smallest share of the image that a strong view is cropped from.",
+        "Smallest share of the image that the crop for a strong view covers.",
         stages=_PRE,
         above=0.0,
         maximum=1.0,
     )
     gaussian_blur: bool = setting(
         False,
-        "Blur strong views (SimCLR's on larger images); needs tensorflow-addons.",
+        "Blur strong views, as SimCLR does for larger images. Requires tensorflow-addons.",
         stages=_PRE,
     )
 
@@ -216,60 +217,66 @@ class DataSettings:
 
 @dataclasses.dataclass(frozen=True)
 class NetworkSettings:
-    """The network."""
+    """Network."""
 
     encoder: str = setting(
         "resnet",
-        "Network under the heads: resnet, preact_resnet, wide_resnet_<depth>_<factor>, or a Keras "
-        "model of your own: a function as my_package.my_file:make_encoder, or a .keras file "
-        "(docs/own_network.md).",
+        "Encoder, the network under the heads: resnet, preact_resnet, "
+        "wide_resnet_<depth>_<factor>, or your own Keras model, given as a function "
+        "(my_package.my_file:make_encoder) or as a .keras file (see docs/own_network.md).",
         path=PATH,
     )
-    depth: int = setting(18, "Depth: of resnet 18, 34 or 50, of preact_resnet 18 or 34.")
+    depth: int = setting(
+        18, "Depth of the encoder: 18, 34 or 50 for resnet; 18 or 34 for preact_resnet."
+    )
     width: int = setting(
         64,
-        "Channels of the first stage of resnet and preact_resnet, 64 as published; a wide ResNet "
-        "is scaled by width/64, a network of your own is not.",
+        "Channels in the first stage of resnet and preact_resnet, 64 as published. A wide ResNet "
+        "is scaled by width/64; your own network is not scaled.",
         minimum=1,
         smoke=2,
     )
     stem: str = setting(
         "auto",
-        "First layers: cifar, a 3x3 convolution; imagenet, a 7x7 convolution of stride 2 and "
-        "max-pooling; auto: imagenet above 64 pixels.",
+        "First layers. cifar: a 3x3 convolution; imagenet: a 7x7 convolution with stride 2, then "
+        "max-pooling; auto: imagenet for images larger than 64 pixels, else cifar.",
         choices=STEMS,
     )
     initial_encoder: str = setting(
         "",
-        "Encoder that pre-training starts from, and whose features dynacl_pp clusters: work "
-        "directory of a pre-training, pretrained:NAME, or a .keras file of a classifier of this "
-        "package; empty: random weights.",
+        "Encoder that pre-training starts from, and whose features dynacl_pp clusters: the work "
+        "directory of a pre-training run, pretrained:NAME, or a .keras file of a classifier from "
+        "this package. Empty: random weights.",
         stages=_PRE,
         path=MODEL,
         is_identity=False,
     )
-    projection_dim: int = setting(128, "Width of the projections.", stages=_PRE, minimum=1, smoke=8)
+    projection_dim: int = setting(
+        128, "Dimension of the projections.", stages=_PRE, minimum=1, smoke=8
+    )
     projection_layers: int = setting(
-        2, "Dense layers of the projection head.", stages=_PRE, minimum=1, maximum=3
+        2, "Number of dense layers in the projection head.", stages=_PRE, minimum=1, maximum=3
     )
     projection_hidden_dim: int = setting(
         0,
-        "Width inside the projection head; 0: that of the features.",
+        "Width of the hidden layers in the projection head. 0: same as the features.",
         stages=_PRE,
         minimum=0,
         smoke_maximum=16,
     )
     projection_batch_norm: str = setting(
         "hidden",
-        "Batch norm in the projection head: behind its hidden layers, behind all layers, none; "
-        "or hidden_shared, one set for clean and adversarial images.",
+        "Batch norm in the projection head: after its hidden layers (hidden), after all layers "
+        "(all), or nowhere (none). hidden_shared: after its hidden layers, with one branch for "
+        "clean and adversarial images.",
         stages=_PRE,
         choices=("hidden", "all", "none", "hidden_shared"),
     )
     batch_norm: str = setting(
         "separate",
-        "Batch-norm sets for clean and adversarial images: one each, or one for both; triple "
-        "adds a third for advcl's images that attack its pseudo-labels.",
+        "Batch-norm branches: one each for clean and adversarial images (separate), or one for "
+        "both (shared). triple adds a third one, for the images of advcl that attack its "
+        "pseudo-labels.",
         choices=("separate", "shared", "triple"),
     )
 
@@ -285,77 +292,88 @@ class NetworkSettings:
 
 @dataclasses.dataclass(frozen=True)
 class ObjectiveSettings:
-    """What pre-training minimizes; each method has settings of its own, too."""
+    """Pre-training objective (each method also has its own settings)."""
 
     method: str = setting(
         "ascl",
-        "Method of pre-training: one of the package's, or one of your own as "
-        "my_package.my_file:MyMethod (docs/methods.md).",
+        "Pre-training method: one from this package, or your own as my_package.my_file:MyMethod "
+        "(see docs/methods.md).",
     )
     class_weights: str = setting(
         "none",
-        "Weights of the classification terms by class, in fine-tuning too; balanced: a class has "
-        "as much weight as any other, however few images it has, and the mean over the training "
-        "images is 1.",
+        "Class weights in the classification terms, fine-tuning included. balanced: every class "
+        "has the same total weight, however few images it has, and the mean weight over the "
+        "training images is 1.",
         stages=_TRAIN,
         choices=("none", "balanced"),
     )
     temperature: float = setting(
-        0.5, "Divisor of the similarities in the contrastive terms.", stages=_PRE, above=0.0
+        0.5,
+        "Temperature of the contrastive terms: the divisor of the similarities.",
+        stages=_PRE,
+        above=0.0,
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class AttackSettings:
-    """The attacks inside training (eq. 2)."""
+    """Attacks in training (eq. 2)."""
 
     norm: str = setting(
         "linf",
-        "Norm of the ball that attacks stay in: the largest pixel (linf), or the length of the "
-        "whole perturbation (l2).",
+        "Norm of the ball that attacks stay in: linf limits each pixel by itself, l2 the length "
+        "of the whole perturbation.",
         stages=_TRAIN,
         choices=tuple(LARGEST_RADIUS),
     )
     epsilon: Fraction = setting(
         Fraction("8/255"),
-        f"Radius of the ball, {RADIUS_HELP}; under --norm=l2 128/255 where it is not given.",
+        f"Radius of the ball, {RADIUS_HELP}. auto: 8/255, or 128/255 with --norm=l2.",
         is_auto=True,
         stages=_TRAIN,
     )
     step_size: Fraction = setting(
         Fraction("2/255"),
-        f"Length of one attack step, {RADIUS_HELP}; under --norm=l2 15/255 where it is not given.",
+        f"Length of one attack step, {RADIUS_HELP}. auto: 2/255, or 15/255 with --norm=l2.",
         is_auto=True,
         stages=_TRAIN,
     )
     num_steps_at: int = setting(
-        10, "Attack steps of the classification term.", stages=_PRE, minimum=0, smoke_maximum=2
+        10,
+        "Number of attack steps for the classification term.",
+        stages=_PRE,
+        minimum=0,
+        smoke_maximum=2,
     )
     num_steps_cl: int = setting(
-        5, "Attack steps of the self-supervised term.", stages=_PRE, minimum=0, smoke_maximum=2
+        5,
+        "Number of attack steps for the self-supervised term.",
+        stages=_PRE,
+        minimum=0,
+        smoke_maximum=2,
     )
     num_steps_ascl: int = setting(
         5,
-        "Attack steps of the supervised contrastive term.",
+        "Number of attack steps for the supervised contrastive term.",
         stages=_PRE,
         minimum=0,
         smoke_maximum=2,
     )
     attack_source_at: str = setting(
         "ce",
-        "Loss that the classification term's attack raises (under trades, ce means KL).",
+        "Loss that the attack for the classification term maximizes. With trades, ce means KL.",
         stages=_PRE,
         choices=ATTACK_SOURCES,
     )
     attack_source_cl: str = setting(
         "cl",
-        "Loss that the self-supervised term's attack raises.",
+        "Loss that the attack for the self-supervised term maximizes.",
         stages=_PRE,
         choices=ATTACK_SOURCES,
     )
     attack_source_ascl: str = setting(
         "ascl",
-        "Loss that the supervised contrastive term's attack raises.",
+        "Loss that the attack for the supervised contrastive term maximizes.",
         stages=_PRE,
         choices=ATTACK_SOURCES,
     )
@@ -389,57 +407,61 @@ class AttackSettings:
 
 @dataclasses.dataclass(frozen=True)
 class OptimizationSettings:
-    """Optimization of pre-training (or of a one-shot method)."""
+    """Optimization in pre-training (or of a one-shot method)."""
 
     # 2: SGD has the rate outside its velocity.
     FORMAT: ClassVar[int] = 2
 
-    epochs: int = setting(100, "Epochs of pre-training.", stages=_PRE, minimum=1, smoke=1)
+    epochs: int = setting(100, "Number of pre-training epochs.", stages=_PRE, minimum=1, smoke=1)
     global_batch_size: int = setting(
-        512, "Images per step over all replicas.", stages=_TRAIN, minimum=1, smoke=16
+        512, "Images per step, summed over all replicas.", stages=_TRAIN, minimum=1, smoke=16
     )
     optimizer: str = setting(
         "sgd",
-        "Optimizer of pre-training: SGD with momentum, or LARS (layer-wise rates).",
+        "Pre-training optimizer: SGD with momentum (sgd), or LARS, which has layer-wise learning "
+        "rates (lars).",
         stages=_PRE,
         choices=("sgd", "lars"),
     )
     learning_rate: float = setting(
         0.1,
-        "Learning rate of pre-training; where it is not given, that of the method's recipe times "
-        "the root of the batch size over the recipe's.",
+        "Pre-training learning rate. auto: the rate of the method's recipe, times the square "
+        "root of the ratio of the batch size to the recipe's.",
         is_auto=True,
         stages=_PRE,
         above=0.0,
     )
     schedule: str = setting(
         "stepwise",
-        "Learning rate of pre-training over its epochs: see --decay_at, or half a cosine to 0.",
+        "Learning-rate schedule of pre-training. stepwise: decay at the epochs in --decay_at; "
+        "cosine: half a cosine down to 0.",
         stages=_PRE,
         choices=("stepwise", "cosine"),
     )
     decay_at: str = setting(
         "0.6,0.8",
-        "Shares of the epochs, separated by commas, at which the learning rate of pre-training "
-        "is multiplied by 0.1 under --schedule=stepwise; empty: constant.",
+        "Shares of the pre-training epochs, comma-separated, at which --schedule=stepwise "
+        "multiplies the learning rate by 0.1. Empty: constant.",
         stages=_PRE,
     )
     warmup_epochs: float = setting(
         0.0,
-        "Epochs over which pre-training's learning rate rises linearly from 0; where they are not "
-        "given, a twentieth of all for a rate that is scaled, else none.",
+        "Epochs over which the pre-training learning rate rises linearly from 0. auto: 5 % of "
+        "all epochs if the rate is scaled to the batch size, else 0.",
         is_auto=True,
         stages=_PRE,
         minimum=0.0,
         smoke=0.0,
     )
-    momentum: float = setting(0.9, "Momentum.", stages=_TRAIN, minimum=0.0, maximum=0.9999)
-    nesterov: bool = setting(False, "Nesterov's form of momentum in pre-training.", stages=_PRE)
+    momentum: float = setting(
+        0.9, "Momentum of the optimizer.", stages=_TRAIN, minimum=0.0, maximum=0.9999
+    )
+    nesterov: bool = setting(False, "Use Nesterov momentum in pre-training.", stages=_PRE)
     weight_averaging: float = setting(
         0.0,
-        "Decay of an exponential moving average of weights and batch-norm statistics, which is "
-        "validated, exported and fine-tuned in their place; it rises from 0 over the first steps. "
-        "0: no average.",
+        "Decay of an exponential moving average of the weights and batch-norm statistics. The "
+        "average replaces them in validation, export and fine-tuning. The decay rises from 0 "
+        "over the first steps. 0: no average.",
         stages=_TRAIN,
         minimum=0.0,
         maximum=0.999999,
@@ -449,8 +471,8 @@ class OptimizationSettings:
     )
     lars_rate: str = setting(
         "inside",
-        "Where LARS has the learning rate: inside its velocity (SimCLR, ACL, DynACL), or outside, "
-        "as --optimizer=sgd and PyTorch's SGD (RoCL).",
+        "Where LARS applies the learning rate: inside its velocity, as in SimCLR, ACL and "
+        "DynACL, or outside it, as in RoCL, --optimizer=sgd and PyTorch's SGD.",
         stages=_PRE,
         choices=("inside", "outside"),
     )
@@ -462,8 +484,8 @@ class OptimizationSettings:
     )
     weight_decay_on: str = setting(
         "all",
-        "Variables that decay: all trainable ones (as in PyTorch's SGD), or kernels only; LARS "
-        "gives layer-wise rates to the same.",
+        "Variables that decay: all trainable ones, as in PyTorch's SGD, or kernels only. LARS "
+        "gives layer-wise rates to the same variables.",
         stages=_TRAIN,
         choices=("all", "kernels"),
     )
@@ -483,55 +505,57 @@ class FinetuneSettings:
 
     finetune: str = setting(
         "laf",
-        "What is trained on which images: linear layer or everything (l, f), on standard "
-        "or adversarial images (s, a).",
+        "Fine-tuning mode. First letter: train the linear layer only (l) or the full network "
+        "(f). Second letter: on standard images (s) or adversarial images (a).",
         stages=STAGES[1:],
         choices=FINETUNE_MODES,
     )
     pretrained: str = setting(
         "",
-        "Encoder that fine-tuning starts from: work directory of a pre-training, pretrained:NAME, "
-        "or a .keras file of a classifier of this package; empty: this run's own.",
+        "Encoder to fine-tune: the work directory of a pre-training run, pretrained:NAME, or a "
+        ".keras file of a classifier from this package. Empty: the encoder of this run.",
         stages=_FINE,
         path=MODEL,
         is_identity=False,
     )
     encoder_checkpoint: str = setting(
         "last",
-        "Checkpoint that fine-tuning starts from; random: an untrained encoder.",
+        "Checkpoint that fine-tuning starts from. random: an untrained encoder.",
         stages=_FINE,
         choices=("last", "best", "random"),
     )
     encoder_part: str = setting(
         "encoder",
-        "Which of selfie_dpe's three encoders is fine-tuned; encoder: the one trained by selfie.",
+        "Which of the three encoders of selfie_dpe to fine-tune. encoder: the one trained on the "
+        "selfie task.",
         stages=_FINE,
         choices=("encoder", "encoder_rotation", "encoder_jigsaw"),
     )
     finetune_epochs: int = setting(
         0,
-        "Epochs of fine-tuning; 0: the paper's 10 (linear layer) or 25 (everything).",
+        "Number of fine-tuning epochs. 0: as in the paper, 10 for the linear layer and 25 for "
+        "the full network.",
         stages=_FINE,
         minimum=0,
         smoke=1,
     )
     finetune_learning_rate: float = setting(
         0.1,
-        "Learning rate of fine-tuning; where it is not given, 0.1 times the root of the batch size "
-        "over 512.",
+        "Fine-tuning learning rate. auto: 0.1 times the square root of the batch size over 512.",
         is_auto=True,
         stages=_FINE,
         above=0.0,
     )
     finetune_decay_at: str = setting(
         "auto",
-        "Shares of fine-tuning's epochs at which its learning rate is multiplied by 0.1; empty: "
-        "constant; auto: constant for a linear layer, 0.6,0.8 for everything.",
+        "Shares of the fine-tuning epochs, comma-separated, at which the learning rate is "
+        "multiplied by 0.1. Empty: constant. auto: constant for the linear layer, 0.6,0.8 for "
+        "the full network.",
         stages=_FINE,
     )
     finetune_global_batch_size: int = setting(
         0,
-        "Images per step of fine-tuning; 0: as --global_batch_size.",
+        "Images per fine-tuning step. 0: same as --global_batch_size.",
         stages=_FINE,
         minimum=0,
         smoke_maximum=16,
@@ -541,15 +565,16 @@ class FinetuneSettings:
     )
     finetune_natural_branch: str = setting(
         "adversarial",
-        "Batch-norm branch of the natural images of faf under trades (clean: as DynACL's recipe).",
+        "Batch-norm branch for the natural images in faf with --finetune_loss=trades. clean "
+        "follows DynACL's recipe.",
         stages=_FINE,
         choices=("adversarial", "clean"),
     )
     finetune_loss: str = setting(
-        "trades", "Loss of laf and faf.", stages=_FINE, choices=("trades", "ce")
+        "trades", "Loss in laf and faf.", stages=_FINE, choices=("trades", "ce")
     )
     finetune_num_steps: int = setting(
-        10, "Attack steps of laf and faf.", stages=_FINE, minimum=0, smoke_maximum=2
+        10, "Number of attack steps in laf and faf.", stages=_FINE, minimum=0, smoke_maximum=2
     )
     finetune_augmentation: str = setting(
         "crop_flip", "Augmentation in fine-tuning.", stages=_FINE, choices=("crop_flip", "none")
@@ -573,18 +598,18 @@ class FinetuneSettings:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationSettings:
-    """Validation while training, and evaluation at the end."""
+    """Validation, evaluation and export."""
 
     protocol: str = setting(
         "standard,pgd20,cleverhans_pgd20",
-        "Protocols of the evaluation, separated by commas; help lists them. A variant has other "
-        "numbers behind an @: pgd20@epsilon=4/255,num_steps=50.",
+        "Evaluation protocols, comma-separated; --protocol=help lists them. A variant changes "
+        "the numbers of a protocol after an @: pgd20@epsilon=4/255,num_steps=50.",
         stages=(EVALUATE,),
         is_identity=False,
     )
     num_images: int = setting(
         0,
-        "Evaluate the first so many test images; 0: all.",
+        "Number of test images to evaluate, from the first on. 0: all.",
         stages=(EVALUATE,),
         minimum=0,
         is_identity=False,
@@ -592,7 +617,7 @@ class EvaluationSettings:
     )
     evaluation_batch_size: int = setting(
         250,
-        "Images per evaluation batch; changes no number.",
+        "Images per evaluation batch. Does not change results.",
         stages=STAGES[:3],
         minimum=1,
         is_identity=False,
@@ -606,27 +631,27 @@ class EvaluationSettings:
     )
     export_checkpoint: str = setting(
         "best",
-        "Checkpoint of the classifier that is exported.",
+        "Checkpoint of the classifier to export.",
         stages=(EXPORT,),
         choices=("best", "last"),
         is_identity=False,
     )
     export_format: str = setting(
         "saved_model",
-        "Files that are exported, separated by commas: saved_model, keras (of Keras' own layers), "
-        "tflite (in float32 and in 8-bit integers), onnx.",
+        "Formats to export, comma-separated: saved_model; keras, made of Keras' own layers; "
+        "tflite, in float32 and in 8-bit integers; onnx.",
         stages=(EXPORT,),
         is_identity=False,
     )
     num_validation_images: int = setting(
         0,
-        "Validate on the first so many held-out images; 0: all.",
+        "Number of held-out images to validate on, class-balanced. 0: all.",
         stages=_TRAIN,
         minimum=0,
         smoke=10,
     )
     validate_every: int = setting(
-        1, "Validate after every so many epochs, and after the last.", stages=_TRAIN, minimum=1
+        1, "Validate every N epochs, and after the last one.", stages=_TRAIN, minimum=1
     )
 
     def __post_init__(self) -> None:
@@ -642,47 +667,48 @@ class EvaluationSettings:
 
 @dataclasses.dataclass(frozen=True)
 class RunSettings:
-    """Where a run lies, and how it reports."""
+    """Run: folder, devices, seed, precision, checkpoints and logs."""
 
     workdir: str = setting(
-        "", "Folder of the run; empty: runs/<dataset>_<method>.", path=PATH, is_identity=False
+        "", "Folder of the run. Empty: runs/<dataset>_<method>.", path=PATH, is_identity=False
     )
     num_replicas: int = setting(
         0,
-        "Devices to train on; 0: all GPUs, or the CPU.",
+        "Number of devices to train on. 0: all GPUs, or the CPU if there are none.",
         stages=_TRAIN,
         minimum=0,
         is_identity=False,
     )
     precision: str = setting(
         "float32",
-        "What the network computes in while it trains. Weights, losses, similarities, batch-norm "
-        "statistics, pixels and perturbations are float32 in both; so is evaluation.",
+        "Precision of the network's computations in training. Weights, losses, similarities, "
+        "batch-norm statistics, pixels and perturbations are always float32, and so is "
+        "evaluation.",
         stages=_TRAIN,
         choices=PRECISIONS,
     )
     jit: str = setting(
         "auto",
-        "Whether XLA compiles the training step; auto: on one GPU, not on a CPU, where its "
-        "convolutions are slow, nor on several devices. Changes numbers by rounding.",
+        "Whether XLA compiles the training step. auto: on a single GPU; not on a CPU, where its "
+        "convolutions are slow, nor on several devices. Results differ by rounding.",
         stages=_TRAIN,
         choices=("auto", "on", "off"),
         is_identity=False,
     )
     seed: int = setting(
-        0, "Seed of initial weights, data order, views and attacks.", minimum=0, maximum=2**31 - 1
+        0, "Seed for initial weights, data order, views and attacks.", minimum=0, maximum=2**31 - 1
     )
     checkpoint_every: int = setting(
         200,
-        "Save after every so many steps, and after each epoch.",
+        "Save a checkpoint every N steps, and after each epoch.",
         stages=_TRAIN,
         minimum=1,
         is_identity=False,
     )
     minutes: float = setting(
         0.0,
-        "How long all stages may take, about: sets --epochs and --validate_every, once, by timing "
-        "a few steps. 0: as --epochs says.",
+        "Approximate time for all stages, in minutes. It sets --epochs and --validate_every "
+        "once, by timing a few steps. 0: use --epochs.",
         stages=_PRE,
         minimum=0.0,
         is_identity=False,
@@ -690,23 +716,23 @@ class RunSettings:
     )
     on_nan: str = setting(
         "stop",
-        "What follows a NaN or infinity in a loss, gradient or weight: the run stops, or goes back "
-        "to the last good checkpoint and leaves out the steps since (at most three times).",
+        "What to do about NaN or infinity in a loss, gradient or weight: stop the run, or roll "
+        "back to the last good checkpoint and skip the steps since then (at most three times).",
         stages=_TRAIN,
         choices=("stop", "rollback"),
         is_identity=False,
     )
     log_every: int = setting(
         10,
-        "Write TensorBoard scalars after every so many steps.",
+        "Write TensorBoard scalars every N steps.",
         stages=_TRAIN,
         minimum=1,
         is_identity=False,
     )
     smoke: bool = setting(
         False,
-        "Shrink everything to seconds: few images, two steps, a narrow network. What the command "
-        "line itself sets stays, and so do folders of pictures.",
+        "Shrink everything to run in seconds: few images, two steps, a narrow network. Flags on "
+        "the command line itself keep their values, and folders of pictures are not replaced.",
     )
 
 

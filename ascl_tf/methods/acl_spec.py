@@ -12,8 +12,8 @@ class AclSettings:
 
     acl_mode: str = setting(
         "ds",
-        "Views of acl: both adversarial (a2a), one adversarial and one clean (a2s), or the "
-        "mean of the clean and the a2a loss (ds).",
+        "Views in acl: both adversarial (a2a), or one adversarial and one clean (a2s). ds: the "
+        "mean of the loss on clean views and the a2a loss.",
         stages=(PRETRAIN,),
         choices=("a2a", "a2s", "ds"),
     )

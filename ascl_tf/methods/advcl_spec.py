@@ -10,21 +10,21 @@ from ascl_tf.errors import ConfigError
 
 @dataclasses.dataclass(frozen=True)
 class AdvClSettings:
-    """AdvCL: labels from clusters of features, and a view of high frequencies."""
+    """AdvCL: pseudo-labels from clustered features, and a high-frequency view."""
 
     pseudo_label_encoder: str = setting(
         "",
-        "advcl: whose features are clustered into pseudo-labels: the work directory of a "
-        "pre-training, pretrained:NAME, a .keras file of a classifier of this package, or any "
-        "SavedModel.",
+        "Encoder whose features advcl clusters into pseudo-labels: the work directory of a "
+        "pre-training run, pretrained:NAME, a .keras file of a classifier from this package, or "
+        "any SavedModel.",
         stages=(PRETRAIN,),
         path=MODEL,
         is_identity=False,
     )
     num_clusters: str = setting(
         "2,10,50,100,500",
-        "Numbers of clusters of advcl, separated by commas, one pseudo-label head each; "
-        "dynacl_pp has as many clusters as the data set has classes.",
+        "Numbers of clusters in advcl, comma-separated, with one pseudo-label head each. "
+        "dynacl_pp has one cluster per class of the data set instead.",
         stages=(PRETRAIN,),
         smoke="2,3",
     )
@@ -33,7 +33,7 @@ class AdvClSettings:
     )
     high_frequency_radius: int = setting(
         8,
-        "advcl: frequencies nearer than this to zero are taken out of its fourth view.",
+        "Distance from frequency zero below which advcl removes frequencies from its fourth view.",
         stages=(PRETRAIN,),
         minimum=0,
     )

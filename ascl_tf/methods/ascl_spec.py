@@ -14,17 +14,17 @@ from ascl_tf.methods.supervised_spec import (
 
 @dataclasses.dataclass(frozen=True)
 class AsclSettings:
-    """The supervised contrastive term of ASCL, and ACL's choice of views."""
+    """ASCL: its supervised contrastive term, and ACL's choice of views."""
 
     lambda_1: float = setting(
         0.5,
-        "Weight of the self-supervised contrastive term; 0 leaves it out.",
+        "Weight of the self-supervised contrastive term. 0: off.",
         stages=(PRETRAIN,),
         minimum=0.0,
     )
     lambda_2: float = setting(
         0.2,
-        "Weight of the supervised adversarial contrastive term; 0 leaves it out.",
+        "Weight of the supervised adversarial contrastive term. 0: off.",
         stages=(PRETRAIN,),
         minimum=0.0,
     )
@@ -33,35 +33,38 @@ class AsclSettings:
     )
     cl_mode: str = setting(
         "a2a",
-        "Views of ascl's self-supervised term: both adversarial (a2a), one adversarial and "
-        "one clean (a2s), or the mean of the clean and the a2a loss (ds).",
+        "Views in the self-supervised term of ascl: both adversarial (a2a), or one adversarial "
+        "and one clean (a2s). ds: the mean of the loss on clean views and the a2a loss.",
         stages=(PRETRAIN,),
         choices=("a2a", "a2s", "ds"),
     )
     ascl_loss: str = setting(
         "clean_adversarial",
-        "Supervised contrastive term: clean anchors and adversarial positives (eq. 9), or "
-        "adversarial anchors and positives, whose denominator is adversarial too "
-        "(adversarial_pair) or clean as eq. 8 has it (adversarial_pair_clean).",
+        "Supervised contrastive term. clean_adversarial: clean anchors and adversarial positives "
+        "(eq. 9); adversarial_pair: adversarial anchors, positives and denominator; "
+        "adversarial_pair_clean: the same with a clean denominator, as in eq. 8.",
         stages=(PRETRAIN,),
         choices=("clean_adversarial", "adversarial_pair", "adversarial_pair_clean"),
     )
     ascl_denominator: str = setting(
         "joint",
-        "Denominator of eq. 9: clean and adversarial, only clean, or only adversarial.",
+        "Views in the denominator of eq. 9: clean and adversarial (joint), clean only, or "
+        "adversarial only.",
         stages=(PRETRAIN,),
         choices=("joint", "clean", "adversarial"),
     )
     ascl_positives: str = setting(
         "cross",
-        "Positives of eq. 9: adversarial images of the class, or its clean views too.",
+        "Positives in eq. 9: the adversarial images of the class (cross), or its clean views as "
+        "well (all).",
         stages=(PRETRAIN,),
         choices=("cross", "all"),
     )
     shared_perturbation: str = setting(
         "none",
-        "Which terms of ascl take the classification term's adversarial image in place of one of "
-        "their own: none, the supervised contrastive term (ascl), or both contrastive terms (all).",
+        "Terms of ascl that reuse the adversarial image of the classification term instead of "
+        "making their own: none, the supervised contrastive term (ascl), or both contrastive "
+        "terms (all).",
         stages=(PRETRAIN,),
         choices=("none", "ascl", "all"),
         only_own_methods=True,

@@ -9,24 +9,26 @@ from ascl_tf.methods.supervised_spec import OuterLossSettings
 
 @dataclasses.dataclass(frozen=True)
 class DynAclSettings:
-    """DynACL: views that grow weaker, and an averaged encoder."""
+    """DynACL: views that grow weaker over training, and an averaged encoder."""
 
     dynacl_interval: int = setting(
         50,
-        "Epochs after which dynacl changes the strength of its views and its weights.",
+        "Number of epochs after which dynacl changes the strength of its views and the weights "
+        "of its losses.",
         stages=(PRETRAIN,),
         minimum=1,
     )
     dynacl_weight_rate: float = setting(
         2 / 3,
-        "dynacl: how far the weight of the adversarial loss rises above that of the clean one "
+        "How far dynacl raises the weight of the adversarial loss above that of the clean loss "
         "as views grow weaker.",
         stages=(PRETRAIN,),
         minimum=0.0,
     )
     dynacl_momentum: float = setting(
         0.99,
-        "Momentum of dynacl's averaged encoder, through which its second view goes; 0: none.",
+        "Momentum of the averaged encoder in dynacl, which encodes the second view. 0: no "
+        "averaged encoder.",
         stages=(PRETRAIN,),
         minimum=0.0,
         maximum=0.99999,

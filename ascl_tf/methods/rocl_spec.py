@@ -12,7 +12,7 @@ class RoclSettings:
 
     rocl_lambda: float = setting(
         1 / 256,
-        "Weight of rocl's term between adversarial and second view.",
+        "Weight of the term between the adversarial view and the second view in rocl.",
         stages=(PRETRAIN,),
         minimum=0.0,
     )

@@ -9,7 +9,7 @@ from ascl_tf.methods.supervised_spec import WeightPerturbationSettings
 
 @dataclasses.dataclass(frozen=True)
 class RotationSettings:
-    """The rotation task beside adversarial training."""
+    """Rotation task alongside adversarial training."""
 
     rotation_weight: float = setting(
         0.5, "Weight of the rotation loss in rotation_at.", stages=(PRETRAIN,), minimum=0.0

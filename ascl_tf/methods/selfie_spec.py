@@ -8,31 +8,39 @@ from ascl_tf.config.setting import PRETRAIN, setting
 
 @dataclasses.dataclass(frozen=True)
 class SelfieSettings:
-    """Selfie, and Selfie with the diversity penalty (DPE)."""
+    """Selfie, with or without the diversity penalty (DPE)."""
 
     num_patches_masked: int = setting(
-        4, "selfie: masked patches of the sixteen.", stages=(PRETRAIN,), minimum=2, maximum=15
+        4,
+        "Number of patches that selfie masks, out of 16.",
+        stages=(PRETRAIN,),
+        minimum=2,
+        maximum=15,
     )
     num_attention_layers: int = setting(
         13,
-        "selfie: layers of the attention pooling.",
+        "Number of layers in the attention pooling of selfie.",
         stages=(PRETRAIN,),
         minimum=1,
         smoke_maximum=2,
     )
     num_steps_pretext: int = setting(
-        10, "Attack steps of selfie and selfie_dpe.", stages=(PRETRAIN,), minimum=0, smoke_maximum=2
+        10,
+        "Number of attack steps in selfie and selfie_dpe.",
+        stages=(PRETRAIN,),
+        minimum=0,
+        smoke_maximum=2,
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class DiversitySettings:
-    """The penalty on how alike the gradients of the tasks are."""
+    """Diversity penalty on similar task gradients."""
 
     dpe_weight: float = setting(
         0.1,
-        "selfie_dpe: weight of the log-determinant of the tasks' gradients, as in the authors' "
-        "code; below 0, training drives the gradients apart.",
+        "Weight of the log-determinant of the task gradients in selfie_dpe, as in the authors' "
+        "code. Below 0, training drives the gradients apart.",
         stages=(PRETRAIN,),
     )
 

@@ -8,7 +8,7 @@ from ascl_tf.config.setting import FINETUNE, PRETRAIN, setting
 
 @dataclasses.dataclass(frozen=True)
 class OuterLossSettings:
-    """Weights of TRADES and MART, as methods of their own, inside ascl, and in fine-tuning."""
+    """Loss weights of TRADES and MART, also inside ascl and in fine-tuning."""
 
     trades_beta: float = setting(
         6.0, "Weight of the KL term in TRADES.", stages=(PRETRAIN, FINETUNE), minimum=0.0
@@ -20,27 +20,28 @@ class OuterLossSettings:
 
 @dataclasses.dataclass(frozen=True)
 class AtAttackSettings:
-    """The attack of a classification term."""
+    """Attack for the classification term."""
 
     at_attack: str = setting(
         "pgd",
-        "Attack of the classification term of ascl, at, trades and mart: PGD of --num_steps_at, or "
-        "FGSM with a random start (fgsm_rs), one step of --fgsm_step_ratio radii.",
+        "Attack for the classification term of ascl, at, trades and mart: PGD with "
+        "--num_steps_at steps (pgd), or FGSM with a random start (fgsm_rs), one step of "
+        "--fgsm_step_ratio radii.",
         stages=(PRETRAIN,),
         choices=("pgd", "fgsm_rs"),
         only_own_methods=True,
     )
     fgsm_step_ratio: float = setting(
         1.25,
-        "Length of the step of fgsm_rs, in radii.",
+        "Length of the fgsm_rs step, in radii.",
         stages=(PRETRAIN,),
         above=0.0,
         maximum=2.0,
     )
     fgsm_guard: str = setting(
         "pgd",
-        "What follows catastrophic overfitting of fgsm_rs: PGD from the next step to the end of "
-        "the run (pgd), or the warning alone (warn).",
+        "What to do about catastrophic overfitting of fgsm_rs: use PGD from the next step to the "
+        "end of the run (pgd), or only warn (warn).",
         stages=(PRETRAIN,),
         choices=("pgd", "warn"),
     )
@@ -52,13 +53,13 @@ class WeightPerturbationSettings:
 
     awp_gamma: float = setting(
         0.0,
-        "Size of the adversarial weight perturbation, as a share of each kernel's norm; 0: none.",
+        "Size of the adversarial weight perturbation, as a share of each kernel's norm. 0: off.",
         stages=(PRETRAIN,),
         only_own_methods=True,
         minimum=0.0,
     )
     awp_warmup_epochs: int = setting(
-        0, "Epochs before weights are perturbed.", stages=(PRETRAIN,), minimum=0, smoke=0
+        0, "Number of epochs before weights are perturbed.", stages=(PRETRAIN,), minimum=0, smoke=0
     )
 
 

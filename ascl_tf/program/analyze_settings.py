@@ -38,46 +38,47 @@ _USED_BY = {
 
 @dataclasses.dataclass(frozen=True)
 class AnalyzeConfig(ReadingFlags):
-    """The flags of this program; those that a training run has too mean the same."""
+    """Flags of this program; flags shared with training mean the same."""
 
-    figure: str = setting("tsne", "What to draw.", choices=FIGURES)
+    figure: str = setting("tsne", "Figure to draw.", choices=FIGURES)
     models: str = setting(
-        "", "SavedModel folders or .keras files as label=path, separated by commas.", path=PATHS
+        "", "Models as label=path, comma-separated: SavedModel folders or .keras files.", path=PATHS
     )
     records: str = setting(
         "",
-        "In place of --models, for the figures sweeps, corruptions and transfer: record files as "
-        "label=path, separated by commas (of transfer one; its label is not shown).",
+        "Record files as label=path, comma-separated, for the figures sweeps, corruptions and "
+        "transfer; replaces --models. transfer takes one file and does not show its label.",
         path=PATHS,
     )
     trust_model: bool = setting(
         False,
-        "Load .keras files with Lambda layers too, which run Python code from the file; only for "
-        "files whose author you trust.",
+        "Also load .keras files with Lambda layers, which run Python code from the file. Use "
+        "only for files whose author you trust.",
     )
     output: str = setting(
-        "", "Folder for <figure>.json, .png and .svg; made if need be.", path=PATH
+        "", "Folder for <figure>.json, .png and .svg, created if missing.", path=PATH
     )
     num_points: int = setting(
         0,
-        "Points of a landscape in each direction, odd; 0: 33 (input) or 21 (weight).",
+        "Points of a landscape in each direction, an odd number. 0: 33 for input_landscape, 21 "
+        "for weight_landscape.",
         minimum=0,
     )
-    num_steps: int = setting(0, "Steps of the feature inversion; 0: 200.", minimum=0)
+    num_steps: int = setting(0, "Number of steps in the feature inversion. 0: 200.", minimum=0)
     protocol: str = setting(
         "",
-        "PGD of the weight landscape and of the attacked images of calibration, confusion, "
-        "mistakes and adversarial_examples, such as pgd20; standard: these of clean images alone; "
-        "empty: pgd10 and pgd20.",
+        "PGD protocol, such as pgd20, for the weight landscape and for the attacked images of "
+        "calibration, confusion, mistakes and adversarial_examples. standard: clean images alone "
+        "in these four. Empty: pgd10 for the weight landscape, else pgd20.",
     )
     num_images: int = setting(
         0,
-        "Images, chosen by seed (of inversion those at which components must be alive); "
-        "0: as many as the figure takes by itself.",
+        "Number of images, chosen by --seed; for inversion, the images on which components must "
+        "be alive. 0: the default of the figure.",
         minimum=0,
     )
     split: str = setting(
-        "auto", "Split of the data set; auto: test, or where there is none val or validation."
+        "auto", "Split of the data set. auto: test, or val or validation if there is no test split."
     )
     dataset: str = like_run_setting(DataSettings, "dataset")
     evaluation_batch_size: int = like_run_setting(EvaluationSettings, "evaluation_batch_size")

@@ -1,4 +1,4 @@
-"""The flags by which every program names and reads its images; they mean what training's do."""
+"""Flags that tell every program how to load its images; they mean the same as in training."""
 
 import dataclasses
 
@@ -8,9 +8,9 @@ from ascl_tf.config.setting import like_run_setting
 
 @dataclasses.dataclass(frozen=True)
 class ReadingFlags:
-    """How a data set is found and read.
+    """Data loading.
 
-    What `load_images` needs beside its name and split.
+    What `load_images` needs besides the name and the split.
     """
 
     data_dir: str = like_run_setting(DataSettings, "data_dir")

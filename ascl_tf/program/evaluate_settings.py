@@ -33,77 +33,79 @@ from ascl_tf.program.own_run import with_settings_of_run
 
 @dataclasses.dataclass(frozen=True)
 class ModelFlags:
-    """Which models are measured."""
+    """Models to measure."""
 
     model: str = setting(
         "",
-        "SavedModel folder or .keras file to evaluate, or pretrained:NAME, one of ours; several, "
-        "separated by commas, are one classifier that decides by the mean of their probabilities.",
+        "Model to evaluate: a SavedModel folder, a .keras file, or pretrained:NAME for one of "
+        "ours. Several models, comma-separated, form one classifier that decides by the mean of "
+        "their probabilities.",
         path=PATHS,
     )
     targets: str = setting(
         "",
-        "In place of --model: models that are attacked with examples made on others, as "
-        "label=path, separated by commas. --protocol then names one attack (pgd20 if it is "
-        "not given).",
+        "Models to attack with examples made on other models, as label=path, comma-separated; "
+        "replaces --model. --protocol then names one attack (default: pgd20).",
         path=PATHS,
     )
     sources: str = setting(
         "",
-        "Models on which the examples are made, as label=path or as a label of --targets; "
-        "empty: the models of --targets.",
+        "Models to make the examples on, as label=path or as a label from --targets. Empty: the "
+        "models in --targets.",
         path=PATHS,
     )
     diagonal: bool = setting(
-        False, "Attack each model of --targets with its own examples too; only in the records."
+        False,
+        "Also attack each model in --targets with its own examples. These results appear only in "
+        "the records.",
     )
     trust_model: bool = setting(
         False,
-        "Load .keras files with Lambda layers too, which run Python code from the file; only for "
-        "files whose author you trust.",
+        "Also load .keras files with Lambda layers, which run Python code from the file. Use "
+        "only for files whose author you trust.",
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class ImageFlags(ReadingFlags):
-    """Which images they are measured on."""
+    """Images to measure them on."""
 
     dataset: str = like_run_setting(DataSettings, "dataset")
     split: str = setting(
-        "auto", "Split of the data set; auto: test, or where there is none val or validation."
+        "auto", "Split of the data set. auto: test, or val or validation if there is no test split."
     )
     training_split: str = setting(
         "train",
-        "Split that models are trained on: test images that it holds too are reported. Not looked "
-        "at where the data set has no such split; empty: nowhere.",
+        "Split that the models were trained on. Test images that also occur in it are reported. "
+        "Ignored if the data set has no such split. Empty: no check.",
     )
     num_images: int = like_run_setting(EvaluationSettings, "num_images")
 
 
 @dataclasses.dataclass(frozen=True)
 class AttackFlags:
-    """What is measured."""
+    """Protocols and attacks."""
 
     protocol: str = like_run_setting(EvaluationSettings, "protocol")
     epsilon: Fraction = setting(
-        Fraction("0"), "Radius of every attack that --protocol names; 0: the protocol's own."
+        Fraction("0"), "Radius of every attack in --protocol. 0: the protocol's own."
     )
     step_size: Fraction = setting(
-        Fraction("0"), "Step of every attack that --protocol names; 0: the protocol's own."
+        Fraction("0"), "Step size of every attack in --protocol. 0: the protocol's own."
     )
     num_steps: int = setting(
-        0, "Steps of every attack that --protocol names; 0: the protocol's own."
+        0, "Number of steps of every attack in --protocol. 0: the protocol's own."
     )
     corruption_dir: str = setting(
         "",
-        "Folder of CIFAR-10-C's .npy files for --protocol=corruptions; tfds: cifar10_corrupted "
-        "of --data_dir; empty: the images are made here.",
+        "Folder of CIFAR-10-C .npy files for --protocol=corruptions. tfds: read "
+        "cifar10_corrupted from --data_dir. Empty: generate the images.",
         path=PATH,
     )
     frost_dir: str = setting(
         "",
-        "Folder of the photographs of frost for corruptions made here; empty: those of an "
-        "installed imagecorruptions, else a substitute.",
+        "Folder of frost photographs for generated corruptions. Empty: those of imagecorruptions "
+        "if it is installed, else a substitute.",
         path=PATH,
     )
     seed: int = like_run_setting(RunSettings, "seed")
@@ -112,20 +114,20 @@ class AttackFlags:
 
 @dataclasses.dataclass(frozen=True)
 class ResultFlags:
-    """What is written."""
+    """Output."""
 
-    output: str = setting("", "File for the records, as JSON; empty: only print them.", path=PATH)
+    output: str = setting("", "File for the records, as JSON. Empty: only print them.", path=PATH)
     resume: bool = setting(
         False, "Continue AutoAttack from the state that it left beside --output."
     )
     adversarial_images: str = setting(
-        "", "npz file for AutoAttack's images; empty: none is kept.", path=PATH
+        "", "npz file for the images that AutoAttack makes. Empty: do not keep them.", path=PATH
     )
     compare: str = setting(
         "",
-        "In place of a measurement: two record files, separated by a comma. Their records of the "
-        "same protocol are compared image by image. Beside it stands no flag but --output, a file "
-        "for the comparisons.",
+        "Two record files, comma-separated, to compare image by image wherever their protocols "
+        "match; nothing is measured. The only other flag allowed is --output, a file for the "
+        "comparisons.",
         path=PATHS,
     )
 
@@ -139,7 +141,7 @@ BASIC = (
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateConfig(ModelFlags, ImageFlags, AttackFlags, ResultFlags):
-    """The flags of this program; those that a training run has too mean the same."""
+    """Flags of this program; flags shared with training mean the same."""
 
     @classmethod
     def from_flags(cls, settings):

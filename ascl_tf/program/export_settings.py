@@ -15,29 +15,36 @@ from ascl_tf.program.own_run import with_settings_of_run
 
 @dataclasses.dataclass(frozen=True)
 class ExportConfig(ReadingFlags):
-    """The flags of this program; those that a training run has too mean the same."""
+    """Flags of this program; flags shared with training mean the same."""
 
     model: str = setting(
-        "", "SavedModel folder or .keras file of a classifier, or pretrained:NAME.", path=MODEL
+        "",
+        "Classifier to export: a SavedModel folder, a .keras file, or pretrained:NAME.",
+        path=MODEL,
     )
-    output: str = setting("", "Folder for the files; what is there is replaced.", path=PATH)
+    output: str = setting(
+        "", "Folder for the files. An earlier export there is replaced.", path=PATH
+    )
     dataset: str = setting(
         "",
-        "Data set whose test images the files are compared on, and with whose training images "
-        "tflite calibrates its integers, as in training; empty: compared on noise.",
+        "Data set, named as in training, whose test images the files are compared on. tflite "
+        "also calibrates its integers on the training images. Empty: compare on noise.",
         path=DATASET,
     )
-    split: str = setting("test", "Split with the test images.")
-    training_split: str = setting("train", "Split with the training images.")
+    split: str = setting("test", "Split of the test images.")
+    training_split: str = setting("train", "Split of the training images.")
     trust_model: bool = setting(
         False,
-        "Load .keras files with Lambda layers too, which run Python code from the file; only for "
-        "files whose author you trust.",
+        "Also load .keras files with Lambda layers, which run Python code from the file. Use "
+        "only for files whose author you trust.",
     )
     protocol: str = setting(
-        "pgd20", "Attack on the model under which the files of tflite and onnx are measured, too."
+        "pgd20",
+        "Protocol whose attack on the model the tflite and onnx files are also measured under.",
     )
-    num_images: int = setting(0, "Look at the first so many test images; 0: all.", minimum=0)
+    num_images: int = setting(
+        0, "Number of test images to use, from the first on. 0: all.", minimum=0
+    )
     export_format: str = like_run_setting(EvaluationSettings, "export_format")
 
     def __post_init__(self) -> None:

@@ -13,44 +13,45 @@ AUTO = "auto"
 
 @dataclasses.dataclass(frozen=True)
 class PredictConfig:
-    """The flags of this program."""
+    """Flags of this program."""
 
     model: str = setting(
         "",
-        "SavedModel folder, or .keras, .tflite or .onnx file, of any classifier, or "
-        "pretrained:NAME.",
+        "Any classifier: a SavedModel folder, a .keras, .tflite or .onnx file, or pretrained:NAME.",
         path=MODEL,
     )
     list: str = setting(
-        "", "File with the names of pictures or folders, one a line; -: standard input.", path=PATH
+        "", "File that names one picture or folder per line. -: standard input.", path=PATH
     )
     format: str = setting(
         TABLE,
-        "What is printed: a table, or a JSON object a line for other programs.",
+        "Output format: a table, or one JSON object per line for other programs (jsonl).",
         choices=(TABLE, JSON_LINES),
     )
-    top_k: int = setting(1, "So many classes of each picture, the likeliest first.", minimum=1)
+    top_k: int = setting(
+        1, "Number of classes to print per picture, the likeliest first.", minimum=1
+    )
     embed: str = setting(
         "",
-        "In place of classes: .npz file for the features of the pictures, `features` [N, F], and "
-        "their names, `files` [N].",
+        "Write features instead of classes to this .npz file: `features` [N, F], and the names "
+        "of the pictures as `files` [N].",
         path=PATH,
     )
-    batch_size: int = setting(64, "Pictures per pass; changes time and memory.", minimum=1)
+    batch_size: int = setting(64, "Pictures per pass. Affects only time and memory.", minimum=1)
     image_size: int = setting(
-        0, "Height and width of the model's images, where it takes any size.", minimum=0
+        0, "Height and width of the model's images, if the model takes any size.", minimum=0
     )
     resize: str = setting(
         AUTO,
-        "How pictures are brought to the model's size: stretched; the shorter side, then the "
-        "center (crop); the longer side, with black borders (pad); auto: as the model's card says "
-        "that it was trained, else crop.",
+        "How to resize pictures to the model's size. stretch: change the aspect ratio; crop: "
+        "resize the shorter side and keep the center; pad: resize the longer side and add black "
+        "borders; auto: as in training if the model's card says so, else crop.",
         choices=(AUTO, "stretch", "crop", "pad"),
     )
     trust_model: bool = setting(
         False,
-        "Load .keras files with Lambda layers too, which run Python code from the file; only for "
-        "files whose author you trust.",
+        "Also load .keras files with Lambda layers, which run Python code from the file. Use "
+        "only for files whose author you trust.",
     )
 
     def __post_init__(self) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from ascl_tf.evaluation.protocols import describe_protocols
 
-_HEADING = "Protocols, as --protocol names them (one with other numbers: pgd20@epsilon=4/255):"
+_HEADING = "Protocols for --protocol (with other numbers: pgd20@epsilon=4/255):"
 
 
 def with_protocols(usage: str) -> str:
