@@ -153,8 +153,8 @@ def _write(document, stem):
         ) from error
     if missing := find_undrawable(figure):
         print(
-            f"notice: {stem.name}.png, {stem.name}.svg: boxes in place of {' '.join(missing)}, "
-            f"which the font lacks; {path.name} has the names"
+            f"notice: {stem.name}.png, {stem.name}.svg: the font lacks {' '.join(missing)} and "
+            f"shows boxes instead; {path.name} has the names"
         )
     return paths
 

@@ -135,11 +135,9 @@ def _check_places(config):
 def _explain_resume(config):
     """Says where `--resume` has nothing to continue."""
     if all(protocol.kind != AUTOATTACK for protocol in config.protocols()):
-        print(f"notice: --resume: nothing to continue: no AutoAttack in {config.protocol}")
+        print(f"notice: --resume: nothing to continue, no AutoAttack in {config.protocol}")
     elif not config.autoattack_options().is_begun(config.protocols()):
-        print(
-            f"notice: --resume: no state beside {config.output}: AutoAttack begins from the start"
-        )
+        print(f"notice: --resume: no state beside {config.output}; AutoAttack starts over")
 
 
 def _kept_records(config, seen, console, at_the_end):

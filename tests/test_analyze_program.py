@@ -168,8 +168,8 @@ def test_names_that_the_font_lacks_are_told_in_one_line(record_files, tmp_path, 
     _run(figure="corruptions", records=f"\u732b={path},\u72d7={path}", output=tmp_path)
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("notice: ")]
     assert said == [
-        "notice: corruptions.png, corruptions.svg: boxes in place of \u72d7 \u732b, which the font "
-        "lacks; corruptions.json has the names"
+        "notice: corruptions.png, corruptions.svg: the font lacks \u72d7 \u732b and shows "
+        "boxes instead; corruptions.json has the names"
     ]
 
 
@@ -240,7 +240,7 @@ def test_ctrl_c_is_one_line_that_repeats_the_command(record_files, tmp_path, mon
     with pytest.raises(SystemExit) as exit_info:
         analyze.run(["/a/analyze.py", *flags])
     assert exit_info.value.code == 130 and list(tmp_path.iterdir()) == []
-    line = f"stopped by SIGINT; to go on: python -m ascl_tf.analyze {shlex.join(flags)}\n"
+    line = f"stopped by SIGINT; to continue: python -m ascl_tf.analyze {shlex.join(flags)}\n"
     assert capsys.readouterr().err == line
 
 

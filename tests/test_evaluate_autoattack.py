@@ -101,8 +101,8 @@ def test_interrupted_run_is_resumed_and_leaves_records_and_images(
 @pytest.mark.parametrize(
     ("protocol", "message"),
     [
-        ("pgd10", "notice: --resume: nothing to continue: no AutoAttack in pgd10\n"),
-        ("pgd10,autoattack", "notice: --resume: no state beside a.json: AutoAttack begins from"),
+        ("pgd10", "notice: --resume: nothing to continue, no AutoAttack in pgd10\n"),
+        ("pgd10,autoattack", "notice: --resume: no state beside a.json; AutoAttack starts over"),
     ],
 )
 def test_resume_without_a_state_is_said(flags, protocol, message, tmp_path, monkeypatch, capsys):
@@ -140,7 +140,9 @@ def test_sigterm_says_the_command_that_goes_on_to_the_same_record(
         evaluate.run(_argv(stopped))
     assert exit_info.value.code == 143
     said = capsys.readouterr().err
-    assert said.startswith("stopped by SIGTERM; to go on: ascl-evaluate ") and said.count("\n") == 1
+    assert (
+        said.startswith("stopped by SIGTERM; to continue: ascl-evaluate ") and said.count("\n") == 1
+    )
     command = shlex.split(said.partition("go on: ")[2])
     assert command == [*_argv(stopped), "--resume"]
     evaluate.run(command)

@@ -270,7 +270,7 @@ def _write_four(path):
 def test_classes_that_the_data_set_lacks_are_told(folder, tmp_path, capsys):
     model = _write_four(tmp_path / "four.keras")
     records = _evaluate(model, folder, tmp_path, "standard,fgsm", num_images=10)
-    line = "class_count: the data set has 3 classes where the model has 4 logits"
+    line = "class_count: the data set has 3 classes but the model has 4 logits"
     assert f"warning: --model={model}: {line}" in capsys.readouterr().out
     assert all("class_count" in {c["name"] for c in record["checks"]} for record in records)
 
@@ -279,7 +279,7 @@ def test_classes_that_the_model_lacks_are_told_and_refused(models, tmp_path, cap
     four = _write_folder(tmp_path / "images", num_classes=4)
     with pytest.raises(RunError, match=r"`labels` must be below the 3 classes.*received 3"):
         _evaluate(models["sound"], four, tmp_path, "standard")
-    line = "class_count: the data set has 4 classes where the model has 3 logits"
+    line = "class_count: the data set has 4 classes but the model has 3 logits"
     assert line in capsys.readouterr().out and not (tmp_path / "records.json").exists()
 
 
@@ -292,7 +292,7 @@ def test_one_answer_for_all_images_is_told(kind, folder, tmp_path, capsys):
     (record,) = _evaluate(tmp_path / "model.keras", folder, tmp_path, "standard")
     assert record["standard_accuracy"] == pytest.approx(100 / 3)
     assert "constant_output" in {check["name"] for check in record["checks"]}
-    assert "all 18 images that were tried, of 3 classes, get the same" in capsys.readouterr().out
+    assert "all 18 images tried, of 3 classes, get the same" in capsys.readouterr().out
 
 
 def test_evaluation_of_a_run_makes_the_same_checks():

@@ -4,7 +4,7 @@
     python tools/reproduce.py --preset=smoke --jobs=2
     python tools/reproduce.py --artifact=table1,figure6 --preset=paper --seeds=0,1,2 --dry_run
 
-What is done is not repeated; the same command goes on where it was stopped. See
+What is done is not repeated; the same command continues where it was stopped. See
 docs/reproduce.md.
 """
 
@@ -78,7 +78,7 @@ def main(argv, launcher=None):
             states, stopped_by = display.states, stop.number
     _write_results(plans, states, graph, store, arguments)
     if stopped_by is not None:
-        print(f"stopped; to go on: {shlex.join(['python', 'tools/reproduce.py', *argv[1:]])}")
+        print(f"stopped; to continue: {shlex.join(['python', 'tools/reproduce.py', *argv[1:]])}")
         sys.exit(128 + stopped_by)
     _exit_on_failure(states, arguments)
 

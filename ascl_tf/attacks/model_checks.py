@@ -118,9 +118,9 @@ def square_stronger(accuracies):
         return None
     if accuracies["square"] < min(others) - _SQUARE_TOLERANCE:
         return (
-            f"Square, which sees no gradient, lowers robust accuracy to "
-            f"{accuracies['square']:.2f} % where the other attacks stop at {min(others):.2f} %: "
-            "the classifier hides its gradients, so that the true robustness is probably lower"
+            f"Square, which uses no gradients, lowers robust accuracy to "
+            f"{accuracies['square']:.2f} % but the other attacks stop at {min(others):.2f} %: the "
+            "classifier masks its gradients, so its true robustness is probably lower"
         )
     return None
 
@@ -143,10 +143,9 @@ def _constant_output(labels, logits):
     if len(np.unique(answers)) > 1:
         return ""
     return (
-        f"all {len(logits)} images that were tried, of {num_classes} classes, get the same answer "
-        f"(class {answers[0]}): accuracies of this classifier are chance. It may be meant for "
-        "pixels in 0..255 or for integers, where it gets floats in [0, 1], or its training has "
-        "collapsed"
+        f"all {len(logits)} images tried, of {num_classes} classes, get the same prediction (class "
+        f"{answers[0]}): the accuracies of this classifier are chance. It may expect pixels in "
+        "0..255 or integers but gets floats in [0, 1], or its training has collapsed"
     )
 
 
@@ -161,8 +160,8 @@ def _random_output(predict, images, labels):
     if len(correct) > 1 or distance > _CALL_TOLERANCE:
         return (
             f"calls on the same images differ (by {distance:.2g} for logits of length 1): the "
-            "classifier is random, so that one draw underestimates an attack; switch the "
-            "randomness off, or use AutoAttack with the version `rand`, which averages gradients"
+            "classifier is random, so one draw underestimates an attack; turn the randomness off, "
+            "or use the version `rand` of AutoAttack, which averages gradients"
         )
     return ""
 
@@ -177,7 +176,7 @@ def _batch_dependence(predict, images, logits):
     if relative > _BATCH_TOLERANCE:
         return (
             f"the logits of an image change by {relative:.2g} of the largest logit when other "
-            "images of its batch change: the classifier is in training mode; give the attack a "
+            "images in its batch change: the classifier is in training mode; give the attack a "
             "function in inference mode"
         )
     return ""
@@ -210,7 +209,7 @@ def _zero_gradients(gradient_fn, images, labels, loss):
         return (
             f"the gradient of the {'DLR loss' if uses_ratio else 'cross-entropy'} is zero for "
             f"{num_zero} of {len(labels)} images (at most {100 * _ZERO_GRADIENT_SHARE:.0f} % "
-            "expected): attacks that follow gradients are blind there; trust only what an attack "
-            "without gradients (Square) or transferred images show"
+            "expected): attacks that follow gradients are blind there; trust only an attack "
+            "without gradients (Square) or transferred images"
         )
     return ""

@@ -96,7 +96,7 @@ def _alone(place: pathlib.Path) -> Iterator[None]:
     lock, is_told = Lock(place.with_name(f"{place.name}.lock")), False
     while not lock.acquire():
         if not is_told:
-            print(f"{place}: waiting for {lock.describe()}, which makes it", flush=True)
+            print(f"{place}: waiting for {lock.describe()}, which is making it", flush=True)
         is_told = True
         time.sleep(_PAUSE)
     try:
@@ -143,11 +143,11 @@ def _sha256_of(path: pathlib.Path, inode: int, size: int, mtime: int) -> str:
 
 def _make(place: pathlib.Path, reader: SplitReader, source: str, fault: str) -> None:
     if place.exists():
-        print(f"notice: {place}: {fault}; it is made again", flush=True)
+        print(f"notice: {place}: {fault}; making it again", flush=True)
         shutil.rmtree(place)
     _check_room(place.parent, reader)
     size = format_size(reader.num_bytes)
-    print(f"{reader.name}, split {reader.split}: {size}, decoded once into {place}", flush=True)
+    print(f"{reader.name}, split {reader.split}: decoding {size} once into {place}", flush=True)
     try:
         with complete_or_absent(place) as folder:
             sha256 = _write_images(folder / _IMAGES, reader)

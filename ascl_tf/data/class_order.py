@@ -7,7 +7,7 @@ from ascl_tf.errors import RunError
 
 
 def compare_classes(own: Sequence[str], found: Sequence[str], **parts: Any) -> str:
-    """Returns what classes are called otherwise, in a line; empty where all are called the same.
+    """Returns a line on classes with different names; empty if all names are the same.
 
     Args:
         own: names of the classifier's classes; their numbers, or none, fit all.
@@ -19,7 +19,7 @@ def compare_classes(own: Sequence[str], found: Sequence[str], **parts: Any) -> s
 
     Example:
         >>> compare_classes(["car", "cat"], ["automobile", "cat"])
-        "1 of 2 classes are called otherwise: class 0 is 'automobile', to the classifier 'car'"
+        "1 of 2 classes have different names: class 0 is 'automobile', to the classifier 'car'"
     """
     if any(list(names) == list(map(str, range(len(names)))) for names in (own, found)):
         return ""
@@ -29,4 +29,4 @@ def compare_classes(own: Sequence[str], found: Sequence[str], **parts: Any) -> s
     if moved:
         expected = "the classifier's classes, in their order"
         raise RunError(**parts, expected=expected, found=told[0])
-    return f"{len(others)} of {len(own)} classes are called otherwise: {told[0]}" if others else ""
+    return f"{len(others)} of {len(own)} classes have different names: {told[0]}" if others else ""

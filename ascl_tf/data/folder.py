@@ -66,8 +66,8 @@ class FolderReader(SplitReader):
         sides = np.min(sizes, axis=1)
         chosen = choose_size(sides)
         say(
-            f"notice: {self.name}: pictures of several sizes, their shorter sides {sides.min()} "
-            f"to {sides.max()} pixels, half of them up to {np.median(sides):g}: all become "
+            f"notice: {self.name}: pictures of several sizes, shorter sides from {sides.min()} "
+            f"to {sides.max()} pixels, median {np.median(sides):g}: resizing all to "
             f"{chosen} x {chosen} (image_size={chosen}, resize={self.how})"
         )
         return chosen

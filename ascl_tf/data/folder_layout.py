@@ -70,7 +70,7 @@ def find_split(path, split, *, test_fraction, split_seed):
         return _split_of_whole(path, split, test_fraction, split_seed)
     beside = len(_pictures(path))
     if beside:
-        say(f"notice: {_shown(path)}: left out: {beside} pictures beside the split folders")
+        say(f"notice: {_shown(path)}: ignoring {beside} pictures beside the split folders")
     _check_split(path, split, splits)
     classes = {name: _class_folders(os.path.join(path, name)) for name in splits}
     labeled = {name: found for name, found in classes.items() if found}
@@ -111,7 +111,7 @@ def _split_of_whole(path, split, test_fraction, split_seed):
         return _cut(path, found, split, test_fraction, split_seed, "no split folders")
     reason = _why_without_labels(path)
     say(
-        f"notice: {_shown(path)}: no split folders; all pictures are the split {WHOLE}, without "
+        f"notice: {_shown(path)}: no split folders; all pictures form the split {WHOLE}, without "
         f"labels{readable_name(reason)}"
     )
     _check_split(path, split, [WHOLE])
@@ -124,9 +124,9 @@ def _why_without_labels(path):
         return ""
     loose = _pictures(path)
     if loose:
-        return f": {os.path.basename(loose[0])} lies beside the folders"
+        return f": {os.path.basename(loose[0])} is beside the folders"
     first = os.path.relpath(next(_pictures_below(path)), path)
-    return f": no folder in it holds a picture itself, the first is {first}"
+    return f": no folder in it holds a picture directly, the first one is {first}"
 
 
 def _split_of_table(path, split, test_fraction, split_seed):
@@ -135,7 +135,7 @@ def _split_of_table(path, split, test_fraction, split_seed):
     beside = set(_pictures_below(path)) - set(rows)
     if beside:
         say(
-            f"notice: {_shown(path)}: left out: {len(beside)} pictures that {label_table.NAME} "
+            f"notice: {_shown(path)}: ignoring {len(beside)} pictures that {label_table.NAME} "
             f"does not list, such as {readable_name(min(beside))}"
         )
     names = label_table.class_names(rows)
@@ -165,11 +165,11 @@ def _cut(path, found, split, fraction, seed, reason):
     labels = np.array(found.labels)
     tested = choose_test_part(labels, fraction, seed) if fraction else np.array([], int)
     kept = np.setdiff1d(np.arange(len(labels)), tested)
-    cut = f"all {len(labels)} pictures are the split {WHOLE}"
+    cut = f"all {len(labels)} pictures form the split {WHOLE}"
     if fraction:
         cut = (
-            f"{len(tested)} of {len(labels)} pictures, class-balanced, are the split {TEST} "
-            f"(test_fraction={fraction:g}, split_seed={seed}), the others {WHOLE}"
+            f"{len(tested)} of {len(labels)} pictures, class-balanced, form the split {TEST} "
+            f"(test_fraction={fraction:g}, split_seed={seed}), the rest {WHOLE}"
         )
     say(f"notice: {_shown(path)}: {reason}; {cut}; {_describe_classes(found.class_names)}")
     missing = sorted(set(found.labels) - set(labels[kept].tolist()))

@@ -125,8 +125,8 @@ def _class_count(num_classes, num_logits):
     if num_classes == num_logits:
         return ""
     return (
-        f"the data set has {num_classes} classes where the model has {num_logits} logits: class "
-        "ids may mean other things to the two, so that right answers count as wrong"
+        f"the data set has {num_classes} classes but the model has {num_logits} logits: class ids "
+        "may differ between the two, so that correct predictions count as wrong"
     )
 
 
@@ -140,7 +140,7 @@ def _robust_above_standard(record, _):
         return ""
     return (
         f"robust accuracy {record['robust_accuracy']:.2f} % is above standard accuracy "
-        f"{record['standard_accuracy']:.2f} %: images wrong without attack were counted"
+        f"{record['standard_accuracy']:.2f} %: images that are wrong without an attack were counted"
     )
 
 
@@ -169,7 +169,7 @@ def _larger_radius_weaker(record, records):
         record,
         others,
         "with a smaller radius",
-        "the larger ball contains the smaller, so this attack got lost",
+        "the larger ball contains the smaller one, so this attack failed",
     )
 
 
@@ -187,7 +187,7 @@ def _far_above_autoattack(record, records):
         record,
         others,
         f"by more than {_AUTOATTACK_TOLERANCE:g} points",
-        "this attack is misled, as where gradients are masked; do not trust the higher number",
+        "this attack is misled, as by masked gradients; do not trust the higher number",
         tolerance=_AUTOATTACK_TOLERANCE,
     )
 
@@ -210,8 +210,8 @@ def _epsilon_unit(record, _):
     norm = _norm(record)
     if norm == "l2" and _SMALLEST_EPSILON <= radius <= _USUAL_LINF:
         return (
-            f"epsilon {record['epsilon']} is the length of a whole perturbation in l2, and usual "
-            "in l-infinity: in l2 radii such as 128/255 are"
+            f"epsilon {record['epsilon']} is a usual radius in l-infinity; in l2 it is the length "
+            "of the whole perturbation, and radii such as 128/255 are usual"
         )
     if _SMALLEST_EPSILON <= radius < _LARGEST_EPSILON[norm]:
         return ""
@@ -235,8 +235,8 @@ def _perturbation_out_of_ball(record, _):
         return ""
     what = "a pixel" if norm == "linf" else "an image"
     return (
-        f"{what} moved by {found:.8f} where epsilon is {record['epsilon']} ({radius:.8f}): the "
-        "attack left its ball, so that this is robust accuracy at another radius"
+        f"{what} moved by {found:.8f} but epsilon is {record['epsilon']} ({radius:.8f}): the "
+        "attack left its ball, so this is robust accuracy at another radius"
     )
 
 
@@ -332,7 +332,7 @@ def explain_overlap(test, training):
             f"{line}: {test.name} itself holds {known} such copies, which all numbers on it share "
             "(of near copies, which nothing here finds, it holds 10 %: arXiv:1902.00423)"
         )
-    return f"{line}: a model that was trained on them may know them by heart"
+    return f"{line}: a model trained on them may have memorized them"
 
 
 def _hashes(images):

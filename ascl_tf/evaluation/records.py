@@ -143,7 +143,7 @@ class KeptRecords:
         for record in self._earlier:
             fate = "kept" if record in self._left else "replaced"
             if record not in self._left and _subject(record) not in again:
-                fate = "dropped, as of another model, other images or another seed"
+                fate = "dropped (another model, other images or another seed)"
             fates.setdefault(fate, []).append(record["protocol"])
         told = [f"{fate}: {', '.join(dict.fromkeys(names))}" for fate, names in fates.items()]
         return f"notice: {self._path}: earlier records {'; '.join(told)}" if told else ""

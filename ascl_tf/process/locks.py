@@ -71,7 +71,9 @@ class Lock:
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
-            print(f"notice: {self.path}: no locks on this file system; others are not kept out")
+            print(
+                f"notice: {self.path}: no locks on this file system; other processes are not kept out"
+            )
         return True
 
 

@@ -104,13 +104,13 @@ def _answer(reading):
             continue
         name = signal.Signals(number).name
         if is_first:
-            about = f", about {_State.step_seconds:.0f} s" if _State.step_seconds >= 1 else ""
-            print(f"\n{name}: stopping after this step{about}; once more: at once", flush=True)
+            about = f", in about {_State.step_seconds:.0f} s" if _State.step_seconds >= 1 else ""
+            print(f"\n{name}: stopping after this step{about}; repeat to stop at once", flush=True)
             is_first = False
             continue
         time.sleep(_GRACE)
         if _State.is_deferred:  # The main thread is in the middle of the step.
-            print(f"stopped by {name}; the same command goes on", file=sys.stderr, flush=True)
+            print(f"stopped by {name}; the same command continues", file=sys.stderr, flush=True)
             os._exit(128 + number)
 
 

@@ -226,7 +226,7 @@ def importing() -> Iterator[None]:
 def _exit_stopped(stop: KeyboardInterrupt, argv: Sequence[str]) -> NoReturn:
     number = getattr(stop, "number", signal.SIGINT)
     name = signal.Signals(number).name
-    print(f"stopped by {name}; to go on: {_command(argv)}", file=sys.stderr)
+    print(f"stopped by {name}; to continue: {_command(argv)}", file=sys.stderr)
     sys.exit(128 + number)
 
 

@@ -75,7 +75,9 @@ def _load_named_split(config):
                 f"--split: expected one of the splits of {config.dataset}: "
                 f"{', '.join(missing.splits)}; found {_asked_split(config)}"
             ) from None
-    print(f"notice: no split {TEST}; measured on {others[0]} (--split names another)", flush=True)
+    print(
+        f"notice: no split {TEST}; measuring on {others[0]} (--split selects another)", flush=True
+    )
     return _load(config, others[0])
 
 

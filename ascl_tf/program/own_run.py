@@ -33,7 +33,7 @@ def with_settings_of_run(chosen, models, flags):
     if run is None:
         source, found = "on the model's card", _of_cards(models)
     else:
-        source = "in the run that has exported the model"
+        source = "in the run that exported the model"
         found = recorded_splits(_read(run), chosen.get(DATASET))
         found = {_FLAGS.get(name, name): value for name, value in found.items()}
     fields = flags.__dataclass_fields__

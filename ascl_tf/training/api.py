@@ -211,7 +211,7 @@ def _tell(config: cfg.Config, train: ImageDataset) -> None:
     empty = np.setdiff1d(np.arange(train.num_classes), train.labels)
     if train.num_labeled and len(empty):
         print(
-            f"notice: `train`: {len(empty)} of {train.num_classes} classes have no image, such as "
+            f"notice: `train`: {len(empty)} of {train.num_classes} classes have no images, such as "
             f"{train.class_names[empty[0]]}",
             flush=True,
         )

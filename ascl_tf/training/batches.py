@@ -18,7 +18,7 @@ def fit_batch(config, name, batch_size, num_images, num_replicas, fixed):
     if batch_size <= largest or largest == 0 or (name in fixed and not config.smoke):
         return config
     print(
-        f"notice: batches of {largest} (--{name}), not {batch_size}: there are {num_images} "
+        f"notice: batches of {largest} (--{name}), not {batch_size}: only {num_images} "
         "training images",
         flush=True,
     )

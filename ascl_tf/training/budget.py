@@ -82,8 +82,8 @@ def choose_length(config, method, train, validation, *, num_test_images, is_fine
     given = config.validate_every if "validate_every" in fixed else None
     every, epochs = split_time(left, epoch, validating, given)
     print(
-        f"notice: --minutes={config.minutes:g}: {epochs} epochs of {describe_duration(epoch)}, "
-        f"as --epochs={epochs} --validate_every={every}",
+        f"notice: --minutes={config.minutes:g}: {epochs} epochs of {describe_duration(epoch)} "
+        f"(--epochs={epochs} --validate_every={every})",
         flush=True,
     )
     return config.replace(epochs=epochs, validate_every=every)
@@ -91,7 +91,7 @@ def choose_length(config, method, train, validation, *, num_test_images, is_fine
 
 def say_chosen(config):
     """Says that the epochs of a run that has begun stay, whatever its `minutes` are now."""
-    chosen = f"--epochs={config.epochs}, as chosen when this run began"
+    chosen = f"--epochs={config.epochs}, chosen when this run began"
     print(f"notice: --minutes={config.minutes:g}: {chosen}", flush=True)
 
 

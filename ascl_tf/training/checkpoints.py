@@ -147,7 +147,9 @@ class StageCheckpoints:
             fault = find_fault(path) or self._load(path)
             if fault is None:
                 if faults:
-                    print(f"notice: {faults[0]}; going back to {path.name}, which is", flush=True)
+                    print(
+                        f"notice: {faults[0]}; going back to {path.name}, which is one", flush=True
+                    )
                 else:
                     self._finish_saves()
                 return

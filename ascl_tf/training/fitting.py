@@ -153,8 +153,8 @@ class StageFit:
         )
         if changes:
             print(
-                f"warning: {self.stage}: going on after step {step} with {changes}; "
-                "`spans` in its record say which steps had what",
+                f"warning: {self.stage}: continuing after step {step} with {changes}; "
+                "`spans` in its record show which steps used what",
                 flush=True,
             )
 

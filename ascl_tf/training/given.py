@@ -102,8 +102,8 @@ def _as_file(encoder, image_shape):
         if not reason:
             return path.read_bytes()
     print(
-        f"notice: Keras cannot keep `encoder` in a file ({reason}): later stages of this run are "
-        "made from Python, with the model at hand",
+        f"notice: Keras cannot save `encoder` to a file ({reason}): run later stages of this run "
+        "from Python, and pass the model again",
         flush=True,
     )
     return b""

@@ -12,8 +12,8 @@ from ascl_tf.training.strategy import has_gpu, is_over_workers
 QUICKSTART = "quickstart"
 LONG_RUN_SECONDS = 1800
 _TRAINED = {"l": "the linear layer", "f": "encoder and linear layer"}
-_IMAGES = {"s": "clean", "a": "attacked"}
-_GRAPH = "ten seconds to minutes for the graph of a step"
+_IMAGES = {"s": "natural", "a": "adversarial"}
+_GRAPH = "ten seconds to minutes to build the graph of a step"
 
 
 def say_training(stage, method, dataset, *, epochs, num_images, num_validated):
@@ -34,12 +34,12 @@ def say_training(stage, method, dataset, *, epochs, num_images, num_validated):
         is_pretraining and config.minutes
     ):
         seconds = cost.seconds_of_training(method, dataset, num_images, num_validated)
-    how_long = f"first {_GRAPH}" if seconds is None else f"{_estimated(seconds)}, after {_GRAPH}"
+    how_long = f"needs {_GRAPH}" if seconds is None else f"{_estimated(seconds)}, plus {_GRAPH}"
     what = f"{config.method}, {describe_network(config)}" if is_pretraining else _tuned(config)
     on = f"{len(dataset)} images of {height} x {width} pixels, {epochs} epoch" + "s" * (epochs > 1)
     _say(stage, what, on, how_long)
     if is_pretraining and (seconds or 0) > LONG_RUN_SECONDS:
-        print(f"notice: for a first run in minutes: --recipe={QUICKSTART}", flush=True)
+        print(f"notice: --recipe={QUICKSTART} gives a first run in minutes", flush=True)
 
 
 def say_evaluation(stage, checkpoints, protocols, classifier, dataset):
@@ -58,7 +58,9 @@ def say_evaluation(stage, checkpoints, protocols, classifier, dataset):
     if not has_gpu() and all(protocol.kind != AUTOATTACK for protocol in protocols):
         one = cost.seconds_per_pass(classifier, dataset.image_shape)
         seconds = one * cost.count_passes(names) * len(dataset) * len(checkpoints)
-        parts.append(f"{_estimated(seconds)} at most, beside seconds for the graph of each attack")
+        parts.append(
+            f"{_estimated(seconds)} at most, plus seconds to build the graph of each attack"
+        )
     _say("evaluate", f"{stage}, {' and '.join(checkpoints)} checkpoint", *parts)
 
 

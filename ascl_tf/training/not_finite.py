@@ -90,7 +90,7 @@ class Rollback:
         history["rollbacks"].append({"step": step, "back_to": good, "not_finite": names})
         self.checkpoints.history.set_json(history)
         print(
-            f"\nnotice: step {step}: NaN or infinity in {', '.join(names)}; going on with the "
+            f"\nnotice: step {step}: NaN or infinity in {', '.join(names)}; continuing from the "
             f"state of step {good} (rollback {len(history['rollbacks'])} of {MAX_ROLLBACKS})",
             flush=True,
         )

@@ -76,9 +76,9 @@ class OverfittingWatch(Watch):
             and one_step > self._chance,
             is_good=pgd >= RECOVERED * one_step,
             text=(
-                f"accuracy under PGD is {pgd:.1f} where one attack step leaves {one_step:.1f}, on "
-                f"the same training images: the network withstands its training attack alone. "
-                + ("PGD takes over" if self._guards else "Train with more attack steps")
+                f"accuracy is {pgd:.1f} under PGD but {one_step:.1f} under one attack step, on the "
+                f"same training images: the network is robust to its training attack only. "
+                + ("Training switches to PGD" if self._guards else "Train with more attack steps")
             ),
         )
         if is_new and self._guards:

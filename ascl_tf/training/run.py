@@ -301,8 +301,8 @@ def _check_encoder(encoder):
         raise ConfigError(field="encoder", expected="weights that are trained", found="none")
     if encoder.losses:
         print(
-            "notice: regularizers of layers of `encoder` are no part of the loss; `weight_decay` "
-            "is the run's own",
+            "notice: layer regularizers of `encoder` are not part of the loss; the run applies "
+            "`weight_decay` instead",
             flush=True,
         )
 

@@ -43,8 +43,8 @@ def resolve_dataset_name(data: DataSettings):
         )
     if data.dataset == datasets.AUTO and name == datasets.BUNDLED:
         print(
-            "notice: CIFAR-10 is not at hand; using the bundled 4,000 training images. "
-            "For all 50,000 pass --download, or --data_dir with a folder in TFDS layout."
+            "notice: CIFAR-10 is not available; using the bundled 4,000 training images. "
+            "For all 50,000, pass --download, or --data_dir with a folder in TFDS layout."
         )
     return name
 
@@ -104,7 +104,7 @@ def with_validation_of_folder(data: DataSettings, say=_say):
     ]
     if test not in splits or not found:
         return data
-    say(f"notice: validated on the split {found[0]} (--validation_split names another)")
+    say(f"notice: validating on the split {found[0]} (--validation_split selects another)")
     return dataclasses.replace(data, validation_split=found[0])
 
 
@@ -227,8 +227,8 @@ def explain_seen(data: DataSettings, run: RunSettings, test, trained_on=None, *,
         found = _training_part(data, run, split, labeled_only).sha256 if trained_on else None
         if found != trained_on:
             return (
-                f"the training images at hand (SHA-256 {found}) are not those that the classifier "
-                f"was trained on ({trained_on}): whether it has seen test images cannot be told"
+                f"the training images available now (SHA-256 {found}) are not those that the "
+                f"classifier was trained on ({trained_on}): cannot tell whether it saw test images"
             )
         train = with_unlabeled_images(data, split)
     except (ConfigError, RunError):
@@ -303,14 +303,14 @@ def _tell_of_raised_share(fraction, train, validation, say):
     if len(validation) != asked:
         say(
             f"notice: {len(validation)} validation images, at least one of each class that has "
-            f"two; --validation_fraction={fraction} of {num_labeled} are {asked}"
+            f"two; --validation_fraction={fraction} of {num_labeled} would be {asked}"
         )
 
 
 def _load_test_split(data: DataSettings):
     if data.test_split != AUTO:
         if data.test_split == data.validation_split:
-            print("notice: --test_split is the split that chose the best checkpoint", flush=True)
+            print("notice: --test_split is the split that selected the best checkpoint", flush=True)
         return _load(data, data.dataset, data.test_split, setting="test_split")
     try:
         return _load(data, data.dataset, TEST)
@@ -324,7 +324,9 @@ def _load_test_split(data: DataSettings):
                 "and validation",
                 found=f"the splits {', '.join(missing.splits)}",
             ) from None
-    print(f"notice: no split test; tested on {names[0]} (--test_split names another)", flush=True)
+    print(
+        f"notice: no split test; testing on {names[0]} (--test_split selects another)", flush=True
+    )
     return _load(data, data.dataset, names[0])
 
 

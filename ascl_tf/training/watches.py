@@ -99,10 +99,10 @@ class CollapseWatch(Watch):
             is_bad=spread < SMALLEST_SPREAD * unit,
             is_good=spread >= RECOVERED_SPREAD * unit,
             text=(
-                f"the spread of the projections is {spread:.2g}, under a tenth of {unit:.2g}, "
-                "which spread-out projections of "
-                f"{self.model.projection_head.projection_dim} dimensions have: all images get "
-                "nearly the same one. A lower learning rate or another temperature may help"
+                f"the spread of the projections is {spread:.2g}, less than a tenth of {unit:.2g}, "
+                "the value for spread-out projections in "
+                f"{self.model.projection_head.projection_dim} dimensions: all images get nearly "
+                "the same projection. A lower learning rate or another temperature may help"
             ),
         )
 
@@ -186,8 +186,8 @@ class LossWatch(Watch):
             is_bad=is_bad,
             is_good=not is_bad,
             text=(
-                f"the mean loss of the last {count} steps is {last:.4g}, and was {first:.4g} in "
-                f"the first {count}: the stage has unlearned. A lower learning rate may help"
+                f"the mean loss is {last:.4g} over the last {count} steps but was {first:.4g} over "
+                f"the first {count}: training made it worse. A lower learning rate may help"
             ),
         )
 
@@ -236,8 +236,8 @@ class OneAnswerWatch(Watch):
             is_bad=count < 2 <= self._num_classes and self._num_images >= MIN_IMAGES,
             is_good=count >= 2,
             text=(
-                f"all {self._num_images} validation images, of {self._num_classes} classes, "
-                "get the same answer. A lower learning rate may help; pixels are in [0, 1]"
+                f"all {self._num_images} validation images, of {self._num_classes} classes, get "
+                "the same prediction. A lower learning rate may help; pixels are in [0, 1]"
             ),
         )
 
@@ -278,8 +278,8 @@ class ChanceWatch(Watch):
             is_bad=is_bad,
             is_good=not is_bad,
             text=(
-                f"{kind} accuracy of the best checkpoint, of epoch {history.best_epoch}, is "
-                f"{accuracy:.1f}: the largest class holds {100 * self._chance:.1f} % of the "
+                f"{kind} accuracy of the best checkpoint, from epoch {history.best_epoch}, is "
+                f"{accuracy:.1f}: the largest class makes up {100 * self._chance:.1f} % of the "
                 f"{self._num_images} validation images (standard error {100 * error:.1f})"
             ),
         )

@@ -239,7 +239,7 @@ class RunLock:
             )
         self._is_held = True
         if self._lock.left_by:
-            print(f"notice: {self._lock.left_by} has left its {LOCK_FILE}; taking over")
+            print(f"notice: {self._lock.left_by} left its {LOCK_FILE} behind; taking over")
         checkpoints = self._folder.glob("checkpoints/*/*/")
         for folder in (self._folder, self._folder / "results", *checkpoints):
             remove_leftovers(folder)

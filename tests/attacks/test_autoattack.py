@@ -365,7 +365,7 @@ def test_square_beating_the_others_is_reported():
         settings={"apgd-ce": {"num_steps": 1}, "square": {"num_queries": 300}},
         epsilon=0.1,
     )
-    assert "square_stronger" in found and "hides its gradients" in found["square_stronger"]
+    assert "square_stronger" in found and "masks its gradients" in found["square_stronger"]
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_pictures_of_several_sizes_become_as_large_as_half_of_them(tmp_path, cap
     _, line = capsys.readouterr().out.splitlines()
     assert f"all become {size} x {size} (image_size={size}, resize=crop)" in line
     sides = (min(*sides, size), max(*sides, size))
-    assert f"their shorter sides {sides[0]} to {sides[1]} pixels" in line
+    assert f"shorter sides from {sides[0]} to {sides[1]} pixels" in line
 
 
 def test_pictures_that_exif_turns_are_of_several_sizes(folder):
@@ -203,7 +203,7 @@ def test_pictures_beside_split_folders_are_left_out_and_said_so(folder, capsys):
     folder_layout.say.cache_clear()
     _write(folder / "overview.png")
     assert len(load_dataset(f"folder:{folder}", "train")) == 6
-    assert "folder:pets: left out: 1 pictures beside the split folders" in capsys.readouterr().out
+    assert "folder:pets: ignoring 1 pictures beside the split folders" in capsys.readouterr().out
 
 
 def test_link_to_a_folder_above_is_named(folder):
@@ -267,7 +267,7 @@ def test_deeper_folders_without_splits_are_no_classes(tmp_path, capsys):
         _write(tmp_path / place / "0.png")
     dataset = load_dataset(f"folder:{tmp_path}", "train")
     assert (set(dataset.labels), dataset.class_names) == ({-1}, ())
-    said = "labels: no folder in it holds a picture itself, the first is fold1/cat/0.png\n"
+    said = "labels: no folder in it holds a picture directly, the first one is fold1/cat/0.png\n"
     assert said in capsys.readouterr().out
     assert load_dataset(f"folder:{tmp_path}", "fold1").class_names == ("cat", "dog")
 
@@ -297,8 +297,8 @@ def test_class_folders_without_splits_are_cut_by_class_and_seed(rides, capsys):
     # A fifth of each class, and the only picture of one is trained on.
     assert sorted(value // 50 for value in test) == [0] * 2 + [1] * 4
     assert capsys.readouterr().out == (
-        "notice: folder:rides: no split folders; 6 of 31 pictures, class-balanced, are the split "
-        "test (test_fraction=0.2, split_seed=0), the others train; 3 classes: bus, car, train\n"
+        "notice: folder:rides: no split folders; 6 of 31 pictures, class-balanced, form the split "
+        "test (test_fraction=0.2, split_seed=0), the rest train; 3 classes: bus, car, train\n"
     )
     assert _values(rides, "test") == test
     others = [_values(rides, "test", split_seed=seed) for seed in (1, 2)]
@@ -318,7 +318,7 @@ def test_moved_folder_is_cut_alike(rides, tmp_path):
 
 def test_without_a_test_fraction_all_are_trained_on(rides, capsys):
     assert len(_values(rides, "train", test_fraction=0.0)) == 31
-    assert "all 31 pictures are the split train; 3 classes" in capsys.readouterr().out
+    assert "all 31 pictures form the split train; 3 classes" in capsys.readouterr().out
     with pytest.raises(MissingSplitError) as caught:
         load_dataset(f"folder:{rides}", "test", test_fraction=0.0)
     assert caught.value.splits == ("train",)
@@ -355,7 +355,7 @@ def test_many_classes_are_named_in_part(tmp_path, capsys):
 def test_one_picture_beside_the_folders_is_why_there_are_no_labels(rides, capsys):
     _write(rides / "overview.png")
     assert set(load_dataset(f"folder:{rides}", "train").labels) == {-1}
-    assert "without labels: overview.png lies beside the folders" in capsys.readouterr().out
+    assert "without labels: overview.png is beside the folders" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def test_how_many_pictures_each_split_has_is_said(folder, capsys):
 def test_pictures_that_are_not_listed_are_counted(folder, capsys):
     _write(folder, TABLE.replace("g.png,plate,val\n", ""))
     _rows(folder, "train")
-    assert "left out: 1 pictures that labels.csv does not list, such as" in capsys.readouterr().out
+    assert "ignoring 1 pictures that labels.csv does not list, such as" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

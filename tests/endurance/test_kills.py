@@ -26,7 +26,7 @@ def test_kill_of_a_run_changes_nothing(tmp_path):
     assert sum(found["kills"].values()) == 1
     assert (found["num_runs"], found["faults"]) == (1, [])
     log = (folder / "run_1.log").read_text()
-    assert log.count("has left its run.lock; taking over") == 1
+    assert log.count("left its run.lock behind; taking over") == 1
 
 
 @pytest.mark.slow

@@ -134,7 +134,7 @@ def _with_integer_input():
 def test_one_answer_for_all_images_is_found(make_model):
     images = _colored_images(12)
     findings = _raised(make_model(), images, np.arange(12) % 3)
-    expected = "all 12 images that were tried, of 3 classes, get the same answer (class 0)"
+    expected = "all 12 images tried, of 3 classes, get the same prediction (class 0)"
     assert expected in findings["constant_output"]
 
 
@@ -319,9 +319,7 @@ def test_perturbation_out_of_the_l2_ball_is_found():
     inside = _record("pgd20_l2", 40.0, max_perturbation=128 / 255 + 5e-6)
     outside = _record("pgd20_l2", 40.0, max_perturbation=0.51)
     good, bad = _found([inside, outside])
-    assert (
-        good == [] and "an image moved by 0.51000000 where epsilon is 128/255" in bad[0]["message"]
-    )
+    assert good == [] and "an image moved by 0.51000000 but epsilon is 128/255" in bad[0]["message"]
 
 
 def test_perturbation_out_of_the_ball_is_found():
@@ -332,7 +330,7 @@ def test_perturbation_out_of_the_ball_is_found():
         [],
         ["perturbation_out_of_ball"],
     ]
-    assert "a pixel moved by 0.03529412 where epsilon is 8/255" in found[1][0]["message"]
+    assert "a pixel moved by 0.03529412 but epsilon is 8/255" in found[1][0]["message"]
 
 
 def test_square_that_does_better_than_gradients_is_found():

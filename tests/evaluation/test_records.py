@@ -235,7 +235,7 @@ def test_records_of_other_protocols_stay_and_the_notice_says_what_does_not(tmp_p
     assert read_records(path) == [*earlier[:2], *new] and kept.records() == new
     assert kept.notice() == (
         f"notice: {path}: earlier records kept: autoattack, fgsm; replaced: pgd20; "
-        "dropped, as of another model, other images or another seed: pgd10, pgd100, pgd5"
+        "dropped (another model, other images or another seed): pgd10, pgd100, pgd5"
     )
 
 

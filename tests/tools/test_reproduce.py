@@ -278,7 +278,7 @@ def test_stopped_run_goes_on_where_it_was(number, tmp_path):
     else:
         assert process.returncode == 128 + number
         assert (
-            "stopped; to go on: python tools/reproduce.py --runs=" in output
+            "stopped; to continue: python tools/reproduce.py --runs=" in output
             and "Traceback" not in output
         )
     done = len(_calls(path))

@@ -256,8 +256,8 @@ def test_what_may_be_a_mistake_is_said(begins, capsys):
         begins(train, encoder=model, batch_norm="shared", epsilon=0.5)
     printed = capsys.readouterr().out
     assert "warning: `epsilon=0.5`: expected less than 0.5 for `norm=linf`" in printed
-    assert "notice: `train`: 1 of 3 classes have no image, such as 0" in printed
-    assert "notice: regularizers of layers of `encoder` are no part of the loss" in printed
+    assert "notice: `train`: 1 of 3 classes have no images, such as 0" in printed
+    assert "notice: layer regularizers of `encoder` are not part of the loss" in printed
 
 
 def test_smoke_makes_a_call_small_but_for_what_it_names(begins, monkeypatch):
@@ -305,7 +305,7 @@ def _like(activation):
 def test_model_that_cannot_be_saved_is_named_to_a_command_line(begins, tmp_path, capsys):
     with pytest.raises(Begun):
         begins(encoder=_pooled(keras.layers.Lambda(lambda x: x), keras.layers.BatchNormalization()))
-    assert "notice: Keras cannot keep `encoder` in a file (ValueError: " in capsys.readouterr().out
+    assert "notice: Keras cannot save `encoder` to a file (ValueError: " in capsys.readouterr().out
     config = recorded_config(tmp_path / "run")
     with pytest.raises(ConfigError, match="`encoder=given:Sequential`: expected a function or a"):
         run.run_stages(config, cfg.PRETRAIN, WorkDirectory(tmp_path / "run"))

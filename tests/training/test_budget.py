@@ -39,11 +39,11 @@ def test_epochs_fill_the_minutes_and_stay_when_the_run_goes_on(monkeypatch, caps
     first = _train("--minutes=10")
     assert first.epochs == 3
     out = capsys.readouterr().out
-    assert "notice: --minutes=10: 3 epochs of 3 min, as --epochs=3 --validate_every=1" in out
+    assert "notice: --minutes=10: 3 epochs of 3 min (--epochs=3 --validate_every=1)" in out
     monkeypatch.setattr(budget, "_seconds_of_steps", lambda *arguments: pytest.fail("timed again"))
     assert _train("--minutes=10") == first == _train()
     _train("--minutes=30")
-    said = "notice: --minutes=30: --epochs=3, as chosen when this run began\n"
+    said = "notice: --minutes=30: --epochs=3, chosen when this run began\n"
     assert said in capsys.readouterr().out
     # Another run of the same length, its epochs given, is the same run.
     assert _train("--epochs=3").epochs == 3

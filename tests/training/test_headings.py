@@ -8,7 +8,7 @@ from ascl_tf.evaluation.protocols import get_protocol
 from ascl_tf.training import cost, headings
 from tests.methods import helpers
 
-GRAPH = "ten seconds to minutes for the graph of a step"
+GRAPH = "ten seconds to minutes to build the graph of a step"
 
 
 @pytest.fixture(autouse=True)
@@ -32,11 +32,13 @@ def test_training_is_described_with_what_it_takes_and_what_comes_before(monkeypa
     size = helpers.SIZE
     assert line == (
         f"pretrain: at, resnet of depth 18, width 64; 24 images of {size} x {size} pixels, 4 "
-        f"epochs; about 2 min without a GPU, after {GRAPH}"
+        f"epochs; about 2 min without a GPU, plus {GRAPH}"
     )
     assert asked == [(96, 8)]
     (line,) = _said(capsys, stage="finetune_faf", finetune="faf")
-    assert line.startswith("finetune_faf: encoder and linear layer on attacked images; 24 images")
+    assert line.startswith(
+        "finetune_faf: encoder and linear layer on adversarial images; 24 images"
+    )
 
 
 @pytest.mark.parametrize("settings", [{}, {"minutes": 3.0}])
@@ -44,12 +46,12 @@ def test_no_time_is_said_where_none_is_known(settings, monkeypatch, capsys):
     monkeypatch.setattr(cost, "seconds_of_training", lambda *_: pytest.fail("estimated"))
     monkeypatch.setattr(headings, "has_gpu", lambda: not settings)
     (line,) = _said(capsys, **settings)
-    assert line.endswith(f"4 epochs; first {GRAPH}")
+    assert line.endswith(f"4 epochs; needs {GRAPH}")
 
 
 def test_a_long_run_is_told_of_a_short_one(monkeypatch, capsys):
     monkeypatch.setattr(cost, "seconds_of_training", lambda *_: 1801.0)
-    assert _said(capsys)[1:] == ["notice: for a first run in minutes: --recipe=quickstart"]
+    assert _said(capsys)[1:] == ["notice: --recipe=quickstart gives a first run in minutes"]
     assert len(_said(capsys, stage="finetune_laf")) == 1
 
 
@@ -62,5 +64,5 @@ def test_evaluation_is_described_and_autoattack_not_guessed(last, monkeypatch, c
     line = capsys.readouterr().out
     what = f"evaluate: finetune_laf, best and last checkpoint; standard, {last} on 24 images"
     # Two checkpoints, 1 + 41 passes of an image.
-    how_long = "; about 20 s without a GPU at most, beside seconds for the graph of each attack"
+    how_long = "; about 20 s without a GPU at most, plus seconds to build the graph of each attack"
     assert line == f"{what}{how_long if last == 'pgd20' else ''}\n"

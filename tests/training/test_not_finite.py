@@ -81,7 +81,7 @@ def test_rollback_goes_on_from_the_last_checkpoint_behind_the_bad_step(
     assert (rollback["step"], rollback["back_to"]) == (7, 6) and "loss" in rollback["not_finite"]
     assert [row["step"] for row in record["epochs"]] == [4, 8, 12]
     assert all(np.isfinite(value) for row in record["epochs"] for value in row.values())
-    assert "going on with the state of step 6 (rollback 1 of 3)" in capsys.readouterr().out
+    assert "continuing from the state of step 6 (rollback 1 of 3)" in capsys.readouterr().out
 
 
 def test_rollback_over_the_end_of_an_epoch_begins_its_means_anew(

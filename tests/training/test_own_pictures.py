@@ -78,7 +78,7 @@ def test_layout_of_imagenet_is_tested_on_val(tmp_path, capsys, fits):
     root = _labeled(tmp_path / "pets", splits=["train", "val"])
     config = _train(root, *QUICK)
     test = run.load_test_data(config.replace(smoke=False, num_images=0))
-    assert "notice: no split test; tested on val" in capsys.readouterr().out
+    assert "notice: no split test; testing on val" in capsys.readouterr().out
     assert test.sha256 == load_dataset(f"folder:{root}", "val").sha256
     assert test.sha256 != load_dataset(f"folder:{root}", "train").sha256
 
@@ -141,7 +141,7 @@ def test_folder_with_val_beside_test_is_validated_on_it(tmp_path, capsys):
     root = _labeled(tmp_path / "pets", splits=["train", "test", "val"])
     config = helpers.TINY.replace(dataset=f"folder:{root}")
     images, validation = run.load_training_data(config)
-    assert "notice: validated on the split val (--validation_split" in capsys.readouterr().out
+    assert "notice: validating on the split val (--validation_split" in capsys.readouterr().out
     whole = {split: load_dataset(f"folder:{root}", split) for split in ("train", "test", "val")}
     assert (images.sha256, validation.sha256) == (whole["train"].sha256, whole["val"].sha256)
     test = run.load_test_data(config)
@@ -159,7 +159,7 @@ def test_batch_falls_to_the_pictures_there_are(tmp_path, capsys, fits, flags, ba
     root = _labeled(tmp_path / "pets", count=10)
     quick = [flag for flag in QUICK if flag != "--smoke"]
     _train(root, *quick, *flags)
-    assert "notice: batches of 27 (--global_batch_size), not 512: there are 27 training images" in (
+    assert "notice: batches of 27 (--global_batch_size), not 512: only 27 training images" in (
         capsys.readouterr().out
     )
     assert recorded_config("run").global_batch_size == 27
@@ -245,7 +245,7 @@ def test_class_that_is_renamed_after_the_training_is_refused(tmp_path, capsys):
     (root / "c").rename(root / "cc")
     with eagerly():
         _train(root, stage="evaluate")
-    assert "pets: 1 of 3 classes are called otherwise: class 2 is 'cc'" in capsys.readouterr().out
+    assert "pets: 1 of 3 classes have different names: class 2 is 'cc'" in capsys.readouterr().out
     (root / "a").rename(root / "z")
     for stage in ("evaluate", "export"):
         with pytest.raises(RunError, match="expected the classifier's .* found class 0 is 'b', to"):
@@ -260,7 +260,7 @@ def test_smoke_takes_few_of_the_users_pictures_and_says_what_it_shrinks(tmp_path
     assert " dataset=" not in line and " epochs=" not in line
     assert (config.image_size, config.epochs, config.width) == (10, 2, 3)
     assert config.global_batch_size == 9
-    assert "notice: batches of 9 (--global_batch_size), not 16: there are 9 training" in said
+    assert "notice: batches of 9 (--global_batch_size), not 16: only 9 training" in said
     assert (fits[0][2].name, len(fits[0][2]), len(fits[0][3])) == ("folder:pets", 9, 3)
     # The same command goes on with the same run, and so does one that leaves all to the run.
     assert _train(tmp_path / "pets", *QUICK, "--epochs=2", "--width=3") == config

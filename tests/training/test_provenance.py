@@ -107,7 +107,7 @@ def test_run_refuses_other_data_and_records_other_versions(
         patch.setattr(fitting, "environment_versions", lambda: versions)
         go_on()
     out = capsys.readouterr().out
-    assert out.count("warning: pretrain: going on after step 4 with python 3.99 (before: ") == 1
+    assert out.count("warning: pretrain: continuing after step 4 with python 3.99 (before: ") == 1
     first, second = read_spans(path / "checkpoints" / cfg.PRETRAIN)
     assert (first["from_step"], first["from_epoch"]) == (1, 1)
     assert (second["from_step"], second["from_epoch"]) == (5, 2)
@@ -154,4 +154,4 @@ def test_check_of_seen_images_knows_that_the_training_images_are_others(tiny_wor
     assert run_data.explain_seen(tiny_world.data, tiny_world.run, test, trained_on) == ""
     monkeypatch.setattr(datasets, "load_dataset", _load_other)
     found = run_data.explain_seen(tiny_world.data, tiny_world.run, test, trained_on)
-    assert trained_on in found and "cannot be told" in found
+    assert trained_on in found and "cannot tell whether" in found

@@ -203,7 +203,7 @@ def test_auto_takes_cifar10_where_it_is_and_says_so_where_not(monkeypatch, capsy
     data = CONFIG.replace(dataset="auto").data
     assert run_data.resolve_dataset_name(data) == name
     said = capsys.readouterr().out
-    assert said == "" if at_hand else said.startswith("notice: CIFAR-10 is not at hand; using")
+    assert said == "" if at_hand else said.startswith("notice: CIFAR-10 is not available; using")
 
 
 def test_named_data_set_is_taken_as_it_is(capsys):

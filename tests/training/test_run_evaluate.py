@@ -51,7 +51,7 @@ def test_other_protocols_are_added_to_those_of_before(networks, tmp_path, capsys
     _evaluate(tmp_path, ["fgsm"])
     assert _measured(tmp_path) == [("best", "standard"), ("best", "fgsm"), ("last", "fgsm")]
     said = capsys.readouterr().out
-    assert "earlier records kept: standard; dropped, as of another model" in said
+    assert "earlier records kept: standard; dropped (another model" in said
 
 
 def test_equal_weights_are_measured_once(networks, tmp_path, monkeypatch):

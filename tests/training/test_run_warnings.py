@@ -146,7 +146,7 @@ def test_lost_robustness_warns_and_the_guard_switches(tmp_path, capsys, guard):
     assert _uses_pgd(world.method) == found.get("switched", False) == (guard == "pgd")
     out = capsys.readouterr().out
     assert out.count("catastrophic overfitting: accuracy under PGD is 10.0") == 1
-    assert ("PGD takes over" in out) == (guard == "pgd")
+    assert ("Training switches to PGD" in out) == (guard == "pgd")
     assert world.texts("probe/pgd")["probe/pgd_accuracy"] == [200, 400, 600, 800, 1000]
 
 

@@ -54,7 +54,7 @@ def test_signal_saves_the_step_and_one_line_says_how_to_go_on(
     assert exit_info.value.code == status
     said = capsys.readouterr()
     name = signal.Signals(number).name
-    assert said.err == f"stopped by {name}; to go on: python -m ascl_tf.train '--workdir=a b'\n"
+    assert said.err == f"stopped by {name}; to continue: python -m ascl_tf.train '--workdir=a b'\n"
     assert f"{name}: stopping after this step" in said.out
     assert _last(tmp_path)[0] == str(at_step)
     assert not (tmp_path / "run.lock").exists()
@@ -108,7 +108,7 @@ def test_signal_while_libraries_are_imported_is_one_line(program, command, capsy
         os.kill(os.getpid(), signal.SIGTERM)
         raise AssertionError("the signal was waited for")
     assert exit_info.value.code == 143
-    line = f"stopped by SIGTERM; to go on: {command} '--model=a b'\n"
+    line = f"stopped by SIGTERM; to continue: {command} '--model=a b'\n"
     assert capsys.readouterr().err == line
 
 
@@ -155,8 +155,8 @@ def test_signal_in_a_long_step_is_answered_at_once_and_a_second_one_leaves_it():
         assert process.stdout.readline() == "begun\n"
         process.send_signal(signal.SIGINT)
         assert process.stdout.readline() == "\n"
-        expected = "SIGINT: stopping after this step, about 42 s; once more: at once\n"
+        expected = "SIGINT: stopping after this step, in about 42 s; repeat to stop at once\n"
         assert process.stdout.readline() == expected
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 130
-        assert process.stderr.read() == "stopped by SIGINT; the same command goes on\n"
+        assert process.stderr.read() == "stopped by SIGINT; the same command continues\n"
