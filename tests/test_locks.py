@@ -67,7 +67,7 @@ def test_file_system_without_locks_keeps_nobody_out_and_that_is_said(
     lock = Lock(tmp_path / "a.lock")
     assert lock.acquire()
     assert capsys.readouterr().out == (
-        f"notice: {tmp_path / 'a.lock'}: no locks on this file system; other processes are not "
+        f"notice: {tmp_path / 'a.lock'}: file system without locks; other processes are not "
         "kept out\n"
     )
     lock.release()

@@ -1,7 +1,7 @@
-"""Loading a data set by name: from tensorflow-datasets, a folder of images, or the package.
+"""Loading a data set by name: from tensorflow-datasets, a folder of pictures, or the package.
 
-A split is held in memory as uint8 (CIFAR-10's training images: 154 MB; STL-10's unlabeled
-ones: 2.8 GB at 96 pixels, 307 MB at 32), or stays in a file if it is too large for that.
+A split is held in memory as uint8 (the training images of CIFAR-10: 154 MB; the unlabeled ones of
+STL-10: 2.8 GB at 96 pixels, 307 MB at 32), or stays in a file if it is too large for that.
 """
 
 import contextlib
@@ -51,41 +51,39 @@ def load_dataset(
     """Returns one split of a data set, in memory or, if it is too large, in a file.
 
     Args:
-        name: `bundled` (or `cifar10_mini`): 4,000 training and 1,000 test CIFAR-10
-            images inside the package; `folder:/path`: pictures as
-            `/path/<split>/<class>/<file>` or in another layout of
-            `ascl_tf.data.folder_layout`;
-            else any name that tensorflow-datasets knows, such as `cifar10`, or that
-            `data_dir` holds.
-        split: name of a split, such as `train`; of a TFDS set also a slice of one.
-        data_dir: folder of prepared TFDS sets; None is the default of
-            tensorflow-datasets, `~/tensorflow_datasets` or `TFDS_DATA_DIR`.
-        download: whether to download and prepare a set that `data_dir` does not hold.
-            Nothing is downloaded where it does.
-        image_size: int, height and width to which images are resized (bilinear, antialiased);
-            None leaves them as they are, but for a folder of pictures of several sizes, which
-            become 32, 64, 128 or 224 pixels large.
-        resize: what is done with other images than squares: "crop" cuts the longer side to its
-            center, "pad" adds black borders, "stretch" changes the aspect ratio.
-        test_fraction: of a folder that tells no splits, the share of the pictures that becomes
-            the split `test`, class-balanced; 0: none.
-        split_seed: Python int >= 0 that decides which pictures these are.
-        memory_limit: bytes of images that are held in memory; a larger split is decoded once
-            into a file of `cache_dir` and read from there. None: half of what is free.
-        cache_dir: folder of such files; None: `ascl_tf` in `XDG_CACHE_HOME` or `~/.cache`.
+        name: `bundled` (or `cifar10_mini`): 4,000 training and 1,000 test images of CIFAR-10
+            from the package; `folder:/path`: pictures as `/path/<split>/<class>/<file>`, or in
+            another layout of `ascl_tf.data.folder_layout`; otherwise any name that
+            tensorflow-datasets knows, such as `cifar10`, or that `data_dir` contains.
+        split: name of a split, such as `train`; for a TFDS data set also a slice of one.
+        data_dir: folder of prepared TFDS data sets. None: the default of tensorflow-datasets,
+            `~/tensorflow_datasets` or `TFDS_DATA_DIR`.
+        download: whether to download and prepare a data set that `data_dir` does not contain.
+            Nothing is downloaded if it does.
+        image_size: int, height and width to resize images to (bilinear, antialiased). None: keep
+            the original size, except for a folder of pictures of several sizes, which are resized
+            to 32, 64, 128 or 224 pixels.
+        resize: how to resize images that are not square: "crop" keeps the center of the longer
+            side, "pad" adds black borders, "stretch" changes the aspect ratio.
+        test_fraction: share of the pictures that becomes the split `test` if a folder does not
+            define splits, class-balanced. 0: none.
+        split_seed: Python int >= 0 that selects these pictures.
+        memory_limit: bytes of images to hold in memory. A larger split is decoded once into a file
+            in `cache_dir` and read from there. None: half of the free memory.
+        cache_dir: folder for these files. None: `ascl_tf` in `XDG_CACHE_HOME` or `~/.cache`.
 
     Returns:
-        `ImageDataset`. Labels are -1 in splits called unlabeled and in sets without
+        `ImageDataset`. Labels are -1 in splits called unlabeled and in data sets without
         class labels or class folders.
 
     Raises:
         ValueError: if `image_size` is not positive, or `resize`, `test_fraction` or
-            `split_seed` is not as above.
-        ConfigError: if no data set of this name is known.
-        MissingSplitError: if the set has no such split.
-        RunError: if the set is absent or unreadable, if a TFDS set is not 8-bit RGB, or its
-            images differ in size and there is no `image_size`, if a download fails, and if
-            `cache_dir` cannot be written or has no room.
+            `split_seed` does not fit the above.
+        ConfigError: if no data set has this name.
+        MissingSplitError: if the data set has no such split.
+        RunError: if the data set is absent or unreadable, a TFDS data set is not 8-bit RGB or has
+            images of several sizes and `image_size` is None, a download fails, or `cache_dir`
+            cannot be written or has no space.
 
     Example:
         >>> dataset = load_dataset("bundled", "test[:3]")
@@ -125,7 +123,7 @@ def is_available(name: str, data_dir: str | None = None) -> bool:
 
 
 def splits_of_folder(name: str) -> tuple[str, ...]:
-    """Returns the splits that the folder of `folder:/path` tells by itself; () for other names."""
+    """Returns the splits that the folder in `folder:/path` defines; () for other names."""
     return tuple(split_names(_folder_path(name))) if name.startswith(FOLDER_PREFIX) else ()
 
 
@@ -137,7 +135,7 @@ def _folder_path(name: str) -> str:
 
 
 def name_at_hand(name: str, *, data_dir: str | None = None, download: bool = False) -> str:
-    """Returns `name`, and for "auto" the best set at hand: cifar10 where it is, else bundled."""
+    """Returns `name`, or for "auto" the best data set available: cifar10, else bundled."""
     if name != AUTO:
         return name
     return "cifar10" if download or is_available("cifar10", data_dir) else BUNDLED
@@ -179,10 +177,10 @@ def _bundled_builder() -> Iterator[tfds.core.DatasetBuilder]:
 
 
 def prepared_builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder | None:
-    """Returns a builder that reads the files of a prepared set, or None without files.
+    """Returns a builder that reads the files of a prepared data set, or None without files.
 
     Raises:
-        RunError: if the files are there and cannot be used.
+        RunError: if the files exist but cannot be used.
     """
     try:
         with quiet():
@@ -195,7 +193,7 @@ def prepared_builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilde
 
 
 def _absent(name: str, data_dir: str | None, download: bool) -> tfds.core.DatasetBuilder:
-    """Downloads a set that is not at hand, or says what to do about it."""
+    """Downloads a data set that is not available, or raises an error that says what to do."""
     _check_known(name, data_dir)
     if not download:
         raise RunError(
@@ -233,7 +231,7 @@ def _check_known(name: str, data_dir: str | None) -> None:
 
 @contextlib.contextmanager
 def _quiet_retries() -> Iterator[None]:
-    """Leaves the progress bars of a download, but not a warning for every retry."""
+    """Keeps the progress bars of a download, but hides the warning for every retry."""
     logger = logging.getLogger("urllib3.connectionpool")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -255,6 +253,6 @@ def _place(data_dir: str | None) -> str:
 
 
 def _unusable(name: str, expected: str, error: Exception) -> RunError:
-    """Returns the RunError of a set of which tensorflow-datasets says `error`."""
+    """Returns the RunError for a data set on which tensorflow-datasets raised `error`."""
     lines = [type(error).__name__, *str(error).strip().splitlines()]
     return RunError(field="name", value=name, expected=expected, cause=": ".join(lines[:2]))

@@ -1,4 +1,4 @@
-"""The form in which every data set reaches the rest of the package: arrays, mostly in memory."""
+"""The data set class of the whole package: arrays, mostly in memory."""
 
 import dataclasses
 import functools
@@ -19,14 +19,14 @@ class ImageDataset:
     """Images and labels of one split.
 
     Args:
-        name: what records call the data set; never a path of this machine.
+        name: name of the data set in records; never a path on this machine.
         images: NumPy uint8 [N, H, W, 3] in 0..255; or `MappedImages`, which stay in files.
         labels: NumPy int32 [N]; class ids in 0..num_classes - 1, or -1 for "unlabeled".
-        num_classes: number of classes; 0 where the data set has no labels at all.
+        num_classes: number of classes; 0 if the data set has no labels at all.
         class_names: one name per class, in the order of the ids.
-        pseudo_labels: NumPy int32 [N, M], the clusters of each image in M clusterings; None
-            where there are none.
-        features: NumPy float32 [N, F], those of a frozen encoder; None where there are none.
+        pseudo_labels: NumPy int32 [N, M], the cluster of each image in each of M clusterings, or
+            None.
+        features: NumPy float32 [N, F], the features from a frozen encoder, or None.
 
     Raises:
         ValueError: if an array, a label or the number of names does not fit the above.
@@ -65,19 +65,20 @@ class ImageDataset:
         class_names: Sequence[str] | None = None,
         num_classes: int | None = None,
     ) -> "ImageDataset":
-        """Returns the data set of arrays that a caller has.
+        """Returns a data set made from your own arrays.
 
         Args:
-            images: [N, H, W, 3], uint8, or floating point in [0, 1], which is rounded to the
-                nearest of the 256 gray levels: k / 255 becomes k, other values move by 1/510 at
-                most. An uint8 array of `np.load(..., mmap_mode="r")` stays in its file.
-            labels: [N], integers of any type; -1: unlabeled. None: all are.
-            name: what records call the data set.
-            class_names: one name per class; None: their numbers.
-            num_classes: number of classes; None: as `class_names` or the largest label say.
+            images: [N, H, W, 3], uint8, or floating point in [0, 1]. Floating-point images are
+                rounded to the nearest of the 256 gray levels: k / 255 becomes k, other values move
+                by at most 1/510. A uint8 array from `np.load(..., mmap_mode="r")` stays in its
+                file.
+            labels: [N], integers of any type; -1 marks an unlabeled image. None: all unlabeled.
+            name: name of the data set in records.
+            class_names: one name per class; None: the class numbers.
+            num_classes: number of classes; None: taken from `class_names` or the largest label.
 
         Raises:
-            ValueError: if they are not like that, or do not fit each other.
+            ValueError: if an argument does not fit the above, or they do not fit each other.
 
         Example:
             >>> images = np.full([2, 8, 8, 3], 0.5)
@@ -99,17 +100,18 @@ class ImageDataset:
         class_names: Sequence[str] | None = None,
         num_classes: int | None = None,
     ) -> "ImageDataset":
-        """Returns the images of a `tf.data.Dataset` in memory, in its order.
+        """Returns a data set that holds a `tf.data.Dataset` in memory, in its order.
 
-        One that shuffles gives another order, and another hash, each time.
+        A `tf.data.Dataset` that shuffles gives a different order, and a different hash, each time.
 
         Args:
-            dataset: finite; elements (image, label), dictionaries with "image" and maybe "label",
-                or images alone, batched or not. Images and labels as in `from_arrays`.
+            dataset: finite `tf.data.Dataset`, batched or not. Its elements are (image, label),
+                dictionaries with "image" and optionally "label", or images alone. Images and labels
+                as in `from_arrays`.
             name, class_names, num_classes: as in `from_arrays`.
 
         Raises:
-            ValueError: if `dataset` is not like that, or its images differ in size.
+            ValueError: if `dataset` does not fit the above, or its images differ in size.
         """
         images, labels = own_data.read_tf_dataset(dataset)
         return cls.from_arrays(
@@ -136,7 +138,7 @@ class ImageDataset:
 
     @property
     def columns(self) -> dict[str, ImageArray]:
-        """What a training batch holds, by name: arrays of N rows."""
+        """Arrays of N rows that training batches are made of, by name."""
         columns: dict[str, ImageArray] = {"images": self.images, "labels": self.labels}
         if self.pseudo_labels is not None:
             columns["pseudo_labels"] = self.pseudo_labels
@@ -146,9 +148,9 @@ class ImageDataset:
 
     @functools.cached_property
     def sha256(self) -> str:
-        """Hexadecimal SHA-256 over shape, images and labels, in this order.
+        """Hexadecimal SHA-256 of shape, images and labels, in this order.
 
-        Without pseudo-labels and features, which are a result of the images.
+        It leaves out pseudo-labels and features, which are derived from the images.
         """
         digest = hashlib.sha256(repr(tuple(self.images.shape)).encode())
         for chunk in chunks(self.images):
@@ -158,9 +160,9 @@ class ImageDataset:
         return digest.hexdigest()
 
     def take(self, indices: np.ndarray | Sequence[int] | slice) -> "ImageDataset":
-        """Returns the data set of the images at `indices` (int [M]), in that order.
+        """Returns a data set with the images at `indices` (int [M]), in that order.
 
-        Images in files are not read.
+        It does not read images that are in files.
         """
         taken: dict[str, Any] = {n: pick(column, indices) for n, column in self.columns.items()}
         return dataclasses.replace(self, **taken)

@@ -1,4 +1,4 @@
-"""Two records of the same images, compared image by image.
+"""Comparison of two records of the same images, image by image.
 
 comparison = compare("at.json", "ascl.json")
 comparison["difference"], comparison["interval"], comparison["p_value"]
@@ -41,12 +41,12 @@ _DETAILS = {
 
 
 class _Side(NamedTuple):
-    """One of the two.
+    """One of the two records.
 
     Attributes:
-        name: of the argument, or of the file without its folder: as records, the answer names none.
-        place: path and protocol; None for a record that is the argument itself.
-        record: as it is.
+        name: name of the argument, or of the file without its folder: results never name folders.
+        place: path and protocol; None if the record is the argument itself.
+        record: the record itself.
     """
 
     name: str
@@ -54,7 +54,7 @@ class _Side(NamedTuple):
     record: Mapping[str, Any]
 
     def refusal(self, *error: RunError, **parts: Any) -> RunError:
-        """Returns a RunError that says of which record it is."""
+        """Returns a RunError that names the record."""
         if self.place is None:
             return RunError(*error, field=self.name, **parts)
         return RunError(*error, place=self.place, **parts)
@@ -64,34 +64,34 @@ def compare(
     a: Mapping[str, Any] | PathLike,
     b: Mapping[str, Any] | PathLike,
 ) -> Comparison:
-    """Returns how often `b` is right where `a` is not, and the other way round.
+    """Returns how often `b` is right where `a` is wrong, and the other way around.
 
-    With n images, n_b that `b` alone has right and n_a that `a` alone has right:
+    With n images, of which `b` alone gets n_b right and `a` alone gets n_a right:
 
         difference = 100 (n_b - n_a) / n
         p_b = (n_b + 1) / (n + 2),    p_a = (n_a + 1) / (n + 2)
         interval = 100 (p_b - p_a -+ 1.96 sqrt((p_b + p_a - (p_b - p_a)^2) / (n + 2)))
         p_value = min(1, 2 P(X <= min(n_a, n_b))),    X ~ Binomial(n_a + n_b, 1/2)
 
-    The interval is Wald's for paired proportions with the adjustment of Bonett and Price 2012
-    (J. Educ. Behav. Stat. 37:479-488), recommended by Fagerland et al. 2014 (Stat. Med.
-    33:2850-2875): it has a width where no image tells the two apart. `p_value` is that of
-    McNemar's test (1947, Psychometrika 12:153-157), exact and two-sided. Both take the images
-    for a sample, and the two models as they are: another training run is another model.
+    The interval is the Wald interval for paired proportions with the adjustment of Bonett and
+    Price 2012 (J. Educ. Behav. Stat. 37:479-488), recommended by Fagerland et al. 2014 (Stat. Med.
+    33:2850-2875). It has a width even if the two agree on every image. `p_value` is from
+    McNemar's test (1947, Psychometrika 12:153-157), exact and two-sided. Both treat the images
+    as a sample and the two models as fixed: another training run is another model.
 
     Args:
-        a, b: records, of whatever protocols, or paths of files with one record each.
+        a, b: records of any protocols, or paths of files with one record each.
 
     Returns:
-        Dictionary that JSON can hold: `a` and `b` (each with `name`, `protocol`, `label`,
-        `accuracy` in percent, `model_sha256`, and `checkpoint`, `target` and `row` where the
+        Dictionary that can be written as JSON: `a` and `b` (each with `name`, `protocol`, `label`,
+        `accuracy` in percent, `model_sha256`, and `checkpoint`, `target` and `row` if the
         record has them), `data_set`, `num_images`, `difference` (b - a, in percentage points),
-        `interval` (lower and upper limit of 95 %, same unit), `num_only_a`, `num_only_b` and
+        `interval` (lower and upper 95 % limits, in the same unit), `num_only_a`, `num_only_b` and
         `p_value`.
 
     Raises:
-        RunError: if a file cannot be read or holds not one record; if a record has no
-            verdicts; or if the two are of different images.
+        RunError: if a file cannot be read or does not hold exactly one record, a record has no
+            verdicts, or the two records are of different images.
 
     Example:
         >>> record = {"protocol": "fgsm", "num_images": 8, "data_sha256": "ab"}
@@ -108,12 +108,12 @@ def compare(
 
 
 def compare_files(a: PathLike, b: PathLike) -> list[Comparison]:
-    """Returns the comparison of each pair of records of two files with the same protocol.
+    """Returns a comparison for each pair of records with the same protocol in two files.
 
-    Where both of two records name a checkpoint (a target, a row), it is the same.
+    If both records name a checkpoint (or a target, or a row), it must be the same.
 
     Raises:
-        RunError: as `compare`, or if there is no such pair.
+        RunError: as in `compare`, or if there is no such pair.
     """
     pairs = [
         (first, second)
@@ -131,7 +131,7 @@ def compare_files(a: PathLike, b: PathLike) -> list[Comparison]:
 
 
 def write_comparisons(path: PathLike, compared: list[Comparison]) -> None:
-    """Writes `{"comparisons": [...]}`, whole or not at all.
+    """Writes `{"comparisons": [...]}`, completely or not at all.
 
     Raises:
         RunError: if the file holds anything else, such as records, or cannot be written.

@@ -2,9 +2,8 @@
 
     records = evaluate_robustness(classifier, test_set, ["standard", "pgd20"])
 
-The worst case counts, image by image, over restarts and over the clean image;
-every image of the data set counts; and what an attack returns is measured again
-here before it is believed.
+The worst case over restarts and the clean image counts, image by image. Every image of the
+data set counts. The result of an attack is measured again here before it is believed.
 """
 
 from collections.abc import Callable, Iterable
@@ -40,40 +39,40 @@ def evaluate_robustness(
 ) -> list[Record]:
     """Returns one record for each protocol.
 
-    An image is robust under a protocol if it is classified correctly without
-    attack and after each of the protocol's attacks. Attacks start from numbers that
-    belong to (seed, restart, place in the data set), so `batch_size` changes time and
-    memory, and numbers by rounding at most. Images already lost are not attacked again.
+    An image is robust under a protocol if it is classified correctly without an attack and
+    after each of the protocol's attacks. The random numbers of an attack depend only on (seed,
+    restart, place in the data set), so `batch_size` affects time and memory, and numbers by
+    rounding at most. Images that are already misclassified are not attacked again.
 
     Args:
         logits_fn: any callable from images [B, H, W, C] float32 in [0, 1] to logits
-            [B, num_classes]: a Keras model, a SavedModel signature, a function. Or
-            `CompiledAttacks` of one, which keeps its traces from call to call.
-        dataset: as `ascl_tf.data.load_dataset` gives it, or a pair (images, labels):
-            images uint8, or float in [0, 1]; labels int.
-        protocols: a name of `PROTOCOLS`, names separated by commas as `--protocol` has them, a
+            [B, num_classes]: a Keras model, a SavedModel signature or a function. Or a
+            `CompiledAttacks` of one, which keeps its traces between calls.
+        dataset: the result of `ascl_tf.data.load_dataset`, or a pair (images, labels): images
+            uint8, or float in [0, 1]; labels int.
+        protocols: a name in `PROTOCOLS`, comma-separated names as in `--protocol`, a
             `Protocol`, or a list of these.
-        num_classes: how many classes the logits must have; None takes what comes.
-        batch_size: images per attack; the last batch is padded, and masked.
+        num_classes: number of classes that the logits must have; None: any number.
+        batch_size: images per attack. The last batch is padded and masked.
         seed: Python int.
-        num_images: how many images from the start of the data set; None for all.
+        num_images: number of images to use, from the start of the data set; None: all.
         progress: callable (protocol name, images done, images to do), or None. AutoAttack
-            calls it for each of its attacks, with `note=` what is left so far.
-        model_sha256: what the records shall say; None hashes a Keras model's weights.
-        autoattack_options: `AutoAttackOptions`, where AutoAttack keeps its state and images.
-        on_records: callable that receives the records so far whenever a protocol is done, and
-            so all that are returned, too; None for none.
+            calls it for each of its attacks, with `note=` on the images and accuracy left.
+        model_sha256: hash of the model for the records; None: the hash of a Keras model's weights.
+        autoattack_options: `AutoAttackOptions`: where AutoAttack keeps its state and images.
+        on_records: callable that receives all records so far after each protocol, or None.
 
     Returns:
-        List of dictionaries that JSON can hold. Accuracies are percent of all
-        images; `verdicts` says which those are, see `verdicts.verdicts_of`; `per_class` has the
+        List of dictionaries that can be written as JSON. Accuracies are in percent of all images.
+        `verdicts` holds the verdict on each image, see `verdicts.verdicts_of`; `per_class` the
         accuracies of each class, see `per_class.accuracies_by_class`. `wall_seconds`
         is the time of that protocol's attacks alone, the first trace included.
 
     Raises:
-        ValueError: if an argument is not as above.
-        RunError: if a state to be resumed is damaged or of another evaluation, before anything
-            is measured; if an attack leaves ball or box, or if images or logits stop being finite.
+        ValueError: if an argument does not fit the above.
+        RunError: before anything is measured, if a state to resume is damaged or belongs to another
+            evaluation; later, if an attack leaves the ball or the box, or if images or logits
+            are no longer finite.
 
     Example:
         >>> import numpy as np
@@ -122,7 +121,7 @@ def _measure(measurement: Measurement, protocol: Protocol, options: AutoAttackOp
 
 
 def _names_in(item: Any) -> list[Any]:
-    """Returns the names in a text, as a flag has it; anything else as it is."""
+    """Returns the comma-separated names in a string; anything else unchanged, in a list."""
     return split_protocols(item) if isinstance(item, str) else [item]
 
 

@@ -72,7 +72,7 @@ class Lock:
             if error.errno not in _NO_LOCKS:
                 raise
             print(
-                f"notice: {self.path}: no locks on this file system; other processes are not kept out"
+                f"notice: {self.path}: file system without locks; other processes are not kept out"
             )
         return True
 

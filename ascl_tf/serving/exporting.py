@@ -1,4 +1,4 @@
-"""A classifier as a folder that serves: files, each checked, and a card that says what it is."""
+"""Export of a classifier to a folder: files for serving, each checked, and a card about them."""
 
 import os
 import pathlib
@@ -34,27 +34,27 @@ def export_classifier(
     protocol="pgd20",
     details=None,
 ):
-    """Writes a folder of files that serve `classifier`, whole or not at all.
+    """Writes a folder of files that serve `classifier`, completely or not at all.
 
-    Beside them lie `card.json`, `README.md` and `assets/labels.txt`. Each file is loaded again
-    and compared with `classifier` before the folder is there.
+    The folder also gets `card.json`, `README.md` and `assets/labels.txt`. Each file is loaded
+    again and compared with `classifier` before the folder appears.
 
     Args:
-        classifier: built Keras model images -> logits, as of `finetune`; or a `LoadedModel`.
-        path: folder to write; an export that is there is replaced when the new one is complete.
-        image_shape: (H, W, 3); None: as it was built.
-        formats: one name, or several, of
+        classifier: built Keras model images -> logits, such as the result of `finetune`; or a
+            `LoadedModel`.
+        path: folder to write. An earlier export there is replaced once the new one is complete.
+        image_shape: (H, W, 3); None: the shape that the model was built for.
+        formats: one or more of
             "saved_model": see `write_saved_model` for its signatures.
-            "keras": `model.keras`, of Keras' own layers, without the branches of batch norm.
-            "tflite": `model.tflite` and, of 8-bit integers inside, `model_int8.tflite`.
+            "keras": `model.keras`, made of Keras' own layers, without batch-norm branches.
+            "tflite": `model.tflite`, and `model_int8.tflite` with 8-bit integers inside.
             "onnx": `model.onnx`.
-        class_names: one per class; None: those of `train` or `test`, else "0", "1", ...
-        resize: how pictures of another size are brought to the model's: "stretch", "crop" or
-            "pad".
-        train: `ImageDataset`; "tflite" calibrates its integers with some of its images.
-        test: labeled `ImageDataset`; each file's accuracy on some of its images goes into the
-            card, and of "tflite" and "onnx" that on the images attacked. None: the files are
-            compared on noise.
+        class_names: one name per class; None: those of `train` or `test`, else "0", "1", ...
+        resize: how to resize pictures to the model's size: "stretch", "crop" or "pad".
+        train: `ImageDataset`; "tflite" calibrates its integers on some of its images.
+        test: labeled `ImageDataset`. The card records the accuracy of each file on some of its
+            images, and for "tflite" and "onnx" also on these images under attack. None: the files
+            are compared on noise.
         protocol: name of that attack, which is made on `classifier`.
         details: dictionary of plain values for the card.
 
@@ -62,10 +62,10 @@ def export_classifier(
         The card, a dictionary.
 
     Raises:
-        ValueError: if an argument is not as above.
-        RunError: if something else is there, the folder cannot be written, `classifier` cannot
-            be brought into a format, or the library for one is missing; if a file answers
-            otherwise than `classifier`.
+        ValueError: if an argument does not fit the above.
+        RunError: if `path` holds something else or cannot be written, `classifier` cannot be
+            converted to a format, a required library is missing, or the outputs of a file differ
+            from those of `classifier`.
     """
     check_way(resize)
     path, served = pathlib.Path(path).absolute(), as_served(classifier, image_shape)
@@ -102,9 +102,10 @@ def export_classifier(
 
 
 def check_export(path, formats):
-    """Returns the formats in their order, if a classifier can be exported in them to `path`.
+    """Returns the formats in order if a classifier can be exported in them to `path`.
 
-    What is known before there is one is refused: arguments and errors as of `export_classifier`.
+    Checks what can be checked without a classifier. Arguments and errors as in
+    `export_classifier`.
     """
     _check_place(pathlib.Path(path))
     formats = _check_formats(formats)
@@ -134,7 +135,7 @@ def _check_place(path):
 
 
 def _size(folder, file):
-    """Returns the bytes of a file, of a SavedModel with those of its variables."""
+    """Returns the size of a file in bytes; for a SavedModel, its variables included."""
     beside = (folder / "variables").iterdir() if file == _SAVED_MODEL_FILE else ()
     return sum(path.stat().st_size for path in (folder / file, *beside))
 
@@ -149,7 +150,7 @@ def _check_formats(formats):
 
 
 def _class_names(names, datasets, num_classes):
-    """Returns a name for each class, that any file can hold."""
+    """Returns a name for each class that any file can hold."""
     known = [dataset.class_names for dataset in datasets if dataset is not None]
     if names is None:
         names = next((found for found in known if len(found) == num_classes), None)
@@ -218,7 +219,7 @@ _WRITERS = {
 
 
 def _replace_folder(path, new):
-    """Puts the folder `new` in the place of `path`; killed in between, one of them is there."""
+    """Replaces the folder `path` by `new`; if killed in between, one of the two is left."""
     old = path.with_name(f".{path.name}.old.tmp")
     shutil.rmtree(old, ignore_errors=True)
     if path.exists():

@@ -1,4 +1,4 @@
-"""Classes and features of picture files, batch by batch: never all pictures in memory."""
+"""Classes and features of picture files, batch by batch, never with all pictures in memory."""
 
 import concurrent.futures
 import itertools
@@ -18,14 +18,14 @@ BATCH_SIZE = 64
 
 
 class Prediction(NamedTuple):
-    """What a model says of one picture.
+    """A model's prediction for one picture.
 
     Attributes:
-        file: its path.
-        classes: class ids, the likeliest first; none where it could not be read.
-        class_names: their names.
-        probabilities: theirs, in [0, 1].
-        error: in one line, why it could not be read; empty if it was.
+        file: path of the picture.
+        classes: class ids, the likeliest first; empty if the picture could not be read.
+        class_names: names of these classes.
+        probabilities: probabilities of these classes, in [0, 1].
+        error: one line on why the picture could not be read; empty if it was read.
     """
 
     file: str
@@ -39,9 +39,9 @@ class Embedded(NamedTuple):
     """Features of pictures.
 
     Attributes:
-        files: paths of the M that could be read.
+        files: paths of the M pictures that could be read.
         features: float32 [M, F].
-        errors: path -> why it could not be read, of the others.
+        errors: path -> error, for the pictures that could not be read.
     """
 
     files: list[str]
@@ -62,19 +62,19 @@ def classify(
     """Returns a `Prediction` for each picture.
 
     Args:
-        model: path of a SavedModel folder or a .keras, .tflite or .onnx file; or a Keras model.
-        pictures: path of a picture, or of a folder, whose pictures at any depth are taken; or
-            several of these.
-        top_k: classes per picture.
-        batch_size: pictures per pass; changes time and memory.
-        image_size: height and width of the model's images, where it takes any size.
-        resize: how pictures of another size are brought to the model's: "stretch", "crop" or
-            "pad"; None: as in training where the model's card says that, else "crop".
+        model: path of a SavedModel folder or of a .keras, .tflite or .onnx file; or a Keras model.
+        pictures: path of a picture, path of a folder that is searched at any depth, or a list of
+            these.
+        top_k: number of classes per picture.
+        batch_size: pictures per pass; affects only time and memory.
+        image_size: height and width of the model's images, if the model takes any size.
+        resize: how to resize pictures to the model's size: "stretch", "crop" or "pad". None: as in
+            training if the model's card says so, else "crop".
         trust_model: whether to load a .keras file that may run Python code.
 
     Raises:
-        ValueError: if `top_k` or `batch_size` is not positive, or `resize` is not as above.
-        RunError: if there is no such model. A picture that cannot be read is no error, see
+        ValueError: if `top_k` or `batch_size` is not positive, or `resize` is not one of the above.
+        RunError: if there is no such model. A picture that cannot be read raises nothing; see
             `Prediction`.
     """
     opened = open_model(model, image_size=image_size, resize=resize, trust_model=trust_model)
@@ -90,13 +90,13 @@ def embed(
     resize: str | None = None,
     trust_model: bool = False,
 ) -> Embedded:
-    """Returns the features of pictures: what the model's last layer sees.
+    """Returns the features of pictures: the inputs of the model's last layer.
 
-    Arguments as of `classify`.
+    Takes the arguments of `classify`, except `top_k`.
 
     Raises:
-        ValueError: if `batch_size` is not positive, or `resize` is not as there.
-        RunError: if there is no such model, or it does not say its features.
+        ValueError: if `batch_size` is not positive, or `resize` is not one of the choices there.
+        RunError: if there is no such model, or it does not provide its features.
     """
     opened = open_model(model, image_size=image_size, resize=resize, trust_model=trust_model)
     found = list(features_of(opened, find_pictures(pictures), batch_size=batch_size))
@@ -113,7 +113,7 @@ def stacked(rows):
 
 
 def predictions(opened, files, *, top_k=1, batch_size=BATCH_SIZE) -> Iterator[Prediction]:
-    """Yields a `Prediction` for each of (path, "") or (path, error), in their order."""
+    """Yields a `Prediction` for each (path, "") or (path, error), in order."""
     if top_k < 1:
         raise ValueError(f"`top_k` must be >= 1; received {top_k}.")
     for file, logits, error in _answers(opened, opened.logits_fn, files, batch_size):
@@ -128,7 +128,7 @@ def predictions(opened, files, *, top_k=1, batch_size=BATCH_SIZE) -> Iterator[Pr
 
 
 def features_of(opened, files, *, batch_size=BATCH_SIZE) -> Iterator[tuple]:
-    """Yields (path, features [F] or None, error) for each of (path, "") or (path, error)."""
+    """Yields (path, features [F] or None, error) for each (path, "") or (path, error)."""
     if opened.features_fn is None:
         raise RunError(
             field="model",
@@ -140,11 +140,11 @@ def features_of(opened, files, *, batch_size=BATCH_SIZE) -> Iterator[tuple]:
 
 
 def find_pictures(pictures) -> Iterator[tuple[str, str]]:
-    """Yields (path, error) of pictures; the error is empty but for what is not there to read.
+    """Yields (path, error) for each picture; the error is empty unless a path cannot be read.
 
     Args:
-        pictures: path of a picture or folder, or several. Of a folder what is called no picture
-            and has not the first bytes of one is left out, and what is hidden.
+        pictures: path of a picture or folder, or a list of these. In a folder, hidden files are
+            skipped, and files that have neither the name nor the first bytes of a picture.
     """
     is_one = isinstance(pictures, (str, bytes, os.PathLike))
     for given in [pictures] if is_one else pictures:
@@ -209,6 +209,6 @@ def _answers(opened, function: Callable, files: Iterable, batch_size):
 
 
 def _without_name(error, file):
-    """Returns the line of an error without the file, which stands beside it."""
+    """Returns the line of an error without the file, which is printed beside it."""
     text = str(error).removeprefix(f"{file}: ").replace(f" {file!r}", "")
     return " ".join(text.split())

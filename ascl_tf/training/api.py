@@ -1,14 +1,14 @@
-"""Training from Python: what `python -m ascl_tf.train` does, with images and networks of a caller.
+"""Training from Python: what `python -m ascl_tf.train` does, on your own images and networks.
 
     encoder = ascl_tf.pretrain(train, method="ascl", epochs=20, workdir="runs/mine")
     classifier = ascl_tf.finetune(encoder, train, mode="laf", workdir="runs/mine")
     records = ascl_tf.evaluate_robustness(classifier, test, ["standard", "pgd20"])
     ascl_tf.export_classifier(classifier, "exported")
 
-Every setting of the program is a keyword of the same name. Checkpoints, records, TensorBoard logs
-and errors are the program's, and so is what happens in a work directory that holds a run already:
-the same call goes on where it was stopped, settings that are not named are those of the run, other
-ones or other images are refused.
+Every flag of the program is a keyword argument of the same name. Checkpoints, records, TensorBoard
+logs and errors are the same as the program's. So is the behavior in a work directory that already
+holds a run: the same call continues where it stopped, settings that you leave out are those of the
+run, and different settings or images are refused.
 """
 
 import contextlib
@@ -54,27 +54,27 @@ def pretrain(
     workdir: str = "",
     **settings: Any,
 ) -> keras.Model:
-    """Pre-trains an encoder; returns it as it was after the last step.
+    """Pre-trains an encoder and returns it as it is after the last step.
 
     Args:
-        train: images to train on. A tenth of them is held out where there is no `validation` and
-            `validation_fraction` does not say otherwise.
-        method: name, or "my_package.my_file:MyMethod".
+        train: images to train on. If `validation` is None, a tenth of them is held out, or the
+            share in `validation_fraction`.
+        method: name of a method, or "my_package.my_file:MyMethod".
         encoder: a Keras model from images [B, H, W, 3] in [0, 1] to features [B, F], of which a
-            copy is trained; a function that makes one; a text as of `--encoder`; None: the
-            network that the settings describe.
-        validation: labeled images that choose the best checkpoint.
-        unlabeled: further images, whose labels are not looked at.
-        workdir: folder of the run; empty: runs/<name of the images>_<method>.
-        **settings: of `python -m ascl_tf.train --helpfull`, by name.
+            copy is trained; a function that makes one; a string as for `--encoder`; or None for
+            the network that the settings describe.
+        validation: labeled images that select the best checkpoint.
+        unlabeled: additional images. Their labels are ignored.
+        workdir: folder of the run. Empty: runs/<name of the images>_<method>.
+        **settings: flags of `python -m ascl_tf.train --helpfull`, by name.
 
     Returns:
-        Encoder, a Keras model: images [B, H, W, 3] in [0, 1] -> features [B, F], of the adversarial
-        branch. For a method of one stage, such as "at", the best classifier: images -> logits
-        [B, C], with an attribute `encoder`.
+        Encoder, a Keras model: images [B, H, W, 3] in [0, 1] -> features [B, F] from the
+        adversarial branch. For a one-shot method such as "at", the best classifier: images ->
+        logits [B, C], with an attribute `encoder`.
 
     Raises:
-        ConfigError: if a setting is not as it must be, or a run in `workdir` has others.
+        ConfigError: if a setting is invalid, or differs from that of the run in `workdir`.
         RunError: if the images do not fit the method, or a file cannot be read or written.
     """
     images = GivenImages(train, validation, unlabeled)
@@ -111,21 +111,22 @@ def finetune(
     workdir: str = "",
     **settings: Any,
 ) -> keras.Model:
-    """Trains a classifier on an encoder, which stays as it is; returns the best one.
+    """Trains a classifier on a copy of an encoder and returns the best one.
 
     Args:
-        encoder: what `pretrain` has returned, `encoder` of a classifier, or a Keras model as there.
-        train: labeled images; a tenth is held out, as in `pretrain`.
+        encoder: the result of `pretrain`, the attribute `encoder` of a classifier, or a Keras model
+            as in `pretrain`. It is not changed.
+        train: labeled images. A tenth is held out, as in `pretrain`.
         mode: "laf", "lsf", "faf" or "fsf".
-        validation: labeled images that choose the best checkpoint.
-        workdir: folder of the run; empty: runs/<name of the images>_<mode>.
-        **settings: of `python -m ascl_tf.train --helpfull`, by name.
+        validation: labeled images that select the best checkpoint.
+        workdir: folder of the run. Empty: runs/<name of the images>_<mode>.
+        **settings: flags of `python -m ascl_tf.train --helpfull`, by name.
 
     Returns:
         Classifier, a Keras model: images [B, H, W, 3] in [0, 1] -> logits [B, C].
 
     Raises:
-        ConfigError, RunError: as `pretrain`.
+        ConfigError, RunError: as in `pretrain`.
     """
     images = GivenImages(train, validation)
     _check_not_named(settings, _ARGUMENTS_OF_FINETUNE)
