@@ -1,4 +1,4 @@
-"""Attacks: they receive a callable to maximize or to fool, never a model."""
+"""Attacks: each takes a callable to maximize or to fool, never a model."""
 
 from ascl_tf.attacks.apgd import apgd
 from ascl_tf.attacks.autoattack import AutoAttack

@@ -1,7 +1,7 @@
-"""APGD: projected gradient ascent that chooses its own step size.
+"""APGD: projected gradient ascent with an adaptive step size.
 
-Croce and Hein 2020, arXiv:2003.01690, Algorithm 1. With three losses: cross-entropy,
-the difference of logits ratio (DLR), and the targeted DLR, one run per target class.
+Croce and Hein 2020, arXiv:2003.01690, Algorithm 1. It has three losses: cross-entropy, the
+difference of logits ratio (DLR), and the targeted DLR, with one run per target class.
 """
 
 from collections.abc import Callable
@@ -47,29 +47,29 @@ def apgd(
     eot_iter: int = 1,
     seed: tf.Tensor,
 ) -> tf.Tensor:
-    """Returns images in the ball that the classifier gets wrong, where APGD finds them.
+    """Returns images in the ball that the classifier misclassifies, if APGD finds them.
 
     Args:
         logits_fn: callable images -> logits [B, K], in inference mode.
         images: [B, H, W, C] float in [0, 1].
         labels: int [B].
         epsilon: radius of the ball in pixel units, such as 8 / 255.
-        loss: `ce`, `dlr` (K >= 3), or `targeted_dlr` (K >= 4): there each of the
-            `num_targets` most likely other classes is the target in turn. Any
-            misclassification counts as success, whatever the target.
+        loss: `ce`, `dlr` (K >= 3) or `targeted_dlr` (K >= 4). The last one targets each of the
+            `num_targets` most likely other classes in turn; any misclassification counts as
+            success, whatever the target.
         norm: `linf` or `l2`.
-        num_steps: gradient steps of one run.
-        num_restarts: runs (of each target) from new random starts.
-        num_targets: how many target classes, at most K - 1.
-        eot_iter: gradients averaged in each step, for models with random output.
+        num_steps: number of gradient steps in one run.
+        num_restarts: number of runs (for each target) from new random starts.
+        num_targets: number of target classes, at most K - 1.
+        eot_iter: number of gradients averaged in each step, for models with random output.
         seed: int32 [2], or [B, 2] with one pair per image.
 
     Returns:
-        [B, H, W, C] float32: the first run's adversarial image where a run succeeds,
-        the image itself where none does or where it is misclassified anyway.
+        [B, H, W, C] float32: the adversarial image of the first run that succeeds. The image
+        itself if no run succeeds, or if it is misclassified without an attack.
 
     Raises:
-        ValueError: if an argument is not as above.
+        ValueError: if an argument does not fit the above.
 
     Example:
         >>> images = tf.tile(tf.constant([[[[0.50, 0.49, 0.20]]]]), [1, 4, 4, 1])
@@ -103,7 +103,7 @@ def apgd(
 
 
 def check_settings(*, loss: str, norm: str, num_classes: int, num_targets: int) -> None:
-    """Raises ValueError unless the loss exists for that many classes and targets."""
+    """Raises ValueError unless the loss is defined for that many classes and targets."""
     check_choice("loss", loss, CLASSES_NEEDED)
     check_choice("norm", norm, norms.NORMS)
     needed = CLASSES_NEEDED[loss]
@@ -116,11 +116,11 @@ def check_settings(*, loss: str, norm: str, num_classes: int, num_targets: int) 
 
 
 class ApgdState(NamedTuple):
-    """Where a run stands. Every entry is per image, so that images may be left out.
+    """State of a run. Every entry is per image, so that images can be dropped.
 
     Attributes:
-        images, labels, targets: [B, H, W, C], [B] and [B], what is attacked.
-        control: what changes from step to step.
+        images, labels, targets: [B, H, W, C], [B] and [B], the images under attack.
+        control: the variables that change from step to step.
     """
 
     images: tf.Tensor
@@ -130,10 +130,10 @@ class ApgdState(NamedTuple):
 
 
 class ApgdSearch:
-    """One run of APGD, in pieces: a start, and then any number of steps at a time.
+    """One run of APGD, in parts: a start, and then any number of steps at a time.
 
     Args:
-        logits_fn, epsilon, loss, norm, num_steps, eot_iter: as `apgd`, not checked here.
+        logits_fn, epsilon, loss, norm, num_steps, eot_iter: as in `apgd`, not checked here.
     """
 
     def __init__(
@@ -153,7 +153,7 @@ class ApgdSearch:
     def start(
         self, images: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor, points: tf.Tensor
     ) -> ApgdState:
-        """Returns the first state; `targets` are not used where there are none."""
+        """Returns the first state; `targets` are ignored without a targeted loss."""
         points = tf.ensure_shape(points, images.shape)
         correct, loss, gradient = self._make_evaluate(labels, targets)(points)
         control = step_control.first_state(points, correct, loss, gradient, self._epsilon)
@@ -196,7 +196,7 @@ class ApgdSearch:
 def _make_evaluate(
     logits_fn: LogitsFunction, labels: tf.Tensor, targets: tf.Tensor, loss: str, eot_iter: int
 ) -> Callable[[tf.Tensor], Evaluation]:
-    """Returns images -> (is correct, loss, gradient); gradients averaged over `eot_iter`."""
+    """Returns images -> (is correct, loss, gradient), with gradients averaged over `eot_iter`."""
 
     def losses_of(logits: tf.Tensor) -> tf.Tensor:
         if loss == "targeted_dlr":

@@ -1,4 +1,4 @@
-"""What every attack on a classifier checks before it begins."""
+"""Argument checks that every attack on a classifier makes before it starts."""
 
 import math
 import numbers
@@ -11,7 +11,7 @@ import tensorflow as tf
 def as_batch(logits_fn, images, labels):
     """Returns (images float32, labels int32, number of classes), checked.
 
-    Values are checked where they are known, as they are outside of a graph.
+    Values are checked if they are known, which they are outside a graph.
 
     Raises:
         ValueError: if shapes, types, ranges or the shape of the logits do not fit.
@@ -28,12 +28,12 @@ def as_batch(logits_fn, images, labels):
 
 
 def as_tensor(name, value):
-    """Returns an argument as a tensor; raises ValueError where it cannot be one."""
+    """Returns an argument as a tensor; raises ValueError if it cannot be converted."""
     return _converted(name, value, tf.convert_to_tensor)
 
 
 def as_array(name, value):
-    """Returns an argument as an array; raises ValueError where it cannot be one."""
+    """Returns an argument as an array; raises ValueError if it cannot be converted."""
     return _converted(name, value, np.asarray)
 
 
@@ -45,7 +45,7 @@ def _converted(name, value, convert):
 
 
 def _shown(value):
-    """Returns any value in one line."""
+    """Returns any value as one line."""
     return textwrap.shorten(repr(value), 100, placeholder=" ...")
 
 
@@ -86,7 +86,7 @@ def check_values(images, labels, num_classes):
 
 
 def check_pixels(images):
-    """Raises ValueError unless images (array) are in [0, 1], and at least one."""
+    """Raises ValueError unless images (array) are in [0, 1], and there is at least one."""
     if not images.size:
         raise ValueError(f"`images` must hold at least one image; received shape {images.shape}.")
     if not np.all(np.isfinite(images)):
@@ -99,7 +99,7 @@ def check_pixels(images):
 
 
 def check_int32(labels):
-    """Raises ValueError unless the integers `labels` (array) stay what they are as int32."""
+    """Raises ValueError unless the integers `labels` (array) fit into int32."""
     if not _fits_int32(labels):
         raise ValueError(
             f"`labels` must be class ids below 2**31; received values from {labels.min()} to "
@@ -126,7 +126,7 @@ def check_logits(logits, images):
 
 
 def check_gradient(gradient):
-    """Raises ValueError if the classifier has no gradient: it is None."""
+    """Raises ValueError if `gradient` is None: the classifier has no gradient."""
     if gradient is None:
         raise ValueError(
             "`logits_fn` must be differentiable with respect to its images; "
@@ -144,9 +144,9 @@ def check_positive(**settings):
 
 
 def check_not_negative(**settings):
-    """Raises ValueError unless each setting is a finite number >= 0, as far as it is known.
+    """Raises ValueError unless each setting is a finite number >= 0, if its value is known.
 
-    Tensors are taken too, which a graph may know only later.
+    It also takes tensors, whose values a graph may know only later.
     """
     for name, value in settings.items():
         known = known_value(value)
@@ -159,9 +159,9 @@ def check_not_negative(**settings):
 
 
 def check_numbers(shape, dtype, **settings):
-    """Raises ValueError unless each setting is real numbers that broadcast to `shape`.
+    """Raises ValueError unless each setting holds real numbers that broadcast to `shape`.
 
-    They are Python's, an array, or a tensor of type `dtype`.
+    A setting is a Python number, an array, or a tensor of dtype `dtype`.
     """
     for name, value in settings.items():
         given = value if tf.is_tensor(value) else as_array(name, value)
@@ -187,7 +187,7 @@ def _broadcasts(shape, target):
 
 
 def known_value(value):
-    """Returns a number, array or tensor as NumPy knows it; None if only a run of the graph will."""
+    """Returns the NumPy value of a number, array or tensor; None if the graph must run first."""
     if isinstance(value, tf.Variable):
         value = value.read_value()
     return tf.get_static_value(value) if tf.is_tensor(value) else value
@@ -210,7 +210,7 @@ def check_counts(**settings):
 def check_seed(seed, images):
     """Raises ValueError unless `seed` is int32 [2], or [B, 2] with one pair per image.
 
-    One pair too few would be broadcast: the same noise for several images.
+    Too few pairs would broadcast and give several images the same noise.
     """
     has_tensors = any(map(tf.is_tensor, tf.nest.flatten(seed)))
     given = as_tensor("seed", seed) if has_tensors else as_array("seed", seed)

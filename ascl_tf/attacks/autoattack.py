@@ -31,15 +31,15 @@ _NUM_STATE_IMAGES = 8
 
 @dataclasses.dataclass(frozen=True)
 class AutoAttackResult:
-    """What an ensemble of attacks left of a classifier.
+    """Result of an ensemble of attacks on a classifier.
 
     Attributes:
-        adversarial_images: float32 [N, H, W, C]: misclassified, in ball and box, where an
-            attack succeeded; the clean image elsewhere.
+        adversarial_images: float32 [N, H, W, C]: a misclassified image in the ball and the box if
+            an attack succeeded, else the clean image.
         robust: attack name -> bool [N]: still classified correctly after that attack and
-            those before it, in order. An attack that no image was left for is absent.
-        robust_accuracy: percent of all images that resisted every attack.
-        correct: bool [N], classified correctly without attack.
+            those before it, in order. Attacks that had no image left are absent.
+        robust_accuracy: percent of all images that withstood every attack.
+        correct: bool [N], classified correctly without an attack.
         standard_accuracy: the same in percent.
         version: name of the ensemble.
         seconds: attack name -> time spent on it.
@@ -57,17 +57,17 @@ class AutoAttackResult:
 
 
 class AutoAttack:
-    """The ensemble of a version, to be called on images and labels.
+    """Ensemble of attacks, called on images and labels.
 
-    Only images that are still classified correctly meet the next attack; those that
-    are wrong without attack are not attacked and count as not robust. Every image draws its
-    own random numbers from `seed` and its place among the images: neither the
-    batch size nor the other images change them.
+    Only images that are still classified correctly go to the next attack. Images that are
+    misclassified without an attack are not attacked and count as not robust. The random numbers
+    of an image depend on `seed` and its place among the images, not on the batch size or on the
+    other images.
 
     Args:
         logits_fn: a Keras 3 or Keras 2 model, a SavedModel signature, or any function
             from images [B, H, W, C] to logits [B, num_classes]. It is traced once, in
-            a graph, with the number of images left open.
+            a graph, for any number of images.
         epsilon: radius of the ball in [0, 1] pixel units, such as 8 / 255; > 0.
         num_classes: Python int >= 2.
         norm: `linf` or `l2`.
@@ -75,14 +75,14 @@ class AutoAttack:
             classifiers with random output), `fast` (only APGD-CE and APGD-T; not the
             published evaluation), or `custom`.
         seed: Python int of 32 bits.
-        batch_size: how many images are attacked at once; the memory decides.
-        attacks: for `custom`: names out of `apgd-ce`, `apgd-dlr`, `apgd-t`, `fab`, `fab-t`,
+        batch_size: number of images to attack at once, limited by memory.
+        attacks: for `custom`: any of `apgd-ce`, `apgd-dlr`, `apgd-t`, `fab`, `fab-t`,
             `square`, in order.
         settings: for `custom`: attack name -> any of `num_restarts`, `num_steps` (all but
             Square), `num_queries` (Square), `eot_iter` (APGD), `num_targets` (targeted).
 
     Raises:
-        ValueError: if an argument is not as above.
+        ValueError: if an argument does not fit the above.
 
     Example:
         >>> def logits_fn(images):
@@ -149,16 +149,16 @@ class AutoAttack:
         Args:
             images: float [N, H, W, C] in [0, 1].
             labels: int [N].
-            state_path: file in which the state is kept after every batch, or None.
-            resume: whether to continue from `state_path` if it exists; if it does and
-                this is false, that is an error.
+            state_path: file to save the state in after every batch, or None.
+            resume: whether to continue from `state_path` if it exists. If it exists and
+                `resume` is False, that is an error.
             progress: callable that receives an `AttackProgress` after every batch.
-            model_sha256: text that names the model in the state, or None.
+            model_sha256: string that identifies the model in the state, or None.
 
         Raises:
-            ValueError: if images, labels or what `logits_fn` returns are not as above.
-            RunError: if the state is of another run or cannot be written or read, or if
-                logits or gradients stop being finite.
+            ValueError: if images, labels or the results of `logits_fn` do not fit the above.
+            RunError: if the state belongs to another run or cannot be written or read, or if
+                logits or gradients are no longer finite.
         """
         images, labels = _as_arrays(images, labels)
         data, logits = self._prepare(images, labels)
@@ -181,15 +181,15 @@ class AutoAttack:
         *,
         model_sha256: str | None = None,
     ) -> None:
-        """Looks at a state, if there is one, as a call that resumes does, but attacks nothing.
+        """Checks a state, if there is one, as a call with `resume` does, but attacks nothing.
 
-        The model is not asked, so that of another one only `model_sha256` tells.
+        It does not call the model, so only `model_sha256` tells it from another one.
 
         Args:
-            images, labels, state_path, model_sha256: as for a call.
+            images, labels, state_path, model_sha256: as in a call.
 
         Raises:
-            RunError: if the state is damaged, or of another run.
+            RunError: if the state is damaged or belongs to another run.
         """
         images, labels = _as_arrays(images, labels)
         identity = self._identity(images, labels, model_sha256)
@@ -205,10 +205,10 @@ class AutoAttack:
         *,
         progress: Callable[[AttackProgress], None] | None = None,
     ) -> dict[str, AutoAttackResult]:
-        """Attacks all images with each attack alone; returns attack name -> result.
+        """Returns attack name -> result of attacking all images with that attack alone.
 
         Args:
-            images, labels, progress: as for a call.
+            images, labels, progress: as in a call.
         """
         images, labels = _as_arrays(images, labels)
         data, _ = self._prepare(images, labels)
@@ -259,7 +259,7 @@ class AutoAttack:
         )
 
     def _prepare(self, images: np.ndarray, labels: np.ndarray) -> tuple[Data, np.ndarray]:
-        """Returns (data, clean logits), everything checked."""
+        """Returns (data, clean logits) after checking everything."""
         arguments.check_shapes(images, labels)
         self._trace(images.shape[1:])
         arguments.check_values(images, labels, self._num_classes)

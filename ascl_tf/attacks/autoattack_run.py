@@ -22,13 +22,13 @@ _ORDER = {name: number for number, name in enumerate(ATTACKS)}
 
 
 class AttackProgress(NamedTuple):
-    """Where a run is after a batch.
+    """Progress of a run after a batch.
 
     Attributes:
-        attack: name of the attack at work.
-        num_robust: images that are still classified correctly.
+        attack: name of the current attack.
+        num_robust: number of images that are still classified correctly.
         robust_accuracy: the same in percent of all images.
-        num_done, num_to_do: images attacked and to be attacked in all, from 0 in each restart.
+        num_done, num_to_do: images attacked so far and in total, counted again in each restart.
         seconds_left: expected time to the end of this attack.
     """
 
@@ -41,11 +41,11 @@ class AttackProgress(NamedTuple):
 
 
 class Data(NamedTuple):
-    """What is attacked, as arrays.
+    """Images under attack, as arrays.
 
     Attributes:
         images: [N, H, W, C] float32. labels: int32 [N].
-        is_correct: bool [N], classified correctly without attack.
+        is_correct: bool [N], classified correctly without an attack.
         ranked_classes: int32 [N, T]: the classes of the 2nd, 3rd ... largest clean logit.
     """
 
@@ -57,7 +57,7 @@ class Data(NamedTuple):
 
 @dataclasses.dataclass
 class Progress:
-    """What changes while a run goes on; everything that a state file holds.
+    """Everything that changes during a run, which is what a state file holds.
 
     Attributes:
         robust: bool [N], still classified correctly.
@@ -67,7 +67,7 @@ class Progress:
             restarts, and how many of that round's images are done.
         finished: attack name -> bool [N], still classified correctly after it.
         seconds: attack name -> time spent on it.
-        num_done: images that the present attack has done, counted again in each restart.
+        num_done: images done by the current attack, counted again in each restart.
         saved_images: (name, checksum) of the state's files of adversarial images, in order.
     """
 
@@ -84,12 +84,12 @@ class Progress:
 
     @classmethod
     def begin(cls, data):
-        """Returns the progress of a run that has not begun."""
+        """Returns the progress of a run that has not started."""
         return cls(data.is_correct.copy(), data.is_correct.copy(), data.images.copy())
 
     @classmethod
     def from_state(cls, saved, data, state_file):
-        """Returns the progress that a state file holds."""
+        """Returns the progress in a state file."""
         progress = cls.begin(data)
         for name in ("attack", "round", "offset", "seconds", "num_done", "saved_images"):
             setattr(progress, name, saved[name])
@@ -100,7 +100,7 @@ class Progress:
         return progress
 
     def as_state(self):
-        """Returns what a state file holds, the images left out."""
+        """Returns the contents of a state file, without the images."""
         return {
             "attack": self.attack,
             "round": self.round,
@@ -115,7 +115,7 @@ class Progress:
 
 
 class Run:
-    """Carries out the attacks of an ensemble on images that are still robust.
+    """Runs the attacks of an ensemble on images that are still robust.
 
     Args:
         attacks: tuple of `PlannedAttack`.
@@ -134,7 +134,7 @@ class Run:
         self._seed, self._batch_size = seed, batch_size
 
     def carry_out(self, progress, *, state_file=None, report=None):
-        """Attacks from where `progress` stands to the end; changes `progress`.
+        """Attacks from `progress` to the end, and updates `progress`.
 
         Args:
             progress: a `Progress`.

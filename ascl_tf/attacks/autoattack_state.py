@@ -1,8 +1,8 @@
-"""How far a long AutoAttack run has come, in a file, so that it may be continued.
+"""State file of a long AutoAttack run, so that it can be resumed.
 
-The file is JSON with a checksum of its own, and is replaced as a whole after every batch.
-Adversarial images lie beside it in a folder `<file>.images`, one npz for each batch that found
-some; they are written before the file that holds their names and checksums.
+The file is JSON with its own checksum, and is replaced as a whole after every batch. Adversarial
+images are in a folder `<file>.images` beside it, one npz for each batch that found some. They are
+written before the file with their names and checksums.
 """
 
 import contextlib
@@ -27,10 +27,10 @@ class StateFile:
     """The state of one run in a file.
 
     Args:
-        path: where the file is or shall be.
-        identity: what the run is of: names -> JSON values that must be equal to continue.
-        logits: [n, num_classes], the model's answers to the first images: another model
-            gives others. None: they are not compared, and nothing can be saved.
+        path: path of the file.
+        identity: identity of the run: names -> JSON values that must be equal to resume it.
+        logits: [n, num_classes], the logits of the first images, which differ for another model.
+            None: logits are not compared, and nothing can be saved.
     """
 
     def __init__(self, path, *, identity, logits):
@@ -39,10 +39,10 @@ class StateFile:
         self._logits = None if logits is None else np.asarray(logits, np.float64)
 
     def begin(self):
-        """Makes room for a new run.
+        """Prepares for a new run.
 
         Raises:
-            RunError: if there is a state already, or the place cannot be written.
+            RunError: if there is already a state, or the place cannot be written.
         """
         check_no_state(self._path)
         try:
@@ -52,14 +52,14 @@ class StateFile:
             raise self._cannot_write(error) from error
 
     def exists(self):
-        """Returns whether there is a state to continue from."""
+        """Returns whether there is a state to resume from."""
         return self._path.exists()
 
     def load(self):
-        """Returns what `save` was given last, after making sure that it is of this run.
+        """Returns the last argument of `save`, after checking that it belongs to this run.
 
         Raises:
-            RunError: if the file cannot be read, or is of another run; names in what.
+            RunError: if the file cannot be read, or belongs to another run; says what differs.
         """
         try:
             document = json.loads(self._path.read_text(encoding="utf-8"))
@@ -102,11 +102,11 @@ class StateFile:
         """Puts adversarial images into the array `into`, in the order of `saved`.
 
         Args:
-            saved: list of what `save_images` has returned.
+            saved: list of the results of `save_images`.
             into: [N, H, W, C].
 
         Raises:
-            RunError: naming a file that cannot be read, or is another than was written.
+            RunError: if a file cannot be read, or is not the one that was written; names the file.
         """
         for name, checksum in saved:
             content = self._read_images(self._folder / name, checksum)

@@ -1,4 +1,4 @@
-"""Which attacks the named versions of AutoAttack consist of, with all their numbers."""
+"""Attacks in each named version of AutoAttack, with all their numbers."""
 
 import dataclasses
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -12,13 +12,13 @@ class PlannedAttack:
     """One attack of an ensemble.
 
     Attributes:
-        name: what results call it.
+        name: name of the attack in results.
         kind: `apgd`, `fab` or `square`.
-        loss: of APGD.
-        num_steps: gradient steps of one run (APGD, FAB).
-        num_queries: queries of one run (Square).
-        num_restarts: runs, or runs of each target class.
-        num_targets: target classes, at most one less than there are; 0: not targeted.
+        loss: loss of APGD.
+        num_steps: gradient steps in one run (APGD, FAB).
+        num_queries: queries in one run (Square).
+        num_restarts: runs, or runs for each target class.
+        num_targets: target classes, at most the number of classes minus one; 0: not targeted.
         eot_iter: gradients averaged per step (APGD).
     """
 
@@ -33,7 +33,7 @@ class PlannedAttack:
 
     @property
     def num_runs(self) -> int:
-        """How often an image is attacked at once: from one start for each target."""
+        """Number of runs on an image at once: one for each target."""
         return max(self.num_targets, 1)
 
     @property
@@ -91,17 +91,17 @@ def plan(
     settings: Mapping[str, Mapping[str, int]] | None,
     num_classes: int,
 ) -> tuple[tuple[PlannedAttack, ...], dict[str, str]]:
-    """Returns (attacks of an ensemble, reasons of those left out by name).
+    """Returns (attacks of an ensemble, name -> reason for each attack left out).
 
     Args:
-        version: a name of `VERSIONS`, or `custom`.
-        attacks: for `custom`, names of `ATTACKS` in order; else None.
+        version: a name in `VERSIONS`, or `custom`.
+        attacks: for `custom`, names in `ATTACKS`, in order; else None.
         settings: for `custom`, attack name -> changed fields of `PlannedAttack`; or None.
         num_classes: Python int >= 2.
 
     Raises:
-        ValueError: on an unknown version, attack or setting, and for `attacks` or
-            `settings` beside a named version.
+        ValueError: for an unknown version, attack or setting, and for `attacks` or
+            `settings` together with a named version.
     """
     chosen = _chosen(version, attacks, settings or {})
     fitting, left_out = [], {}

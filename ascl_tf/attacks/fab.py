@@ -1,8 +1,8 @@
-"""FAB: the fast adaptive boundary attack, which looks for the smallest perturbation.
+"""FAB: the fast adaptive boundary attack, which searches for the smallest perturbation.
 
 Croce and Hein 2020, arXiv:1907.02044, as AutoAttack uses it: towards a target class
 (`fab_t`), or towards the nearest decision boundary (`fab`), without a final search.
-The radius decides success at the end, and the length of random starts; nothing else.
+The radius determines only success at the end, and the length of random starts.
 """
 
 from collections.abc import Callable
@@ -49,11 +49,11 @@ def fab_t(
     num_targets: int = 9,
     seed: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """Returns images in the ball that the classifier gets wrong, where targeted FAB finds them.
+    """Returns images in the ball that the classifier misclassifies, if targeted FAB finds them.
 
-    The targets are the `num_targets` most likely classes but the first of the clean
-    image, in turn. Any misclassification within the radius counts as success.
-    With one restart nothing is random.
+    It targets in turn the `num_targets` most likely classes of the clean image, except the
+    first. Any misclassification within the radius counts as success. With one restart nothing
+    is random.
 
     Args:
         logits_fn: callable images -> logits [B, K], in inference mode, K >= 2.
@@ -61,17 +61,17 @@ def fab_t(
         labels: int [B].
         epsilon: radius of the ball in pixel units, such as 8 / 255.
         norm: `linf` or `l2`.
-        num_steps: steps of one run.
-        num_restarts: runs of each target; all but the first from a random start.
-        num_targets: how many target classes, at most K - 1.
-        seed: int32 [2], or [B, 2] with one pair per image; needed by restarts.
+        num_steps: number of steps in one run.
+        num_restarts: number of runs for each target; all but the first start at random.
+        num_targets: number of target classes, at most K - 1.
+        seed: int32 [2], or [B, 2] with one pair per image; required for more than one restart.
 
     Returns:
-        [B, H, W, C] float32: the first run's adversarial image where a run succeeds,
-        the image itself where none does or where it is misclassified anyway.
+        [B, H, W, C] float32: the adversarial image of the first run that succeeds. The image
+        itself if no run succeeds, or if it is misclassified without an attack.
 
     Raises:
-        ValueError: if an argument is not as above.
+        ValueError: if an argument does not fit the above.
 
     Example:
         >>> images = tf.tile(tf.constant([[[[0.50, 0.49, 0.20]]]]), [1, 4, 4, 1])
@@ -109,7 +109,7 @@ def fab_t(
 
 
 def check_settings(*, num_classes: int, num_targets: int, norm: str) -> None:
-    """Raises ValueError unless there are that many other classes, and such a norm."""
+    """Raises ValueError unless there are that many other classes and `norm` is known."""
     check_choice("norm", norm, norms.NORMS)
     check_integer("num_targets", num_targets, 1, num_classes - 1)
 
@@ -117,13 +117,13 @@ def check_settings(*, num_classes: int, num_targets: int, norm: str) -> None:
 def fab_start(
     images: tf.Tensor, restart: tf.Tensor, epsilon: float, norm: str, seeds: tf.Tensor | None
 ) -> tf.Tensor:
-    """Returns where a run starts: at the images first, then at half the radius.
+    """Returns the starting points of a run: the images in the first, half the radius away later.
 
     Args:
         images: [B, H, W, C].
         restart: int32 scalar.
         epsilon, norm: the ball.
-        seeds: int32 [B, 2], or None where there is no further restart.
+        seeds: int32 [B, 2], or None if there is only one run.
     """
     if seeds is None:
         return images
@@ -142,11 +142,11 @@ def closest_misclassified(
     num_steps: int,
     start: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Runs FAB once; returns (closest misclassified iterate, its distance [B]); 1e10: none.
+    """Returns (closest misclassified iterate, its distance [B]) of one FAB run; 1e10: none.
 
     Args:
-        logits_fn, images, labels, norm, num_steps: as `fab_t`, not checked here.
-        targets: int32 [B], or None: the nearest boundary of all other classes.
+        logits_fn, images, labels, norm, num_steps: as in `fab_t`, not checked here.
+        targets: int32 [B], or None for the nearest boundary to any other class.
         num_classes: Python int.
         start: [B, H, W, C] in [0, 1].
     """
@@ -159,13 +159,13 @@ def closest_misclassified(
 
 
 class FabState(NamedTuple):
-    """Where a run stands. Every entry is per image, so that images may be left out.
+    """State of a run. Every entry is per image, so that images can be dropped.
 
     Attributes:
-        images, labels, targets: [B, H, W, C], [B] and [B], what is attacked.
+        images, labels, targets: [B, H, W, C], [B] and [B], the images under attack.
         points: like `images`, the iterates.
         best_images: the closest misclassified iterates, or the images.
-        best_distance: [B], how far those are; 1e10: there is none.
+        best_distance: [B], their distances; 1e10: there is none.
     """
 
     images: tf.Tensor
@@ -177,11 +177,11 @@ class FabState(NamedTuple):
 
 
 class FabSearch:
-    """One run of FAB, in pieces: a start, and then any number of steps at a time.
+    """One run of FAB, in parts: a start, and then any number of steps at a time.
 
     Args:
-        logits_fn, num_classes, norm: as for `closest_misclassified`.
-        is_targeted: whether the boundary to the target class is meant, not the nearest.
+        logits_fn, num_classes, norm: as in `closest_misclassified`.
+        is_targeted: whether to head for the boundary to the target class, not the nearest one.
     """
 
     def __init__(
@@ -193,7 +193,7 @@ class FabSearch:
     def start(
         self, images: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor, points: tf.Tensor
     ) -> FabState:
-        """Returns the first state; `targets` are not used where there are none."""
+        """Returns the first state; `targets` are ignored unless `is_targeted`."""
         points = tf.ensure_shape(points, images.shape)
         no_distance = tf.zeros_like(labels, tf.float32) + _NOTHING
         return FabState(images, labels, targets, points, images, no_distance)

@@ -1,4 +1,4 @@
-"""The shortest step onto a hyperplane that stays in the image box, solved exactly."""
+"""Shortest step onto a hyperplane that stays in the image box, solved exactly."""
 
 import tensorflow as tf
 

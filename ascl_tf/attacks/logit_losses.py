@@ -1,8 +1,7 @@
-"""Losses on logits that the attacks of AutoAttack raise, one value per image.
+"""Losses on logits that the attacks of AutoAttack maximize, one value per image.
 
-Croce and Hein 2020, arXiv:2003.01690, section 4. Those with a difference of logits
-do not change when all logits are shifted or scaled, so a model cannot hide behind
-the size of its logits.
+Croce and Hein 2020, arXiv:2003.01690, section 4. The ratios of logit differences do not change
+when all logits are shifted or scaled, so a model cannot hide behind the size of its logits.
 """
 
 import tensorflow as tf
@@ -66,7 +65,7 @@ def is_correct(logits, labels):
 
 
 def likely_classes(logits, rank):
-    """Returns the class with the `rank`-th largest logit (1: the prediction), int32 [B]."""
+    """Returns the class with the `rank`-th largest logit, int32 [B]; rank 1 is the prediction."""
     order = tf.argsort(logits, axis=1, direction="DESCENDING", stable=True)
     return order[:, rank - 1]
 

@@ -16,14 +16,13 @@ def as_logits_function(classifier):
 
     Args:
         classifier: a Keras 3 or Keras 2 model (called with `training=False`), a
-            SavedModel signature, or any TensorFlow function. Of several outputs `logits` is
-            taken, or the only one. It is called in a graph without AutoGraph: Python control
+            SavedModel signature, or any TensorFlow function. It must have an output `logits` or
+            a single output. It is called in a graph without AutoGraph: Python control
             flow on tensors needs a `tf.function` of its own.
 
     Raises:
-        ValueError: if `classifier` cannot be called; the function raises if there
-            are several outputs and none is called `logits`, or if their shape is
-            not [B, num_classes].
+        ValueError: if `classifier` is not callable. The returned function raises it if there are
+            several outputs and none is called `logits`, or if the shape is not [B, num_classes].
     """
     if not callable(classifier):
         raise ValueError(
@@ -45,7 +44,7 @@ def as_logits_function(classifier):
 
 
 def check_differentiable(logits_fn, images):
-    """Returns the sum of the logits; raises ValueError if they have no gradient by the images."""
+    """Returns the sum of the logits; raises ValueError if it has no gradient by the images."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(images)
         total = tf.reduce_sum(logits_fn(images))
@@ -54,7 +53,7 @@ def check_differentiable(logits_fn, images):
 
 
 def check_logits_function(logits_fn, predict, image_shape, num_classes, needs_gradient):
-    """Traces the function; raises ValueError naming `logits_fn` where it does not fit."""
+    """Traces the function; raises ValueError naming `logits_fn` if it does not fit."""
     images = tf.TensorSpec([None, *image_shape], tf.float32)
 
     def gradient(images):
@@ -109,11 +108,10 @@ def select_output(outputs, name):
 def make_logits_function(classifier):
     """Returns a function images [B, H, W, C] -> logits [B, num_classes] in float32.
 
-    As `ascl_tf.attacks.logits.as_logits_function`, but with a gradient always: it is
-    zero where the classifier has none.
+    Like `as_logits_function`, but it always has a gradient: zero if the classifier has none.
 
     Raises:
-        ValueError: as there.
+        ValueError: as in `as_logits_function`.
     """
     untied = as_logits_function(classifier)
 

@@ -1,8 +1,8 @@
-"""What is suspicious about a classifier, before and after it is attacked.
+"""Checks for suspicious behavior of a classifier, before and after it is attacked.
 
-Nothing here stops an evaluation. Each check returns its explanation, an empty text where all
-is well, or None where there was nothing to look at.
-For the ideas see Croce and Hein 2020, arXiv:2003.01690, and Athalye et al. 2018,
+No check stops an evaluation. Each returns its explanation, an empty string if nothing is
+suspicious, or None if it had nothing to check.
+For the ideas, see Croce and Hein 2020, arXiv:2003.01690, and Athalye et al. 2018,
 arXiv:1802.00420.
 """
 
@@ -38,7 +38,7 @@ _SQUARE_TOLERANCE = 0.2
 
 
 class AutoAttackWarning(UserWarning):
-    """Something about a classifier makes its robust accuracy doubtful."""
+    """Warning that something about a classifier makes its robust accuracy doubtful."""
 
 
 def check_model(
@@ -50,15 +50,15 @@ def check_model(
     loss: str,
     expects_random: bool = False,
 ) -> dict[str, str]:
-    """Returns {name: explanation} of what is suspicious before any attack.
+    """Returns {name: explanation} for every check that finds something suspicious.
 
     Args:
         predict: callable images -> logits, as the attacks see them.
-        gradient_fn: callable images -> logits that a tape may differentiate, or None
-            where no attack needs a gradient.
+        gradient_fn: callable images -> logits that a tape can differentiate, or None
+            if no attack needs a gradient.
         images, labels: a few dozen float32 [B, H, W, C] and int [B], as arrays; those at
-            `spread_rows` show most. An image without a label that the model knows counts as
-            what the model says.
+            `spread_rows` are the best choice. An image without a label that the model knows gets
+            the prediction of the model as its label.
         loss: `ce` or `dlr`, whose gradient the attacks follow.
         expects_random: whether the attacks are meant for random output.
     """
@@ -69,10 +69,10 @@ def check_model(
 
 
 def model_outcomes(predict, gradient_fn, images, labels, *, loss, expects_random=False):
-    """Returns {name: explanation, "" where all is well} of every check that could be made.
+    """Returns {name: explanation} for every check that could be made; "" if nothing is suspicious.
 
     Args:
-        predict, gradient_fn, images, labels, loss, expects_random: as `check_model`.
+        predict, gradient_fn, images, labels, loss, expects_random: as in `check_model`.
     """
     images = tf.constant(images, tf.float32)
     logits = _logits(predict, images)
@@ -95,7 +95,7 @@ def model_outcomes(predict, gradient_fn, images, labels, *, loss, expects_random
 
 
 def spread_rows(labels):
-    """Returns places of at most `NUM_IMAGES` images, as many of each class as can be, ascending.
+    """Returns the indices of at most `NUM_IMAGES` images, spread evenly over classes, ascending.
 
     The first images of a data set are often all of one class. `labels`: int [N].
     """
@@ -108,7 +108,7 @@ def spread_rows(labels):
 
 
 def square_stronger(accuracies):
-    """Returns why Square's success is suspicious, or None.
+    """Returns why the success of Square is suspicious, or None.
 
     Args:
         accuracies: attack name -> robust accuracy in percent after that attack, in order.

@@ -1,6 +1,6 @@
-"""The geometry of balls in the l-infinity and the l2 norm, and choices image by image.
+"""Geometry of balls in the l-infinity and the l2 norm, and selection image by image.
 
-Images are [B, H, W, C], float32 in [0, 1] (of PGD float64, too, in any box); lengths are kept as
+Images are [B, H, W, C], float32 in [0, 1] (in PGD also float64, in any box). Lengths have shape
 [B, 1, 1, 1].
 """
 
@@ -29,15 +29,15 @@ def unit(perturbations, norm):
 
 
 def steepest(gradient, norm):
-    """Returns the direction of length 1 in which `gradient` rises most."""
+    """Returns the direction of length 1 that follows `gradient` most steeply."""
     return tf.sign(gradient) if norm == "linf" else unit(gradient, norm)
 
 
 def direction(gradient, norm):
-    """Returns the steps of length 1 that raise the objective most; no step where it is flat.
+    """Returns the steps of length 1 that increase the objective most; zero where it is flat.
 
-    As `steepest`, but in the l2 norm whatever the scale: first each image of `gradient` is divided
-    by its largest entry, whose square might vanish.
+    Like `steepest`, but independent of the scale in the l2 norm: each image of `gradient` is first
+    divided by its largest entry, whose square might underflow.
     """
     if norm == "linf":
         return tf.sign(gradient)
@@ -46,10 +46,10 @@ def direction(gradient, norm):
 
 
 def make_limits(images, *, epsilon, norm, clip_min=0.0, clip_max=1.0):
-    """Returns the tensors of ball and box that `project` takes, so that a loop can carry them.
+    """Returns the tensors of ball and box for `project`, so that a loop can carry them.
 
-    l-infinity: (lower, upper), each like `images`: ball and box as one interval per pixel; l2:
-    (images, epsilon, clip_min, clip_max).
+    l-infinity: (lower, upper), each like `images`, which bound ball and box by one interval per
+    pixel. l2: (images, epsilon, clip_min, clip_max).
     """
     if norm == "linf":
         return tf.maximum(images - epsilon, clip_min), tf.minimum(images + epsilon, clip_max)
@@ -57,9 +57,10 @@ def make_limits(images, *, epsilon, norm, clip_min=0.0, clip_max=1.0):
 
 
 def project(points, *limits, norm):
-    """Returns `points` moved into the ball, then into the box; both are those of `make_limits`.
+    """Returns `points` moved into the ball, then into the box, both from `make_limits`.
 
-    The box holds the center of the ball, so that its clip shortens a perturbation, and both hold.
+    The box contains the center of the ball, so clipping to it only shortens a perturbation, and
+    the result is in both.
     """
     if norm == "linf":
         return tf.clip_by_value(points, *limits)
@@ -71,13 +72,13 @@ def project(points, *limits, norm):
 
 
 def make_projection(images, *, epsilon, norm):
-    """Returns the function that moves points into the ball around `images`, then into [0, 1]."""
+    """Returns a function that moves points into the ball around `images`, then into [0, 1]."""
     limits = make_limits(images, epsilon=epsilon, norm=norm)
     return lambda points: project(points, *limits, norm=norm)
 
 
 def random_start(images, *, epsilon, norm, seeds):
-    """Returns a point of each ball's surface, clipped to [0, 1].
+    """Returns a random point on the surface of each ball, clipped to [0, 1].
 
     l-infinity: uniform noise, scaled so that its largest component is `epsilon`;
     l2: a uniform direction of length `epsilon`.
@@ -114,9 +115,9 @@ def _shape_of(images):
 def uniform_start(images, *, epsilon, norm, seed):
     """Returns `images` plus noise that is uniform in the ball of radius `epsilon`.
 
-    l-infinity: uniform in each pixel. l2: a normal vector, which points everywhere alike, with the
-    length epsilon * u^(1/d), u uniform in [0, 1) and d = H * W * C (the share of the ball within a
-    radius r is (r / epsilon)^d).
+    l-infinity: uniform in each pixel. l2: a normal vector, whose direction is uniform, scaled to
+    the length epsilon * u^(1/d), where u is uniform in [0, 1) and d = H * W * C (the share of the
+    ball within a radius r is (r / epsilon)^d).
 
     Args:
         images: [B, H, W, C], float32 or float64.
@@ -143,13 +144,13 @@ def _uniform_in_unit_l2_ball(images, seed):
 
 
 def choose(condition, chosen, others):
-    """Returns `chosen` where the image's condition holds, else `others`.
+    """Returns `chosen` for images whose condition holds, else `others`.
 
-    What `tf.where` does, but that one broadcasts the condition to every pixel and takes
-    twenty times as long on a CPU.
+    `tf.where` does the same, but broadcasts the condition to every pixel and takes twenty times
+    as long on a CPU.
 
     Args:
         condition: bool [B].
-        chosen, others: [B, ...], alike.
+        chosen, others: [B, ...], of the same shape.
     """
     return tf.raw_ops.Select(condition=condition, x=chosen, y=others)

@@ -1,7 +1,7 @@
-"""Projected gradient ascent in the l-infinity and in the l2 ball: the loop, nothing else.
+"""Projected gradient ascent in the l-infinity and the l2 ball: the loop, nothing else.
 
-What is attacked is a callable, so the same loop serves cross-entropy, KL and
-the contrastive losses:
+The objective is a callable, so the same loop works for cross-entropy, KL and the contrastive
+losses:
 
     objective = lambda x: cross_entropy_loss(classifier(x, training=False), labels)
     adversarial_images = linf_pgd(
@@ -42,47 +42,46 @@ def linf_pgd(
     gathers_across_replicas: bool = False,
     observation_dtype: tf.DType | None = None,
 ) -> tf.Tensor | tuple[tf.Tensor, ...]:
-    """Returns images in the l-infinity ball that raise `objective`.
+    """Returns images in the l-infinity ball that increase `objective`.
 
-    Repeats x <- clip(x + step_size * sign(grad_x sum_i objective(x)_i)), where the
-    clip is on the ball around `images` and on the box at once.
+    Repeats x <- clip(x + step_size * sign(grad_x sum_i objective(x)_i)), where clip projects
+    onto the ball around `images` and onto the box at once.
     Madry et al. 2018, arXiv:1706.06083, Eq. 3; ASCL's Eq. 2.
 
-    Only the gradient with respect to the images is taken. The caller sees to it
-    that `objective` runs the model in inference mode, so that no statistic moves.
+    Only the gradient with respect to the images is computed. The caller must run the model in
+    inference mode inside `objective`, so that no batch-norm statistics change.
 
     Args:
         objective: callable (images, *constants) -> float tensor whose sum is
             maximized; usually [B], one value per image.
         images: [B, H, W, C] floating point in [clip_min, clip_max]. float64 stays
             float64, every other type becomes float32.
-        epsilon: radius of the ball in pixel units, such as 8 / 255; a number, or what broadcasts
-            to the images.
-        step_size: length of one step, likewise.
+        epsilon: radius of the ball in pixel units, such as 8 / 255; a number, or a tensor or array
+            that broadcasts to the images.
+        step_size: length of one step, in the same form as `epsilon`.
         num_steps: Python int >= 0.
-        random_start: whether to start from a uniform point of the ball.
-        seed: int32 [2], or [B, 2] with one pair per image; needed by `random_start`.
-        clip_min, clip_max: the box, numbers or what broadcasts to the images.
-        constants: further tensors that are handed to `objective`.
-        gathers_across_replicas: whether `objective` contains a collective. Inside
-            a replica's `tf.while_loop` a collective raises; the loop then runs in
-            cross-replica context, and each step is a `strategy.run`. Every tensor of
-            the replica that `objective` uses must come through `constants`: what it
-            closes over belongs to another graph there.
-        observation_dtype: None, or the type of a second tensor that `objective` then
-            returns beside its values, such as which images are still classified
-            correctly. Needs one step or more, and no `gathers_across_replicas`.
+        random_start: whether to start from a uniformly random point in the ball.
+        seed: int32 [2], or [B, 2] with one pair per image; required for `random_start`.
+        clip_min, clip_max: the box, as numbers, tensors or arrays that broadcast to the images.
+        constants: additional tensors that are passed to `objective`.
+        gathers_across_replicas: whether `objective` contains a collective, which raises inside a
+            replica's `tf.while_loop`. The loop then runs in cross-replica context, and each step
+            is a `strategy.run`. Pass every replica tensor that `objective` uses through
+            `constants`: tensors in its closure belong to another graph there.
+        observation_dtype: None, or the dtype of a second tensor that `objective` then
+            returns in addition to its values, such as which images are still classified
+            correctly. Requires at least one step, and no `gathers_across_replicas`.
 
     Returns:
-        Tensor like `images`, under `tf.stop_gradient`. With `observation_dtype` a pair: that
-        tensor, and [num_steps, ...] what was observed where the gradients were taken, at the
-        start and after each step but the last. It costs no further forward pass.
+        Tensor like `images`, under `tf.stop_gradient`. With `observation_dtype`, a pair: that
+        tensor, and the observations [num_steps, ...] where the gradients were taken: at the start
+        and after each step but the last. They cost no additional forward pass.
 
     Raises:
-        ValueError: on a rank, type, radius, step or number of steps that does not fit
-            the above, for images outside of the box where their values are known (outside
-            of a graph), for `random_start` without `seed`, and for an `objective`
-            without a gradient with respect to its images.
+        ValueError: for a rank, dtype, radius, step or number of steps that does not fit the
+            above, for images outside the box if their values are known (outside a graph), for
+            `random_start` without `seed`, and for an `objective` that has no gradient with
+            respect to its images.
 
     Example:
         >>> images = tf.fill([1, 2, 2, 3], 0.5)
@@ -120,21 +119,21 @@ def l2_pgd(
     num_steps: int,
     **settings: Any,
 ) -> tf.Tensor | tuple[tf.Tensor, ...]:
-    """Returns images in the l2 ball that raise `objective`.
+    """Returns images in the l2 ball that increase `objective`.
 
     Repeats x <- clip(P(x + step_size * g / |g|)), where g = grad_x sum_i objective(x)_i and |g|
-    its l2 norm, image by image. P moves a perturbation that is longer than `epsilon` back onto
-    the sphere around its image, and the clip is on the box. An image whose g is zero stays.
+    is its l2 norm, image by image. P moves a perturbation longer than `epsilon` back onto the
+    sphere around its image, and clip projects onto the box. An image whose g is zero stays.
     Madry et al. 2018, arXiv:1706.06083, section 2.1 and appendix C.
 
-    `random_start` is uniform in the ball: a direction drawn from the normal distribution, and
-    the length epsilon * u^(1/d), u uniform in [0, 1) and d = H * W * C; then the clip.
+    `random_start` is uniform in the ball: a direction drawn from the normal distribution, with
+    length epsilon * u^(1/d), where u is uniform in [0, 1) and d = H * W * C; then the clip.
 
     Args:
-        objective, images, num_steps: as for `linf_pgd`, and so are result, types and errors.
+        objective, images, num_steps: as in `linf_pgd`, as are the result, dtypes and errors.
         epsilon: radius of the ball, the l2 norm of a whole image in pixel units, such as
             128 / 255; a number, or [B, 1, 1, 1].
-        step_size: length of one step, likewise.
+        step_size: length of one step, in the same form as `epsilon`.
         **settings: the other settings of `linf_pgd`, with the same defaults.
 
     Example:
@@ -174,7 +173,7 @@ def _pgd(
     gathers_across_replicas: bool = False,
     observation_dtype: tf.DType | None = None,
 ) -> tf.Tensor | tuple[tf.Tensor, ...]:
-    """Carries out `linf_pgd` or `l2_pgd`."""
+    """Runs `linf_pgd` or `l2_pgd`."""
     images = _as_images(images)
     _validate(images, norm, epsilon, step_size, num_steps, random_start, seed)
     _validate_box(images, clip_min, clip_max)

@@ -1,4 +1,4 @@
-"""Several runs of an attack, by restarts or by target classes, on one batch."""
+"""Several runs of an attack on one batch, by restarts or by target classes."""
 
 import tensorflow as tf
 
@@ -7,7 +7,7 @@ from ascl_tf.attacks import logit_losses, norms
 
 
 def fooling_images(logits_fn, one_round, num_rounds, images, labels):
-    """Returns the first round's image that is misclassified, else the image itself.
+    """Returns the image of the first round that is misclassified, else the image itself.
 
     Args:
         logits_fn: callable images -> logits.

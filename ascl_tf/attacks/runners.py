@@ -1,8 +1,7 @@
-"""The attacks of an ensemble as compiled functions on batches of any size.
+"""Attacks of an ensemble as compiled functions on batches of any size.
 
-Each is traced once: the number of images in a batch is left open. An attack runs in
-pieces, and images that are fooled are left out after each. On CPUs the parts of a batch run
-side by side.
+Each is traced once, for any number of images in a batch. An attack runs in pieces, and images that
+fool the classifier are dropped after each piece. On CPUs the parts of a batch run in parallel.
 """
 
 import concurrent.futures
@@ -39,9 +38,9 @@ def make_runner(attack, logits_fn, image_shape, *, num_classes, epsilon, norm):
     The function's arguments: images [B, H, W, C] float32, labels int32 [B], targets
     int32 [B] (used by targeted attacks), number int32 scalar (which restart), seeds
     int32 [B, 2], owners int [B] (NumPy): rows with equal owners are runs on one image, and
-    when one of them succeeds the others end; None: each row by itself. Its candidates are
-    what fooled the classifier, in ball and box, and the images where nothing did; what they
-    are classified as is for the caller to see.
+    when one of them succeeds the others end; None: each row by itself. The candidates are the
+    images in the ball and the box that fooled the classifier, or the original images if none
+    did; the caller must classify them.
     """
     if attack.kind == "square":
         search = _square(attack, logits_fn, image_shape, epsilon, norm)
@@ -172,15 +171,15 @@ _SMALLEST_PART = 8
 
 
 class PartwiseFunction:
-    """A function on a batch, traced once and called on parts of the batch side by side.
+    """Function on a batch, traced once and called on parts of the batch in parallel.
 
-    Small operations gain little from a second core, since its thread must be woken for
-    each; whole parts of the batch do. With an accelerator the batch stays in one piece.
+    Small operations gain little from a second core, because its thread must wake up for
+    each one; whole parts of the batch gain more. With an accelerator the batch stays in one piece.
 
     Args:
         function: a function of tensors, or structures of them, that treats each image by
             itself: arguments and results have the images on their first axis; scalar
-            arguments are the same for all.
+            arguments are the same for all images.
         input_signature: of `tf.function`.
     """
 
@@ -205,7 +204,7 @@ class PartwiseFunction:
         return tf.nest.map_structure(lambda *tensors: tf.concat(tensors, axis=0), *parts)
 
     def output_specs(self):
-        """Returns the results' `tf.TensorSpec`s for any number of images."""
+        """Returns the `tf.TensorSpec`s of the results for any number of images."""
         return tf.nest.map_structure(
             lambda tensor: tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype),
             self._trace().structured_outputs,
@@ -232,7 +231,7 @@ def _num_cores():
 
 
 def _bounds(size, num_parts):
-    """Returns (begin, end) of parts that differ by one image at most."""
+    """Returns (begin, end) of parts whose sizes differ by at most one image."""
     ends = [size * part // num_parts for part in range(num_parts + 1)]
     return list(zip(ends[:-1], ends[1:], strict=True))
 

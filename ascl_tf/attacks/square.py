@@ -1,9 +1,9 @@
-"""Square: random search with square-shaped changes; it sees logits and no gradient.
+"""Square: random search with square-shaped changes, which uses logits and no gradients.
 
 Andriushchenko et al. 2020, arXiv:1912.00049, Algorithm 1, with the margin loss, as
-AutoAttack uses it. Every image draws its own windows and signs, so that a result
-depends neither on the batch nor on which other images are left; the official code
-draws one window and one set of signs for the whole batch.
+AutoAttack uses it. Every image draws its own windows and signs, so the result depends neither
+on the batch nor on which other images are left. The official code draws one window and one set
+of signs for the whole batch.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ def square(
     num_restarts: int = 1,
     seed: tf.Tensor,
 ) -> tf.Tensor:
-    """Returns images in the ball that the classifier gets wrong, where Square finds them.
+    """Returns images in the ball that the classifier misclassifies, if Square finds them.
 
     Args:
         logits_fn: callable images -> logits [B, K]; no gradient is needed.
@@ -45,16 +45,16 @@ def square(
         labels: int [B].
         epsilon: radius of the ball in pixel units, such as 8 / 255.
         norm: `linf` or `l2`.
-        num_queries: forward passes after the first, at most.
-        num_restarts: runs from new random starts.
+        num_queries: largest number of forward passes after the first.
+        num_restarts: number of runs from new random starts.
         seed: int32 [2], or [B, 2] with one pair per image.
 
     Returns:
-        [B, H, W, C] float32: the adversarial image where a run succeeds, the image
-        itself where none does or where it is misclassified anyway.
+        [B, H, W, C] float32: the adversarial image of the first run that succeeds. The image
+        itself if no run succeeds, or if it is misclassified without an attack.
 
     Raises:
-        ValueError: if an argument is not as above.
+        ValueError: if an argument does not fit the above.
 
     Example:
         >>> images = tf.tile(tf.constant([[[[0.50, 0.49, 0.20]]]]), [1, 4, 4, 1])
@@ -81,10 +81,10 @@ def square(
 
 
 class SquareState(NamedTuple):
-    """Where a search stands. Every entry is per image, so that images may be left out.
+    """State of a search. Every entry is per image, so that images can be dropped.
 
     Attributes:
-        images, labels: [B, H, W, C] and [B], what is attacked.
+        images, labels: [B, H, W, C] and [B], the images under attack.
         best_images: like `images`, the best points so far.
         best_margin: [B], their margins; an image at 0 or below is done.
         draws: [B, num_queries, D], the uniform numbers of every query.
@@ -98,10 +98,10 @@ class SquareState(NamedTuple):
 
 
 class SquareSearch:
-    """One run of Square, in pieces: a start, and then any number of queries at a time.
+    """One run of Square, in parts: a start, and then any number of queries at a time.
 
     Args:
-        logits_fn, epsilon, norm, num_queries: as `square`, not checked here.
+        logits_fn, epsilon, norm, num_queries: as in `square`, not checked here.
         image_shape: shape of the images, [B or None, H, W, C].
     """
 
@@ -136,7 +136,7 @@ class SquareSearch:
     ) -> SquareState:
         """Returns the state after the queries from `first_query` to before `last_query`.
 
-        Both are ints or int32 scalars. Ends early where every image is done.
+        Both are ints or int32 scalars. It ends early once every image is done.
         """
 
         propose = self._proposals.make_propose(state.images)

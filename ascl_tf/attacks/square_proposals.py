@@ -1,7 +1,7 @@
-"""What Square tries next: stripes and squares for l-infinity, bumps for l2.
+"""Proposals of Square: stripes and squares for l-infinity, bumps for l2.
 
-Andriushchenko et al. 2020, arXiv:1912.00049, section 4. A proposal is made from
-numbers drawn before, one row of uniform numbers for each image and query.
+Andriushchenko et al. 2020, arXiv:1912.00049, section 4. A proposal is made from numbers drawn in
+advance, one row of uniform numbers for each image and query.
 """
 
 import functools
@@ -158,7 +158,7 @@ class _L2Proposals:
 
 
 def bump(size):
-    """Returns the l2 attack's pattern, float32 [size, size] of norm 1.
+    """Returns the pattern of the l2 attack, float32 [size, size] of norm 1.
 
     Two halves of opposite sign. In a half of h1 by h2 the value at distance d (in the
     maximum norm) from its middle is sum_{j=d+1}^{n+1} 1/j^2 with n = max(h1, h2) // 2.

@@ -1,4 +1,4 @@
-"""When APGD halves its step, and what it remembers of each image until then.
+"""Step-size control of APGD: when it halves the step, and what it keeps for each image.
 
 Croce and Hein 2020, arXiv:2003.01690, section 3.
 """
@@ -17,7 +17,7 @@ _FIRST_STEP = 2.0
 
 
 class Checkpoint(NamedTuple):
-    """After `step` steps, the last `window` of them are judged."""
+    """Point after `step` steps at which the last `window` of them are judged."""
 
     step: int
     window: int
@@ -44,7 +44,7 @@ def checkpoints(num_steps: int) -> list[Checkpoint]:
 
 
 def windows(num_steps: int) -> tf.Tensor:
-    """Returns int32 [num_steps]: the window judged after each step, 0 where none is."""
+    """Returns int32 [num_steps]: the window judged after each step, 0 if there is none."""
     windows = np.zeros(num_steps, np.int32)
     for checkpoint in checkpoints(num_steps):
         windows[checkpoint.step - 1] = checkpoint.window
@@ -52,7 +52,7 @@ def windows(num_steps: int) -> tf.Tensor:
 
 
 class ControlState(NamedTuple):
-    """The variables of APGD's loop. Images [B, H, W, C], numbers [B] and [B, 1, 1, 1] (step).
+    """Variables of APGD's loop. Images [B, H, W, C], numbers [B] and [B, 1, 1, 1] (step).
 
     An image is robust until an iterate, or the start, is misclassified.
     """
@@ -121,7 +121,7 @@ def advance(
 
 
 def halve(state: ControlState, window: tf.Tensor) -> ControlState:
-    """Returns the state after the checkpoint that judges `window` steps; 0: there is none."""
+    """Returns the state after a checkpoint that judges `window` steps; 0: no checkpoint."""
     is_checkpoint = window > 0
     few_rises = state.num_rises <= _RISING_SHARE * tf.cast(window, tf.float32)
     stuck = ~state.was_reduced & (state.best_loss_at_checkpoint >= state.best_loss)

@@ -1,4 +1,4 @@
-"""Losses: functions from tensors to one number per anchor or per image, unreduced."""
+"""Losses: functions from tensors to one unreduced value per anchor or per image."""
 
 from ascl_tf.losses.classification import (
     cross_entropy_loss,

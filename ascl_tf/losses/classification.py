@@ -1,6 +1,6 @@
-"""Losses on logits, one number per image and unreduced: cross-entropy, KL, TRADES, MART.
+"""Losses on logits, one unreduced value per image: cross-entropy, KL, TRADES, MART.
 
-Images with label -1 are unlabeled: where a loss takes labels, they give exactly 0.
+Images with label -1 are unlabeled. Losses that take labels return exactly 0 for them.
 """
 
 from typing import Any
@@ -28,7 +28,7 @@ def cross_entropy_loss(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         [num_images], float64 for float64 `logits`, else float32; 0 where the label is -1.
 
     Raises:
-        ValueError: on a rank, a length or a dtype of labels that does not fit the above.
+        ValueError: if a rank, a length or the dtype of `labels` does not fit the above.
 
     Example:
         >>> print(cross_entropy_loss([[0.0, 0.0], [0.0, 0.0]], [0, -1]).numpy().round(3))
@@ -41,7 +41,7 @@ def cross_entropy_loss(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 
 
 def kl_divergence(clean_logits: tf.Tensor, adversarial_logits: tf.Tensor) -> tf.Tensor:
-    """Returns KL(p || q) in nats, p and q the softmax of clean and adversarial logits.
+    """Returns KL(p || q) in nats, where p and q are the softmax of clean and adversarial logits.
 
     The gradient flows through both arguments.
 
@@ -53,7 +53,7 @@ def kl_divergence(clean_logits: tf.Tensor, adversarial_logits: tf.Tensor) -> tf.
         [num_images], float64 for float64 logits, else float32.
 
     Raises:
-        ValueError: on a rank, or on shapes that differ.
+        ValueError: if a rank does not fit the above, or the shapes differ.
 
     Example:
         >>> print(kl_divergence([[0.0, 0.0]], [[0.0, 1.0]]).numpy().round(3))
@@ -70,7 +70,7 @@ def trades_loss(
 ) -> tf.Tensor:
     """Returns the TRADES loss, CE(clean, label) + beta * KL(clean || adversarial), in nats.
 
-    Zhang et al. 2019, arXiv:1901.08573, eq. 5, with 1/lambda written beta. The gradient flows
+    Zhang et al. 2019, arXiv:1901.08573, eq. 5, with beta for 1/lambda. The gradient flows
     through both logits.
 
     Args:
@@ -83,7 +83,8 @@ def trades_loss(
         [num_images], float64 for float64 logits, else float32; 0 where the label is -1.
 
     Raises:
-        ValueError: on a rank, shapes that differ, a dtype of labels or a negative beta.
+        ValueError: if a rank or the dtype of `labels` does not fit the above, the shapes differ, or
+            `beta` is negative.
 
     Example:
         >>> print(trades_loss([[0.0, 0.0]], [[0.0, 1.0]], [0], beta=6.0).numpy().round(3))
@@ -97,15 +98,15 @@ def trades_loss(
 def mart_loss(
     clean_logits: tf.Tensor, adversarial_logits: tf.Tensor, labels: tf.Tensor, *, beta: float
 ) -> tf.Tensor:
-    """Returns the MART loss: boosted cross-entropy plus a KL weighted by the clean error.
+    """Returns the MART loss: boosted cross-entropy plus a KL term weighted by the clean error.
 
-    With p and q the softmax of clean and adversarial logits, y the label and r the most
+    p and q are the softmax of clean and adversarial logits, y is the label, and r the most
     likely class of q other than y (Wang et al. 2020, "Improving adversarial robustness
     requires revisiting misclassified examples", eq. 11):
 
         -log q_y - log(1 - q_r) + beta * KL(p || q) * (1 - p_y)
 
-    The published guards are kept, since they limit the loss: 1.0001 - q_r + 1e-12,
+    It keeps the published guards, because they limit the loss: 1.0001 - q_r + 1e-12,
     log(q + 1e-12) in the KL, and 1.0000001 - p_y. The gradient flows through both logits.
 
     Args:
@@ -118,7 +119,8 @@ def mart_loss(
         [num_images], float64 for float64 logits, else float32; 0 where the label is -1.
 
     Raises:
-        ValueError: on a rank, shapes that differ, a dtype of labels or a negative beta.
+        ValueError: if a rank or the dtype of `labels` does not fit the above, the shapes differ, or
+            `beta` is negative.
 
     Example:
         >>> print(mart_loss([[0.0, 0.0]], [[0.0, 1.0]], [0], beta=6.0).numpy().round(2))
@@ -138,13 +140,13 @@ def mart_loss(
 def weighted_by_class(losses: tf.Tensor, labels: tf.Tensor, class_weights: Any) -> tf.Tensor:
     """Returns the loss of each image times the weight of its class.
 
-    The mean over a batch still divides by its number of images, so that weights whose mean over
-    the training set is 1 leave the scale of a loss as it is.
+    The mean over a batch still divides by its number of images, so weights with mean 1 over the
+    training set keep the scale of a loss.
 
     Args:
         losses: [num_images], any float dtype.
         labels: [num_images], integer class ids or -1.
-        class_weights: [num_classes], numbers >= 0; None leaves the losses as they are.
+        class_weights: [num_classes], numbers >= 0; None returns the losses unchanged.
 
     Returns:
         [num_images], dtype of `losses`; 0 where the label is -1.
@@ -161,7 +163,7 @@ def weighted_by_class(losses: tf.Tensor, labels: tf.Tensor, class_weights: Any) 
 
 
 def _runner_up(probabilities: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Returns int32 [num_images]: the most likely class other than the label."""
+    """Returns the most likely class other than the label, int32 [num_images]."""
     num_classes = probabilities.shape[1]
     is_label = tf.range(num_classes)[None, :] == labels[:, None]
     others = tf.where(is_label, -tf.ones_like(probabilities), probabilities)

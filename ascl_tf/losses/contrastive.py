@@ -1,8 +1,8 @@
-"""Contrastive losses of the paper (eq. 4, 7, 8, 9), per anchor and unreduced.
+"""Contrastive losses of the paper (eq. 4, 7, 8, 9), one unreduced value per anchor.
 
 Every function takes the rows of one replica, with unit l2 norm, compares them with the
-rows of all replicas, and returns one number per row of its own. Means are taken by
-`gather.global_mean`. Equation numbers are those of Li et al., "Adversarial supervised
+rows of all replicas, and returns one value for each row of its own replica. `gather.global_mean`
+takes the mean. Equation numbers are those of Li et al., "Adversarial supervised
 contrastive learning", Machine Learning, 2022; t stands for `temperature`.
 """
 
@@ -25,13 +25,13 @@ POSITIVES = ("cross", "all")
 
 
 def nt_xent_loss(projections: tf.Tensor, *, temperature: float) -> tf.Tensor:
-    """Returns NT-Xent: each view against all other views, the other view of its image positive.
+    """Returns the NT-Xent loss, whose positive is the other view of the same image.
 
-    For anchor i, whose other view is j (eq. 4; Chen et al. 2020, arXiv:2002.05709, eq. 1):
+    For anchor i with the other view j (eq. 4; Chen et al. 2020, arXiv:2002.05709, eq. 1):
 
         loss_i = -log( exp(z_i.z_j / t) / sum_{a != i} exp(z_i.z_a / t) )
 
-    On several replicas a runs over the views of the global batch.
+    On several replicas, a runs over the views of the global batch.
 
     Args:
         projections: [2 * num_images, dim], any float dtype, unit l2 norm per row,
@@ -42,7 +42,7 @@ def nt_xent_loss(projections: tf.Tensor, *, temperature: float) -> tf.Tensor:
         [2 * num_images], float64 for float64 `projections`, else float32.
 
     Raises:
-        ValueError: on a rank, a number of rows or a temperature that does not fit the above.
+        ValueError: if the rank, the number of rows or the temperature does not fit the above.
 
     Example:
         >>> views = [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]  # Two views of two images.
@@ -64,15 +64,15 @@ def nt_xent_loss(projections: tf.Tensor, *, temperature: float) -> tf.Tensor:
 def supervised_contrastive_loss(
     projections: tf.Tensor, labels: tf.Tensor, *, temperature: float
 ) -> tf.Tensor:
-    """Returns the supervised contrastive loss, positives averaged outside the logarithm.
+    """Returns the supervised contrastive loss, with positives averaged outside the logarithm.
 
     For anchor i with positive set P(i), the rows of the same class other than i (eq. 7;
     Khosla et al. 2020, arXiv:2004.11362, eq. 2, without a factor t or t/0.07):
 
         loss_i = -1/|P(i)| * sum_{p in P(i)} log( exp(z_i.z_p / t) / sum_{a != i} exp(z_i.z_a / t) )
 
-    Rows with label -1 are unlabeled and take no part: they are neither positives nor
-    negatives. On several replicas p and a run over the rows of the global batch.
+    Rows with label -1 are unlabeled and do not take part: they are neither positives nor
+    negatives. On several replicas, p and a run over the rows of the global batch.
 
     Args:
         projections: [num_anchors, dim], any float dtype, unit l2 norm per row, in any order.
@@ -81,10 +81,10 @@ def supervised_contrastive_loss(
 
     Returns:
         [num_anchors], float64 for float64 `projections`, else float32. Rows without a
-        positive, and unlabeled rows, give exactly 0.
+        positive, and unlabeled rows, get exactly 0.
 
     Raises:
-        ValueError: on a rank, a length, a dtype of labels or a temperature that does not fit
+        ValueError: if a rank, a length, the dtype of `labels` or the temperature does not fit
             the above.
 
     Example:
@@ -115,28 +115,28 @@ def adversarial_supervised_contrastive_loss(
     denominator: str = "joint",
     positives: str = "cross",
 ) -> tf.Tensor:
-    """Returns the ASCL loss: clean views against adversarial images of the same class.
+    """Returns the ASCL loss, between clean views and adversarial images of the same class.
 
-    For the clean view i of an image, with D_i the chosen denominator (eq. 9):
+    For clean view i of an image, with the chosen denominator D_i (eq. 9):
 
         loss_i = -1/|P(i)| * sum_{p in P(i)} log( exp(z_i.z_p / t) / D_i )
 
-    P(i) are the adversarial images of the same class, that of i's own image included;
-    with positives="all" the other clean views of the class too. D_i sums exp(z_i.z_a / t)
+    P(i) are the adversarial images of the same class, including that of i's own image, and
+    with positives="all" also the other clean views of the class. D_i sums exp(z_i.z_a / t)
 
         joint        over the clean views a != i and all adversarial images
         clean        over the clean views a != i only
         adversarial  over all adversarial images only
 
-    Differs from the paper: eq. 9 lacks the index p, and to the letter it is "clean", where
-    positives outside their own denominator make the loss no log-probability (it can be
-    negative). Images with label -1 take no part at all. On several replicas p and a run over
+    Differs from the paper: eq. 9 lacks the index p. Taken literally it is "clean", where
+    positives are outside their own denominator, so the loss is not a log-probability (it can be
+    negative). Images with label -1 do not take part. On several replicas, p and a run over
     the global batch.
 
     Args:
         clean_projections: [2 * num_images, dim], any float dtype, unit l2 norm per row,
             view-major: view 0 of all images, then view 1. These are the anchors.
-        adversarial_projections: [num_images, dim], one perturbed image for each image.
+        adversarial_projections: [num_images, dim], one adversarial image for each image.
         labels: [num_images], integer class ids or -1.
         temperature: Python number > 0.
         denominator: "joint", "clean" or "adversarial".
@@ -144,11 +144,11 @@ def adversarial_supervised_contrastive_loss(
 
     Returns:
         [2 * num_images], view-major, float64 for float64 projections, else float32.
-        Views of unlabeled images give exactly 0.
+        Views of unlabeled images get exactly 0.
 
     Raises:
-        ValueError: on a rank, a length, a dtype of labels, a temperature or a name that does
-            not fit the above.
+        ValueError: if a rank, a length, the dtype of `labels`, the temperature or a name does not
+            fit the above.
 
     Example:
         >>> view_0 = view_1 = tf.constant([[1.0, 0.0], [0.0, 1.0]])  # Of two images.
@@ -192,30 +192,30 @@ def adversarial_pair_supervised_contrastive_loss(
     temperature: float,
     clean_projections: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """Returns the supervised contrastive loss between perturbed views, which the paper rejects.
+    """Returns the supervised contrastive loss between adversarial views, which the paper rejects.
 
-    For the perturbed view i, with P(i) the perturbed views of the same class other than i
+    For adversarial view i, where P(i) are the adversarial views of the same class other than i
     (eq. 8):
 
         loss_i = -1/|P(i)| * sum_{p in P(i)} log( exp(z_i.z_p / t) / sum_{a != i} exp(z_i.c_a / t) )
 
-    Without `clean_projections`, c_a is the perturbed view a: eq. 7 on perturbed views. With
-    them, c_a is the clean view a, which is eq. 8 to the letter and no log-probability.
-    Images with label -1 take no part. On several replicas p and a run over the global batch.
+    Without `clean_projections`, c_a is the adversarial view a: eq. 7 on adversarial views. With
+    them, c_a is the clean view a, which is eq. 8 taken literally and not a log-probability.
+    Images with label -1 do not take part. On several replicas, p and a run over the global batch.
 
     Args:
         adversarial_projections: [2 * num_images, dim], any float dtype, unit l2 norm per row,
             view-major: view 0 of all images, then view 1. These are the anchors.
         labels: [num_images], integer class ids or -1.
         temperature: Python number > 0.
-        clean_projections: None, or the same views unperturbed, in the same order.
+        clean_projections: None, or the same views without perturbation, in the same order.
 
     Returns:
         [2 * num_images], view-major, float64 for float64 projections, else float32.
-        Views of unlabeled images give exactly 0.
+        Views of unlabeled images get exactly 0.
 
     Raises:
-        ValueError: on a rank, a length, a dtype of labels or a temperature that does not fit
+        ValueError: if a rank, a length, the dtype of `labels` or the temperature does not fit
             the above.
 
     Example:

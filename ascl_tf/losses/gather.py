@@ -1,8 +1,8 @@
-"""Rows of the whole global batch, seen from one replica, and the mean over all of them.
+"""Rows of the global batch, gathered on one replica, and the mean over all of them.
 
 `global_mean` is the only place that divides by a batch size.
 
-Every replica must hold the same number of images. Outside a replica context, and
+Every replica must hold the same number of images. Outside a replica context, or
 with one replica, nothing is communicated.
 
 View-major order: all images of view 0, then all images of view 1, and so on. With
@@ -22,10 +22,10 @@ def count_replicas() -> int:
 
 
 def gather_across_replicas(tensor: tf.Tensor) -> tf.Tensor:
-    """Returns the rows of all replicas, replica after replica.
+    """Returns the rows of all replicas, one replica after another.
 
-    The gradient flows back: a replica's rows receive the sum of the gradients that all
-    replicas have with respect to them.
+    The gradient flows back: the rows of a replica receive the sum of the gradients of all
+    replicas with respect to them.
 
     Args:
         tensor: [b, ...], the same shape on every replica.
@@ -87,7 +87,7 @@ def gather_views(stacked_views: tf.Tensor, num_views: int) -> tf.Tensor:
 
 
 def local_rows(num_local_images: int | tf.Tensor, num_views: int) -> tf.Tensor:
-    """Returns where this replica's rows stand in the result of `gather_views`.
+    """Returns the indices of this replica's rows in the result of `gather_views`.
 
     Args:
         num_local_images: b, a Python int or int32 scalar.
@@ -112,20 +112,20 @@ def local_rows(num_local_images: int | tf.Tensor, num_views: int) -> tf.Tensor:
 def global_mean(per_row: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     """Returns this replica's share of the mean over the rows of the global batch.
 
-    The sum over this replica's rows is divided by the number of rows on all replicas.
+    It divides the sum over this replica's rows by the number of rows on all replicas.
     The shares of all replicas add up to the mean, and `apply_gradients` sums gradients
-    over replicas, so a step is the same on any number of them.
+    over replicas, so a step is the same on any number of replicas.
 
     Args:
         per_row: [rows], any float dtype; the same number of rows on every replica.
-        mask: bool [rows], or None for all rows. Rows with False neither count nor add
-            anything, whatever their value, and their gradient is 0.
+        mask: bool [rows], or None for all rows. Rows with False are left out of the sum and the
+            count, whatever their value, and their gradient is 0.
 
     Returns:
-        Scalar, float64 for float64, else float32. 0 where no row of the global batch counts.
+        Scalar, float64 for float64 `per_row`, else float32. 0 if no row of the global batch counts.
 
     Raises:
-        ValueError: if `per_row` is no vector, or `mask` is not bool of the same shape.
+        ValueError: if `per_row` is not a vector, or `mask` is not bool of the same shape.
 
     Example:
         >>> print(global_mean([1.0, 2.0, 9.0], mask=[True, True, False]).numpy())

@@ -1,4 +1,4 @@
-"""What every loss does with its arguments first: cast them, and check what is known statically."""
+"""Casts and static checks that every loss applies to its arguments first."""
 
 import math
 import numbers
@@ -10,18 +10,18 @@ UNLABELED = -1  # The label of an image whose class is not known.
 
 
 def at_least_float32(tensor: tf.Tensor) -> tf.Tensor:
-    """Returns `tensor` as it is if it is float64, else cast to float32."""
+    """Returns `tensor` unchanged if it is float64, else cast to float32."""
     tensor = tf.convert_to_tensor(tensor)
     return tensor if tensor.dtype == tf.float64 else tf.cast(tensor, tf.float32)
 
 
 def num_rows(tensor: tf.Tensor) -> int | tf.Tensor:
-    """Returns the length of axis 0: a Python int where it is known, else an int32 scalar."""
+    """Returns the length of axis 0: a Python int if it is known, else an int32 scalar."""
     return tf.shape(tensor)[0] if tensor.shape[0] is None else tensor.shape[0]
 
 
 def is_labeled(labels: tf.Tensor) -> tf.Tensor:
-    """Returns bool, the shape of `labels`: False where the class is not known."""
+    """Returns bool in the shape of `labels`: False where the class is unknown."""
     return labels != UNLABELED
 
 
@@ -34,7 +34,7 @@ def float_matrix(name: str, tensor: tf.Tensor, described: str) -> tf.Tensor:
         described: the expected shape in words, such as "[num_anchors, dim]".
 
     Raises:
-        ValueError: if `tensor` has not two axes.
+        ValueError: if `tensor` does not have two axes.
     """
     tensor = at_least_float32(tensor)
     if tensor.shape.rank != 2:
@@ -43,10 +43,10 @@ def float_matrix(name: str, tensor: tf.Tensor, described: str) -> tf.Tensor:
 
 
 def view_pair_matrix(name: str, tensor: tf.Tensor) -> tf.Tensor:
-    """As `float_matrix`, for two views of every image stacked on axis 0.
+    """Returns the result of `float_matrix` for two views of every image, stacked on axis 0.
 
     Raises:
-        ValueError: if `tensor` has not two axes, or an odd number of rows.
+        ValueError: if `tensor` does not have two axes, or has an odd number of rows.
     """
     tensor = float_matrix(name, tensor, "[2 * num_images, dim]")
     if tensor.shape[0] is not None and tensor.shape[0] % 2:
@@ -58,11 +58,11 @@ def view_pair_matrix(name: str, tensor: tf.Tensor) -> tf.Tensor:
 
 
 def multi_view_matrix(projections: tf.Tensor, num_views: int) -> tf.Tensor:
-    """As `float_matrix`, for `num_views` views of every image stacked on axis 0.
+    """Returns the result of `float_matrix` for `num_views` views of every image, on axis 0.
 
     Raises:
-        ValueError: if `num_views` is below 2, `projections` have not two axes, or their number
-            of rows is no multiple of `num_views`.
+        ValueError: if `num_views` is below 2, `projections` does not have two axes, or its number
+            of rows is not a multiple of `num_views`.
     """
     if num_views < 2:
         raise ValueError(f"`num_views` must be >= 2; received {num_views}.")
@@ -82,12 +82,12 @@ def label_vector(
 
     Args:
         labels: integers [num_labels].
-        num_labels: the expected length: a Python int, or None or a tensor if not known.
+        num_labels: the expected length: a Python int, or None or a tensor if it is unknown.
         described: the expected shape in words.
 
     Raises:
-        ValueError: on another shape, or labels that are no integers, or (where their values are
-            known, outside of a graph) none that an int32 can hold.
+        ValueError: if the shape differs, the labels are not integers, or (if their values are
+            known, outside a graph) they do not fit into int32.
     """
     labels = tf.convert_to_tensor(labels)
     if not labels.dtype.is_integer:
@@ -107,12 +107,12 @@ def label_vector(
 def check_shape(
     name: str, tensor: tf.Tensor, expected: Sequence[int | tf.Tensor | None], described: str
 ) -> None:
-    """Raises ValueError if what is known of the shape contradicts `expected`.
+    """Raises ValueError if the static shape contradicts `expected`.
 
     Args:
         name: the argument's name, for the message.
         tensor: the argument.
-        expected: one entry per axis: a Python int, or None or a tensor where it is not known.
+        expected: one entry per axis: a Python int, or None or a tensor if it is unknown.
         described: the expected shape in words.
     """
     shape = tf.TensorShape([n if isinstance(n, int) else None for n in expected])

@@ -1,4 +1,4 @@
-"""Contrast of any number of views, and classification into several clusterings."""
+"""Contrastive losses of any number of views, and cross-entropy over several clusterings."""
 
 from collections.abc import Sequence
 
@@ -13,15 +13,15 @@ from ascl_tf.losses.inputs import check_temperature, multi_view_matrix, num_rows
 def multi_view_contrastive_loss(
     projections: tf.Tensor, *, num_views: int, temperature: float
 ) -> tf.Tensor:
-    """Returns each view's contrast with all others, the other views of its image positive.
+    """Returns the contrastive loss whose positives are the other views of the same image.
 
     For anchor i with V - 1 positives P(i), the other views of its image:
 
         loss_i = -1/(V-1) * sum_{p in P(i)} log( exp(z_i.z_p / t) / sum_{a != i} exp(z_i.z_a / t) )
 
-    This is the supervised contrastive loss whose classes are the images (Fan et al. 2021,
-    arXiv:2111.01124; without the published code's factor t/0.07), and NT-Xent for two
-    views. On several replicas a runs over the views of the global batch.
+    This is the supervised contrastive loss with images as classes (Fan et al. 2021,
+    arXiv:2111.01124; without the factor t/0.07 of the published code). For two views it is
+    NT-Xent. On several replicas, a runs over the views of the global batch.
 
     Args:
         projections: [num_views * num_images, dim], any float dtype, unit l2 norm per row,
@@ -33,7 +33,7 @@ def multi_view_contrastive_loss(
         [num_views * num_images], float64 for float64 `projections`, else float32.
 
     Raises:
-        ValueError: on a rank, a number of rows, of views, or a temperature that does not fit
+        ValueError: if the rank, the number of rows or views, or the temperature does not fit
             the above.
     """
     rows = multi_view_matrix(projections, num_views)
@@ -42,7 +42,7 @@ def multi_view_contrastive_loss(
 
 
 def clustering_loss(logits: Sequence[tf.Tensor], pseudo_labels: tf.Tensor) -> tf.Tensor:
-    """Returns the mean over several clusterings of the cross-entropy, per image.
+    """Returns the cross-entropy of each image, averaged over several clusterings.
 
         loss_i = 1/M * sum_m -log softmax(logits_m,i)[pseudo_labels_i,m]
 
@@ -56,7 +56,7 @@ def clustering_loss(logits: Sequence[tf.Tensor], pseudo_labels: tf.Tensor) -> tf
         [B], float64 for float64 `logits`, else float32.
 
     Raises:
-        ValueError: if there are not as many columns of pseudo-labels as logits.
+        ValueError: if `pseudo_labels` does not have one column for each tensor in `logits`.
     """
     pseudo_labels = tf.convert_to_tensor(pseudo_labels)
     if pseudo_labels.shape.rank != 2 or pseudo_labels.shape[1] != len(logits):
@@ -71,17 +71,17 @@ def clustering_loss(logits: Sequence[tf.Tensor], pseudo_labels: tf.Tensor) -> tf
 def one_sided_nt_xent_loss(
     projections: tf.Tensor, *, num_views: int, temperature: float
 ) -> tf.Tensor:
-    """Returns NT-Xent of each view against the other views of its image, summed over these.
+    """Returns NT-Xent between each view and the other views of its image, summed over these.
 
     For anchor i with positives P(i), the V - 1 other views of its image, and k_a = z_a
     held constant:
 
         loss_i = -sum_{p in P(i)} log( exp(z_i.k_p / t) / sum_{a != i} exp(z_i.k_a / t) )
 
-    Kim et al. 2020, arXiv:2006.07589, in the form of its published code; the paper has the
-    sum over P(i) inside the logarithm. The gradient reaches z_i as an anchor only, as if
-    every other row were a constant. On several replicas a runs over the views of the global
-    batch. For two views the values are those of `nt_xent_loss`.
+    Kim et al. 2020, arXiv:2006.07589, as in its published code; the paper has the sum over
+    P(i) inside the logarithm. The gradient reaches z_i only as an anchor: all other rows are
+    constants. On several replicas, a runs over the views of the global batch. For two views,
+    the values are those of `nt_xent_loss`.
 
     Args:
         projections: [num_views * num_images, dim], any float dtype, unit l2 norm per row,
@@ -93,7 +93,7 @@ def one_sided_nt_xent_loss(
         [num_views * num_images], float64 for float64 `projections`, else float32.
 
     Raises:
-        ValueError: on a rank, a number of rows, of views, or a temperature that does not fit
+        ValueError: if the rank, the number of rows or views, or the temperature does not fit
             the above.
     """
     check_temperature(temperature)
