@@ -64,7 +64,7 @@ def make_flags():
     flags.DEFINE_string(
         FLAG,
         "",
-        "Name of a recipe in the package: settings that apply as a flagfile in its place would. "
+        "Name of a recipe in the package. Its settings apply as from a flagfile at this position. "
         "list shows the names.",
         flag_values=values,
     )

@@ -40,7 +40,7 @@ def test_split_of_the_run_is_taken_over_and_said(model, capsys):
     )
     assert (config.split, config.training_split, config.image_size) == ("auto", "train", 0)
     assert capsys.readouterr().out == (
-        "notice: --dataset=folder:pets --test_fraction=0.3 --split_seed=4, as in the run that has "
+        "notice: --dataset=folder:pets --test_fraction=0.3 --split_seed=4, as in the run that "
         "exported the model\n"
     )
 

@@ -89,7 +89,7 @@ def _sections_of(program, values):
     fields = {f.name: f for section in sections for f in dataclasses.fields(section)}
     topics = topics_of(*sections)
     named = {title: {n: fields[n] for n in names} for title, names in topics.items() if names}
-    return {"The command": dict.fromkeys(sorted(set(values) - set(fields) - {"?"}))} | named
+    return {"General": dict.fromkeys(sorted(set(values) - set(fields) - {"?"}))} | named
 
 
 def _flag_row(flag, field):

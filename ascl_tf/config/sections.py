@@ -139,8 +139,8 @@ class DataSettings:
     image_size: int = setting(
         0,
         "Resize images to this height and width, with antialiasing. 0: keep the original size, "
-        "except for a folder of pictures of several sizes, which uses 32, 64, 128 or 224, the "
-        "largest that does not exceed the median of the shorter sides.",
+        "but resize a folder with pictures of several sizes to 32, 64, 128 or 224, the largest "
+        "that does not exceed the median shorter side.",
         minimum=0,
         smoke=16,
     )
@@ -231,8 +231,8 @@ class NetworkSettings:
     )
     width: int = setting(
         64,
-        "Channels in the first stage of resnet and preact_resnet, 64 as published. A wide ResNet "
-        "is scaled by width/64; your own network is not scaled.",
+        "Channels in the first stage of resnet and preact_resnet (64 as published). A wide "
+        "ResNet is scaled by width/64; your own network is not scaled.",
         minimum=1,
         smoke=2,
     )
@@ -407,14 +407,14 @@ class AttackSettings:
 
 @dataclasses.dataclass(frozen=True)
 class OptimizationSettings:
-    """Optimization in pre-training (or of a one-shot method)."""
+    """Optimization of pre-training (or of a one-shot method)."""
 
     # 2: SGD has the rate outside its velocity.
     FORMAT: ClassVar[int] = 2
 
     epochs: int = setting(100, "Number of pre-training epochs.", stages=_PRE, minimum=1, smoke=1)
     global_batch_size: int = setting(
-        512, "Images per step, summed over all replicas.", stages=_TRAIN, minimum=1, smoke=16
+        512, "Images per step, over all replicas.", stages=_TRAIN, minimum=1, smoke=16
     )
     optimizer: str = setting(
         "sgd",
@@ -506,7 +506,7 @@ class FinetuneSettings:
     finetune: str = setting(
         "laf",
         "Fine-tuning mode. First letter: train the linear layer only (l) or the full network "
-        "(f). Second letter: on standard images (s) or adversarial images (a).",
+        "(f). Second letter: on natural images (s, standard) or adversarial images (a).",
         stages=STAGES[1:],
         choices=FINETUNE_MODES,
     )
@@ -609,7 +609,7 @@ class EvaluationSettings:
     )
     num_images: int = setting(
         0,
-        "Number of test images to evaluate, from the first on. 0: all.",
+        "Evaluate only the first N test images. 0: all.",
         stages=(EVALUATE,),
         minimum=0,
         is_identity=False,
@@ -667,7 +667,7 @@ class EvaluationSettings:
 
 @dataclasses.dataclass(frozen=True)
 class RunSettings:
-    """Run: folder, devices, seed, precision, checkpoints and logs."""
+    """Run folder, devices, seed, precision, checkpoints and logs."""
 
     workdir: str = setting(
         "", "Folder of the run. Empty: runs/<dataset>_<method>.", path=PATH, is_identity=False
@@ -731,8 +731,9 @@ class RunSettings:
     )
     smoke: bool = setting(
         False,
-        "Shrink everything to run in seconds: few images, two steps, a narrow network. Flags on "
-        "the command line itself keep their values, and folders of pictures are not replaced.",
+        "Shrink everything to run in seconds: few images, two steps, a narrow network. Flags set "
+        "directly on the command line, not in a flagfile, keep their values, and so do folders "
+        "of pictures.",
     )
 
 

@@ -42,9 +42,7 @@ class ExportConfig(ReadingFlags):
         "pgd20",
         "Protocol whose attack on the model the tflite and onnx files are also measured under.",
     )
-    num_images: int = setting(
-        0, "Number of test images to use, from the first on. 0: all.", minimum=0
-    )
+    num_images: int = setting(0, "Use only the first N test images. 0: all.", minimum=0)
     export_format: str = like_run_setting(EvaluationSettings, "export_format")
 
     def __post_init__(self) -> None:

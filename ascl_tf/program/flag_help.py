@@ -9,7 +9,7 @@ from typing import Any
 
 from ascl_tf.config.registry import methods_with
 
-_PROGRAM = "The program"
+_PROGRAM = "General"
 
 
 def topics_of(*sections: type) -> dict[str, list[str]]:

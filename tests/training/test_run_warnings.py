@@ -145,7 +145,7 @@ def test_lost_robustness_warns_and_the_guard_switches(tmp_path, capsys, guard):
     assert (found["step"], found["until"]) == (600, 1000)
     assert _uses_pgd(world.method) == found.get("switched", False) == (guard == "pgd")
     out = capsys.readouterr().out
-    assert out.count("catastrophic overfitting: accuracy under PGD is 10.0") == 1
+    assert out.count("catastrophic overfitting: accuracy is 10.0 under PGD") == 1
     assert ("Training switches to PGD" in out) == (guard == "pgd")
     assert world.texts("probe/pgd")["probe/pgd_accuracy"] == [200, 400, 600, 800, 1000]
 
@@ -361,7 +361,7 @@ def test_best_checkpoint_no_better_than_chance_is_warned_of_at_the_end(
     found = [(entry["warning"], entry["step"]) for entry in world.history.warnings]
     assert found == [("no_better_than_chance", 500)] * is_warned
     out = capsys.readouterr().out
-    assert ("largest class holds 40.0 % of the 50 validation images" in out) == is_warned
+    assert ("largest class makes up 40.0 % of the 50 validation images" in out) == is_warned
 
 
 def test_watches_of_validation_need_one_and_no_smoke(tmp_path):
