@@ -143,7 +143,7 @@ def test_sigterm_says_the_command_that_goes_on_to_the_same_record(
     assert (
         said.startswith("stopped by SIGTERM; to continue: ascl-evaluate ") and said.count("\n") == 1
     )
-    command = shlex.split(said.partition("go on: ")[2])
+    command = shlex.split(said.partition("to continue: ")[2])
     assert command == [*_argv(stopped), "--resume"]
     evaluate.run(command)
     assert _untimed(stopped["output"]) == _untimed(undisturbed["output"])

@@ -73,7 +73,7 @@ def test_pictures_of_several_sizes_become_as_large_as_half_of_them(tmp_path, cap
     for split in ("train", "val"):
         assert load_dataset(f"folder:{tmp_path}", split).image_shape == (size, size, 3)
     _, line = capsys.readouterr().out.splitlines()
-    assert f"all become {size} x {size} (image_size={size}, resize=crop)" in line
+    assert f"resizing all to {size} x {size} (image_size={size}, resize=crop)" in line
     sides = (min(*sides, size), max(*sides, size))
     assert f"shorter sides from {sides[0]} to {sides[1]} pixels" in line
 

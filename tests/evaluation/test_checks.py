@@ -113,7 +113,7 @@ def test_model_without_gradient_counts_as_zero_gradient():
 @pytest.mark.parametrize(("num_classes", "line"), [(3, "3 classes"), (5, "5 classes")])
 def test_classes_of_the_data_set_are_compared_with_the_logits(num_classes, line):
     findings = _raised(NETWORK, IMAGES, LABELS, num_classes=num_classes)
-    assert f"the data set has {line} where the model has 4 logits" in findings["class_count"]
+    assert f"the data set has {line} but the model has 4 logits" in findings["class_count"]
     # Labels alone declare nothing: images of one class are a subset of a larger set.
     assert "class_count" not in check_model(NETWORK, IMAGES, np.zeros_like(LABELS))
 

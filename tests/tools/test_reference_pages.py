@@ -34,8 +34,8 @@ def test_a_page_has_each_flag_that_help_prints_once(program, capsys):
     ("flag", "default", "takes", "says"),
     [
         ("epsilon", "auto", "a number or a fraction such as 8/255, or auto", "Radius of the ball"),
-        ("seed", "0", "an integer, at least 0, at most 2147483647", "Seed of"),
-        ("temperature", "0.5", "a number, > 0", "Divisor"),
+        ("seed", "0", "an integer, at least 0, at most 2147483647", "Seed for"),
+        ("temperature", "0.5", "a number, > 0", "Temperature of"),
         ("download", "false", "true or false", ""),
         ("norm", "linf", "one of linf, l2", "Norm"),
     ],
