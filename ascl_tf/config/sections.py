@@ -433,8 +433,8 @@ class OptimizationSettings:
     )
     schedule: str = setting(
         "stepwise",
-        "Learning-rate schedule of pre-training. stepwise: decay at the epochs in --decay_at; "
-        "cosine: half a cosine down to 0.",
+        "Learning-rate schedule of pre-training. stepwise: decay as --decay_at says; cosine: "
+        "half a cosine down to 0.",
         stages=_PRE,
         choices=("stepwise", "cosine"),
     )

@@ -13,8 +13,7 @@ class DynAclSettings:
 
     dynacl_interval: int = setting(
         50,
-        "Number of epochs after which dynacl changes the strength of its views and the weights "
-        "of its losses.",
+        "Number of epochs between changes of the view strength and the loss weights in dynacl.",
         stages=(PRETRAIN,),
         minimum=1,
     )

@@ -40,9 +40,13 @@ class ExportConfig(ReadingFlags):
     )
     protocol: str = setting(
         "pgd20",
-        "Protocol whose attack on the model the tflite and onnx files are also measured under.",
+        "Attack on the model for a second accuracy of the tflite and onnx files.",
     )
-    num_images: int = setting(0, "Use only the first N test images. 0: all.", minimum=0)
+    num_images: int = setting(
+        0,
+        "Check the labels and the model's output on the first N test images only. 0: all.",
+        minimum=0,
+    )
     export_format: str = like_run_setting(EvaluationSettings, "export_format")
 
     def __post_init__(self) -> None:

@@ -88,7 +88,7 @@ def define_flags(*sections: type, values: flags.FlagValues | None = None) -> fla
 
 def define_program_flags(values: flags.FlagValues) -> None:
     """Adds `PROGRAM_FLAGS`, which every program has."""
-    texts = "Show the most common flags.", "Show all flags.", "Show tracebacks of errors."
+    texts = "Show the flags that you need first.", "Show all flags.", "Show tracebacks of errors."
     for name, text in zip(PROGRAM_FLAGS, texts, strict=True):
         short_name = "?" if name == HELP else None
         flags.DEFINE_boolean(name, False, text, short_name=short_name, flag_values=values)
