@@ -23,7 +23,7 @@ _PUBLIC = {
     "evaluate_robustness": "ascl_tf.evaluation",
     "export_classifier": "ascl_tf.serving.exporting",
     "finetune": "ascl_tf.training.api",
-    "list_pretrained": "ascl_tf.serving.pretrained",
+    "list_pretrained": "ascl_tf.config.pretrained",
     "load": "ascl_tf.serving.pretrained",
     "pretrain": "ascl_tf.training.api",
 }

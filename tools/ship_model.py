@@ -89,7 +89,7 @@ def _ship(name, path, checkpoint):
     details = {
         **describe_run(config, workdir, stage, checkpoint, classifier),
         "name": name,
-        "training": [_describe(each, checkpoint) for each in _stages(path, stage)],
+        "training": [_describe(each) for each in _stages(path, stage)],
         "bundled": _measure(loaded, test, digest),
     }
     card = cards.make_card(
@@ -128,7 +128,7 @@ def _shown(path):
     return f"runs/{path.name}"
 
 
-def _describe(stage, checkpoint):
+def _describe(stage):
     """Returns the command that repeats a stage, but for the place of the data, and its length."""
     workdir = WorkDirectory(stage.path)
     settings = cfg.settings_in(workdir.stage_identities()[stage.name])
@@ -136,9 +136,12 @@ def _describe(stage, checkpoint):
     kind = cfg.PRETRAIN if stage.name == cfg.PRETRAIN else cfg.FINETUNE
     command = ["python -m ascl_tf.train", f"--stage={kind}", *flags, stage.start]
     history = read_history(workdir.checkpoints(stage.name), LAST)
+    config = cfg.Config(**settings)
+    planned = config.epochs if kind == cfg.PRETRAIN else config.num_finetune_epochs
     return {
         "command": " ".join(filter(None, [*command, f"--workdir={_shown(stage.path)}"])),
         "epochs": len(history["epochs"]),
+        "planned_epochs": planned,
         "hours": round(history["train_seconds"] / 3600, 2),
         "commits": sorted({span["versions"]["commit"] for span in history["spans"]}),
     }

@@ -1,6 +1,7 @@
 """From a tensorflow-datasets builder to images and labels, batch by batch."""
 
 import contextlib
+import importlib.resources
 import logging
 import os
 
@@ -13,6 +14,10 @@ from ascl_tf.data.resizing import CROP, resize
 from ascl_tf.data.split_reader import SplitReader, batch_size_for
 from ascl_tf.data.tf_messages import plain_message
 from ascl_tf.errors import MissingSplitError, RunError
+
+# TFDS takes the names of CIFAR-10's classes from the archive that it downloads.
+_CIFAR10 = ("cifar10", "cifar10_corrupted")
+_CIFAR10_NAMES = "bundled/cifar10_mini/1.0.0/label.labels.txt"
 
 
 class TfdsReader(SplitReader):
@@ -43,8 +48,7 @@ class TfdsReader(SplitReader):
         self._builder = builder
         self._image_key, self._label_key = _feature_keys(builder.info, name)
         self.num_images = _num_images(builder.info, split, name)
-        features = builder.info.features
-        self.class_names = tuple(features[self._label_key].names) if self._label_key else ()
+        self.class_names = _class_names(builder.info.features, self._label_key, name)
         self._labels = self._ids = None
 
     def find_image_shape(self):
@@ -139,6 +143,16 @@ def quiet():
         yield
     finally:
         logger.setLevel(level)
+
+
+def _class_names(features, label_key, name):
+    """Returns a name for each class; CIFAR-10's also where its files were prepared without."""
+    names = tuple(features[label_key].names) if label_key else ()
+    is_numbered = names == tuple(map(str, range(len(names))))
+    if is_numbered and len(names) == 10 and name.partition("/")[0] in _CIFAR10:
+        file = importlib.resources.files("ascl_tf.data") / _CIFAR10_NAMES
+        return tuple(file.read_text(encoding="utf-8").split())
+    return names
 
 
 def _check_labels(labels, num_classes, name, split):

@@ -135,11 +135,16 @@ def _stages(card):
     """Returns the commands that have trained a model that comes with the package."""
     stages = card.get("training", [])
     lines = [
-        f"```\n{stage['command']}\n```\n\n{stage['epochs']} epochs, {stage['hours']} hours; commit "
-        f"{', '.join(stage['commits'])}."
+        f"```\n{stage['command']}\n```\n\n{_length(stage)}; commit {', '.join(stage['commits'])}."
         for stage in stages
     ]
     return "\n\n".join(["Trained on two CPU cores by", *lines]) if lines else ""
+
+
+def _length(stage):
+    done, planned = stage["epochs"], stage["planned_epochs"]
+    cut = f", and stopped there of {planned}" if done < planned else ""
+    return f"{done} epochs{cut}; {stage['hours']} hours by the clock"
 
 
 def _accuracies(found):

@@ -9,6 +9,7 @@ import keras
 
 from ascl_tf import config as cfg
 from ascl_tf.config import NetworkSettings
+from ascl_tf.config.paths import MODEL, expand
 from ascl_tf.config.setting import AUTO
 from ascl_tf.errors import ConfigError, RunError, renamed
 from ascl_tf.methods.factory import make_encoder, settings_of_encoder
@@ -41,13 +42,14 @@ def open_encoder(field: str, path: str, expected: str = EXPECTED) -> EncoderSour
 
     Args:
         field: name of the setting that holds the path.
-        path: work directory, or .keras file whose model is a `Classifier`.
+        path: work directory, .keras file whose model is a `Classifier`, or `pretrained:NAME`.
         expected: what may be there, for messages.
 
     Raises:
         ConfigError: if it is neither; `restore` raises it for another network.
         RunError: if the file is damaged.
     """
+    path = expand(path, MODEL)
     if pathlib.Path(path).suffix == ".keras" and pathlib.Path(path).is_file():
         return _of_file(field, path, expected)
     source = recorded_config(path)

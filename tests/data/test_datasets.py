@@ -16,14 +16,25 @@ def _images(num_images=5, size=6, channels=3, seed=0):
     return rng.integers(0, 256, [num_images, size, size, channels], np.uint8)
 
 
+NO_OR_YES = tfds.features.ClassLabel(names=["no", "yes"])
+
+
 def _prepare(
-    data_dir, images, *, name="toy", shape=None, split="train", label=True, ids=None, order=None
+    data_dir,
+    images,
+    *,
+    name="toy",
+    shape=None,
+    split="train",
+    label=NO_OR_YES,
+    ids=None,
+    order=None,
 ):
     """Writes a TFDS set of one split under `data_dir`; image i has label i % 2."""
     features = {"image": tfds.features.Image(shape=shape or images[0].shape)}
     examples = [{"image": encode_png(image)} for image in images]
     if label:
-        features["label"] = tfds.features.ClassLabel(names=["no", "yes"])
+        features["label"] = label
         for i, example in enumerate(examples):
             example["label"] = i % 2
     if ids is not None:
@@ -49,6 +60,13 @@ def test_reads_a_prepared_set_in_the_order_of_its_files(tmp_path):
     np.testing.assert_array_equal(dataset.images, images)
     np.testing.assert_array_equal(dataset.labels, np.arange(600) % 2)
     assert (dataset.name, dataset.class_names) == ("toy", ("no", "yes"))
+
+
+@pytest.mark.parametrize(("name", "expected"), [("cifar10", "cat"), ("toy", "3")])
+def test_classes_without_names_are_numbered_but_those_of_cifar_10(tmp_path, name, expected):
+    _prepare(tmp_path, _images(2), name=name, label=tfds.features.ClassLabel(num_classes=10))
+    dataset = load_dataset(name, "train", data_dir=tmp_path)
+    assert dataset.class_names[3] == expected and len(dataset.class_names) == 10
 
 
 def test_examples_with_an_id_are_sorted_by_it(tmp_path):
