@@ -3,10 +3,7 @@
 import keras
 
 from ascl_tf.config import pretrained
-from ascl_tf.config.pretrained import list_pretrained
 from ascl_tf.serving.loading import load_model
-
-__all__ = ["list_pretrained", "load"]
 
 
 def load(name: str) -> keras.Model:
@@ -25,5 +22,13 @@ def load(name: str) -> keras.Model:
 
     Raises:
         ValueError: if there is no such model, or its file is damaged.
+
+    Example:
+        >>> import numpy as np
+        >>> classifier = load("cifar10-w16-at")
+        >>> classifier(np.zeros([1, 32, 32, 3], np.float32)).shape
+        TensorShape([1, 10])
+        >>> classifier.encoder.feature_dim
+        128
     """
     return load_model(pretrained.file_of(name.removeprefix(pretrained.PREFIX))).logits_fn
