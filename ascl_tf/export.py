@@ -32,7 +32,7 @@ def main(argv):
         return
     config = ExportConfig.from_flags(settings)
     get_protocol(config.protocol)
-    check_outside("output", config.output, [config.model])
+    check_outside("output", config.output, [config.model], replaces_folder=True)
     check_folder_place("output", config.output)
     check_export(config.output, config.formats())
     with renamed(path="model"):

@@ -113,3 +113,11 @@ def test_full_disk_is_found_before_anything_is_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(files.tempfile, "TemporaryFile", lambda dir: Full())
     with pytest.raises(RunError, match="`output=.*`: expected a file .*; found: No space left"):
         files.check_file_place("output", tmp_path / "a.json")
+
+
+def test_a_folder_that_is_replaced_may_hold_no_model(tmp_path):
+    model = tmp_path / "export" / "model.keras"
+    files.check_outside("output", tmp_path / "export" / "records.json", [model])
+    files.check_outside("output", tmp_path / "other", [model], replaces_folder=True)
+    with pytest.raises(RunError, match=r"`output=.*: expected a place outside of every model"):
+        files.check_outside("output", tmp_path / "export", [model], replaces_folder=True)

@@ -12,8 +12,10 @@ file: records of any protocol, and calibration.json of `python -m ascl_tf.analyz
 import argparse
 import json
 import pathlib
+import re
 import shutil
 import sys
+import tempfile
 from typing import NamedTuple
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -64,6 +66,8 @@ def _parse(argv):
         "--records", type=expanded_path, nargs="*", default=[], help="what was measured of it"
     )
     flags = parser.parse_args(argv)
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", flags.name):
+        parser.error(f"--name: expected lower-case letters, digits and . _ -; found {flags.name!r}")
     if not flags.workdir and not flags.records:
         parser.error("expected --workdir or --records; found neither")
     return flags
@@ -76,32 +80,51 @@ def _ship(name, path, checkpoint):
     test = load_dataset(BUNDLED, f"test[:{NUM_BUNDLED}]")
     stage = run.classifier_stage(config)
     checkpoint = checkpoint or run.chosen_checkpoint(config, workdir)
+    _check_classes(workdir, stage, config, test)
+    training = [_describe(each) for each in _stages(path, stage)]
     classifier = run.load_classifier(config, workdir, test, checkpoint)
-    folder = pretrained.FOLDER / name
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    details = describe_run(config, workdir, stage, checkpoint, classifier)
+    details |= {"name": name, "training": training}
+    pretrained.FOLDER.mkdir(exist_ok=True)
+    # The model before it stays until the new one is whole.
+    with tempfile.TemporaryDirectory(dir=pretrained.FOLDER, prefix=".") as temporary:
+        folder = pathlib.Path(temporary) / name
+        folder.mkdir()
+        card = _write(folder, classifier, test, details)
+        shutil.rmtree(pretrained.FOLDER / name, ignore_errors=True)
+        folder.rename(pretrained.FOLDER / name)
+    for line in cards.describe_files(card):
+        print(line)
+
+
+def _write(folder, classifier, test, details):
+    """Writes the files of a model into a folder; returns its card."""
     file = folder / pretrained.FILE
     classifier.save(file)
     loaded = load_model(file).logits_fn
     reference = checking.make_reference(as_served(classifier), test)
     found = checking.compare(reference, lambda images: loaded(images, training=False), file.name)
     digest = records.model_sha256(file)
-    details = {
-        **describe_run(config, workdir, stage, checkpoint, classifier),
-        "name": name,
-        "training": [_describe(each) for each in _stages(path, stage)],
-        "bundled": _measure(loaded, test, digest),
-    }
     card = cards.make_card(
         class_names=test.class_names,
         image_shape=test.image_shape,
         how="crop",
-        details=details,
+        details={**details, "bundled": _measure(loaded, test, digest)},
         files={file.name: {**found, "bytes": file.stat().st_size, "sha256": digest}},
     )
     cards.write_card(folder, card)
-    for line in cards.describe_files(card):
-        print(line)
+    return card
+
+
+def _check_classes(workdir, stage, config, test):
+    """Raises RunError unless a run is of CIFAR-10's classes and sizes, as the bundled images."""
+    names, size = workdir.class_names(stage), config.data.image_size
+    is_numbered = names is None or names == [str(n) for n in range(test.num_classes)]
+    fits = is_numbered or tuple(names) == tuple(test.class_names)
+    if not fits or size not in (0, test.image_shape[0]):
+        expected = f"the classes of CIFAR-10, at {test.image_shape[0]} pixels"
+        found = f"{', '.join(names or [])[:60]}, `image_size={size}`"
+        raise RunError(place=workdir.path, expected=expected, found=found)
 
 
 class _Stage(NamedTuple):
@@ -120,11 +143,16 @@ def _stages(path, stage):
     if not start and stage == cfg.PRETRAIN:
         return [_Stage(path, stage)]
     before = pathlib.Path(start or path)
+    if not before.exists():
+        raise RunError(place=before, expected="the run that training began with", found="none")
     earlier = _stages(before, cfg.PRETRAIN) if before.is_dir() else []
     return [*earlier, _Stage(path, stage, f"--{setting}={_shown(before)}" if start else "")]
 
 
 def _shown(path):
+    """Returns what a command calls the run, or the file, that training began with."""
+    if path.name == pretrained.FILE and path.parent.parent == pretrained.FOLDER:
+        return f"{pretrained.PREFIX}{path.parent.name}"
     return f"runs/{path.name}"
 
 
@@ -136,6 +164,9 @@ def _describe(stage):
     kind = cfg.PRETRAIN if stage.name == cfg.PRETRAIN else cfg.FINETUNE
     command = ["python -m ascl_tf.train", f"--stage={kind}", *flags, stage.start]
     history = read_history(workdir.checkpoints(stage.name), LAST)
+    if not history:
+        expected = f"the last checkpoint of {stage.name}"
+        raise RunError(place=stage.path, expected=expected, found="none")
     config = cfg.Config(**settings)
     planned = config.epochs if kind == cfg.PRETRAIN else config.num_finetune_epochs
     return {
@@ -160,14 +191,26 @@ def _complete(name, files):
     folder = pathlib.Path(pretrained.file_of(name)).parent
     card = cards.read_card(folder)
     for path in files:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = _read(path)
         is_figure = document.get("figure") == "calibration"
         found = document["models"] if is_figure else read_records(path)
-        own = [f for f in found if f["model_sha256"] == card["files"][pretrained.FILE]["sha256"]]
+        digest = card["files"][pretrained.FILE]["sha256"]
+        own = [measured for measured in found if measured.get("model_sha256") == digest]
         if not own:
             raise RunError(place=path, expected=f"what was measured of {name}", found="others")
         card |= _calibration(document, own[0]) if is_figure else _of_records(card, own)
     cards.write_card(folder, card)
+
+
+def _read(path):
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(place=path, expected="records, or a figure's numbers", cause=error) from None
+    if not isinstance(document, dict):
+        found = type(document).__name__
+        raise RunError(place=path, expected="records, or a figure's numbers", found=found)
+    return document
 
 
 def _calibration(document, model):

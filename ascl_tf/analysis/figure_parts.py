@@ -287,7 +287,7 @@ def draw_answers(axes, answers, labels, names):
         mark = "\N{CHECK MARK}" if is_right else "\N{MULTIPLICATION X}"
         name = shortened(class_name(answer["predicted"], names))
         text = f"{mark} {name}\n{answer['confidence']:.0f} %"
-        axis.set_title(text, fontsize=8, color=_RIGHT if is_right else _WRONG)
+        axis.set_title(text, fontsize=_small(axes), color=_RIGHT if is_right else _WRONG)
 
 
 def draw_truth(axes, images, names):
@@ -295,7 +295,12 @@ def draw_truth(axes, images, names):
     for axis, image in zip(axes, images, strict=True):
         _draw_png(axis, image["image_png"])
         bare(axis)
-        axis.set_title(shortened(class_name(image["label"], names)), fontsize=8)
+        axis.set_title(shortened(class_name(image["label"], names)), fontsize=_small(axes))
+
+
+def _small(axes):
+    """Returns the size of letters above pictures in a row, of which neighbors must not touch."""
+    return min(8.0, 58 / len(axes))
 
 
 def _draw_png(axis, text):

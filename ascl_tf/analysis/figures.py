@@ -307,7 +307,7 @@ def draw_adversarial_examples(document):
     """Returns a few images, attacked on each model (`predictions.compare_adversarial_examples`)."""
     images, names = document["images"], document.get("class_names") or ()
     labels, cells = [image["label"] for image in images], _cells(document)
-    side = WIDTH / len(images)
+    side = min(WIDTH / len(images), 2.0)
     figure = Figure(figsize=(WIDTH, (1 + len(cells)) * (side + 0.55) + 0.7), layout="constrained")
     grid = figure.subplots(1 + len(cells), len(images), squeeze=False)
     draw_truth(grid[0], images, names)

@@ -254,7 +254,7 @@ def _one_of(names: list[str]) -> str:
 
 def with_absolute_places(values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns settings whose paths hold in every working directory."""
-    named = {name: expand(values[name], MODEL) for name in PLACES if values.get(name)}
+    named = {name: expand(os.fspath(values[name]), MODEL) for name in PLACES if values.get(name)}
     places = {name: os.path.abspath(path) for name, path in named.items()}
     for name in DATA_SETS:
         prefix, found, path = values.get(name, "").partition(FOLDER_PREFIX)

@@ -3,7 +3,6 @@
 ascl_tf/pretrained/<name>/   classifier.keras  card.json  README.md  assets/labels.txt
 """
 
-import functools
 import hashlib
 import json
 import pathlib
@@ -14,7 +13,8 @@ FOLDER = pathlib.Path(__file__).resolve().parents[1] / "pretrained"
 
 def list_pretrained() -> list[str]:
     """Returns the names of the models that come with the package, for `ascl_tf.load`."""
-    return sorted(path.parent.name for path in FOLDER.glob(f"*/{FILE}"))
+    found = sorted(path.parent for path in FOLDER.glob(f"*/{FILE}"))
+    return [folder.name for folder in found if (folder / CARD).is_file()]
 
 
 def file_of(name: str) -> str:
@@ -31,12 +31,13 @@ def file_of(name: str) -> str:
         known = ", ".join(PREFIX + known for known in names)
         raise ValueError(f"expected {known or 'no model by name: none is here'}; found {name!r}")
     file = FOLDER / name / FILE
-    expected = json.loads((file.parent / CARD).read_text(encoding="utf-8"))["files"][FILE]["sha256"]
-    if _sha256_of(file) != expected:
+    if hashlib.sha256(file.read_bytes()).hexdigest() != _recorded_sha256(file.parent / CARD):
         raise ValueError(f"expected {file} as its card has it; found another file of that name")
     return str(file)
 
 
-@functools.cache
-def _sha256_of(file: pathlib.Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+def _recorded_sha256(card: pathlib.Path) -> str:
+    try:
+        return str(json.loads(card.read_text(encoding="utf-8"))["files"][FILE]["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ValueError(f"expected the card of a model in {card}; found another file") from None

@@ -93,18 +93,22 @@ def check_folder_place(field, path, files=()):
             )
 
 
-def check_outside(field, path, models):
+def check_outside(field, path, models, *, replaces_folder=False):
     """Raises RunError if a result would lie in a model's folder, whose hash it would change.
 
     Args:
         field, path: as above.
         models: paths of models; a result in place of one is refused, too.
+        replaces_folder: whether the result is a folder that takes the place of what is there: it
+            may not hold a model either.
     """
     target = pathlib.Path(path)
     # A link is replaced where it stands; what a folder's link leads to is written there.
     places = (target.resolve(), target.parent.resolve())
     for model in models:
-        if any(place.is_relative_to(pathlib.Path(model).resolve()) for place in places):
+        at = pathlib.Path(model).resolve()
+        is_replaced = replaces_folder and at.is_relative_to(target.resolve())
+        if is_replaced or any(place.is_relative_to(at) for place in places):
             expected = "a place outside of every model, which it would change"
             raise RunError(field=field, value=path, expected=expected, found=f"one in {model}")
 

@@ -28,6 +28,7 @@ PROTOCOLS = {
     "mistakes": "pgd20",
     "adversarial_examples": "pgd20",
 }
+MOST_EXAMPLES = 12
 # Flags that only some figures use -> which.
 _USED_BY = {
     "num_points": ("input_landscape", "weight_landscape"),
@@ -113,6 +114,11 @@ class AnalyzeConfig(ReadingFlags):
                 )
         if self.num_points and (self.num_points < 3 or self.num_points % 2 == 0):
             raise ConfigError(f"--num_points: expected an odd number >= 3; found {self.num_points}")
+        if self.figure == "adversarial_examples" and self.num_images > MOST_EXAMPLES:
+            raise ConfigError(
+                f"--num_images: expected at most {MOST_EXAMPLES} for {self.figure}, which shows "
+                f"each; found {self.num_images}"
+            )
         self.attack()
 
     def needs_gradient(self):

@@ -138,7 +138,7 @@ def _stages(card):
         f"```\n{stage['command']}\n```\n\n{_length(stage)}; commit {', '.join(stage['commits'])}."
         for stage in stages
     ]
-    return "\n\n".join(["Trained on two CPU cores by", *lines]) if lines else ""
+    return "\n\n".join(["Trained by", *lines]) if lines else ""
 
 
 def _length(stage):

@@ -65,7 +65,10 @@ def open_model(model, *, image_size=None, resize=None, trust_model=False):
         RunError: if there is no such model, or its images' size is not known.
     """
     check_way(resize or CROP)
-    model = expand(model, MODEL) if isinstance(model, str) else model
+    try:
+        model = expand(model, MODEL) if isinstance(model, str) else model
+    except ValueError as error:
+        raise RunError(error, field="model") from None
     is_model = isinstance(model, keras.Model)
     card = None if is_model else read_card(model)
     runtime = None if is_model else _RUNTIMES.get(pathlib.Path(model).suffix)

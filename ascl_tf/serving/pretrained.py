@@ -31,4 +31,6 @@ def load(name: str) -> keras.Model:
         >>> classifier.encoder.feature_dim
         128
     """
+    if not isinstance(name, str):
+        raise ValueError(f"`name` must be text; received {type(name).__name__}.")
     return load_model(pretrained.file_of(name.removeprefix(pretrained.PREFIX))).logits_fn

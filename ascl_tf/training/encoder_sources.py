@@ -1,6 +1,7 @@
 """Encoders that have been trained before: of a work directory, or of a file of a classifier."""
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -20,7 +21,10 @@ from ascl_tf.serving.loading import load_model
 from ascl_tf.training.checkpoints import LAST, restore_parts
 from ascl_tf.training.workdir import recorded_config
 
-EXPECTED = "the work directory of a pre-training, or a .keras file of a classifier of this package"
+EXPECTED = (
+    "the work directory of a pre-training, or a classifier of this package as its method `save` "
+    "writes it, such as pretrained:NAME"
+)
 _ENCODER = "encoder"
 
 
@@ -49,7 +53,10 @@ def open_encoder(field: str, path: str, expected: str = EXPECTED) -> EncoderSour
         ConfigError: if it is neither; `restore` raises it for another network.
         RunError: if the file is damaged.
     """
-    path = expand(path, MODEL)
+    try:
+        path = expand(os.fspath(path), MODEL)
+    except ValueError as error:
+        raise ConfigError(error, field=field) from None
     if pathlib.Path(path).suffix == ".keras" and pathlib.Path(path).is_file():
         return _of_file(field, path, expected)
     source = recorded_config(path)
@@ -85,9 +92,10 @@ def start_from(path: str, network: NetworkSettings, encoder: keras.Model) -> Non
     named = {"field": "initial_encoder", "value": path}
     spreads = source.settings["batch_norm"] == SHARED != network.batch_norm
     spreads = spreads and settings_of_encoder(encoder) is not None
+    # What was made says more than what was asked for, such as a stem in place of "auto".
+    wanted = settings_of_encoder(encoder) or {n: getattr(network, n) for n in source.settings}
     for name, value in source.settings.items():
-        own = getattr(network, name)
-        # The stem of "auto" depends on the images; loading finds out.
+        own = wanted[name]
         is_like = value == own or (name == "stem" and AUTO in (value, own))
         if not is_like and not (spreads and name == "batch_norm"):
             raise ConfigError(**named, expected=f"`{name}={own}` as in this run", found=value)
@@ -117,6 +125,9 @@ def _of_file(field: str, path: str, expected: str) -> EncoderSource:
         raise ConfigError(field=field, value=path, expected=expected, found=found)
 
     def restore(encoder: keras.Model, checkpoint: str = LAST, part: str = _ENCODER) -> None:
+        if checkpoint != LAST:
+            field_, found = "encoder_checkpoint", f"`{field}={path}`, which has one"
+            raise ConfigError(field=field_, value=checkpoint, expected=LAST, found=found)
         if part != _ENCODER:
             raise ConfigError(field="encoder_part", value=part, expected=_ENCODER, found=path)
         try:

@@ -11,6 +11,7 @@ import keras
 from rich.console import Console
 
 from ascl_tf import config as cfg
+from ascl_tf.config.networks import is_file
 from ascl_tf.config.sections import EvaluationSettings, FinetuneSettings
 from ascl_tf.data.class_order import compare_classes
 from ascl_tf.data.pipeline import steps_per_epoch
@@ -57,6 +58,8 @@ def run_stages(config, stage, workdir, fixed=None):
     with alone_in(workdir):
         # Refused now rather than after the training.
         test = load_test_data(config) if len(wanted) > 1 else None
+        if cfg.FINETUNE in wanted:
+            with_encoder_settings(config, workdir)
         if cfg.EXPORT in wanted:
             place = workdir.export(classifier_stage(config))
             check_export(place, config.evaluation.export_formats)
@@ -122,6 +125,8 @@ def pretrain(
     (`Given`) stand in for those that the settings name. `fixed`: see `run_stages`.
     """
     config = budget.settle(config, fixed)
+    if config.initial_encoder:
+        open_encoder("initial_encoder", config.initial_encoder)  # Refused at once.
     strategy = make_strategy(config.num_replicas, global_batch_size=config.global_batch_size)
     train, validation = load_training_data(
         config,
@@ -411,9 +416,18 @@ def _kept_checkpoints(folder):
 
 
 def with_encoder_settings(config, workdir):
-    """Returns the config with the network of the encoder that fine-tuning starts from."""
+    """Returns the config with the network of the encoder that fine-tuning starts from.
+
+    Once the stage has begun it is that of its record: the source may be gone.
+    """
     if not config.pretrained or config.encoder_checkpoint == "random":
         return config
+    begun = workdir.stage_identities().get(finetune_stage_name(config.finetuning))
+    # Of a file it has the name alone.
+    if begun is not None and not is_file(begun.get("encoder", "")):
+        usual = cfg.Config()
+        names = cfg.ENCODER_SETTINGS
+        return config.replace(**{name: begun.get(name, getattr(usual, name)) for name in names})
     return config.replace(**open_encoder("pretrained", config.pretrained).settings)
 
 

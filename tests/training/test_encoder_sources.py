@@ -85,9 +85,11 @@ def test_a_file_gives_its_encoder_with_all_branches(file):
     _assert_same(made, encoder)
 
 
-def test_a_file_has_no_other_part_and_no_other_stem(file):
+def test_a_file_has_no_other_part_checkpoint_or_stem(file):
     path, _ = file
     source = open_encoder("pretrained", path)
+    with line_matches(ConfigError, "--encoder_checkpoint=best: expected last; found .*has one"):
+        source.restore(None, "best")
     with line_matches(ConfigError, "--encoder_part=encoder_jigsaw: expected encoder; found .*"):
         source.restore(None, "last", "encoder_jigsaw")
     other = ResNet(18, 2, stem="imagenet")
@@ -138,6 +140,17 @@ def test_fine_tuning_starts_from_the_encoder_of_a_file(file, tmp_path):
     tuned.build((None, SIZE, SIZE, 3))
     restore_parts(tmp_path / "checkpoints" / "finetune_lsf", "last", encoder=tuned)
     _assert_same(tuned, encoder)  # Frozen.
+    # What has been trained needs its source no more.
+    for stage in ("evaluate", "export"):
+        _run(tmp_path, f"--stage={stage}", f"--pretrained={tmp_path / 'gone.keras'}")
+    assert (tmp_path / "export" / "finetune_lsf" / "saved_model.pb").is_file()
+
+
+def test_absent_encoders_are_refused_before_the_first_step(tmp_path):
+    for flag in ("pretrained", "initial_encoder"):
+        with line_matches(ConfigError, f"--{flag}=.*absent: expected .*; found nothing there"):
+            _run(tmp_path / "run", "--stage=all", f"--{flag}=absent")
+    assert not (tmp_path / "run" / "checkpoints").exists()
 
 
 def test_any_pre_training_starts_from_the_encoder_of_a_file_and_records_its_hash(file, tmp_path):
