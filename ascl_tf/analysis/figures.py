@@ -308,7 +308,7 @@ def draw_adversarial_examples(document):
     images, names = document["images"], document.get("class_names") or ()
     labels, cells = [image["label"] for image in images], _cells(document)
     side = min(WIDTH / len(images), 2.0)
-    figure = Figure(figsize=(WIDTH, (1 + len(cells)) * (side + 0.55) + 0.7), layout="constrained")
+    figure = Figure(figsize=(WIDTH, (1 + len(cells)) * (side + 0.3) + 0.9), layout="constrained")
     grid = figure.subplots(1 + len(cells), len(images), squeeze=False)
     draw_truth(grid[0], images, names)
     grid[0][0].set_ylabel("the image", fontsize=9)
