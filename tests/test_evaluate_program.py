@@ -387,7 +387,7 @@ def test_saved_model_without_one_plain_output_is_named(folder, tmp_path):
 def test_help_names_the_flags_and_evaluates_nothing(capsys):
     _run("help")
     printed = capsys.readouterr().out
-    assert "--model=: SavedModel folder" in printed and "All flags: --helpfull" in printed
+    assert "--model=: Model to evaluate" in printed and "All flags: --helpfull" in printed
 
 
 def test_debug_shows_the_traceback_before_the_line(capsys):

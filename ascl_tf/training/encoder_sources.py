@@ -22,7 +22,7 @@ from ascl_tf.training.checkpoints import LAST, restore_parts
 from ascl_tf.training.workdir import recorded_config
 
 EXPECTED = (
-    "the work directory of a pre-training, or a classifier of this package as its method `save` "
+    "the work directory of a pre-training, or a classifier of this package as its method save() "
     "writes it, such as pretrained:NAME"
 )
 _ENCODER = "encoder"

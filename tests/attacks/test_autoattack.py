@@ -309,7 +309,7 @@ def test_random_output_is_reported():
     network = smooth_network()
     found = _warnings_of(lambda x: network(x) + 0.1 * tf.random.normal([NUM_CLASSES]))
     assert list(found) == ["random_output"]
-    assert "with the version `rand`" in found["random_output"]
+    assert "use the version `rand`" in found["random_output"]
 
 
 def test_random_output_is_expected_by_the_version_for_it():

@@ -97,7 +97,7 @@ CHECKPOINTS = [
     _finetune("ckpt-4: expected a whole checkpoint", "found", _other(part="stranger")),
     _finetune(
         "absent: expected the work directory",
-        "found no config.json",
+        "found nothing there",
         None,
         status=2,
         flags="--pretrained=absent",

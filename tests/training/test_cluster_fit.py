@@ -96,7 +96,7 @@ def test_only_the_chief_writes_and_prints(lost):
     folder, (chief, other) = lost
     assert not (folder / "other").exists()
     assert not list((folder / "temporary_1").rglob("ckpt-*"))
-    assert (chief.output.count("continuing after step 1"), other.output) == (1, "")
+    assert (chief.output.count("continuing after step 1\n"), other.output) == (1, "")
     events = (folder / "chief" / "tensorboard" / cfg.PRETRAIN).iterdir()
     assert len(list(events)) == 2  # One device's, and the chief's.
 

@@ -11,7 +11,7 @@ from PIL import Image
 from ascl_tf import train
 from ascl_tf.data import load_dataset
 from ascl_tf.errors import ConfigError, RunError
-from ascl_tf.training import run, run_data
+from ascl_tf.training import encoder_sources, run, run_data
 from ascl_tf.training.workdir import recorded_config
 from tests.common import eagerly, weak_views_for_strong
 from tests.methods import helpers
@@ -123,7 +123,7 @@ def test_fine_tuning_of_another_run_is_tested_on_its_test_pictures(
 ):
     root = _classes(tmp_path / "pets")
     _train(root, *QUICK, "--test_fraction=0.3", "--split_seed=4")
-    monkeypatch.setattr(run, "restore_parts", lambda *args, **kwargs: None)
+    monkeypatch.setattr(encoder_sources, "restore_parts", lambda *args, **kwargs: None)
     flags = [*(flag for flag in QUICK if "image_size" not in flag), "--pretrained=run"]
     named = [f"--dataset=folder:{root}", "--workdir=tuned", "--stage=finetune", "--seed=7"]
     train.main(["train", *flags, *named])

@@ -155,7 +155,7 @@ def test_test_split_is_found_where_it_is_called_otherwise(monkeypatch, capsys, n
     loaded = _has_splits(monkeypatch, *names)
     run.load_test_data(CONFIG)
     assert loaded == [found]
-    assert (f"tested on {found} " in capsys.readouterr().out) == (found != "test")
+    assert (f"testing on {found} " in capsys.readouterr().out) == (found != "test")
 
 
 @pytest.mark.parametrize(
