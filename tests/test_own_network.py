@@ -17,7 +17,7 @@ from ascl_tf.errors import ConfigError
 from ascl_tf.models.own_encoder import OwnEncoder
 from ascl_tf.serving.loading import load_model
 from ascl_tf.training import run
-from ascl_tf.training.encoder_sources import start_from
+from ascl_tf.training.encoder_sources import open_encoder, start_from
 from ascl_tf.training.workdir import WorkDirectory
 from tests.common import eagerly, random_images, weak_views_for_strong
 from tests.program_lines import line_matches
@@ -123,7 +123,7 @@ def test_fine_tuning_finds_the_encoder_of_the_run_that_it_starts_from(world, tmp
     with line_matches(
         ConfigError, "--initial_encoder=.*: expected --encoder=resnet as in this run"
     ):
-        start_from(str(tmp_path / "source"), world.network, None)
+        start_from(open_encoder("initial_encoder", str(tmp_path / "source")), world.network, None)
 
 
 def test_encoder_identifies_a_run_and_its_place_does_not(tmp_path):

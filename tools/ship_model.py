@@ -25,6 +25,7 @@ from ascl_tf import config as cfg  # noqa: E402
 from ascl_tf.config import pretrained  # noqa: E402
 from ascl_tf.config.paths import expanded_path  # noqa: E402
 from ascl_tf.data import load_dataset  # noqa: E402
+from ascl_tf.data.class_order import compare_classes  # noqa: E402
 from ascl_tf.errors import RunError  # noqa: E402
 from ascl_tf.evaluation import evaluate_robustness, records  # noqa: E402
 from ascl_tf.evaluation.common_corruptions import summarize_corruptions  # noqa: E402
@@ -118,12 +119,11 @@ def _write(folder, classifier, test, details):
 
 def _check_classes(workdir, stage, config, test):
     """Raises RunError unless a run is of CIFAR-10's classes and sizes, as the bundled images."""
-    names, size = workdir.class_names(stage), config.data.image_size
-    is_numbered = names is None or names == [str(n) for n in range(test.num_classes)]
-    fits = is_numbered or tuple(names) == tuple(test.class_names)
-    if not fits or size not in (0, test.image_shape[0]):
+    names, size = workdir.class_names(stage) or (), config.data.image_size
+    differs = compare_classes(names, test.class_names, place=workdir.path)
+    if differs or len(names) not in (0, test.num_classes) or size not in (0, test.image_shape[0]):
         expected = f"the classes of CIFAR-10, at {test.image_shape[0]} pixels"
-        found = f"{', '.join(names or [])[:60]}, `image_size={size}`"
+        found = f"{', '.join(names)[:60]}, `image_size={size}`"
         raise RunError(place=workdir.path, expected=expected, found=found)
 
 

@@ -153,8 +153,7 @@ def logits_of(logits_fn, images, labels, *, attack=None, seed=0, batch_size=250,
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be >= 1; received {batch_size}.")
     logits_fn, images, labels = as_landscape_inputs(logits_fn, images, labels)
-    stream = tf.constant([seed, _RANDOM_STREAM], tf.int32)
-    seeds = randomness.position_seeds(stream, tf.range(len(images)))
+    seeds = _seeds(seed, len(images))
 
     def batch_logits(images, labels, seeds):
         return logits_fn(_attacked(logits_fn, images, labels, seeds, attack))
@@ -175,15 +174,20 @@ def logits_of(logits_fn, images, labels, *, attack=None, seed=0, batch_size=250,
 
 
 def adversarial_images(logits_fn, images, labels, *, attack, seed=0):
-    """Returns the images that `logits_of` gives logits of, NumPy float32 [N, H, W, C].
+    """Returns the attacked images that `logits_of` gives logits of, NumPy float32 [N, H, W, C].
 
     All at once: for a few. Arguments and errors as of `logits_of`.
     """
     logits_fn, images, labels = as_landscape_inputs(logits_fn, images, labels)
-    stream = tf.constant([seed, _RANDOM_STREAM], tf.int32)
-    seeds = randomness.position_seeds(stream, tf.range(len(images)))
     traced = tf.function(_attacked, autograph=False)
-    return traced(logits_fn, tf.constant(images), tf.constant(labels), seeds, attack).numpy()
+    inputs = tf.constant(images), tf.constant(labels), _seeds(seed, len(images))
+    return traced(logits_fn, *inputs, attack).numpy()
+
+
+def _seeds(seed, num_images):
+    """Returns the seed of each image's start, int32 [N, 2]: by its place."""
+    stream = tf.constant([seed, _RANDOM_STREAM], tf.int32)
+    return randomness.position_seeds(stream, tf.range(num_images))
 
 
 def _attacked(logits_fn, images, labels, seeds, attack):

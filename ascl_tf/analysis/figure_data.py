@@ -120,23 +120,18 @@ def _measure_mistakes(settings, models, dataset, progress):
 
 def _measure_adversarial_examples(settings, models, dataset, progress):
     images, labels = _chosen_rows(settings, dataset)
-    attack, logits = settings.attack(), _logits(settings, models, images, labels, progress)
-    answers = {
-        label: {
-            condition: (
-                adversarial_images(
-                    models[label].logits_fn,
-                    images,
-                    labels,
-                    attack=attack if condition == "attacked" else None,
-                    seed=settings.seed,
-                ),
-                rows,
+    attack, seed, answers = settings.attack(), settings.seed, {}
+    for label, model in models.items():
+        shown = {"clean": images}
+        if attack:
+            shown["attacked"] = adversarial_images(
+                model.logits_fn, images, labels, attack=attack, seed=seed
             )
-            for condition, rows in conditions.items()
+        answers[label] = {
+            condition: (pixels, logits_of(model.logits_fn, pixels, labels))
+            for condition, pixels in shown.items()
         }
-        for label, conditions in logits.items()
-    }
+        progress(label, len(labels), len(labels))
     document = compare_adversarial_examples(answers, images, labels, _rows(settings, dataset))
     document["parameters"]["attack"] = attack
     return document, len(labels)

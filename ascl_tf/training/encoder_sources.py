@@ -32,11 +32,13 @@ class EncoderSource(NamedTuple):
     """Where a trained encoder is.
 
     Attributes:
+        path: of the work directory, or the file.
         settings: the settings that make its network, by name.
         restore: callable (encoder, checkpoint="last", part="encoder") that loads into a built
             network of these settings. A file has one checkpoint, and one part.
     """
 
+    path: str
     settings: dict[str, Any]
     restore: Callable[..., None]
 
@@ -71,34 +73,38 @@ def open_encoder(field: str, path: str, expected: str = EXPECTED) -> EncoderSour
         except RunError as error:
             raise ConfigError(error, field=field, value=path) from None
 
-    return EncoderSource({n: getattr(source, n) for n in cfg.ENCODER_SETTINGS}, restore)
+    settings = {name: getattr(source, name) for name in cfg.ENCODER_SETTINGS}
+    return EncoderSource(path, settings, restore)
 
 
-def start_from(path: str, network: NetworkSettings, encoder: keras.Model) -> None:
-    """Loads the encoder that the setting `initial_encoder` names.
+def start_from(source: EncoderSource, network: NetworkSettings, encoder: keras.Model) -> None:
+    """Loads the encoder of the setting `initial_encoder`.
 
     One with shared batch norm gives each branch its statistics and parameters. Before `fit`, which
     then replaces it if the run has a checkpoint of its own.
 
     Args:
-        path: as of `open_encoder`.
+        source: what `open_encoder` has found.
         network: section of this run's settings.
         encoder: built, what is loaded into.
 
     Raises:
-        ConfigError, RunError: as of `open_encoder`, or if its network is another one.
+        ConfigError: if its network is another one, or its checkpoint is damaged.
     """
-    source = open_encoder("initial_encoder", path)
-    named = {"field": "initial_encoder", "value": path}
-    spreads = source.settings["batch_norm"] == SHARED != network.batch_norm
-    spreads = spreads and settings_of_encoder(encoder) is not None
+    made = settings_of_encoder(encoder)
+    spreads = made is not None and source.settings["batch_norm"] == SHARED != made["batch_norm"]
     # What was made says more than what was asked for, such as a stem in place of "auto".
-    wanted = settings_of_encoder(encoder) or {n: getattr(network, n) for n in source.settings}
+    wanted = made or {name: getattr(network, name) for name in source.settings}
     for name, value in source.settings.items():
         own = wanted[name]
         is_like = value == own or (name == "stem" and AUTO in (value, own))
         if not is_like and not (spreads and name == "batch_norm"):
-            raise ConfigError(**named, expected=f"`{name}={own}` as in this run", found=value)
+            raise ConfigError(
+                field="initial_encoder",
+                value=source.path,
+                expected=f"`{name}={own}` as in this run",
+                found=value,
+            )
     if spreads:
         _spread(source, network, encoder)
     else:
@@ -126,8 +132,12 @@ def _of_file(field: str, path: str, expected: str) -> EncoderSource:
 
     def restore(encoder: keras.Model, checkpoint: str = LAST, part: str = _ENCODER) -> None:
         if checkpoint != LAST:
-            field_, found = "encoder_checkpoint", f"`{field}={path}`, which has one"
-            raise ConfigError(field=field_, value=checkpoint, expected=LAST, found=found)
+            raise ConfigError(
+                field="encoder_checkpoint",
+                value=checkpoint,
+                expected=LAST,
+                found=f"`{field}={path}`, which has one",
+            )
         if part != _ENCODER:
             raise ConfigError(field="encoder_part", value=part, expected=_ENCODER, found=path)
         try:
@@ -136,4 +146,4 @@ def _of_file(field: str, path: str, expected: str) -> EncoderSource:
             stem = f"`stem={settings['stem']}` as in the file"
             raise ConfigError(field=field, value=path, expected=stem, found="another") from None
 
-    return EncoderSource(settings, restore)
+    return EncoderSource(path, settings, restore)

@@ -125,8 +125,9 @@ def pretrain(
     (`Given`) stand in for those that the settings name. `fixed`: see `run_stages`.
     """
     config = budget.settle(config, fixed)
-    if config.initial_encoder:
-        open_encoder("initial_encoder", config.initial_encoder)  # Refused at once.
+    # Refused at once.
+    path = config.initial_encoder
+    source = open_encoder("initial_encoder", path) if path else None
     strategy = make_strategy(config.num_replicas, global_batch_size=config.global_batch_size)
     train, validation = load_training_data(
         config,
@@ -157,7 +158,10 @@ def pretrain(
     _check_encoder(method.encoder)
     if is_finetuned_next:
         _check_finetuning(asked, method, num_own_images, validation, fixed)
-    start = _start_from(config, method)
+    start = None
+    if source is not None:
+        start_from(source, config.network, method.encoder)
+        start = records.weights_sha256(method.encoder)
     preparations = open_preparations(method, train)
     hashes = {name: sha256 for made in preparations for name, sha256 in made.inputs.items()}
     inputs = provenance.describe_inputs(train, validation, initial_encoder_sha256=start, **hashes)
@@ -167,14 +171,6 @@ def pretrain(
     steps = steps_per_epoch(len(train), config.global_batch_size)
     _train_and_record(config, workdir, cfg.PRETRAIN, method, train, validation, steps, inputs)
     return asked
-
-
-def _start_from(config, method):
-    """Loads the encoder that pre-training starts from; returns its hash, None for none."""
-    if not config.initial_encoder:
-        return None
-    start_from(config.initial_encoder, config.network, method.encoder)
-    return records.weights_sha256(method.encoder)
 
 
 def _make_pretraining(config, strategy, train, encoder):

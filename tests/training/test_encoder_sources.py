@@ -48,6 +48,10 @@ def file(tmp_path_factory):
     return str(path), classifier.encoder
 
 
+def _start_from(path, network, encoder):
+    start_from(open_encoder("initial_encoder", path), network, encoder)
+
+
 def _assert_same(encoder, other):
     for value, expected in zip(encoder.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_array_equal(value, expected)
@@ -104,7 +108,7 @@ def test_shared_batch_norm_fills_each_branch(tmp_path):
     classifier.save(path)
     encoder = ResNet(18, 2, "triple")
     encoder.build((None, SIZE, SIZE, 3))
-    start_from(str(path), NetworkSettings(width=2, batch_norm="triple"), encoder)
+    _start_from(str(path), NetworkSettings(width=2, batch_norm="triple"), encoder)
     images = np.random.default_rng(0).random([2, SIZE, SIZE, 3], np.float32)
     expected = source(images, branch=CLEAN)
     for branch in (CLEAN, ADVERSARIAL, ADVERSARIAL_CE):
@@ -122,7 +126,7 @@ def test_what_holds_no_encoder_of_the_package_is_refused(tmp_path, name):
     elif name == "damaged.keras":
         path.write_bytes(b"no archive")
     with line_matches((ConfigError, RunError), "^--initial_encoder=[^:]*: expected .*; found.*"):
-        start_from(str(path), NetworkSettings(), None)
+        _start_from(str(path), NetworkSettings(), None)
 
 
 # Of whole runs.
@@ -177,7 +181,7 @@ def simclr(tmp_path_factory, world):
 
 def test_a_work_directory_gives_the_encoder_of_its_last_checkpoint(world, simclr):
     method, expected = helpers.make_method(world), helpers.make_method(world).encoder
-    start_from(str(simclr), world.network, method.encoder)
+    _start_from(str(simclr), world.network, method.encoder)
     restore_parts(simclr / "checkpoints" / "pretrain", "last", encoder=expected)
     _assert_same(method.encoder, expected)
 
@@ -194,4 +198,4 @@ def test_another_network_is_refused(world, simclr, changes, message):
     changes = dict(changes)
     path = changes.pop("initial_encoder", str(simclr))
     with line_matches(ConfigError, message):
-        start_from(path, world.replace(**changes).network, helpers.make_method(world).encoder)
+        _start_from(path, world.replace(**changes).network, helpers.make_method(world).encoder)
