@@ -105,7 +105,7 @@ def _run(stage, explicit, kept):
         from ascl_tf.training.run_data import resolve_dataset_name
         from ascl_tf.training.workdir import recorded_config
 
-    fixed = set(kept)  # What a recipe sets may give way to the data.
+    chosen = set(kept)
     recorded = recorded_config(explicit["workdir"]) if "workdir" in explicit else None
     base = recorded or _as_pretrained(explicit, recorded_config)
     kept = kept if recorded else {*kept, *base.changes()}
@@ -120,7 +120,7 @@ def _run(stage, explicit, kept):
         config = config_from(recorded, explicit, kept) if recorded else config
     if config.smoke:
         _tell_of_smoke((recorded or cfg.Config()).replace(**explicit), config)
-    run_stages(config, stage, workdir, fixed)
+    run_stages(config.with_chosen(chosen), stage, workdir)
 
 
 def _as_pretrained(explicit, recorded_config):

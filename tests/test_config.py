@@ -552,3 +552,14 @@ def test_values_of_python_become_those_of_flags(tmp_path):
     assert type(config.epochs) is int and type(config.learning_rate) is float
     assert config.epsilon.text == "4/255"
     assert Config(encoder=tmp_path / "m.keras").encoder == str(tmp_path / "m.keras")
+
+
+def test_copies_know_which_settings_the_user_has_chosen():
+    config = cfg.Config(epochs=5, width=16)
+    assert config.chosen == {"epochs", "width"}  # In Python, those that are named.
+    told = config.with_chosen({"width"})
+    for copy in (told.replace(epochs=6), pickle.loads(pickle.dumps(told))):
+        assert copy.chosen == {"width"}
+    assert told == config and cfg.identity_of(told, "pretrain") == cfg.identity_of(
+        config, "pretrain"
+    )

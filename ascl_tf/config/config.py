@@ -100,6 +100,7 @@ class Config:
         named = {name: made[section] for name, section in SHARED_SECTIONS.items()}
         flat = {n: getattr(made[section], n) for section in made for n in _names_in(section)}
         vars(self).update(_sections=made, _values=flat, _given=frozenset(given), **named)
+        vars(self)["_chosen"] = None
         _check_combinations(self)
 
     def of(self, section: type[Section]) -> Section:
@@ -133,11 +134,23 @@ class Config:
         return f"Config({', '.join(f'{k}={v!r}' for k, v in self.changes().items())})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self.changes(),)
+        return _rebuild, (self.changes(), self._chosen)
 
     def replace(self, **changes: Any) -> "Config":
         """Returns a copy with other values, checked again; what is not given is found again."""
-        return Config(**{**self.changes(), **changes})
+        return _rebuild({**self.changes(), **changes}, self._chosen)
+
+    def with_chosen(self, names: Collection[str]) -> "Config":
+        """Returns a copy that knows which settings the user has chosen; copies of it keep them.
+
+        What a recipe or an earlier run sets may give way to the data; what the user chose may not.
+        """
+        return _rebuild(self.changes(), frozenset(names))
+
+    @property
+    def chosen(self) -> frozenset[str]:
+        """Names of the settings that the user has chosen; unless told, those not at default."""
+        return frozenset(self.changes()) if self._chosen is None else self._chosen
 
     def changes(self) -> dict[str, Any]:
         """Returns what makes this config: the given settings that are not at their default."""
@@ -203,8 +216,10 @@ def _not_given_where_found(config: Config) -> Config:
     return config
 
 
-def _rebuild(values: dict[str, Any]) -> Config:
-    return Config(**values)
+def _rebuild(values: dict[str, Any], chosen: frozenset[str] | None) -> Config:
+    config = Config(**values)
+    vars(config)["_chosen"] = chosen
+    return config
 
 
 def _make(section: type, values: Mapping[str, Any]) -> Any:

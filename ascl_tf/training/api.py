@@ -84,14 +84,7 @@ def pretrain(
         raise ConfigError(field="unlabeled", expected=expected, found=f"`method={method}`")
     directory = open_work_directory(config.workdir)
     with _running(directory):
-        run.pretrain(
-            config,
-            directory,
-            is_finetuned_next=False,
-            given=images,
-            encoder=given,
-            fixed=settings,
-        )
+        run.pretrain(config, directory, is_finetuned_next=False, given=images, encoder=given)
     unbuilt = None if given is None else twin_of(given.encoder)
     if config.is_one_shot:
         return _classifier(config, directory, train, unbuilt)
@@ -137,7 +130,7 @@ def finetune(
     assert given is not None
     directory = open_work_directory(config.workdir)
     with _running(directory):
-        run.finetune(config, directory, given=images, encoder=given, fixed=settings)
+        run.finetune(config, directory, given=images, encoder=given)
     return _classifier(config, directory, train, twin_of(given.encoder))
 
 
@@ -171,6 +164,7 @@ def _prepare(
     config = (recorded_config(folder) or cfg.Config()).replace(
         **named, dataset=train.name, workdir=os.fspath(folder)
     )
+    config = config.with_chosen(settings)
     if named.get("smoke"):
         config = cfg.shrink(config, kept={*named, "dataset", "workdir", *cfg.ENCODER_SETTINGS})
     if encoder is not None and config.precision != FLOAT32:

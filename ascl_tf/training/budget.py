@@ -21,25 +21,21 @@ NUM_STEPS = 6
 VALIDATION_SHARE = 0.1
 
 
-def settle(config, fixed):
-    """Returns the config in which `epochs` that the caller has set stand in place of `minutes`.
-
-    Args:
-        config: `Config`.
-        fixed: names of the settings that the caller has set himself, no recipe or record.
+def settle(config):
+    """Returns the config in which chosen `epochs` stand in place of a recipe's `minutes`.
 
     Raises:
-        ConfigError: if he has set both.
+        ConfigError: if both have been chosen.
     """
-    if not config.minutes or "epochs" not in fixed:
+    if not config.minutes or "epochs" not in config.chosen:
         return config
-    if "minutes" in fixed:
+    if "minutes" in config.chosen:
         expected = "a time or a number of `epochs`"
         raise ConfigError(field="minutes", value=config.minutes, expected=expected, found="both")
     return config.replace(minutes=0.0)
 
 
-def choose_length(config, method, train, validation, *, num_test_images, is_finetuned_next, fixed):
+def choose_length(config, method, train, validation, *, num_test_images, is_finetuned_next):
     """Returns the config with as many epochs as fit into its `minutes`, and says how many.
 
     The time holds what follows, too: fine-tuning, and evaluation, but for AutoAttack's part. A step
@@ -47,12 +43,11 @@ def choose_length(config, method, train, validation, *, num_test_images, is_fine
     setting of the run from then on, and stays when the run goes on.
 
     Args:
-        config: `Config` with `minutes` > 0.
+        config: `Config` with `minutes` > 0. A chosen `validate_every` stays.
         method: compiled `Method` of it, which is trained for a few steps here and thrown away.
         train, validation: `ImageDataset`; no validation: None.
         num_test_images: 0 where no evaluation follows.
         is_finetuned_next: whether fine-tuning follows.
-        fixed: see `settle`; `validate_every` among them stays.
 
     Raises:
         ConfigError: on several workers.
@@ -79,7 +74,7 @@ def choose_length(config, method, train, validation, *, num_test_images, is_fine
     # The graphs of the other stages take about as long as that of a step.
     graphs = tracing * (1 + is_finetuned_next + (num_test_images > 0))
     left = 60 * config.minutes - (time.perf_counter() - began) - graphs - behind
-    given = config.validate_every if "validate_every" in fixed else None
+    given = config.validate_every if "validate_every" in config.chosen else None
     every, epochs = split_time(left, epoch, validating, given)
     print(
         f"notice: --minutes={config.minutes:g}: {epochs} epochs of {describe_duration(epoch)} "

@@ -45,12 +45,9 @@ from ascl_tf.training.validation import make_validation
 from ascl_tf.training.workdir import recorded_config
 
 
-def run_stages(config, stage, workdir, fixed=None):
-    """Runs one stage, or all that the method has for "all".
-
-    `fixed` names the settings that the caller has set; None: those that are not at their default.
-    """
-    fixed = set(config.changes()) if fixed is None else fixed
+def run_stages(config, stage, workdir):
+    """Runs one stage, or all that the method has for "all"."""
+    config = config.with_chosen(config.chosen)
     wanted = cfg.STAGES if stage == cfg.ALL else (stage,)
     if not is_finetuned(config) and stage == cfg.ALL:
         wanted = tuple(name for name in wanted if name != cfg.FINETUNE)
@@ -64,9 +61,7 @@ def run_stages(config, stage, workdir, fixed=None):
             place = workdir.export(classifier_stage(config))
             check_export(place, config.evaluation.export_formats)
         for name in wanted:
-            config = _run_stage(
-                name, config, workdir, protocols, test, cfg.FINETUNE in wanted, fixed
-            )
+            config = _run_stage(name, config, workdir, protocols, test, cfg.FINETUNE in wanted)
     ending.print_ending(config, workdir, classifier_stage(config), done=wanted[-1])
 
 
@@ -77,13 +72,12 @@ def alone_in(workdir):
         yield
 
 
-def _run_stage(name, config, workdir, protocols, test, is_finetuned_next, fixed):
+def _run_stage(name, config, workdir, protocols, test, is_finetuned_next):
     """Runs a stage; returns the settings of those behind it."""
     if name == cfg.PRETRAIN:
-        next_one = {"is_finetuned_next": is_finetuned_next, "test": test}
-        return pretrain(config, workdir, **next_one, fixed=fixed)
+        return pretrain(config, workdir, is_finetuned_next=is_finetuned_next, test=test)
     if name == cfg.FINETUNE:
-        finetune(config, workdir, fixed=fixed)
+        finetune(config, workdir)
     elif name == cfg.EVALUATE:
         evaluate(config, workdir, protocols)
     else:
@@ -115,16 +109,14 @@ def check_protocols(evaluation: EvaluationSettings):
     return [get_protocol(name) for name in cfg.split_protocols(evaluation.protocol)]
 
 
-def pretrain(
-    config, workdir, *, is_finetuned_next=True, test=None, given=None, encoder=None, fixed=()
-):
+def pretrain(config, workdir, *, is_finetuned_next=True, test=None, given=None, encoder=None):
     """Pre-trains an encoder, or trains a one-shot classifier; returns the settings that go on.
 
     What the stages behind it would refuse is refused before the first step: fine-tuning if
     `is_finetuned_next`, evaluation on `test` if it is given. `given` images and a given `encoder`
-    (`Given`) stand in for those that the settings name. `fixed`: see `run_stages`.
+    (`Given`) stand in for those that the settings name.
     """
-    config = budget.settle(config, fixed)
+    config = budget.settle(config)
     # Refused at once.
     path = config.initial_encoder
     source = open_encoder("initial_encoder", path) if path else None
@@ -141,13 +133,12 @@ def pretrain(
     train = run_data.with_unlabeled_images(config.data, train, given)
     asked, num_replicas = config, strategy.num_replicas_in_sync
     batch = "global_batch_size", config.global_batch_size
-    config = fit_batch(config, *batch, len(train), num_replicas, fixed)
+    config = fit_batch(config, *batch, len(train), num_replicas)
     if config.minutes and cfg.PRETRAIN not in workdir.stage_identities():
         timed = _make_pretraining(config, strategy, train, encoder)
         behind = {
             "num_test_images": 0 if test is None else len(test),
             "is_finetuned_next": is_finetuned_next,
-            "fixed": fixed,
         }
         config = budget.choose_length(config, timed, train, validation, **behind)
         asked = asked.replace(epochs=config.epochs, validate_every=config.validate_every)
@@ -157,7 +148,7 @@ def pretrain(
     method = _make_pretraining(config, strategy, train, encoder)
     _check_encoder(method.encoder)
     if is_finetuned_next:
-        _check_finetuning(asked, method, num_own_images, validation, fixed)
+        _check_finetuning(asked, method, num_own_images, validation)
     start = None
     if source is not None:
         start_from(source, config.network, method.encoder)
@@ -192,11 +183,11 @@ def _make_pretraining(config, strategy, train, encoder):
     return method
 
 
-def _check_finetuning(config, method, num_images, validation, fixed):
+def _check_finetuning(config, method, num_images, validation):
     """Raises what fine-tuning would: on its batch, on the checkpoint or part it starts from."""
     name = _finetune_batch_setting(config)
     with renamed(global_batch_size=name):
-        if name in fixed and not config.smoke:  # Else the batch is cut.
+        if name in config.chosen and not config.smoke:  # Else the batch is cut.
             steps_per_epoch(num_images, config.finetune_batch_size)
         replicas = method.distribute_strategy.num_replicas_in_sync
         check_batch_size(config.finetune_batch_size, replicas)
@@ -224,11 +215,11 @@ def _finetune_batch_setting(config):
     )
 
 
-def finetune(config, workdir, *, given=None, encoder=None, fixed=()):
+def finetune(config, workdir, *, given=None, encoder=None):
     """Trains a classifier on a pre-trained encoder.
 
     `given` images stand in for those that the settings name, and `encoder` (`Given`) for the one
-    that they start from: a copy of it is trained. `fixed`: see `run_stages`.
+    that they start from: a copy of it is trained.
     """
     config = with_encoder_settings(config, workdir)
     name, setting = finetune_stage_name(config.finetuning), _finetune_batch_setting(config)
@@ -236,7 +227,7 @@ def finetune(config, workdir, *, given=None, encoder=None, fixed=()):
         batch = config.finetune_batch_size
         strategy = make_strategy(config.num_replicas, global_batch_size=batch)
     train, validation = load_training_data(config, given=given, labeled_only=True)
-    config = _with_finetune_batch(config, len(train), strategy.num_replicas_in_sync, fixed)
+    config = _with_finetune_batch(config, len(train), strategy.num_replicas_in_sync)
     with renamed(global_batch_size=setting):
         steps = steps_per_epoch(len(train), config.finetune_batch_size)
     workdir.check_stage(name, cfg.identity_of(config, cfg.FINETUNE))
@@ -274,12 +265,13 @@ def load_training_data(config, *, given=None, needs_labels=True, labeled_only=Fa
     )
 
 
-def _with_finetune_batch(config, num_images, num_replicas, fixed):
+def _with_finetune_batch(config, num_images, num_replicas):
     # A setting of its own, so that pre-training in the same folder keeps its batch.
     asked = _finetune_batch_setting(config)
     name = "finetune_global_batch_size"
-    fixed = {name} if asked in fixed else set()
-    return fit_batch(config, name, config.finetune_batch_size, num_images, num_replicas, fixed)
+    chosen = {name} if asked in config.chosen else set()
+    config = config.with_chosen(chosen)
+    return fit_batch(config, name, config.finetune_batch_size, num_images, num_replicas)
 
 
 def load_test_data(config):
