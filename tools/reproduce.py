@@ -32,7 +32,7 @@ from ascl_tf.program import flag_defs
 from tools.reproduction import grids, report, tables  # noqa: E402
 from tools.reproduction.artifacts import ARTIFACTS, make_plan  # noqa: E402
 from tools.reproduction.display import LiveDisplay, PlainDisplay, duration  # noqa: E402
-from tools.reproduction.documents import write_documents  # noqa: E402
+from tools.reproduction.documents import recorded_steps, write_documents  # noqa: E402
 from tools.reproduction.graph import ANALYZE, EVALUATE, TRAIN, Graph  # noqa: E402
 from tools.reproduction.launch import Launcher, WorkerLauncher  # noqa: E402
 from tools.reproduction.nodes import in_order  # noqa: E402
@@ -60,7 +60,7 @@ def main(argv, launcher=None):
     arguments = _parse(argv[1:])
     preset, graph = arguments.preset, Graph(arguments.preset)
     plans = [make_plan(artifact, graph, arguments.seeds) for artifact in arguments.artifacts]
-    nodes = in_order([node for plan in plans for node in plan.nodes()])
+    nodes = in_order([node for plan in plans for node in _wanted(plan, arguments)])
     store = Store(arguments.runs / preset.name)
     if arguments.dry_run:
         _print_steps(nodes, store)
@@ -95,6 +95,9 @@ def _parse(arguments):
     parser.add_argument(
         "--data_dir", type=expand, default="", help="folder of data sets in TFDS layout"
     )
+    parser.add_argument(
+        "--missing", action="store_true", help="leave out what --output has records of"
+    )
     parser.add_argument("--dry_run", action="store_true", help="only list the steps")
     parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
     found = parser.parse_args(arguments)
@@ -108,6 +111,13 @@ def _parse(arguments):
         is_published = found.preset.is_published
         found.output = pathlib.Path("results") if is_published else found.runs / "results"
     return found
+
+
+def _wanted(plan, arguments):
+    """Returns the steps of a plan that are to be done, or are done."""
+    folder = arguments.output / arguments.preset.name / plan.artifact.name
+    recorded = recorded_steps(folder) if arguments.missing else ()
+    return [node for node in plan.nodes() if node.name not in recorded]
 
 
 def _with_methods(preset, text):

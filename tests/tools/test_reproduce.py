@@ -1,6 +1,7 @@
 """tools/reproduce.py with fake programs: what is done, repeated, continued, refused."""
 
 import collections
+import json
 import os
 import pathlib
 import re
@@ -34,6 +35,10 @@ def _nodes(*artifacts, preset="cpu", seeds=(0,)):
     graph = Graph(PRESETS[preset])
     plans = [make_plan(ARTIFACTS[name], graph, seeds) for name in artifacts]
     return in_order([node for plan in plans for node in plan.nodes()])
+
+
+def _stage(call):
+    return re.search("--stage=([a-z]+)", call)[1]
 
 
 def _kinds(nodes):
@@ -70,6 +75,29 @@ def test_moved_runs_stay_done_and_names_know_no_folder(tmp_path):
     launcher = FakeLauncher()
     reproduce.main(["reproduce", *arguments, f"--output={tmp_path}"], launcher)
     assert launcher.calls == []
+
+
+def test_records_outlive_the_runs(tmp_path):
+    calls = _run(tmp_path, "--artifact=table8,figure4")
+    table = tmp_path / "results" / "cpu" / "table8" / "records.json"
+    before = table.read_bytes()
+    (tmp_path / "runs").rename(tmp_path / "elsewhere")
+    assert _run(tmp_path, "--artifact=table8,figure4", "--missing") == []
+    assert table.read_bytes() == before
+    assert len(_run(tmp_path, "--artifact=table8,figure4")) == len(calls)
+
+
+def test_what_has_no_record_is_done_with_the_training_that_it_needs(tmp_path):
+    _run(tmp_path, "--artifact=table8")
+    table = tmp_path / "results" / "cpu" / "table8" / "records.json"
+    document = json.loads(table.read_text())
+    row = document["records"][0]["row"]
+    others = [record for record in document["records"] if record["row"] != row]
+    table.write_text(json.dumps({**document, "records": others}))
+    (tmp_path / "runs").rename(tmp_path / "elsewhere")
+    calls = _run(tmp_path, "--artifact=table8", "--missing")
+    assert [_stage(call) for call in calls] == ["pretrain", "finetune", "evaluate"]
+    assert json.loads(table.read_text()) == document
 
 
 def test_step_whose_output_is_gone_is_done_again(tmp_path):

@@ -16,7 +16,7 @@ def write_documents(plan, store, folder, *, preset, seeds, command, failed=()):
 
     Args:
         plan: `Plan`.
-        store: `Store`; what is not done there has no record.
+        store: `Store`; of what is not done there, an earlier document's records stay.
         folder: results/<preset>/<artifact>.
         preset: `Preset`.
         seeds: numbers.
@@ -30,17 +30,22 @@ def write_documents(plan, store, folder, *, preset, seeds, command, failed=()):
         "command": command,
         "records": [],
         "failed": [],
-        "figures": [],
+        "figures": {},
     }
+    earlier = read_document(folder)
     for measured in plan.measured:
         if store.is_done(measured.node):
             document["records"] += _read(measured, store)
+        elif kept := _records_of(measured.node, earlier):
+            document["records"] += kept
         elif measured.node.key in failed:
             document["failed"].append(_place(measured) | _protocols(measured.node))
     for name, node in plan.drawn.items():
         if store.is_done(node):
             copy_outputs(store, node, folder)
-            document["figures"].append(name)
+            document["figures"][name] = node.name
+        elif _figures(earlier).get(name) == node.name:
+            document["figures"][name] = node.name
         elif node.key in failed:
             document["failed"].append({"figure": name, "step": node.name})
     text = json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n"
@@ -52,6 +57,24 @@ def read_document(folder):
     """Returns the document in a folder of results, or {} where there is none."""
     path = folder / RECORDS
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def recorded_steps(folder):
+    """Returns the names of the steps whose records or figures a folder of results holds."""
+    document = read_document(folder)
+    steps = {record["step"] for record in document.get("records", [])}
+    return steps | set(_figures(document).values())
+
+
+def _records_of(node, document):
+    """Returns a step's records: its name, made from its key, says what was measured."""
+    return [record for record in document.get("records", []) if record["step"] == node.name]
+
+
+def _figures(document):
+    """Returns figure -> step; {} of documents that have the names of figures alone."""
+    figures = document.get("figures", {})
+    return figures if isinstance(figures, dict) else {}
 
 
 def _read(measured, store):
