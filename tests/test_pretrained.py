@@ -11,7 +11,7 @@ import ascl_tf
 from ascl_tf import config as cfg
 from ascl_tf.config import paths, pretrained
 from ascl_tf.data import load_dataset
-from ascl_tf.errors import RunError
+from ascl_tf.errors import ConfigError, RunError
 from ascl_tf.evaluation import evaluate_robustness
 from ascl_tf.evaluation.verdicts import verdicts_of
 from ascl_tf.methods.factory import settings_of_encoder
@@ -87,8 +87,9 @@ def test_a_file_that_its_card_does_not_tell_of_is_refused(tmp_path, monkeypatch)
 def test_training_finds_the_encoder_of_a_name():
     source = open_encoder("pretrained", f"pretrained:{NAMES[0]}")
     assert source.settings == settings_of_encoder(ascl_tf.load(NAMES[0]).encoder)
-    places = cfg.with_absolute_places({"initial_encoder": f"pretrained:{NAMES[0]}"})
-    assert places["initial_encoder"] == pretrained.file_of(NAMES[0])
+    # The record of a run does not say where the package lies.
+    named = {"initial_encoder": f"pretrained:{NAMES[0]}"}
+    assert cfg.with_absolute_places(named) == named
 
 
 @pytest.mark.parametrize(
@@ -96,6 +97,7 @@ def test_training_finds_the_encoder_of_a_name():
     [
         (paths.MODEL, "pretrained:{}", "{}"),
         (paths.PATHS, "a=pretrained:{0}, b = runs/x,pretrained:{0}", "a={0}, b = runs/x,{0}"),
+        (paths.SOURCE, "pretrained:{}", None),
         (paths.PATH, "pretrained:{}", None),
         (paths.MODEL, "runs/pretrained:{}", None),
     ],
@@ -103,3 +105,8 @@ def test_training_finds_the_encoder_of_a_name():
 def test_a_name_stands_for_its_file_where_a_flag_takes_models(kind, text, expanded):
     text, file = text.format(NAMES[0]), pretrained.file_of(NAMES[0])
     assert paths.expand(text, kind) == (expanded.format(file) if expanded else text)
+
+
+def test_a_trained_model_is_no_network_to_train():
+    with pytest.raises(ConfigError, match="found pretrained:x .`initial_encoder=pretrained:x`"):
+        cfg.Config(encoder="pretrained:x")

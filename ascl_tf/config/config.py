@@ -9,7 +9,8 @@ from collections.abc import Collection, Mapping
 from typing import Any, NoReturn, TypeVar
 
 from ascl_tf.config import auto, networks, registry
-from ascl_tf.config.paths import MODEL, expand
+from ascl_tf.config.paths import SOURCE, expand
+from ascl_tf.config.pretrained import PREFIX
 from ascl_tf.config.sections import (
     SHARED_SECTIONS,
     AttackSettings,
@@ -269,8 +270,11 @@ def _one_of(names: list[str]) -> str:
 
 def with_absolute_places(values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns settings whose paths hold in every working directory."""
-    named = {name: expand(os.fspath(values[name]), MODEL) for name in PLACES if values.get(name)}
-    places = {name: os.path.abspath(path) for name, path in named.items()}
+    named = {name: expand(os.fspath(values[name]), SOURCE) for name in PLACES if values.get(name)}
+    places = {
+        name: path if path.startswith(PREFIX) else os.path.abspath(path)
+        for name, path in named.items()
+    }
     for name in DATA_SETS:
         prefix, found, path = values.get(name, "").partition(FOLDER_PREFIX)
         if found and path and not prefix:

@@ -3,6 +3,7 @@
 import re
 from typing import NamedTuple
 
+from ascl_tf.config.pretrained import PREFIX
 from ascl_tf.errors import ConfigError
 
 RESNET, PREACT_RESNET = "resnet", "preact_resnet"
@@ -46,6 +47,10 @@ def is_given(name: str) -> bool:
 
 def check_encoder(name: str, depth: int, stem: str) -> None:
     """Raises ConfigError for an unknown network, and for settings that it would ignore."""
+    if name.startswith(PREFIX):
+        expected = "a network to train; a trained one is the start of training"
+        found = f"{name} (`initial_encoder={name}` or `pretrained={name}`)"
+        raise ConfigError(field="encoder", expected=expected, found=found)
     if not (name in DEPTHS or parse_wide(name) or is_own(name)):
         raise ConfigError(
             field="encoder",

@@ -11,12 +11,13 @@ from collections.abc import Callable
 
 from ascl_tf.config import pretrained
 
-# What the text of a flag is: a path; that of a trained model; paths or label=path, separated by
-# commas, which may be of models; a data set.
-PATH, MODEL, PATHS, DATASET = "path", "model", "paths", "dataset"
+# What the text of a flag is: a path; that of a trained model; that of an encoder to start from,
+# whose name a run records; paths or label=path, separated by commas, which may be of models; a data
+# set.
+PATH, MODEL, SOURCE, PATHS, DATASET = "path", "model", "source", "paths", "dataset"
 _ONE, _SEVERAL = r"\A", r"(?:\A|,)\s*(?:[^,=~/]*=\s*)?"
 # What stands before a path in such a text.
-_BEFORE = {PATH: _ONE, MODEL: _ONE, PATHS: _SEVERAL, DATASET: r"\Afolder:"}
+_BEFORE = {PATH: _ONE, MODEL: _ONE, SOURCE: _ONE, PATHS: _SEVERAL, DATASET: r"\Afolder:"}
 
 
 def expand(text: str, kind: str = PATH) -> str:
@@ -26,7 +27,8 @@ def expand(text: str, kind: str = PATH) -> str:
 
     Args:
         text: as typed.
-        kind: `PATH`, `MODEL`, `PATHS` or `DATASET`, where only what follows `folder:` is a path.
+        kind: `PATH`, `MODEL`, `SOURCE`, where `pretrained:NAME` stays, `PATHS` or `DATASET`, where
+            only what follows `folder:` is a path.
 
     Raises:
         ValueError: if no such user or model is known, or if a path is not UTF-8, which TensorFlow
@@ -38,10 +40,11 @@ def expand(text: str, kind: str = PATH) -> str:
     except UnicodeEncodeError:
         raise ValueError(f"expected a path in UTF-8; found {os.fsencode(text)!r}") from None
     text = re.sub(f"({_BEFORE[kind]})(~[^/,]*)", lambda found: found[1] + _home(found[2]), text)
-    if kind not in (MODEL, PATHS):
+    if kind not in (MODEL, SOURCE, PATHS):
         return text
     named = f"({_BEFORE[kind]}){pretrained.PREFIX}([^,]*)"
-    return re.sub(named, lambda found: found[1] + pretrained.file_of(found[2].strip()), text)
+    files = re.sub(named, lambda found: found[1] + pretrained.file_of(found[2].strip()), text)
+    return text if kind == SOURCE else files
 
 
 def expanded_path(text: str) -> pathlib.Path:

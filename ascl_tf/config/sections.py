@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from ascl_tf.config import networks
-from ascl_tf.config.paths import DATASET, MODEL, PATH
+from ascl_tf.config.paths import DATASET, PATH, SOURCE
 from ascl_tf.config.protocol_names import split_protocols
 from ascl_tf.config.setting import (
     EVALUATE,
@@ -248,7 +248,7 @@ class NetworkSettings:
         "directory of a pre-training run, pretrained:NAME, or a .keras file of a classifier from "
         "this package. Empty: random weights.",
         stages=_PRE,
-        path=MODEL,
+        path=SOURCE,
         is_identity=False,
     )
     projection_dim: int = setting(
@@ -515,7 +515,7 @@ class FinetuneSettings:
         "Encoder to fine-tune: the work directory of a pre-training run, pretrained:NAME, or a "
         ".keras file of a classifier from this package. Empty: the encoder of this run.",
         stages=_FINE,
-        path=MODEL,
+        path=SOURCE,
         is_identity=False,
     )
     encoder_checkpoint: str = setting(

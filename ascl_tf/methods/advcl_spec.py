@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from ascl_tf.config.paths import MODEL
+from ascl_tf.config.paths import SOURCE
 from ascl_tf.config.registry import LABELS_NONE, MethodSpec, Recipe, register
 from ascl_tf.config.setting import PRETRAIN, setting
 from ascl_tf.errors import ConfigError
@@ -18,7 +18,7 @@ class AdvClSettings:
         "pre-training run, pretrained:NAME, a .keras file of a classifier from this package, or "
         "any SavedModel.",
         stages=(PRETRAIN,),
-        path=MODEL,
+        path=SOURCE,
         is_identity=False,
     )
     num_clusters: str = setting(

@@ -71,8 +71,10 @@ def choose_length(config, method, train, validation, *, num_test_images, is_fine
     if is_finetuned_next:
         units = count_step(config, make=make_finetune_method, **shape)
         behind += pass_of_image * units * len(train) * config.num_finetune_epochs
-    # The graphs of the other stages take about as long as that of a step.
-    graphs = tracing * (1 + is_finetuned_next + (num_test_images > 0))
+    # Each graph takes about as long as that of a step: of training and validation in each stage,
+    # of the evaluation of both checkpoints, of the export.
+    num_graphs = (1 + (num_validated > 0)) * (1 + is_finetuned_next) + 3 * (num_test_images > 0)
+    graphs = tracing * num_graphs
     left = 60 * config.minutes - (time.perf_counter() - began) - graphs - behind
     given = config.validate_every if "validate_every" in config.chosen else None
     every, epochs = split_time(left, epoch, validating, given)
