@@ -149,10 +149,7 @@ def pretrain(config, workdir, *, is_finetuned_next=True, test=None, given=None, 
     _check_encoder(method.encoder)
     if is_finetuned_next:
         _check_finetuning(asked, method, num_own_images, validation)
-    start = None
-    if source is not None:
-        start_from(source, config.network, method.encoder)
-        start = records.weights_sha256(method.encoder)
+    start = None if source is None else _start_from(source, config, method.encoder)
     preparations = open_preparations(method, train)
     hashes = {name: sha256 for made in preparations for name, sha256 in made.inputs.items()}
     inputs = provenance.describe_inputs(train, validation, initial_encoder_sha256=start, **hashes)
@@ -181,6 +178,21 @@ def _make_pretraining(config, strategy, train, encoder):
             copy_variables(encoder.encoder, method.encoder)
         method.class_weights = class_weights(config.class_weights, train)
     return method
+
+
+def _start_from(source, config, encoder):
+    """Loads the encoder that training starts from; returns its hash, None if it is left out.
+
+    One that a recipe names gives way to another network that the user has chosen.
+    """
+    try:
+        start_from(source, config.network, encoder)
+    except ConfigError as misfit:
+        if "initial_encoder" in config.chosen:
+            raise
+        print(f"notice: training starts from random weights: {misfit}", flush=True)
+        return None
+    return records.weights_sha256(encoder)
 
 
 def _check_finetuning(config, method, num_images, validation):

@@ -199,3 +199,15 @@ def test_another_network_is_refused(world, simclr, changes, message):
     path = changes.pop("initial_encoder", str(simclr))
     with line_matches(ConfigError, message):
         _start_from(path, world.replace(**changes).network, helpers.make_method(world).encoder)
+
+
+def test_a_recipes_encoder_gives_way_to_another_network(world, simclr, tmp_path, capsys):
+    config = world.replace(method="simclr", width=7, initial_encoder=str(simclr))
+    pretrain_with(config.with_chosen({"width"}), tmp_path / "other")
+    assert "notice: training starts from random weights: `initial_encoder=" in (
+        capsys.readouterr().out
+    )
+    record = json.loads((tmp_path / "other" / "results" / "pretrain.json").read_text())
+    assert "initial_encoder_sha256" not in record["spans"][0]
+    with line_matches(ConfigError, "--initial_encoder=.*expected --width=7 as in this run"):
+        pretrain_with(config, tmp_path / "chosen")
