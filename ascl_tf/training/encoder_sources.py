@@ -32,7 +32,7 @@ class EncoderSource(NamedTuple):
     """Where a trained encoder is.
 
     Attributes:
-        path: of the work directory, or the file.
+        path: of the work directory, or the file, as it was given.
         settings: the settings that make its network, by name.
         restore: callable (encoder, checkpoint="last", part="encoder") that loads into a built
             network of these settings. A file has one checkpoint, and one part.
@@ -56,18 +56,18 @@ def open_encoder(field: str, path: str, expected: str = EXPECTED) -> EncoderSour
         RunError: if the file is damaged.
     """
     try:
-        path = expand(os.fspath(path), MODEL)
+        place = pathlib.Path(expand(os.fspath(path), MODEL))
     except ValueError as error:
         raise ConfigError(error, field=field) from None
-    if pathlib.Path(path).suffix == ".keras" and pathlib.Path(path).is_file():
-        return _of_file(field, path, expected)
-    source = recorded_config(path)
+    if place.suffix == ".keras" and place.is_file():
+        return _of_file(field, path, place, expected)
+    source = recorded_config(place)
     if source is None:
-        found = "no config.json there" if pathlib.Path(path).exists() else "nothing there"
+        found = "no config.json there" if place.exists() else "nothing there"
         raise ConfigError(field=field, value=path, expected=expected, found=found)
 
     def restore(encoder: keras.Model, checkpoint: str = LAST, part: str = _ENCODER) -> None:
-        folder = pathlib.Path(path) / "checkpoints" / cfg.PRETRAIN
+        folder = place / "checkpoints" / cfg.PRETRAIN
         try:
             restore_parts(folder, checkpoint, **{part: encoder})
         except RunError as error:
@@ -120,9 +120,9 @@ def _spread(source, network, encoder):
     copy_to_branches(shared, encoder)
 
 
-def _of_file(field: str, path: str, expected: str) -> EncoderSource:
+def _of_file(field: str, path: str, place: pathlib.Path, expected: str) -> EncoderSource:
     with renamed(path=field):
-        model = load_model(path).logits_fn
+        model = load_model(str(place)).logits_fn
     settings = settings_of_encoder(model.encoder) if isinstance(model, Classifier) else None
     if settings is None:
         found = (

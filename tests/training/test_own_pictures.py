@@ -172,7 +172,8 @@ def test_batch_falls_to_the_pictures_there_are(tmp_path, capsys, fits, flags, ba
 def test_batch_that_a_recipe_sets_falls_too(tmp_path, fits):
     root = _labeled(tmp_path / "pets", count=10)
     flags = ["--recipe=pictures", "--stage=pretrain", "--minutes=0", "--num_replicas=1"]
-    train.main(["train", *flags, f"--dataset=folder:{root}"])
+    # Here networks are tiny ones.
+    train.main(["train", *flags, "--initial_encoder=", f"--dataset=folder:{root}"])
     ((config, stage, images, validation),) = fits
     assert (config.global_batch_size, len(images), len(validation), config.width) == (27, 27, 3, 16)
     assert config.learning_rate == pytest.approx(0.1 * (27 / 512) ** 0.5, rel=1e-5)
