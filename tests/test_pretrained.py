@@ -26,7 +26,10 @@ def _card(name):
     return json.loads((pretrained.FOLDER / name / pretrained.CARD).read_text())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=() if n == "cifar10-w16-ascl" else pytest.mark.slow) for n in NAMES],
+)
 def test_a_model_has_the_verdicts_that_its_card_tells(name):
     bundled = _card(name)["bundled"]
     (number,) = {record["num_images"] for record in bundled.values()}

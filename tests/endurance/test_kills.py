@@ -36,6 +36,7 @@ def test_kills_in_every_phase_change_nothing(tmp_path):
     assert found["faults"] == []
 
 
+@pytest.mark.slow  # `make chaos` runs it.
 def test_killed_reproduction_of_fake_steps_ends_as_the_undisturbed_one(tmp_path, monkeypatch):
     monkeypatch.setenv("FAKE_CALLS", str(tmp_path / "calls.txt"))
     fake = str(ROOT / "tests" / "tools" / "fake_reproduction.py")

@@ -130,6 +130,7 @@ def test_a_pass_costs_one_forward_pass_per_step_and_one_more():
     assert len(traces) - num_traces == 2
 
 
+@pytest.mark.slow
 def test_batch_size_changes_no_number():
     network, data = _fragile_network()
     curves = [

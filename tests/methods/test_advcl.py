@@ -243,6 +243,7 @@ def test_two_attacks_are_the_one_on_the_summed_loss():
     np.testing.assert_allclose(adversarial["images_ce"], x_ce, atol=1e-6)
 
 
+@pytest.mark.slow  # Its contrastive term is ACL's, whose replicas are compared.
 @contract.eagerly_and_in_graph
 def test_two_replicas_equal_one(in_graph):
     loss, gradient = contract.replica_difference(CONFIG, dataset=_dataset(), in_graph=in_graph)

@@ -53,7 +53,7 @@ def test_objective_equals_the_loops_over_the_perturbed_views(ascl_loss):
     assert expected > 0
 
 
-@both_denominators
+@pytest.mark.parametrize("ascl_loss", [PAIR, pytest.param(PAIR_CLEAN, marks=pytest.mark.slow)])
 def test_attack_raises_the_pair_loss_above_random_perturbations(ascl_loss):
     config = CONFIG.replace(ascl_loss=ascl_loss, num_steps_ascl=6)
     method = contract.trained_method(config)

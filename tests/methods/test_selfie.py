@@ -30,6 +30,7 @@ def test_objective_is_half_the_natural_and_half_the_adversarial_loss():
     assert float(logs["loss"]) == pytest.approx((clean + perturbed) / 2, rel=1e-5)
 
 
+@pytest.mark.slow  # DPE's attack contains it.
 def test_attack_beats_random_perturbations():
     method = contract.trained_method(CONFIG.replace(num_steps_pretext=6))
     views = helpers.views_of(method, helpers.make_data())

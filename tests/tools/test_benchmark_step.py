@@ -56,6 +56,7 @@ def test_recomputed_anchors_give_the_same_adversarial_images(method):
         np.testing.assert_array_equal(recomputed[name], images, err_msg=name)
 
 
+@pytest.mark.slow
 def test_parts_are_the_passes_of_the_step(method):
     parts = _ascl_step.make_parts(method, helpers.make_data())
     units = {  # SPEC's count, per image: a backward pass to the images 1, a full one 2.

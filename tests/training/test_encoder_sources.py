@@ -145,9 +145,9 @@ def test_fine_tuning_starts_from_the_encoder_of_a_file(file, tmp_path):
     restore_parts(tmp_path / "checkpoints" / "finetune_lsf", "last", encoder=tuned)
     _assert_same(tuned, encoder)  # Frozen.
     # What has been trained needs its source no more.
-    for stage in ("evaluate", "export"):
-        _run(tmp_path, f"--stage={stage}", f"--pretrained={tmp_path / 'gone.keras'}")
-    assert (tmp_path / "export" / "finetune_lsf" / "saved_model.pb").is_file()
+    gone = f"--pretrained={tmp_path / 'gone.keras'}"
+    _run(tmp_path, "--stage=evaluate", "--protocol=standard", gone)
+    assert (tmp_path / "results" / "evaluate_finetune_lsf.json").is_file()
 
 
 def test_absent_encoders_are_refused_before_the_first_step(tmp_path):
