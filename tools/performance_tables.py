@@ -148,13 +148,14 @@ def make_pictures(record):
     """Returns what the recipe for own pictures reaches on each set."""
     names = ("standard_accuracy", "robust_accuracy", "nearest_neighbor", "largest_class")
     rows = [
-        [row["set"], f"`{row['flags']}`" if row["flags"] else "", f"{row['minutes']:g}"]
-        + [str(row["epochs"])]
+        [row["set"], row["initial_encoder"] or "random weights", row["class_weights"]]
+        + [f"`{row['flags']}`" if row["flags"] else "", f"{row['minutes']:g}", str(row["epochs"])]
         + [f"{row[name]:.2f}" for name in names]
         for row in record["rows"]
     ]
     scores = ("SA", "RA", "nearest neighbor", "largest class")
-    headings = ("set", "further flags", "--minutes", "epochs", *scores)
+    how = ("starts from", "class weights", "further flags", "--minutes", "epochs")
+    headings = ("set", *how, *scores)
     return _markdown(headings, rows)
 
 

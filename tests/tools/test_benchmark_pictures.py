@@ -36,6 +36,9 @@ def test_classes_differ_in_size_by_the_ratio_and_pictures_by_the_sizes(tmp_path,
     assert {file.suffix for file in files} == {".jpg", ".png"}
 
 
+TOLD = {"initial_encoder": "pretrained:a", "class_weights": "none"}
+
+
 def _run(accuracy):
     def run(command, **_):
         (workdir,) = (pathlib.Path(c[10:]) for c in command if c.startswith("--workdir="))
@@ -55,7 +58,7 @@ def _run(accuracy):
         ]
         (workdir / "results/evaluate_pretrain.json").write_text(json.dumps({"records": records}))
         (workdir / "config.json").write_text(
-            json.dumps({"settings": {"epochs": 7, "image_size": 32}})
+            json.dumps({"settings": {"epochs": 7, "image_size": 32, **TOLD}})
         )
         assert {"--recipe=pictures", "--minutes=0.5", "--width=4"} <= set(command)
         return subprocess.CompletedProcess(command, 0, "", "")
@@ -65,10 +68,12 @@ def _run(accuracy):
 
 def test_record_has_the_best_checkpoint_beside_the_nearest_neighbor(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(subprocess, "run", _run(90.0))
-    flags = ["--minutes=0.5", "--flags=--width=4", f"--output={tmp_path}"]
-    # Another set, the same with other flags, and what is replaced.
-    named = ("free_2_200_10to1", ""), ("colors_4_120", ""), ("colors_4_120", "--width=4")
-    kept = [{"set": name, "flags": used} for name, used in named]
+    given = "--width=4 --initial_encoder=pretrained:a"
+    flags = ["--minutes=0.5", f"--flags={given}", f"--output={tmp_path}"]
+    # Another set, the same from another start, and what is replaced.
+    named = ("free_2_200_10to1", ""), ("colors_4_120", ""), ("colors_4_120", "pretrained:a")
+    usual = {**TOLD, "minutes": 0.5, "flags": "--width=4"}
+    kept = [{**usual, "set": name, "initial_encoder": start} for name, start in named]
     (tmp_path / "benchmark_pictures.json").write_text(json.dumps({"rows": kept}))
     path = pictures.main(["--sets=colors_4_120", *flags])
     first, row, last = json.loads(path.read_text())["rows"]

@@ -65,11 +65,14 @@ def test_sizes_and_sets_are_rows(page):
     _write(page.parent, "image_sizes", rows=[size])
     measured = {"standard_accuracy": 99.5, "robust_accuracy": 88, "nearest_neighbor": 70}
     one = {"set": "plain_2_60", "minutes": 3.0, "epochs": 46, "largest_class": 50, **measured}
-    one["flags"] = "--width=4"
+    one |= {"flags": "--width=4", "initial_encoder": "", "class_weights": "none"}
     _write(page.parent, "pictures", rows=[one])
     text = _run(page)
     assert "| resnet18 | 64 | 7.4 | 0.50 |" in text
-    assert "| plain_2_60 | `--width=4` | 3 | 46 | 99.50 | 88.00 | 70.00 | 50.00 |" in text
+    assert (
+        "| plain_2_60 | random weights | none | `--width=4` | 3 | 46 | 99.50 | 88.00 | 70.00 | 50.00 |"
+        in text
+    )
 
 
 def test_growth_shows_the_parts_that_were_measured(page):

@@ -4,8 +4,9 @@
 
 Each set is drawn, trained on by the command that a user gives, in a process of its own, and tested
 on the fifth of it that the run has set aside. Beside it: the nearest neighbor on pixels, which
-whoever trains a network should be ahead of, and the share of the largest class. The record keeps
-its rows of the sets, and of the flags, that are not measured again.
+whoever trains a network should be ahead of, and the share of the largest class. A row says where
+training began and how the classes were weighted, which a later recipe may do otherwise. The record
+keeps its rows of what is not measured again.
 """
 
 import json
@@ -22,6 +23,10 @@ from ascl_tf.data import load_dataset
 from tools.benchmarks import common
 from tools.benchmarks._drawn_pictures import draw_set
 
+# Settings of the run that a row holds, under their names.
+TOLD = ("initial_encoder", "class_weights")
+# What tells one row from another.
+KEY = ("set", "minutes", *TOLD, "flags")
 # Kind, classes, pictures, ratio of the largest class to the smallest.
 SETS = [
     ("plain", 3, 300, 1),
@@ -84,11 +89,17 @@ def _measure(arguments, one, seed, folder):
     if done.returncode != 0:
         sys.exit(f"{name_of(one)}: expected exit status 0; found {done.returncode}\n{done.stderr}")
     seconds = time.perf_counter() - began
-    measured = {"minutes": arguments.minutes, "flags": arguments.flags, "seconds": seconds}
+    measured = {"minutes": arguments.minutes, "flags": _others(arguments), "seconds": seconds}
     settings = json.loads((workdir / "config.json").read_text(encoding="utf-8"))["settings"]
-    measured["epochs"] = settings["epochs"]
+    measured |= {name: settings[name] for name in ("epochs", *TOLD)}
     compared = baselines(dataset, settings["image_size"])
     return {"set": name_of(one), **measured, **_accuracies(workdir), **compared}
+
+
+def _others(arguments):
+    """Returns the further flags that no other field of a row holds."""
+    flags = shlex.split(arguments.flags)
+    return shlex.join(f for f in flags if f.partition("=")[0].removeprefix("--") not in TOLD)
 
 
 def _accuracies(workdir):
@@ -126,10 +137,14 @@ def _report(arguments, rows):
     headings = ("set", "epochs", "time", "SA", "RA", "nearest neighbor", "largest class")
     title = f"pictures: --recipe=pictures --minutes={arguments.minutes:g} {arguments.flags}"
     common.show(title.strip(), headings, [_cells(row) for row in rows])
-    known = {(row["set"], row["flags"]): row for row in [*_rows_of(arguments.output), *rows]}
-    places = {name: place for place, name in enumerate(map(name_of, SETS))}
-    ordered = sorted(known.values(), key=lambda row: (places[row["set"]], row["flags"]))
+    known = {_key(row): row for row in [*_rows_of(arguments.output), *rows]}
+    ordered = [known[key] for key in sorted(known)]
     return common.write_record(arguments.output, "pictures", rows=ordered)
+
+
+def _key(row):
+    place = list(map(name_of, SETS)).index(row["set"])
+    return place, *(row[name] for name in KEY)
 
 
 def _rows_of(output):
