@@ -134,16 +134,11 @@ def pretrain(config, workdir, *, is_finetuned_next=True, test=None, given=None, 
     asked, num_replicas = config, strategy.num_replicas_in_sync
     batch = "global_batch_size", config.global_batch_size
     config = fit_batch(config, *batch, len(train), num_replicas)
-    if config.minutes and cfg.PRETRAIN not in workdir.stage_identities():
-        timed = _make_pretraining(config, strategy, train, encoder)
-        behind = {
-            "num_test_images": 0 if test is None else len(test),
-            "is_finetuned_next": is_finetuned_next,
-        }
-        config = budget.choose_length(config, timed, train, validation, **behind)
+    if config.minutes:
+        num_test_images = 0 if test is None else len(test)
+        behind = {"num_test_images": num_test_images, "is_finetuned_next": is_finetuned_next}
+        config = _with_length(config, workdir, strategy, train, validation, encoder, **behind)
         asked = asked.replace(epochs=config.epochs, validate_every=config.validate_every)
-    elif config.minutes:
-        budget.say_chosen(config)
     workdir.check_stage(cfg.PRETRAIN, cfg.identity_of(config, cfg.PRETRAIN))
     method = _make_pretraining(config, strategy, train, encoder)
     _check_encoder(method.encoder)
@@ -159,6 +154,15 @@ def pretrain(config, workdir, *, is_finetuned_next=True, test=None, given=None, 
     steps = steps_per_epoch(len(train), config.global_batch_size)
     _train_and_record(config, workdir, cfg.PRETRAIN, method, train, validation, steps, inputs)
     return asked
+
+
+def _with_length(config, workdir, strategy, train, validation, encoder, **behind):
+    """Returns the config with the epochs that fill its `minutes`, chosen once, as a run begins."""
+    if cfg.PRETRAIN in workdir.stage_identities():
+        budget.say_chosen(config)
+        return config
+    timed = _make_pretraining(config, strategy, train, encoder)
+    return budget.choose_length(config, timed, train, validation, **behind)
 
 
 def _make_pretraining(config, strategy, train, encoder):
