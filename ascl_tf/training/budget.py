@@ -78,9 +78,15 @@ def choose_length(config, method, train, validation, *, num_test_images, is_fine
     left = 60 * config.minutes - (time.perf_counter() - began) - graphs - behind
     given = config.validate_every if "validate_every" in config.chosen else None
     every, epochs = split_time(left, epoch, validating, given)
+    if left < epoch:
+        print(
+            f"warning: --minutes={config.minutes:g} is gone before the first epoch: graphs and "
+            f"evaluation alone take about {describe_duration(60 * config.minutes - left)}",
+            flush=True,
+        )
     print(
-        f"notice: --minutes={config.minutes:g}: {epochs} epochs of {describe_duration(epoch)} "
-        f"(--epochs={epochs} --validate_every={every})",
+        f"notice: --minutes={config.minutes:g}: {epochs} epoch{'s' if epochs > 1 else ''} of "
+        f"{describe_duration(epoch)} (--epochs={epochs} --validate_every={every})",
         flush=True,
     )
     return config.replace(epochs=epochs, validate_every=every)

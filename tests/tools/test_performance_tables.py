@@ -69,10 +69,8 @@ def test_sizes_and_sets_are_rows(page):
     _write(page.parent, "pictures", rows=[one])
     text = _run(page)
     assert "| resnet18 | 64 | 7.4 | 0.50 |" in text
-    assert (
-        "| plain_2_60 | random weights | none | `--width=4` | 3 | 46 | 99.50 | 88.00 | 70.00 | 50.00 |"
-        in text
-    )
+    line = "| plain_2_60 | random weights | none | `--width=4` | 3 | 46 |"
+    assert f"{line} 99.50 | 88.00 | 70.00 | 50.00 |" in text
 
 
 def test_growth_shows_the_parts_that_were_measured(page):

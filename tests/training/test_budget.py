@@ -50,6 +50,15 @@ def test_epochs_fill_the_minutes_and_stay_when_the_run_goes_on(monkeypatch, caps
 
 
 @pytest.mark.usefixtures("_nothing_is_trained")
+def test_time_that_is_gone_before_the_first_epoch_is_told(monkeypatch, capsys):
+    monkeypatch.setattr(budget, "_seconds_of_steps", lambda *arguments: (90.0, 1.0))
+    assert _train("--minutes=1").epochs == 1
+    out = capsys.readouterr().out
+    assert "warning: --minutes=1 is gone before the first epoch: graphs and evaluation alone" in out
+    assert "notice: --minutes=1: 1 epoch of 3 s" in out
+
+
+@pytest.mark.usefixtures("_nothing_is_trained")
 def test_epochs_of_the_command_line_stand_in_place_of_a_recipes_minutes(tmp_path, monkeypatch):
     monkeypatch.setattr(budget, "_seconds_of_steps", lambda *arguments: pytest.fail("timed"))
     (tmp_path / "recipe.flags").write_text("--minutes=10\n")
