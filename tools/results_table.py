@@ -52,7 +52,7 @@ ROWS = (
         "`make quickstart`",
     ),
     Row(
-        "Its laf on an untrained encoder",
+        "The same head (laf) on an untrained encoder",
         "quickstart/evaluate_finetune_laf_random_encoder.json",
         "`make quickstart-untrained`",
     ),

@@ -80,8 +80,8 @@ def choose_length(config, method, train, validation, *, num_test_images, is_fine
     every, epochs = split_time(left, epoch, validating, given)
     if left < epoch:
         print(
-            f"warning: --minutes={config.minutes:g} is gone before the first epoch: graphs and "
-            f"evaluation alone take about {describe_duration(60 * config.minutes - left)}",
+            f"warning: --minutes={config.minutes:g} is too short: building graphs and evaluating "
+            f"take about {describe_duration(60 * config.minutes - left)} here; one epoch remains",
             flush=True,
         )
     print(

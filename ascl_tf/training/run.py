@@ -194,7 +194,8 @@ def _start_from(source, config, encoder):
     except ConfigError as misfit:
         if "initial_encoder" in config.chosen:
             raise
-        print(f"notice: training starts from random weights: {misfit}", flush=True)
+        told = "the recipe's encoder does not fit, so training starts from random weights"
+        print(f"notice: {told}: {misfit}", flush=True)
         return None
     return records.weights_sha256(encoder)
 

@@ -54,7 +54,7 @@ def test_time_that_is_gone_before_the_first_epoch_is_told(monkeypatch, capsys):
     monkeypatch.setattr(budget, "_seconds_of_steps", lambda *arguments: (90.0, 1.0))
     assert _train("--minutes=1").epochs == 1
     out = capsys.readouterr().out
-    assert "warning: --minutes=1 is gone before the first epoch: graphs and evaluation alone" in out
+    assert "warning: --minutes=1 is too short: building graphs and evaluating take" in out
     assert "notice: --minutes=1: 1 epoch of 3 s" in out
 
 
