@@ -116,6 +116,7 @@ def _training(card):
         "fine-tuned": card.get("finetune"),
         "checkpoint": card.get("checkpoint"),
         "network": card.get("network"),
+        "starts from": card.get("starts_from"),
         "attacks in training, if any": card.get("attack"),
         "data": data.get("name"),
         "license of the data": data.get("license"),

@@ -3,6 +3,7 @@
 import os
 
 from ascl_tf import config as cfg
+from ascl_tf.config.pretrained import PREFIX
 from ascl_tf.data.license import license_of
 from ascl_tf.errors import RunError
 from ascl_tf.evaluation import records
@@ -42,6 +43,8 @@ def describe_run(config, workdir, stage, checkpoint, classifier):
         "exported_with": records.environment_versions(),
         "records": of_records(_records_of(workdir.results(f"evaluate_{stage}"), digest)),
     }
+    if "initial_encoder_sha256" in inputs:
+        details["starts_from"] = _named(config.initial_encoder)
     return {**details, "finetune": config.finetuning.finetune} if is_finetuned else details
 
 
@@ -51,6 +54,11 @@ def describe_network(config):
         # Of a file the name alone, and no place of this machine.
         return os.path.basename(config.encoder)
     return f"{config.encoder} of depth {config.depth}, width {config.width}"
+
+
+def _named(source):
+    """Returns what an encoder that training starts from is called, and no place of this machine."""
+    return source if source.startswith(PREFIX) else os.path.basename(source)
 
 
 def _records_of(file, digest):

@@ -21,8 +21,10 @@ from ascl_tf.models import (
     ResNet,
 )
 from ascl_tf.models.batch_norm import ADVERSARIAL_CE
+from ascl_tf.training.cards import describe_run
 from ascl_tf.training.checkpoints import restore_parts
 from ascl_tf.training.encoder_sources import open_encoder, start_from
+from ascl_tf.training.workdir import WorkDirectory
 from tests.methods import helpers
 from tests.program_lines import line_matches
 from tests.training.worlds import eager_world, pretrain_with
@@ -210,3 +212,10 @@ def test_a_recipes_encoder_gives_way_to_another_network(world, simclr, tmp_path,
     assert "initial_encoder_sha256" not in record["spans"][0]
     with line_matches(ConfigError, "--initial_encoder=.*expected --width=7 as in this run"):
         pretrain_with(config, tmp_path / "chosen")
+
+
+def test_the_card_names_what_training_started_from(world, simclr, tmp_path):
+    config = world.replace(method="simclr", initial_encoder=str(simclr))
+    workdir = WorkDirectory(pretrain_with(config, tmp_path / "on"))
+    encoder = helpers.make_method(world).encoder
+    assert describe_run(config, workdir, cfg.PRETRAIN, "last", encoder)["starts_from"] == "simclr"
