@@ -100,8 +100,8 @@ class Config:
         made = {section: _make(section, values) for section in sections()}
         named = {name: made[section] for name, section in SHARED_SECTIONS.items()}
         flat = {n: getattr(made[section], n) for section in made for n in _names_in(section)}
-        vars(self).update(_sections=made, _values=flat, _given=frozenset(given), **named)
-        vars(self)["_chosen"] = None
+        vars(self).update(_sections=made, _values=flat, **named)
+        vars(self).update(_given=frozenset(given), _chosen=None)
         _check_combinations(self)
 
     def of(self, section: type[Section]) -> Section:

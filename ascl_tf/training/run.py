@@ -12,6 +12,7 @@ from rich.console import Console
 
 from ascl_tf import config as cfg
 from ascl_tf.config.networks import is_file
+from ascl_tf.config.pretrained import PREFIX
 from ascl_tf.config.sections import EvaluationSettings, FinetuneSettings
 from ascl_tf.data.class_order import compare_classes
 from ascl_tf.data.pipeline import steps_per_epoch
@@ -187,12 +188,13 @@ def _make_pretraining(config, strategy, train, encoder):
 def _start_from(source, config, encoder):
     """Loads the encoder that training starts from; returns its hash, None if it is left out.
 
-    One that a recipe names gives way to another network that the user has chosen.
+    A shipped one that a recipe names gives way to another network; a run of the user's does not.
     """
     try:
         start_from(source, config.network, encoder)
     except ConfigError as misfit:
-        if "initial_encoder" in config.chosen:
+        is_own = not config.initial_encoder.startswith(PREFIX)
+        if is_own or "initial_encoder" in config.chosen:
             raise
         told = "the recipe's encoder does not fit, so training starts from random weights"
         print(f"notice: {told}: {misfit}", flush=True)

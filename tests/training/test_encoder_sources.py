@@ -147,9 +147,9 @@ def test_fine_tuning_starts_from_the_encoder_of_a_file(file, tmp_path):
     restore_parts(tmp_path / "checkpoints" / "finetune_lsf", "last", encoder=tuned)
     _assert_same(tuned, encoder)  # Frozen.
     # What has been trained needs its source no more.
-    gone = f"--pretrained={tmp_path / 'gone.keras'}"
-    _run(tmp_path, "--stage=evaluate", "--protocol=standard", gone)
-    assert (tmp_path / "results" / "evaluate_finetune_lsf.json").is_file()
+    for stage in ("evaluate", "export"):
+        _run(tmp_path, f"--stage={stage}", f"--pretrained={tmp_path / 'gone.keras'}")
+    assert (tmp_path / "export" / "finetune_lsf" / "saved_model.pb").is_file()
 
 
 def test_absent_encoders_are_refused_before_the_first_step(tmp_path):
@@ -164,6 +164,17 @@ def test_any_pre_training_starts_from_the_encoder_of_a_file_and_records_its_hash
     _run(tmp_path, "--method=standard", f"--initial_encoder={path}")
     record = json.loads((tmp_path / "results" / "pretrain.json").read_text())
     assert record["spans"][0]["initial_encoder_sha256"] == weights_sha256(encoder)
+
+
+def test_the_shipped_encoder_of_a_recipe_gives_way_to_another_network(tmp_path, capsys):
+    _run(tmp_path, "--recipe=pictures", "--stage=pretrain")  # Whose width --smoke shrinks.
+    told = "notice: the recipe's encoder does not fit, so training starts from random weights: `"
+    assert told in capsys.readouterr().out
+    record = json.loads((tmp_path / "results" / "pretrain.json").read_text())
+    assert "initial_encoder_sha256" not in record["spans"][0]
+    chosen = "--initial_encoder=pretrained:cifar10-w16-at"
+    with line_matches(ConfigError, f"{chosen}: expected --width=2 as in this run; found 16"):
+        _run(tmp_path / "chosen", "--method=at", "--batch_norm=shared", chosen)
 
 
 # Of a work directory; from here on the network is a tiny one.
@@ -203,15 +214,11 @@ def test_another_network_is_refused(world, simclr, changes, message):
         _start_from(path, world.replace(**changes).network, helpers.make_method(world).encoder)
 
 
-def test_a_recipes_encoder_gives_way_to_another_network(world, simclr, tmp_path, capsys):
+def test_a_run_that_a_flagfile_names_gives_way_to_nothing(world, simclr, tmp_path):
     config = world.replace(method="simclr", width=7, initial_encoder=str(simclr))
-    pretrain_with(config.with_chosen({"width"}), tmp_path / "other")
-    told = "notice: the recipe's encoder does not fit, so training starts from random weights: `"
-    assert told in capsys.readouterr().out
-    record = json.loads((tmp_path / "other" / "results" / "pretrain.json").read_text())
-    assert "initial_encoder_sha256" not in record["spans"][0]
-    with line_matches(ConfigError, "--initial_encoder=.*expected --width=7 as in this run"):
-        pretrain_with(config, tmp_path / "chosen")
+    for chosen in (config, config.with_chosen({"width"})):
+        with line_matches(ConfigError, "--initial_encoder=.*expected --width=7 as in this run"):
+            pretrain_with(chosen, tmp_path / "other")
 
 
 def test_the_card_names_what_training_started_from(world, simclr, tmp_path):
