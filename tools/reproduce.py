@@ -29,7 +29,7 @@ from ascl_tf.process import signals
 from ascl_tf.process.files import remove_leftovers, write_text
 from ascl_tf.process.locks import Lock
 from ascl_tf.program import flag_defs
-from tools.reproduction import grids, report, tables  # noqa: E402
+from tools.reproduction import data_sets, grids, report, tables  # noqa: E402
 from tools.reproduction.artifacts import ARTIFACTS, make_plan  # noqa: E402
 from tools.reproduction.display import LiveDisplay, PlainDisplay, duration  # noqa: E402
 from tools.reproduction.documents import recorded_steps, write_documents  # noqa: E402
@@ -62,9 +62,11 @@ def main(argv, launcher=None):
     plans = [make_plan(artifact, graph, arguments.seeds) for artifact in arguments.artifacts]
     nodes = in_order([node for plan in plans for node in _wanted(plan, arguments)])
     store = Store(arguments.runs / preset.name)
+    left_out = _without_data(nodes, store, arguments)
     if arguments.dry_run:
         _print_steps(nodes, store)
         return
+    nodes = [node for node in nodes if node.key not in left_out]
     _check_writable("runs", arguments.runs)
     _check_writable("output", arguments.output)
     settings = Settings(
@@ -80,7 +82,7 @@ def main(argv, launcher=None):
     if stopped_by is not None:
         print(f"stopped; to continue: {shlex.join(['python', 'tools/reproduce.py', *argv[1:]])}")
         sys.exit(128 + stopped_by)
-    _exit_on_failure(states, arguments)
+    _exit_on_failure(states, left_out, arguments)
 
 
 def _parse(arguments):
@@ -95,6 +97,7 @@ def _parse(arguments):
     parser.add_argument(
         "--data_dir", type=expand, default="", help="folder of data sets in TFDS layout"
     )
+    parser.add_argument("--download", action="store_true", help="fetch data sets that are absent")
     parser.add_argument(
         "--missing", action="store_true", help="leave out what --output has records of"
     )
@@ -118,6 +121,27 @@ def _wanted(plan, arguments):
     folder = arguments.output / arguments.preset.name / plan.artifact.name
     recorded = recorded_steps(folder) if arguments.missing else ()
     return [node for node in plan.nodes() if node.name not in recorded]
+
+
+def _without_data(nodes, store, arguments):
+    """Returns the keys of the steps that are left out: their data set is not there.
+
+    Raises:
+        RunError: if that leaves none.
+    """
+    to_do = [node for node in nodes if not store.is_done(node)]
+    absent = data_sets.find_absent(to_do, arguments.data_dir)
+    if arguments.download and not arguments.dry_run:
+        data_sets.download(absent, arguments.data_dir)
+        return set()
+    left_out = data_sets.keys_without_data(to_do, absent)
+    place = f"--data_dir={arguments.data_dir}" if arguments.data_dir else "--data_dir"
+    expected = f"{place}: expected a folder that holds {', '.join(absent)} in TFDS layout"
+    if absent and len(left_out) == len(nodes) and not arguments.dry_run:
+        raise RunError(f"{expected}; found none; --download fetches what is absent")
+    if absent:
+        print(f"warning: {expected}; {len(left_out)} of {len(nodes)} steps cannot be done without")
+    return left_out
 
 
 def _with_methods(preset, text):
@@ -256,14 +280,18 @@ def _command(arguments, artifact):
     return shlex.join(["python", "tools/reproduce.py", *more])
 
 
-def _exit_on_failure(states, arguments):
+def _exit_on_failure(states, left_out, arguments):
     counts = collections.Counter(states.values())
+    told = []
     if counts[State.FAILED]:
-        print(
-            f"error: {counts[State.FAILED]} steps failed, {counts[State.SKIPPED]} that need them "
-            f"were left out; their logs: {arguments.runs / arguments.preset.name}/<step>/log.txt",
-            file=sys.stderr,
+        told.append(
+            f"{counts[State.FAILED]} steps failed, {counts[State.SKIPPED]} that need them were "
+            f"left out; their logs: {arguments.runs / arguments.preset.name}/<step>/log.txt"
         )
+    if left_out:
+        told.append(f"{len(left_out)} steps were left out: their data set is not there")
+    if told:
+        print(f"error: {'; '.join(told)}", file=sys.stderr)
         sys.exit(1)
 
 

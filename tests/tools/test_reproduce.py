@@ -12,15 +12,30 @@ import time
 
 import pytest
 
+from ascl_tf.errors import RunError
 from tests.endurance.open_files import end_processes_with
 from tests.tools.fake_steps import FakeLauncher
 from tools import reproduce, rows
+from tools.reproduction import data_sets
 from tools.reproduction.artifacts import ARTIFACTS, make_plan
+from tools.reproduction.data_sets import find_absent
 from tools.reproduction.graph import Graph
 from tools.reproduction.nodes import in_order
 from tools.reproduction.presets import PRESETS
 
 PROGRAM = pathlib.Path(__file__).with_name("fake_reproduction.py")
+
+
+@pytest.fixture
+def absent(monkeypatch):
+    """Names of the data sets that are not there, to be added to."""
+    names = set()
+
+    def find(nodes, data_dir):
+        return sorted(names & {node.settings.get("dataset") for node in nodes})
+
+    monkeypatch.setattr(data_sets, "find_absent", find)
+    return names
 
 
 def _run(folder, *arguments, fails=None, preset="cpu"):
@@ -217,6 +232,44 @@ def test_dry_run_lists_the_steps_and_makes_nothing(tmp_path, capsys):
     output = capsys.readouterr().out
     assert "25 steps: 5 pretrain, 5 finetune, 5 evaluate, 5 export, 5 autoattack" in output
     assert list(tmp_path.iterdir()) == []
+
+
+def test_absent_data_is_told_before_the_first_step(tmp_path, absent, capsys):
+    absent.add("cifar10")
+    with pytest.raises(RunError, match="--data_dir: expected a folder that holds cifar10 in TFDS"):
+        _run(tmp_path, "--artifact=table5")
+    assert list(tmp_path.iterdir()) == []
+    assert _run(tmp_path, "--artifact=table5", "--dry_run") == []
+    assert "25 of 25 steps cannot be done without" in capsys.readouterr().out
+
+
+def test_steps_without_data_are_left_out(tmp_path, absent, capsys):
+    absent.add("stl10")
+    with pytest.raises(SystemExit) as error:
+        _run(tmp_path, "--artifact=table3")
+    assert error.value.code == 1
+    output = capsys.readouterr()
+    assert "warning: --data_dir: expected a folder that holds stl10" in output.out
+    assert re.match(r"error: \d+ steps were left out: their data set", output.err)
+    done = [path.name for path in (tmp_path / "runs" / "cpu").glob("*-*")]
+    stl10 = [node for node in _nodes("table3") if node.settings.get("dataset") == "stl10"]
+    assert done and not {node.name for node in stl10} & set(done)
+    table = (tmp_path / "results" / "cpu" / "table3" / "table.md").read_text()
+    assert "failed" not in table
+
+
+def test_absent_data_is_downloaded_once(tmp_path, absent, monkeypatch):
+    absent.add("cifar10")
+    fetched = []
+    monkeypatch.setattr(data_sets, "download", lambda names, data_dir: fetched.extend(names))
+    assert _run(tmp_path, "--artifact=table8", "--download")
+    assert fetched == ["cifar10"]
+
+
+def test_prepared_and_bundled_data_is_found(tmp_path):
+    nodes = [*_nodes("table8", preset="smoke"), *_nodes("table8")]
+    assert find_absent(nodes, str(tmp_path)) == ["cifar10"]
+    assert find_absent([], str(tmp_path)) == []
 
 
 BAD = [
