@@ -119,6 +119,7 @@ def _run(stage, explicit, kept):
         recorded = recorded_config(workdir.path)
         config = config_from(recorded, explicit, kept) if recorded else config
     if config.smoke:
+        _check_smoke(stage, recorded, explicit, config, workdir.path)
         _tell_of_smoke((recorded or cfg.Config()).replace(**explicit), config)
     run_stages(config.with_chosen(chosen), stage, workdir)
 
@@ -177,6 +178,22 @@ def config_from(base, explicit, kept=()):
         return config
     recorded = set(config.to_json()) - set(explicit) if base.smoke else set()
     return cfg.shrink(config, kept={*kept, *recorded})
+
+
+def _check_smoke(stage, recorded, explicit, config, workdir):
+    """Raises ConfigError for a command of full size in the work directory of a smoke run.
+
+    Later stages follow the run there without `--smoke`, as the `next:` lines have them.
+    """
+    if recorded is None or not recorded.smoke or "smoke" in explicit:
+        return
+    is_small = config.to_json() == recorded.replace(**explicit).to_json()
+    if is_small and stage not in (cfg.PRETRAIN, cfg.ALL):
+        return
+    raise ConfigError(
+        f"--workdir={workdir}: expected a run of full size, or --smoke for the small one that is "
+        "there; found no --smoke; pass it, or another --workdir"
+    )
 
 
 def _tell_of_smoke(asked, config):

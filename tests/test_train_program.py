@@ -1,8 +1,11 @@
 """`python -m ascl_tf.train`: what it says before it trains."""
 
+import json
+
 import pytest
 
 from ascl_tf import train
+from ascl_tf.errors import ConfigError
 from ascl_tf.training.run import check_protocols
 
 
@@ -46,3 +49,43 @@ def test_comma_too_many_in_a_list_of_protocols_is_no_matter(protocols, tmp_path,
         ["train", "--dataset=bundled", f"--workdir={tmp_path}/run", f"--protocol={protocols}"]
     )
     assert [protocol.name for protocol in asked] == ["standard"]
+
+
+@pytest.fixture
+def ran(tmp_path, monkeypatch):
+    """The configs of the runs that began, each recorded as a run records it."""
+    configs = []
+
+    def run_stages(config, stage, workdir):
+        configs.append(config)
+        workdir.path.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"settings": config.to_json()})
+        (workdir.path / "config.json").write_text(text)
+
+    monkeypatch.setattr("ascl_tf.training.run.run_stages", run_stages)
+    monkeypatch.chdir(tmp_path)
+    return configs
+
+
+def _train(*flags, own="--dataset=bundled"):
+    train.main(["train", own, *flags])
+
+
+@pytest.mark.parametrize("place", ["--workdir=run", "--num_replicas=1"])
+def test_command_of_full_size_does_not_continue_a_smoke_run(place, ran):
+    _train("--smoke", "--epochs=3", place)
+    with pytest.raises(ConfigError, match="--workdir=.*run.*expected a run of full size"):
+        _train(place)
+    with pytest.raises(ConfigError, match="found no --smoke"):
+        _train("--stage=all", place)
+    _train("--smoke", "--epochs=3", place)
+    assert [config.epochs for config in ran] == [3, 3]
+
+
+def test_later_stages_follow_a_smoke_run_without_saying_so(ran, tmp_path):
+    _train("--smoke", "--workdir=run")
+    _train("--stage=evaluate", "--workdir=run", own="--num_replicas=1")
+    assert ran[1].smoke and ran[1].epochs == ran[0].epochs == 1
+    (tmp_path / "long.flags").write_text("--finetune_epochs=25\n--workdir=run\n")
+    with pytest.raises(ConfigError, match="expected a run of full size"):
+        _train("--stage=finetune", "--flagfile=long.flags")

@@ -100,7 +100,7 @@ def test_folder_of_classes_is_cut_once_for_all_stages(tmp_path, fits):
     config = _train(root, *flags)
     assert (config.test_fraction, config.split_seed) == (0.3, 4)
     # What the run has recorded, without the flags.
-    _train(root, "--num_replicas=1", "--num_images=9")
+    _train(root, "--smoke", "--num_replicas=1", "--num_images=9")
     test = run.load_test_data(recorded_config("run"))
     whole = load_dataset(f"folder:{root}", "test", test_fraction=0.3, split_seed=4, image_size=10)
     assert _rows(test) == _rows(whole) and len(whole) == 9
@@ -265,7 +265,7 @@ def test_smoke_takes_few_of_the_users_pictures_and_says_what_it_shrinks(tmp_path
     assert (fits[0][2].name, len(fits[0][2]), len(fits[0][3])) == ("folder:pets", 9, 3)
     # The same command goes on with the same run, and so does one that leaves all to the run.
     assert _train(tmp_path / "pets", *QUICK, "--epochs=2", "--width=3") == config
-    _train(tmp_path / "pets", "--num_replicas=1")
+    _train(tmp_path / "pets", "--smoke", "--num_replicas=1")
     assert fits[2][0].width == 3
 
 
