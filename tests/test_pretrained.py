@@ -27,20 +27,20 @@ def _card(name):
 
 
 @pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=() if n == "cifar10-w16-ascl" else pytest.mark.slow) for n in NAMES],
+    ("name", "number"),
+    [("cifar10-w16-ascl", 50), *(pytest.param(n, 200, marks=pytest.mark.slow) for n in NAMES)],
 )
-def test_a_model_has_the_verdicts_that_its_card_tells(name):
+def test_a_model_has_the_verdicts_that_its_card_tells(name, number):
     bundled = _card(name)["bundled"]
-    (number,) = {record["num_images"] for record in bundled.values()}
-    assert number == 200
     test = load_dataset("bundled", f"test[:{number}]")
     found = evaluate_robustness(ascl_tf.load(name), test, list(bundled))
     for record in found:
         expected = bundled[record["protocol"]]
-        assert record["data_sha256"] == expected["data_sha256"]
+        assert expected["num_images"] == 200
+        if number == 200:
+            assert record["data_sha256"] == expected["data_sha256"]
         for kind in expected["verdicts"]:
-            differing = verdicts_of(record, kind) != verdicts_of(expected, kind)
+            differing = verdicts_of(record, kind) != verdicts_of(expected, kind)[:number]
             assert differing.sum() <= NUM_OTHERS
 
 

@@ -25,6 +25,7 @@ from ascl_tf.training.cards import describe_run
 from ascl_tf.training.checkpoints import restore_parts
 from ascl_tf.training.encoder_sources import open_encoder, start_from
 from ascl_tf.training.workdir import WorkDirectory
+from tests.common import eagerly
 from tests.methods import helpers
 from tests.program_lines import line_matches
 from tests.training.worlds import eager_world, pretrain_with
@@ -136,7 +137,8 @@ def test_what_holds_no_encoder_of_the_package_is_refused(tmp_path, name):
 
 def _run(folder, *flags):
     own = ("--smoke", "--dataset=bundled", "--num_replicas=1", f"--workdir={folder}")
-    train.main(["train", *own, *flags])
+    with eagerly():
+        train.main(["train", *own, *flags])
 
 
 def test_fine_tuning_starts_from_the_encoder_of_a_file(file, tmp_path):
