@@ -87,7 +87,7 @@ def test_nothing_that_is_left_names_the_machine(workdir):
 def test_training_records_hold_each_stage(workdir):
     for stage, term in (("pretrain", "ascl_loss"), (STAGE, "adversarial_loss")):
         record = json.loads((workdir / "results" / f"{stage}.json").read_text())
-        assert record["stage"] == stage and record["data_set"] == "cifar10_mini"
+        assert record["stage"] == stage and record["data_set"] == "bundled"
         assert len(record["data_sha256"]) == 64 and record["num_images"] == 36
         (epoch,) = record["epochs"]
         assert np.isfinite(epoch[f"train/{term}"]) and epoch["step"] == 2
@@ -123,7 +123,7 @@ def test_card_says_where_the_classifier_comes_from(workdir):
     assert set(card["trained_with"]) >= {"tensorflow", "python"}
     # 20 test images, clean and attacked.
     assert card["files"]["model.tflite"]["num_images"] == 40
-    assert "| data | cifar10_mini |" in (folder / "README.md").read_text()
+    assert "| data | bundled |" in (folder / "README.md").read_text()
 
 
 LOAD_WITHOUT_THE_PACKAGE = """

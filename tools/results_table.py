@@ -137,8 +137,8 @@ def make_short_table(results):
 def make_pretrained_table():
     """Returns the Markdown table of the models that come with the package, from their cards."""
     lines = [
-        "| model | method | SA | RA-PGD-20 | RA-AA | epochs | hours |",
-        "|---|---|---|---|---|---|---|",
+        "| model | method | SA | RA-PGD-20 | RA-AA | test images | epochs | hours |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name in pretrained.list_pretrained():
         card = _read(pretrained.FOLDER / name / pretrained.CARD)
@@ -146,9 +146,7 @@ def make_pretrained_table():
         cells = [
             f"`{name}`",
             card["method"],
-            _of_card(card, "standard"),
-            _of_card(card, "pgd20"),
-            _of_card(card, "autoattack"),
+            *_numbers_of_card(card),
             " + ".join(str(stage["epochs"]) for stage in stages),
             f"{sum(stage['hours'] for stage in stages):.1f}",
         ]
@@ -156,12 +154,19 @@ def make_pretrained_table():
     return "\n".join(lines)
 
 
-def _of_card(card, protocol):
-    found = [record for record in card["records"] if record["protocol"] == protocol]
-    if not found:
+def _numbers_of_card(card):
+    """Returns the accuracies of a card, and the number of images of most of them."""
+    found = {record["protocol"]: record for record in card["records"]}
+    chosen = [found.get(protocol) for protocol in ("standard", "pgd20", "autoattack")]
+    most = max(record["num_images"] for record in chosen if record)
+    return [*(_accuracy(record, most) for record in chosen), f"{most:,}"]
+
+
+def _accuracy(record, most):
+    if record is None:
         return NOT_RUN
-    (record,) = found
-    return f"{record['robust_accuracy']:.2f} of {record['num_images']:,}"
+    few = f" ({record['num_images']:,} images)" if record["num_images"] < most else ""
+    return f"{record['robust_accuracy']:.2f}{few}"
 
 
 def _measured_heads(document):

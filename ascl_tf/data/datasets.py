@@ -100,7 +100,7 @@ def load_dataset(
             cut = {"test_fraction": test_fraction, "split_seed": split_seed}
             return _load(_folder_reader(name, split, **sizes, **cut), memory_limit, cache_dir)
         if name in (BUNDLED, BUNDLED_NAME):
-            name, builder = BUNDLED_NAME, stack.enter_context(_bundled_builder())
+            name, builder = BUNDLED, stack.enter_context(_bundled_builder())
         else:
             builder = prepared_builder(name, data_dir) or _absent(name, data_dir, download)
         reader = TfdsReader(builder, split, name=name, **sizes)
@@ -120,6 +120,17 @@ def is_available(name: str, data_dir: str | None = None) -> bool:
     if name.startswith(FOLDER_PREFIX):
         return os.path.isdir(os.path.expanduser(name.removeprefix(FOLDER_PREFIX)))
     return prepared_builder(name, data_dir) is not None
+
+
+def download_dataset(name: str, data_dir: str | None = None) -> None:
+    """Downloads and prepares a data set of TFDS, unless `data_dir` holds it.
+
+    Raises:
+        ConfigError: if TFDS knows no such name.
+        RunError: if the download fails.
+    """
+    if prepared_builder(name, data_dir) is None:
+        _absent(name, data_dir, download=True)
 
 
 def splits_of_folder(name: str) -> tuple[str, ...]:

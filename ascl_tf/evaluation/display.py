@@ -41,15 +41,25 @@ def print_summary(records, console):
     """Prints the records of one evaluation: a table of numbers, or a matrix."""
     if "target" in records[0]:
         _print_matrix(records, console)
-    else:
-        print_records(_shown_records(records), console)
+        return
+    classes = records[0].get(PER_CLASS)
+    beside = [chance_row("protocol", len(classes))] if classes else []
+    print_records(_shown_records(records), console, beside=beside)
+
+
+def chance_row(column, num_classes):
+    """Returns the row of a table of records that guessing is right in; `column` names it."""
+    accuracies = dict.fromkeys(("standard_accuracy", "robust_accuracy"), 100 / num_classes)
+    return {"checkpoint": "", "protocol": "", "epsilon": "", column: "chance", **accuracies}
 
 
 def print_records(records, console, beside=()):
     """Prints a row per record, those `beside` them for comparison, and each warning once."""
     first = records[0]
     title = Text(f"{first['data_set']}, {first['num_images']} images")
-    table = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0))
+    # Of a proportion of one half; it is narrower at both ends.
+    interval = f"95 % interval of each: at most ± {98 / first['num_images'] ** 0.5:.1f} points"
+    table = Table(title=title, caption=interval, box=SIMPLE, padding=(0, 1, 0, 0))
     is_narrow = console.width < _NARROW
     names = [
         name

@@ -5,17 +5,17 @@ import shlex
 from rich.console import Console
 
 from ascl_tf import config as cfg
-from ascl_tf.evaluation.display import print_records
+from ascl_tf.evaluation.display import chance_row, print_records
 from ascl_tf.process.terminal import python_command
 from ascl_tf.training.cards import readable_records
 from ascl_tf.training.workdir import recorded_config
 
 _NAMES_CLASSIFIER = ("finetune", "pretrained", "encoder_checkpoint", "encoder_part")
-UNTRAINED, CHANCE = "untrained encoder", "chance"
+UNTRAINED = "untrained encoder"
 _NEXT = {cfg.PRETRAIN: cfg.FINETUNE, cfg.FINETUNE: cfg.EVALUATE, cfg.EVALUATE: cfg.EXPORT}
 
 
-def print_accuracies(records, num_classes, untrained=None):
+def print_accuracies(records, num_classes, untrained=None, *, is_smoke=False):
     """Prints a row per record, and below them those to compare with.
 
     Args:
@@ -23,11 +23,13 @@ def print_accuracies(records, num_classes, untrained=None):
         num_classes: of the data set: one guess in so many is right.
         untrained: file of the records of the same fine-tuning on an untrained encoder, which need
             not be there; None: there is no such stage.
+        is_smoke: whether the run is one of `--smoke`.
     """
     beside = [] if untrained is None else _like(records, readable_records(untrained))
-    accuracies = dict.fromkeys(("standard_accuracy", "robust_accuracy"), 100 / num_classes)
-    chance = {"checkpoint": CHANCE, "protocol": "", "epsilon": "", **accuracies}
-    print_records(records, Console(), beside=[*beside, chance])
+    beside.append(chance_row("checkpoint", num_classes))
+    print_records(records, Console(), beside=beside)
+    if is_smoke:
+        print("notice: --smoke: too short to learn anything; ignore these numbers and warnings")
 
 
 def _like(records, others):

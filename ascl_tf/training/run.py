@@ -352,7 +352,8 @@ def evaluate(config, workdir, protocols):
         else:
             title = f"{stage}, {checkpoint}"
             measured[digest] = _evaluate(config, classifier, test, protocols, title, keep)
-    ending.print_accuracies(kept.records(), test.num_classes, _untrained(config, workdir))
+    beside = _untrained(config, workdir)
+    ending.print_accuracies(kept.records(), test.num_classes, beside, is_smoke=config.smoke)
     if notice := kept.notice():
         print(notice, flush=True)
 

@@ -30,7 +30,7 @@ def test_both_names_give_the_same_set_without_any_data_dir(tmp_path):
     one = load_dataset("bundled", "test", data_dir=tmp_path)
     other = load_dataset("cifar10_mini", "test")
     assert one.sha256 == other.sha256
-    assert one.name == other.name == "cifar10_mini"
+    assert one.name == other.name == "bundled"
     assert is_available("bundled") and is_available("cifar10_mini", tmp_path)
 
 

@@ -127,10 +127,11 @@ def test_method_shows_its_epoch_and_its_place_beside_the_others(tmp_path):
 def test_models_of_the_package_stand_with_the_numbers_of_their_cards(tmp_path, monkeypatch):
     record = {"protocol": "pgd20", "robust_accuracy": 30.125, "num_images": 10000}
     stages = [{"epochs": 3, "hours": 0.5}, {"epochs": 2, "hours": 0.25}]
-    card = {"method": "ascl", "records": [record], "training": stages}
+    fewer = {"protocol": "autoattack", "robust_accuracy": 29.0, "num_images": 500}
+    card = {"method": "ascl", "records": [record, fewer], "training": stages}
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
     (tmp_path / "tiny").mkdir()
     (tmp_path / "tiny" / pretrained.FILE).touch()
     (tmp_path / "tiny" / pretrained.CARD).write_text(json.dumps(card))
     (line,) = results_table.make_pretrained_table().splitlines()[2:]
-    assert line == "| `tiny` | ascl | -- | 30.12 of 10,000 | -- | 3 + 2 | 0.8 |"
+    assert line == "| `tiny` | ascl | -- | 30.12 | 29.00 (500 images) | 10,000 | 3 + 2 | 0.8 |"

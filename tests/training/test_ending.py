@@ -4,9 +4,10 @@ import shlex
 import sys
 
 import pytest
+from rich.console import Console
 
 from ascl_tf.config import Config
-from ascl_tf.evaluation import records
+from ascl_tf.evaluation import display, records
 from ascl_tf.evaluation.protocols import get_protocol
 from ascl_tf.process import terminal
 from ascl_tf.training import ending
@@ -21,7 +22,7 @@ def _record(checkpoint, protocol="pgd20", **fields):
         "standard_accuracy": 34.999,
         "robust_accuracy": 22.0,
         "wall_seconds": 3.0,
-        "data_set": "cifar10_mini",
+        "data_set": "bundled",
         "data_sha256": "a",
         "num_images": 1000,
         "checks": [],
@@ -46,6 +47,24 @@ def test_accuracies_stand_beside_chance(columns, monkeypatch, capsys):
     assert best in rows and "chance 33.33 33.33" in rows
     assert all(len(line) <= (columns or 80) for line in out.splitlines())
     assert "\x1b" not in out
+
+
+def test_numbers_come_with_their_precision_and_those_of_smoke_with_a_notice(capsys):
+    ending.print_accuracies([_record("best", num_images=100)], 3, is_smoke=True)
+    told = capsys.readouterr().out
+    assert "95 % interval of each: at most ± 9.8 points" in told
+    assert "notice: --smoke: too short to learn anything" in told
+
+
+def test_evaluation_shows_chance_where_classes_are_known(capsys):
+    classes = [
+        {"class": name, "num_images": 5, "standard_accuracy": 40.0, "robust_accuracy": 20.0}
+        for name in "abcd"
+    ]
+    display.print_summary([_record("best", per_class=classes)], Console())
+    assert "chance 25.00 25.00" in _rows(capsys)
+    display.print_summary([_record("best")], Console())
+    assert "chance" not in capsys.readouterr().out
 
 
 def test_untrained_encoder_is_shown_where_it_was_measured_on_the_same(tmp_path, capsys):
