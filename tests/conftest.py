@@ -9,6 +9,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 def pytest_configure(config):
     """Makes the virtual CPUs, in every process that runs tests."""
+    gc.disable()  # Until all is imported, which leaves no garbage.
     # What TensorFlow says of input pipelines where tests run eagerly, see `common.eagerly`.
     warning = "ignore:Even though the `tf.config.experimental_run_functions_eagerly`"
     config.addinivalue_line("filterwarnings", warning)
@@ -25,6 +26,7 @@ def pytest_collection_finish():
     """
     gc.collect()
     gc.freeze()
+    gc.enable()
     gc.set_threshold(200_000, 20, 50)
 
 

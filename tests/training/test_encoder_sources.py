@@ -19,6 +19,7 @@ from ascl_tf.models import (
     LinearHead,
     PreActResNet,
     ResNet,
+    resnet,
 )
 from ascl_tf.models.batch_norm import ADVERSARIAL_CE
 from ascl_tf.training.cards import describe_run
@@ -40,6 +41,14 @@ def _classifier(encoder):
     draw = np.random.default_rng(0).uniform
     classifier.set_weights([draw(0.1, 0.2, w.shape).astype(w.dtype) for w in classifier.weights])
     return classifier
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_blocks():
+    """One of ResNet-18's, that changes the shape."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(resnet.BLOCKS_PER_STAGE, 18, (0, 0, 0, 1))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +159,8 @@ def test_fine_tuning_starts_from_the_encoder_of_a_file(file, tmp_path):
     _assert_same(tuned, encoder)  # Frozen.
     # What has been trained needs its source no more.
     for stage in ("evaluate", "export"):
-        _run(tmp_path, f"--stage={stage}", f"--pretrained={tmp_path / 'gone.keras'}")
+        gone = f"--pretrained={tmp_path / 'gone.keras'}"
+        _run(tmp_path, f"--stage={stage}", "--protocol=standard", gone)
     assert (tmp_path / "export" / "finetune_lsf" / "saved_model.pb").is_file()
 
 
@@ -168,7 +178,10 @@ def test_any_pre_training_starts_from_the_encoder_of_a_file_and_records_its_hash
     assert record["spans"][0]["initial_encoder_sha256"] == weights_sha256(encoder)
 
 
-def test_the_shipped_encoder_of_a_recipe_gives_way_to_another_network(tmp_path, capsys):
+def test_the_shipped_encoder_of_a_recipe_gives_way_to_another_network(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setitem(resnet.BLOCKS_PER_STAGE, 18, (2, 2, 2, 2))  # It has them all.
     _run(tmp_path, "--recipe=pictures", "--stage=pretrain")  # Whose width --smoke shrinks.
     told = "notice: the recipe's encoder does not fit, so training starts from random weights: `"
     assert told in capsys.readouterr().out
