@@ -14,6 +14,7 @@ import pytest
 
 from ascl_tf.errors import RunError
 from tests.endurance.open_files import end_processes_with
+from tests.program_lines import line_matches
 from tests.tools.fake_steps import FakeLauncher
 from tools import reproduce, rows
 from tools.reproduction import data_sets
@@ -270,6 +271,12 @@ def test_prepared_and_bundled_data_is_found(tmp_path):
     nodes = [*_nodes("table8", preset="smoke"), *_nodes("table8")]
     assert find_absent(nodes, str(tmp_path)) == ["cifar10"]
     assert find_absent([], str(tmp_path)) == []
+    damaged = tmp_path / "cifar10" / "3.0.2"
+    damaged.mkdir(parents=True)
+    (damaged / "dataset_info.json").write_text("x")
+    (damaged / "features.json").write_text("x")
+    with line_matches(RunError, "^cifar10: expected a readable TFDS folder in --data_dir="):
+        find_absent(nodes, str(tmp_path))
 
 
 BAD = [

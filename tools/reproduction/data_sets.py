@@ -1,6 +1,10 @@
 """Which data sets steps need, looked for before the first step begins."""
 
+import contextlib
+
+from ascl_tf.errors import FieldError, RunError
 from ascl_tf.process.terminal import quiet_start
+from ascl_tf.program.messages import as_flag
 
 
 def find_absent(nodes, data_dir):
@@ -9,6 +13,9 @@ def find_absent(nodes, data_dir):
     Args:
         nodes: steps.
         data_dir: folder in TFDS layout; "": where TFDS looks by itself.
+
+    Raises:
+        RunError: if one is there and cannot be read.
     """
     names = {node.settings["dataset"] for node in nodes if "dataset" in node.settings}
     if not names:
@@ -16,7 +23,8 @@ def find_absent(nodes, data_dir):
     with quiet_start():
         from ascl_tf.data.datasets import is_available
 
-    return sorted(name for name in names if not is_available(name, data_dir or None))
+    with _named():
+        return sorted(name for name in names if not is_available(name, data_dir or None))
 
 
 def download(names, data_dir):
@@ -29,7 +37,18 @@ def download(names, data_dir):
 
     for name in names:
         print(f"notice: downloading {name}", flush=True)
-        download_dataset(name, data_dir or None)
+        with _named():
+            download_dataset(name, data_dir or None)
+
+
+@contextlib.contextmanager
+def _named():
+    """Lets an error name the data set itself: no flag of reproduce.py does."""
+    try:
+        yield
+    except FieldError as error:
+        line = error.line(lambda name, value: value if name == "name" else as_flag(name, value))
+        raise RunError(line) from error
 
 
 def keys_without_data(nodes, absent):
