@@ -170,6 +170,7 @@ def _evaluate_model(config, console, at_the_end):
         corruption_settings = config.corruption_settings(dataset)
     description = describe_models(paths)
     kept = _kept_records(config, explain_seen(config, dataset), console, at_the_end)
+    kept.check_subject([description["model_sha256"]], **_images_measured(config, dataset))
     classifier = members[0] if len(members) == 1 else mean_probability_logits(members)
     attacks = CompiledAttacks(classifier)
     with evaluation_progress(console) as progress, _refusals_as_one_line(config, "model", dataset):
@@ -212,7 +213,9 @@ def _evaluate_transfer(config, console, at_the_end):
     for label, model in models.items():
         check_classes(paths[label], dataset, as_flag(flags[label], paths[label]))
         check_fit(model, dataset, as_flag(flags[label], paths[label]), num_images=config.num_images)
+    hashes = {label: model_sha256(path) for label, path in paths.items()}
     kept = _kept_records(config, explain_seen(config, dataset), console, at_the_end)
+    kept.check_subject(hashes.values(), **_images_measured(config, dataset))
     (protocol,) = config.protocols()
     with (
         evaluation_progress(console) as progress,
@@ -225,10 +228,16 @@ def _evaluate_transfer(config, console, at_the_end):
             sources=list(sources),
             targets=list(targets),
             diagonal=config.diagonal,
-            model_sha256={label: model_sha256(path) for label, path in paths.items()},
+            model_sha256=hashes,
             on_records=kept.part(),
             **_settings(config, progress),
         )
+
+
+def _images_measured(config, dataset):
+    """Returns what the records to come say of their images."""
+    num_images = config.num_images or len(dataset.labels)
+    return {"data_set": dataset.name, "num_images": num_images, "seed": config.seed}
 
 
 def _load(config, path, flag):

@@ -94,9 +94,12 @@ def main(argv):
 
 
 def _run(stage, explicit, kept):
+    recipe = explicit.get(FLAG, "")
     for name in ("stage", FLAG, *PROGRAM_FLAGS):
         explicit.pop(name, None)
     if not os.path.exists(os.path.join(explicit.get("workdir", ""), cfg.CONFIG_FILE)):
+        if recipe.startswith("pictures") and DATASET not in explicit:
+            raise ConfigError(f"--dataset: expected folder:/path for --recipe={recipe}; found none")
         # TensorFlow takes seconds to import; a mistaken flag should not wait for it.
         config_from(cfg.Config(), explicit, kept)
     with quiet_start():
@@ -118,8 +121,9 @@ def _run(stage, explicit, kept):
     if "workdir" not in explicit:
         recorded = recorded_config(workdir.path)
         config = config_from(recorded, explicit, kept) if recorded else config
-    if config.smoke:
+    if recorded is not None:
         _check_smoke(stage, recorded, explicit, config, workdir.path)
+    if config.smoke:
         _tell_of_smoke((recorded or cfg.Config()).replace(**explicit), config)
     run_stages(config.with_chosen(chosen), stage, workdir)
 
@@ -181,11 +185,15 @@ def config_from(base, explicit, kept=()):
 
 
 def _check_smoke(stage, recorded, explicit, config, workdir):
-    """Raises ConfigError for a command of full size in the work directory of a smoke run.
+    """Raises ConfigError for a command of full size in the folder of a smoke run, or the reverse.
 
-    Later stages follow the run there without `--smoke`, as the `next:` lines have them.
+    Later stages follow a smoke run without `--smoke`, as the `next:` lines have them.
     """
-    if recorded is None or not recorded.smoke or "smoke" in explicit:
+    if config.smoke and not recorded.smoke:
+        raise ConfigError(
+            f"--smoke: expected a --workdir of its own; found a run of full size in {workdir}"
+        )
+    if not recorded.smoke or "smoke" in explicit:
         return
     is_small = config.to_json() == recorded.replace(**explicit).to_json()
     if is_small and stage not in (cfg.PRETRAIN, cfg.ALL):

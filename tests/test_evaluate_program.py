@@ -69,7 +69,7 @@ def test_saved_model_and_keras_file_give_the_same_numbers(
 ):
     results = []
     for model in (keras_file, saved_model):
-        output = tmp_path / "records.json"
+        output = tmp_path / f"{len(results)}.json"
         _run(
             f"model={model}",
             f"dataset=folder:{folder}",
@@ -89,6 +89,25 @@ def test_saved_model_and_keras_file_give_the_same_numbers(
     assert standard > fgsm == reference
     printed = capsys.readouterr().out
     assert "cleverhans_fgm" in printed and f"{standard:.2f}" in printed and "8/255" in printed
+
+
+def test_records_of_something_else_are_not_lost(folder, keras_file, saved_model, tmp_path):
+    output = tmp_path / "records.json"
+    same = (f"dataset=folder:{folder}", "protocol=standard", f"output={output}", "num_images=20")
+    _run(f"model={keras_file}", *same)
+    before = output.read_bytes()
+    targets = f"targets=a={saved_model},b={saved_model}"
+    for others in (
+        (f"model={saved_model}", *same),
+        (f"model={keras_file}", *same, "num_images=21"),
+        (f"model={keras_file}", *same, "seed=1"),
+        (targets, *same[0::2]),
+    ):
+        with line_matches(RunError, "--output=.*expected a new file, .* be lost: standard$"):
+            _run(*others)
+        assert output.read_bytes() == before
+    _run(f"model={keras_file}", *same[:1], "protocol=fgsm", *same[2:])
+    assert [record["protocol"] for record in read_records(output)] == ["standard", "fgsm"]
 
 
 def test_numbers_of_flags_make_variants_whose_records_carry_them(folder, keras_file, tmp_path):
@@ -305,6 +324,7 @@ def test_models_attack_each_other_and_the_matrix_is_printed(
     assert rows["half"][1:] == ["-", shown["half", "whole"]]
     assert rows["whole"][1:] == [shown["whole", "half"], "-"]
 
+    output = tmp_path / "white.json"
     _run(f"model={saved_model}", f"dataset=folder:{folder}", "protocol=pgd20", f"output={output}")
     (white_box,) = read_records(output)
     assert records["whole", "whole"]["robust_accuracy"] == white_box["robust_accuracy"]
@@ -554,10 +574,12 @@ def test_models_whose_paths_hold_commas_are_served(folder, keras_file, tmp_path,
     odd.parent.mkdir()
     odd.write_bytes(keras_file.read_bytes())
     monkeypatch.setenv("HOME", str(tmp_path))
-    flags = (f"dataset=folder:{folder}", "protocol=fgsm", "output=~/records.json")
-    _run("model=~/lr=0.1,wd=1e-4/model.keras,~/lr=0.1,wd=1e-4/model.keras", *flags)
+    flags = (f"dataset=folder:{folder}", "protocol=fgsm")
+    both = "model=~/lr=0.1,wd=1e-4/model.keras,~/lr=0.1,wd=1e-4/model.keras"
+    _run(both, *flags, "output=~/records.json")
     (record,) = read_records(tmp_path / "records.json")
     assert record["ensemble_sha256"] == [model_sha256(odd)] * 2
-    _run("targets=a=~/lr=0.1,wd=1e-4/model.keras", f"sources=b={keras_file}", *flags)
-    (record,) = read_records(tmp_path / "records.json")
+    target = "targets=a=~/lr=0.1,wd=1e-4/model.keras"
+    _run(target, f"sources=b={keras_file}", *flags, "output=~/matrix.json")
+    (record,) = read_records(tmp_path / "matrix.json")
     assert (record["target"], record["source"]) == ("a", "b")

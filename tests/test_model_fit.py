@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pathlib
 import re
 import shutil
 
@@ -196,7 +197,7 @@ def test_list_of_one_output_is_served(folder, tmp_path):
 
 
 def _evaluate(model, folder, tmp_path, protocol, **flags):
-    output = tmp_path / "records.json"
+    output = tmp_path / f"{pathlib.Path(model).name}.json"
     flags |= {"model": model, "dataset": f"folder:{folder}", "protocol": protocol}
     flags |= {"output": output, "training_split": ""}
     evaluate.main(["evaluate", *[f"--{name}={value}" for name, value in flags.items()]])

@@ -82,6 +82,13 @@ def test_command_of_full_size_does_not_continue_a_smoke_run(place, ran):
     assert [config.epochs for config in ran] == [3, 3]
 
 
+@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
+def test_smoke_run_wants_a_folder_of_its_own(stage, ran):
+    _train("--epochs=3", "--workdir=run")
+    with pytest.raises(ConfigError, match="--smoke: expected a --workdir of its own; found a run"):
+        _train("--smoke", f"--stage={stage}", "--workdir=run")
+
+
 def test_later_stages_follow_a_smoke_run_without_saying_so(ran, tmp_path):
     _train("--smoke", "--workdir=run")
     _train("--stage=evaluate", "--workdir=run", own="--num_replicas=1")

@@ -44,6 +44,7 @@ def _save(path, layer):
 
 def _run(world, *flags, protocol="standard"):
     output = world / "records.json"
+    output.unlink(missing_ok=True)  # It is of another model.
     dataset = f"--dataset=folder:{world / 'images'}"
     evaluate.main(["evaluate", dataset, f"--protocol={protocol}", f"--output={output}", *flags])
     return read_records(output)

@@ -25,6 +25,7 @@ sys.path.insert(0, str(ROOT))
 from ascl_tf import config as cfg  # noqa: E402
 from ascl_tf import train  # noqa: E402
 from ascl_tf.program import flag_defs, recipes  # noqa: E402
+from ascl_tf.program.flag_defs import run_program  # noqa: E402
 
 RUNS = "runs/"
 ENSEMBLE = "ensemble"
@@ -286,4 +287,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    run_program(lambda argv: main(argv[1:]), sys.argv)

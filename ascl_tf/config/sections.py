@@ -731,9 +731,9 @@ class RunSettings:
     )
     smoke: bool = setting(
         False,
-        "Shrink everything to run in seconds: few images, two steps, a narrow network. Flags set "
-        "directly on the command line, not in a flagfile, keep their values, and so do folders "
-        "of pictures.",
+        "Shrink everything to run in a minute or two: few bundled images, two steps, a narrow "
+        "network. Flags set directly on the command line, not in a flagfile, keep their values, "
+        "and so do folders of pictures.",
     )
 
 

@@ -230,6 +230,9 @@ def _check_known(name: str, data_dir: str | None) -> None:
     base = re.split(r"[/:]", name)[0]
     if base in known:
         return
+    if os.path.isdir(os.path.expanduser(name)):
+        expected, found = f"{FOLDER_PREFIX}{name} for a folder of pictures", "no prefix"
+        raise ConfigError(field="name", value=name, expected=expected, found=found)
     near = difflib.get_close_matches(base, [*known, BUNDLED], n=3, cutoff=0.5)
     raise ConfigError(
         field="name",

@@ -12,7 +12,7 @@ import os
 import pathlib
 import platform
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Any
 
 from ascl_tf.errors import RunError
@@ -110,6 +110,27 @@ class KeptRecords:
         self._earlier = [] if path is None else earlier_records(path)
         # Of these, what the file holds still.
         self._left = self._earlier
+
+    def check_subject(self, models: Container[object], **fields: Any) -> None:
+        """Raises RunError if the file holds records that would be dropped: of something else.
+
+        Args:
+            models: hashes of the models that are measured.
+            **fields: what each record to come says of its images.
+        """
+        others = [
+            record["protocol"]
+            for record in self._earlier
+            if record.get("model_sha256") not in models
+            or any(record.get(name) != value for name, value in fields.items())
+        ]
+        if others:
+            raise RunError(
+                field="output",
+                value=self._path,
+                expected="a new file, or records of the same model, images and seed",
+                found=f"others, which would be lost: {', '.join(dict.fromkeys(others))}",
+            )
 
     def part(self, **fields: Any) -> Callable[[list[Record]], None]:
         """Returns a callable that takes all records so far of one more part, and writes them.

@@ -39,7 +39,8 @@ class PredictionTable:
             self._print("file", "class", "probability")
         name = on_one_line(prediction.file)
         if prediction.error:
-            print(f"{name}: {prediction.error}", flush=True)
+            # No row: whoever reads the table from a file wants three columns.
+            print(f"{name}: {prediction.error}", file=sys.stderr, flush=True)
         for class_name, value in zip(prediction.class_names, prediction.probabilities, strict=True):
             self._print(name, on_one_line(class_name), f"{value:.4f}")
             name = ""

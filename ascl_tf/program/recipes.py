@@ -5,6 +5,7 @@ that of the row's pre-training, flags/table1/ascl/pretrain.flags, which says how
 go on, too. A row of flags/rows.toml that is another row's run is that row's recipe.
 """
 
+import difflib
 import functools
 import pathlib
 import tomllib
@@ -50,7 +51,14 @@ def flagfile_of(name: str) -> str:
         if name and ".." not in name and (folder() / path).is_file():
             return PREFIX + path
     expected = f"a name that --{FLAG}={LIST} shows, such as quickstart or table1/ascl"
-    raise ConfigError(f"--{FLAG}: expected {expected}; found {name!r}")
+    near = difflib.get_close_matches(name, [*_flagfiles(), *read_rows()], n=3)
+    hint = f" (near it: {', '.join(near)})" if near else ""
+    raise ConfigError(f"--{FLAG}: expected {expected}; found {name!r}{hint}")
+
+
+def _flagfiles() -> dict[str, pathlib.Path]:
+    """Returns the flagfiles that are recipes by themselves, by name."""
+    return {file.stem: file for file in sorted(folder().glob(f"*{_SUFFIX}"))}
 
 
 def place_of(path: str) -> pathlib.Path:
@@ -60,7 +68,7 @@ def place_of(path: str) -> pathlib.Path:
 
 def describe_recipes() -> str:
     """Returns a line for each recipe: its name, and what it is."""
-    named = {file.stem: _first_comment(file) for file in sorted(folder().glob(f"*{_SUFFIX}"))}
+    named = {name: _first_comment(file) for name, file in _flagfiles().items()}
     rows = {name: f"{row['place']}: {row['title']}" for name, row in read_rows().items()}
     others = {
         file.parent.relative_to(folder()).as_posix(): _first_comment(file)

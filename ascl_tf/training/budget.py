@@ -95,7 +95,8 @@ def choose_length(config, method, train, validation, *, num_test_images, is_fine
 def say_chosen(config):
     """Says that the epochs of a run that has begun stay, whatever its `minutes` are now."""
     chosen = f"--epochs={config.epochs}, chosen when this run began"
-    print(f"notice: --minutes={config.minutes:g}: {chosen}", flush=True)
+    advice = "another length wants another --workdir"
+    print(f"notice: --minutes={config.minutes:g}: {chosen}; {advice}", flush=True)
 
 
 def split_time(seconds, epoch, validation, every=None):

@@ -10,8 +10,8 @@
 # %% [markdown]
 # ## The method
 #
-# A method is a class in a file: three functions, and its settings. Here the file is taken from the page itself. To write your
-# own, copy the code from there and change it.
+# A method is a class in a file: three functions, and its settings. This script takes the file from the page. In a notebook, and
+# to write your own, copy the code from there into `mine.py`.
 
 # %%
 import pathlib

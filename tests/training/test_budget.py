@@ -43,7 +43,7 @@ def test_epochs_fill_the_minutes_and_stay_when_the_run_goes_on(monkeypatch, caps
     monkeypatch.setattr(budget, "_seconds_of_steps", lambda *arguments: pytest.fail("timed again"))
     assert _train("--minutes=10") == first == _train()
     _train("--minutes=30")
-    said = "notice: --minutes=30: --epochs=3, chosen when this run began\n"
+    said = "notice: --minutes=30: --epochs=3, chosen when this run began; another length"
     assert said in capsys.readouterr().out
     # Another run of the same length, its epochs given, is the same run.
     assert _train("--epochs=3").epochs == 3

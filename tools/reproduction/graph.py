@@ -125,7 +125,7 @@ class Graph:
         node = self.add(
             Node(
                 kind=kind,
-                title=f"{kind} {_title(row, row.config, seed, head.name)}",
+                title=f"{kind} {_title(row, _data_config(row, head), seed, head.name)}",
                 program=EVALUATE,
                 settings=settings,
                 arguments=(tuple(arguments), *as_flags(settings), *resume, _output(RECORDS)),
