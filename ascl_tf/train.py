@@ -94,12 +94,9 @@ def main(argv):
 
 
 def _run(stage, explicit, kept):
-    recipe = explicit.get(FLAG, "")
     for name in ("stage", FLAG, *PROGRAM_FLAGS):
         explicit.pop(name, None)
     if not os.path.exists(os.path.join(explicit.get("workdir", ""), cfg.CONFIG_FILE)):
-        if recipe.startswith("pictures") and DATASET not in explicit:
-            raise ConfigError(f"--dataset: expected folder:/path for --recipe={recipe}; found none")
         # TensorFlow takes seconds to import; a mistaken flag should not wait for it.
         config_from(cfg.Config(), explicit, kept)
     with quiet_start():

@@ -54,3 +54,12 @@ def test_list_has_every_recipe_and_what_it_is():
     assert len(names) == len(set(names)) and all(len(line.split()) > 1 for line in lines)
     for name in names:
         assert (ROOT / recipes.flagfile_of(name)).is_file(), name
+
+
+@pytest.mark.parametrize(
+    ("name", "near"), [("picture", "pictures"), ("table1/asc", "table1/ascl"), ("xyz", None)]
+)
+def test_near_names_are_told(name, near):
+    pattern = rf"found '{name}' \(near it: .*{near}" if near else f"found '{name}'$"
+    with pytest.raises(ConfigError, match=pattern):
+        recipes.flagfile_of(name)

@@ -123,6 +123,13 @@ def test_absent_set_names_the_flags_that_help(tmp_path):
         load_dataset("cifar10", "train", data_dir=tmp_path)
 
 
+def test_folder_without_its_prefix_is_told_how_it_is_named(tmp_path, monkeypatch):
+    (tmp_path / "pets").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="`name=pets`: expected folder:pets for a folder"):
+        load_dataset("pets", "train")
+
+
 def test_unknown_name_lists_near_ones(tmp_path):
     message = r"`name=cifar11`: expected a name.*near it: .*cifar10"
     with pytest.raises(ConfigError, match=message):
