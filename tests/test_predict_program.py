@@ -151,10 +151,9 @@ def test_names_that_would_break_their_line_are_escaped(tmp_path, capsys):
     draw(tmp_path / "one\ntwo.png", 9, 9, 3)
     with pytest.raises(SystemExit):
         flag_defs.run_program(predict.main, ["p", f"--model={model}/model.keras", *names])
-    printed = capsys.readouterr()
-    (_, good), (bad, *_) = printed.out.splitlines(), printed.err.splitlines()
+    _, good, bad = capsys.readouterr().out.splitlines()
     assert good.startswith(f"{tmp_path}/one\\ntwo.png\ta\\tb\\n\t")
-    assert bad.startswith(f"{tmp_path}/three\\nfour.png: expected")
+    assert bad.startswith(f"{tmp_path}/three\\nfour.png\texpected") and bad.count("\t") == 2
 
 
 def test_features_of_all_that_can_be_read(tmp_path, capsys):

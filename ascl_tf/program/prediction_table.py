@@ -39,8 +39,9 @@ class PredictionTable:
             self._print("file", "class", "probability")
         name = on_one_line(prediction.file)
         if prediction.error:
-            # No row: whoever reads the table from a file wants three columns.
-            print(f"{name}: {prediction.error}", file=sys.stderr, flush=True)
+            # Whoever reads the table from a file wants three columns in each line.
+            line = f"{name}: {prediction.error}" if self._file else f"{name}\t{prediction.error}\t"
+            print(line, flush=True)
         for class_name, value in zip(prediction.class_names, prediction.probabilities, strict=True):
             self._print(name, on_one_line(class_name), f"{value:.4f}")
             name = ""
