@@ -236,7 +236,7 @@ def _evaluate_transfer(config, console, at_the_end):
 
 def _images_measured(config, dataset):
     """Returns what the records to come say of their images."""
-    num_images = config.num_images or len(dataset.labels)
+    num_images = config.num_images or len(dataset.images)
     return {"data_set": dataset.name, "num_images": num_images, "seed": config.seed}
 
 
