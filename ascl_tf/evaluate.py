@@ -36,7 +36,7 @@ with flag_defs.importing(), quiet_start():
     from ascl_tf.evaluation import checks, evaluate_robustness
     from ascl_tf.evaluation.autoattack_protocol import AUTOATTACK
     from ascl_tf.evaluation.batch_attacks import CompiledAttacks
-    from ascl_tf.evaluation.black_box import transfer_matrix
+    from ascl_tf.evaluation.black_box import TRANSFER, transfer_matrix
     from ascl_tf.evaluation.comparison import compare_files, write_comparisons
     from ascl_tf.evaluation.display import evaluation_progress, print_comparisons, print_summary
     from ascl_tf.evaluation.model_ensemble import (
@@ -140,20 +140,31 @@ def _explain_resume(config):
         print(f"notice: --resume: no state beside {config.output}; AutoAttack starts over")
 
 
-def _kept_records(config, seen, console, at_the_end):
-    """Returns the `KeptRecords` of this program, which are shown when `at_the_end` closes."""
+def _kept_records(config, dataset, to_come, console, at_the_end):
+    """Returns the `KeptRecords` of this program, which are shown when `at_the_end` closes.
+
+    Args:
+        to_come: what the records will say of their model, a dictionary for each.
+
+    Raises:
+        RunError: if the file holds records of something else.
+    """
+    seen = explain_seen(config, dataset)
 
     def complete(records):
         return records if seen is None else checks.add(records, checks.CHECK, seen)
 
     def show():
         if kept.records():
-            print_summary(kept.records(), console)
+            print_summary(kept.records(), console, dataset.num_classes)
             if config.output:
                 for line in filter(None, (kept.notice(), f"records: {config.output}")):
                     console.print(line, markup=False, soft_wrap=True, highlight=False)
 
     kept = KeptRecords(config.output or None, complete)
+    images = {"data_sha256": dataset.sha256, "seed": config.seed}
+    images["num_images"] = config.num_images or len(dataset.labels)
+    kept.check_subjects([images | fields for fields in to_come])
     at_the_end.callback(show)
     return kept
 
@@ -169,8 +180,7 @@ def _evaluate_model(config, console, at_the_end):
     with _refusals_as_one_line(config, "model", dataset):
         corruption_settings = config.corruption_settings(dataset)
     description = describe_models(paths)
-    kept = _kept_records(config, explain_seen(config, dataset), console, at_the_end)
-    kept.check_subject([description["model_sha256"]], **_images_measured(config, dataset))
+    kept = _kept_records(config, dataset, [description], console, at_the_end)
     classifier = members[0] if len(members) == 1 else mean_probability_logits(members)
     attacks = CompiledAttacks(classifier)
     with evaluation_progress(console) as progress, _refusals_as_one_line(config, "model", dataset):
@@ -214,9 +224,15 @@ def _evaluate_transfer(config, console, at_the_end):
         check_classes(paths[label], dataset, as_flag(flags[label], paths[label]))
         check_fit(model, dataset, as_flag(flags[label], paths[label]), num_images=config.num_images)
     hashes = {label: model_sha256(path) for label, path in paths.items()}
-    kept = _kept_records(config, explain_seen(config, dataset), console, at_the_end)
-    kept.check_subject(hashes.values(), **_images_measured(config, dataset))
     (protocol,) = config.protocols()
+    to_come = [
+        {"protocol": f"{TRANSFER}{protocol.name}", "model_sha256": hashes[t]}
+        | {"target": t, "source": s}
+        for t in targets
+        for s in sources
+        if config.diagonal or t != s
+    ]
+    kept = _kept_records(config, dataset, to_come, console, at_the_end)
     with (
         evaluation_progress(console) as progress,
         _refusals_as_one_line(config, "targets", dataset),
@@ -232,12 +248,6 @@ def _evaluate_transfer(config, console, at_the_end):
             on_records=kept.part(),
             **_settings(config, progress),
         )
-
-
-def _images_measured(config, dataset):
-    """Returns what the records to come say of their images."""
-    num_images = config.num_images or len(dataset.images)
-    return {"data_set": dataset.name, "num_images": num_images, "seed": config.seed}
 
 
 def _load(config, path, flag):

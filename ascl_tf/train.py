@@ -190,9 +190,9 @@ def _check_smoke(stage, recorded, explicit, config, workdir):
         raise ConfigError(
             f"--smoke: expected a --workdir of its own; found a run of full size in {workdir}"
         )
-    if not recorded.smoke or "smoke" in explicit:
+    if not recorded.smoke or explicit.get("smoke"):
         return
-    is_small = config.to_json() == recorded.replace(**explicit).to_json()
+    is_small = config.smoke and config.to_json() == recorded.replace(**explicit).to_json()
     if is_small and stage not in (cfg.PRETRAIN, cfg.ALL):
         return
     raise ConfigError(

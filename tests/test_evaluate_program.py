@@ -3,6 +3,7 @@
 import os
 import re
 import runpy
+import shutil
 import sys
 
 import keras
@@ -92,21 +93,30 @@ def test_saved_model_and_keras_file_give_the_same_numbers(
 
 
 def test_records_of_something_else_are_not_lost(folder, keras_file, saved_model, tmp_path):
-    output = tmp_path / "records.json"
-    same = (f"dataset=folder:{folder}", "protocol=standard", f"output={output}", "num_images=20")
-    _run(f"model={keras_file}", *same)
-    before = output.read_bytes()
-    targets = f"targets=a={saved_model},b={saved_model}"
-    for others in (
-        (f"model={saved_model}", *same),
-        (f"model={keras_file}", *same, "num_images=21"),
-        (f"model={keras_file}", *same, "seed=1"),
-        (targets, *same[0::2]),
+    output, matrix = tmp_path / "records.json", tmp_path / "matrix.json"
+    others = tmp_path / folder.name  # Another image under the same name.
+    shutil.copytree(folder, others)
+    Image.new("RGB", (SIZE, SIZE)).save(others / "test" / "class0" / "0.png")
+    model, data = f"model={keras_file}", f"dataset=folder:{folder}"
+    same = ("protocol=standard", f"output={output}", "num_images=20")
+    targets = ("protocol=fgsm", f"targets=a={keras_file}, b={keras_file}", data, "num_images=20")
+    _run(model, data, *same)
+    _run(*targets, f"output={matrix}")
+    before = output.read_bytes(), matrix.read_bytes()
+    for flags, lost in (
+        ((f"model={saved_model}", data, *same), "standard"),
+        ((model, f"dataset=folder:{others}", *same), "standard"),
+        ((model, data, *same, "num_images=21"), "standard"),
+        ((model, data, *same, "seed=1"), "standard"),
+        ((*targets, f"output={output}"), "standard"),
+        ((*targets, f"output={matrix}", "protocol=pgd10"), "transfer_fgsm"),
+        ((model, data, *same, f"output={matrix}"), "transfer_fgsm"),
     ):
-        with line_matches(RunError, "--output=.*expected a new file, .* be lost: standard$"):
-            _run(*others)
-        assert output.read_bytes() == before
-    _run(f"model={keras_file}", *same[:1], "protocol=fgsm", *same[2:])
+        with line_matches(RunError, f"--output=.*expected a new file, .* be lost: {lost}$"):
+            _run(*flags)
+    assert (output.read_bytes(), matrix.read_bytes()) == before
+    _run(*targets, f"output={matrix}")
+    _run(model, data, *same, "protocol=fgsm")
     assert [record["protocol"] for record in read_records(output)] == ["standard", "fgsm"]
 
 

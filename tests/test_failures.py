@@ -37,7 +37,12 @@ def test_other_errors_stay_what_they_are():
 def stubs(monkeypatch):
     """Puts a model and images without files into both programs, and no memory."""
     images = types.SimpleNamespace(
-        images=np.zeros((1, 8, 6, 3), np.uint8), name="noise", class_names=None
+        images=np.zeros((1, 8, 6, 3), np.uint8),
+        labels=np.zeros(1, np.int32),
+        name="noise",
+        sha256="0",
+        num_classes=3,
+        class_names=None,
     )
     model = types.SimpleNamespace(logits_fn=lambda images: tf.reduce_mean(images, [1, 2]))
     for program in (evaluate, analyze):

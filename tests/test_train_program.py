@@ -78,6 +78,8 @@ def test_command_of_full_size_does_not_continue_a_smoke_run(place, ran):
         _train(place)
     with pytest.raises(ConfigError, match="found no --smoke"):
         _train("--stage=all", place)
+    with pytest.raises(ConfigError, match="expected a run of full size"):
+        _train("--nosmoke", "--stage=finetune", place)
     _train("--smoke", "--epochs=3", place)
     assert [config.epochs for config in ran] == [3, 3]
 

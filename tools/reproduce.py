@@ -62,10 +62,10 @@ def main(argv, launcher=None):
     plans = [make_plan(artifact, graph, arguments.seeds) for artifact in arguments.artifacts]
     nodes = in_order([node for plan in plans for node in _wanted(plan, arguments)])
     store = Store(arguments.runs / preset.name)
-    left_out = _without_data(nodes, store, arguments)
     if arguments.dry_run:
         _print_steps(nodes, store)
         return
+    left_out = _without_data(nodes, store, arguments)
     nodes = [node for node in nodes if node.key not in left_out]
     _check_writable("runs", arguments.runs)
     _check_writable("output", arguments.output)
@@ -131,16 +131,17 @@ def _without_data(nodes, store, arguments):
     """
     to_do = [node for node in nodes if not store.is_done(node)]
     absent = data_sets.find_absent(to_do, arguments.data_dir)
-    if arguments.download and not arguments.dry_run:
+    if arguments.download:
         data_sets.download(absent, arguments.data_dir)
+        return set()
+    if not absent:
         return set()
     left_out = data_sets.keys_without_data(to_do, absent)
     place = f"--data_dir={arguments.data_dir}" if arguments.data_dir else "--data_dir"
     expected = f"{place}: expected a folder that holds {', '.join(absent)} in TFDS layout"
-    if absent and len(left_out) == len(nodes) and not arguments.dry_run:
+    if len(left_out) == len(nodes):
         raise RunError(f"{expected}; found none; --download fetches what is absent")
-    if absent:
-        print(f"warning: {expected}; {len(left_out)} of {len(nodes)} steps cannot be done without")
+    print(f"warning: {expected}; {len(left_out)} of {len(nodes)} steps cannot be done without")
     return left_out
 
 

@@ -25,7 +25,6 @@ sys.path.insert(0, str(ROOT))
 from ascl_tf import config as cfg  # noqa: E402
 from ascl_tf import train  # noqa: E402
 from ascl_tf.program import flag_defs, recipes  # noqa: E402
-from ascl_tf.program.flag_defs import run_program  # noqa: E402
 
 RUNS = "runs/"
 ENSEMBLE = "ensemble"
@@ -287,4 +286,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    run_program(lambda argv: main(argv[1:]), sys.argv)
+    flag_defs.run_program(lambda argv: main(argv[1:]), sys.argv)

@@ -40,7 +40,7 @@ from ascl_tf.training.cards import describe_run  # noqa: E402
 from ascl_tf.training.checkpoints import LAST, read_history  # noqa: E402
 from ascl_tf.training.workdir import WorkDirectory, recorded_config  # noqa: E402
 
-BUNDLED, NUM_BUNDLED, PROTOCOLS = "bundled", 200, ("standard", "pgd20")
+NUM_BUNDLED, PROTOCOLS = 200, ("standard", "pgd20")
 
 
 def main(argv=None):
@@ -78,7 +78,7 @@ def _ship(name, path, checkpoint):
     config, workdir = recorded_config(path), WorkDirectory(path)
     if config is None:
         raise RunError(place=path, expected="the work directory of a run", found="no config.json")
-    test = load_dataset(BUNDLED, f"test[:{NUM_BUNDLED}]")
+    test = load_dataset(cfg.BUNDLED, f"test[:{NUM_BUNDLED}]")
     stage = run.classifier_stage(config)
     checkpoint = checkpoint or run.chosen_checkpoint(config, workdir)
     _check_classes(workdir, stage, config, test)

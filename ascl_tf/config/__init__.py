@@ -18,6 +18,7 @@ from ascl_tf.config.protocol_names import VARIANT, split_protocols
 from ascl_tf.config.registry import find_method, method_names
 from ascl_tf.config.sections import (
     ATTACK_SOURCES,
+    BUNDLED,
     ENCODER_SETTINGS,
     FINETUNE_MODES,
     TRAINING_STAGES,
@@ -44,6 +45,7 @@ from ascl_tf.config.setting import (
 __all__ = [
     "ALL",
     "ATTACK_SOURCES",
+    "BUNDLED",
     "CONFIG_FILE",
     "ENCODER_SETTINGS",
     "EVALUATE",

@@ -12,6 +12,7 @@ from ascl_tf.config import auto, networks, registry
 from ascl_tf.config.paths import SOURCE, expand
 from ascl_tf.config.pretrained import PREFIX
 from ascl_tf.config.sections import (
+    BUNDLED,
     SHARED_SECTIONS,
     AttackSettings,
     DataSettings,
@@ -345,5 +346,5 @@ def _small(config: Config) -> dict[str, Any]:
             small[name] = min(getattr(config, name), largest)
     # With fewer labels some of the ten classes would have none among so few images.
     small["labeled_fraction"] = max(config.data.labeled_fraction, 0.5)
-    small["unlabeled_dataset"] = "bundled" if config.data.unlabeled_dataset else ""
+    small["unlabeled_dataset"] = BUNDLED if config.data.unlabeled_dataset else ""
     return small

@@ -40,6 +40,8 @@ LARGEST_RADIUS = {"linf": 1.0, "l2": 100.0}
 # A radius that is usual in the other norm alone: up to 16/255 in l-infinity, and in l2 from half
 # the range on, at which l-infinity turns every image into the same gray.
 _LARGEST_USUAL_LINF, _SMALLEST_USUAL_L2 = 16 / 255, 0.5
+# The data set that the package carries.
+BUNDLED = "bundled"
 
 
 _PRE, _FINE, _TRAIN = (PRETRAIN,), (FINETUNE,), TRAINING_STAGES
@@ -95,7 +97,7 @@ class DataSettings:
         "bundled, which is 4,000 training and 1,000 test images of CIFAR-10; or auto, which is "
         "cifar10 if available, else bundled.",
         path=DATASET,
-        smoke="bundled",
+        smoke=BUNDLED,
     )
     train_split: str = setting("train", "Split to train on.", stages=_TRAIN, smoke="train")
     validation_split: str = setting(

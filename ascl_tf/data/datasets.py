@@ -16,7 +16,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import read_only_builder, registered
 
-from ascl_tf.config import FOLDER_PREFIX, DataSettings
+from ascl_tf.config import BUNDLED, FOLDER_PREFIX, DataSettings
 from ascl_tf.data.cached_images import default_cache_dir, open_cached
 from ascl_tf.data.folder import FolderReader
 from ascl_tf.data.folder_layout import readable_name, split_names
@@ -28,7 +28,6 @@ from ascl_tf.errors import ConfigError, RunError
 from ascl_tf.process import memory
 
 AUTO = "auto"
-BUNDLED = "bundled"
 BUNDLED_NAME = "cifar10_mini"
 TEST = "test"
 # In place of `test`, in this order: ImageNet has train and val alone.

@@ -21,6 +21,9 @@ from ascl_tf.evaluation.evaluation_data import as_evaluation_data
 from ascl_tf.evaluation.measurement import Measurement, Outcome, counter
 from ascl_tf.evaluation.protocols import Protocol, get_protocol
 
+# What the name of a protocol begins with in the records of a matrix.
+TRANSFER = "transfer_"
+
 
 def transfer_matrix(
     models,
@@ -222,7 +225,7 @@ def _as_attack(protocol):
             "`protocol` must be an attack that works batch by batch, such as pgd20; "
             f"received {chosen.name!r}."
         )
-    return dataclasses.replace(chosen, name=f"transfer_{chosen.name}")
+    return dataclasses.replace(chosen, name=f"{TRANSFER}{chosen.name}")
 
 
 def makes_examples(protocol):

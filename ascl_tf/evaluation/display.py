@@ -37,13 +37,18 @@ def evaluation_progress(console, title=""):
         yield advance
 
 
-def print_summary(records, console):
-    """Prints the records of one evaluation: a table of numbers, or a matrix."""
+def print_summary(records, console, num_classes):
+    """Prints the records of one evaluation: a table of numbers, or a matrix.
+
+    Args:
+        records: list of them.
+        console: rich's.
+        num_classes: of the data set; None: not known.
+    """
     if "target" in records[0]:
         _print_matrix(records, console)
         return
-    classes = records[0].get(PER_CLASS)
-    beside = [chance_row("protocol", len(classes))] if classes else []
+    beside = [chance_row("protocol", num_classes)] if num_classes else []
     print_records(_shown_records(records), console, beside=beside)
 
 
@@ -58,7 +63,8 @@ def print_records(records, console, beside=()):
     first = records[0]
     title = Text(f"{first['data_set']}, {first['num_images']} images")
     # Of a proportion of one half; it is narrower at both ends.
-    interval = f"95 % interval of each: at most ± {98 / first['num_images'] ** 0.5:.1f} points"
+    half = 1.96 * 50 / first["num_images"] ** 0.5
+    interval = f"95 % interval of each: at most ± {half:.1f} points"
     table = Table(title=title, caption=interval, box=SIMPLE, padding=(0, 1, 0, 0))
     is_narrow = console.width < _NARROW
     names = [

@@ -12,7 +12,7 @@ import os
 import pathlib
 import platform
 import subprocess
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ascl_tf.errors import RunError
@@ -42,10 +42,9 @@ PROVENANCE_FIELDS = (
     "checks",
     "checks_passed",
 )
-_SUBJECT_FIELDS = (
-    *("model_sha256", "data_sha256", "num_images", "seed"),
-    *("stage", "checkpoint", "target", "source"),
-)
+_SUBJECT_FIELDS = ("model_sha256", "data_sha256", "num_images", "seed", "stage", "checkpoint")
+# Of a record in a transfer matrix: with another protocol it is another matrix.
+_MATRIX_FIELDS = ("protocol", "target", "source")
 _PACKAGES = {
     "tensorflow": "tensorflow",
     "keras": "keras",
@@ -111,19 +110,14 @@ class KeptRecords:
         # Of these, what the file holds still.
         self._left = self._earlier
 
-    def check_subject(self, models: Container[object], **fields: Any) -> None:
+    def check_subjects(self, to_come: Iterable[Record]) -> None:
         """Raises RunError if the file holds records that would be dropped: of something else.
 
         Args:
-            models: hashes of the models that are measured.
-            **fields: what each record to come says of its images.
+            to_come: what the records of this evaluation will say of their model and images.
         """
-        others = [
-            record["protocol"]
-            for record in self._earlier
-            if record.get("model_sha256") not in models
-            or any(record.get(name) != value for name, value in fields.items())
-        ]
+        subjects = {_subject(record) for record in to_come}
+        others = [r["protocol"] for r in self._earlier if _subject(r) not in subjects]
         if others:
             raise RunError(
                 field="output",
@@ -184,9 +178,8 @@ class KeptRecords:
 
 def _subject(record: Record) -> tuple[Any, ...]:
     """Returns what a record is of: those of one subject differ in their protocols alone."""
-    # A transfer matrix has a protocol for all its records: with another one it is another matrix.
-    matrix = record["protocol"] if "target" in record else None
-    return (matrix, *(record.get(name) for name in _SUBJECT_FIELDS))
+    fields = _SUBJECT_FIELDS + (_MATRIX_FIELDS if "target" in record else ())
+    return tuple(record.get(name) for name in fields)
 
 
 def earlier_records(path: PathLike) -> list[Record]:

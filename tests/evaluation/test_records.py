@@ -239,6 +239,16 @@ def test_records_of_other_protocols_stay_and_the_notice_says_what_does_not(tmp_p
     )
 
 
+def test_corruptions_stay_beside_what_is_measured_of_the_same_model(tmp_path):
+    path = tmp_path / "records.json"
+    corrupted = _record(protocol="corruptions", source="generated")
+    write_records(path, [corrupted])
+    kept = KeptRecords(path)
+    kept.check_subjects([_record()])
+    kept.part()([_record(protocol="standard")])
+    assert [r["protocol"] for r in read_records(path)] == ["corruptions", "standard"]
+
+
 def test_a_matrix_of_another_attack_is_not_mixed_with_an_earlier_one(tmp_path):
     path, pair = tmp_path / "records.json", {"target": "x", "source": "y"}
     write_records(path, [_record(protocol="fgsm", **pair), _record(protocol="standard")])

@@ -2,6 +2,7 @@
 
 import contextlib
 
+from ascl_tf.config import BUNDLED
 from ascl_tf.errors import FieldError, RunError
 from ascl_tf.process.terminal import quiet_start
 from ascl_tf.program.messages import as_flag
@@ -17,7 +18,7 @@ def find_absent(nodes, data_dir):
     Raises:
         RunError: if one is there and cannot be read.
     """
-    names = {node.settings["dataset"] for node in nodes if "dataset" in node.settings}
+    names = {node.settings["dataset"] for node in nodes if "dataset" in node.settings} - {BUNDLED}
     if not names:
         return []
     with quiet_start():
