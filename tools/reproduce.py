@@ -30,11 +30,11 @@ from ascl_tf.process.files import remove_leftovers, write_text
 from ascl_tf.process.locks import Lock
 from ascl_tf.program import flag_defs
 from tools.reproduction import data_sets, grids, report, tables  # noqa: E402
-from tools.reproduction.artifacts import ARTIFACTS, make_plan  # noqa: E402
+from tools.reproduction.artifacts import ARTIFACTS, AUTOATTACK, make_plan  # noqa: E402
 from tools.reproduction.display import LiveDisplay, PlainDisplay, duration  # noqa: E402
 from tools.reproduction.documents import recorded_steps, write_documents  # noqa: E402
 from tools.reproduction.graph import ANALYZE, EVALUATE, TRAIN, Graph  # noqa: E402
-from tools.reproduction.launch import Launcher, WorkerLauncher  # noqa: E402
+from tools.reproduction.launch import Launcher, WorkerLauncher, shared_cores  # noqa: E402
 from tools.reproduction.nodes import in_order  # noqa: E402
 from tools.reproduction.presets import PRESETS, row_of_method  # noqa: E402
 from tools.reproduction.scheduler import Interrupted, Settings, State, run_steps  # noqa: E402
@@ -60,17 +60,19 @@ def main(argv, launcher=None):
     arguments = _parse(argv[1:])
     preset, graph = arguments.preset, Graph(arguments.preset)
     plans = [make_plan(artifact, graph, arguments.seeds) for artifact in arguments.artifacts]
-    nodes = in_order([node for plan in plans for node in _wanted(plan, arguments)])
+    wanted = [node for plan in plans for node in _wanted(plan, arguments)]
+    # It takes longest: whoever stops early has the other columns.
+    nodes = in_order(sorted(wanted, key=lambda node: node.kind == AUTOATTACK))
     store = Store(arguments.runs / preset.name)
     if arguments.dry_run:
-        _print_steps(nodes, store)
+        _print_steps(nodes, store, arguments.jobs)
         return
     left_out = _without_data(nodes, store, arguments)
     nodes = [node for node in nodes if node.key not in left_out]
     _check_writable("runs", arguments.runs)
     _check_writable("output", arguments.output)
     settings = Settings(
-        store, launcher or _make_launcher(preset), arguments.jobs, _machine_flags(arguments)
+        store, launcher or _make_launcher(arguments), arguments.jobs, _machine_flags(arguments)
     )
     states, stopped_by = {}, None
     with _make_display(plans, nodes, store, arguments.jobs) as display:
@@ -192,8 +194,11 @@ def _check_writable(flag, folder):
         ) from None
 
 
-def _make_launcher(preset):
-    return WorkerLauncher(small_network=True) if preset.is_smoke else Launcher()
+def _make_launcher(arguments):
+    environment = shared_cores(arguments.jobs)
+    if arguments.preset.is_smoke:
+        return WorkerLauncher(small_network=True, environment=environment)
+    return Launcher(environment=environment)
 
 
 def _machine_flags(arguments):
@@ -216,7 +221,7 @@ def _make_display(plans, nodes, store, jobs):
     return PlainDisplay(nodes, owners, store, jobs)
 
 
-def _print_steps(nodes, store):
+def _print_steps(nodes, store, jobs):
     """Lists the steps, what is done of them, and how long the rest may take."""
     is_done = {node.key: store.is_done(node) for node in nodes}
     for node in nodes:
@@ -225,7 +230,8 @@ def _print_steps(nodes, store):
     kinds = collections.Counter(node.kind for node in nodes)
     print(f"{len(nodes)} steps: {', '.join(f'{n} {kind}' for kind, n in kinds.items())}")
     left = sum(node.seconds for node in nodes if not is_done[node.key])
-    print(f"done: {sum(is_done.values())}; the others: about {duration(left)} on two CPU cores")
+    cores = f"{jobs} CPU cores" if jobs > 1 else "a CPU core"
+    print(f"done: {sum(is_done.values())}; the others: about {duration(left / jobs)} on {cores}")
 
 
 def _write_results(plans, states, graph, store, arguments):

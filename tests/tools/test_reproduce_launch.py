@@ -9,7 +9,7 @@ import time
 import pytest
 
 from ascl_tf.process.locks import Lock
-from tools.reproduction.launch import Launcher, WorkerLauncher, shown
+from tools.reproduction.launch import Launcher, WorkerLauncher, shared_cores, shown
 from tools.reproduction.store import last_lines
 
 PROGRAM = "tests.tools.fake_worker_program"
@@ -107,6 +107,18 @@ def test_process_adds_to_its_log(tmp_path):
         status = _call(launcher, "program", "--a=1", folder=tmp_path, log=tmp_path / "log")
         assert status == 0
     assert (tmp_path / "log").read_text() == "['program', '--a=1']\n" * 2
+
+
+@pytest.mark.parametrize(("jobs", "threads"), [(1, "None None"), (2, "2 2"), (8, "1 1")])
+def test_programs_that_run_at_once_share_the_cores(tmp_path, monkeypatch, jobs, threads):
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: range(4))
+    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    found = "*(os.environ.get(f'TF_NUM_{kind}_THREADS') for kind in ('INTRAOP', 'INTEROP'))"
+    prefix = [sys.executable, "-c", f"import os; print({found})"]
+    launcher = Launcher(prefix=prefix, environment=shared_cores(jobs))
+    assert _call(launcher, "program", folder=tmp_path, log=tmp_path / "log") == 0
+    assert (tmp_path / "log").read_text() == f"{threads}\n"
 
 
 def test_last_lines_leave_out_empty_ones_and_survive_a_missing_log(tmp_path):

@@ -97,7 +97,7 @@ def test_table_shows_paper_mean_deviation_difference_and_seeds(results):
     assert (line["seeds"], line["settings"]) == ("3", "table5/full")
     text = (results / "table5" / "table.md").read_text()
     assert "python tools/reproduce.py --artifact=table5 --preset=cpu --seeds=0,1,2" in text
-    assert "SA 10000, RA-PGD-20 10000, RA-AA 1000" in text
+    assert "SA 10000, RA-PGD-20 10000, RA-AA 500" in text
 
 
 def test_csv_has_a_line_for_every_number(results):
@@ -222,7 +222,7 @@ def test_report_is_one_page_with_all_tables_and_figures_that_there_are(results):
     assert outside == [] and "<script" not in text and "@import" not in text
     names = {attributes.get("name") for tag, attributes in page.tags if tag == "meta"}
     assert "viewport" in names
-    assert "Networks of width 16, 11,120 training images, at most 6 epochs" in text
+    assert "Networks of width 8, 11,120 training images, at most 2 epochs" in text
 
 
 def test_report_escapes_text(results, monkeypatch):
