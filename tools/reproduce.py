@@ -92,7 +92,9 @@ def _parse(arguments):
     parser.add_argument("--artifact", default=ALL, help=f"{ALL}, or of {', '.join(ARTIFACTS)}")
     parser.add_argument("--preset", default="smoke", help=f"one of {', '.join(PRESETS)}")
     parser.add_argument("--method", default="", help="methods of your own, as my_file:MyMethod")
-    parser.add_argument("--seeds", default="0", help="numbers, separated by commas")
+    parser.add_argument(
+        "--seeds", help="numbers, separated by commas; default: 0, and more where the preset says"
+    )
     parser.add_argument("--jobs", default="1", help="steps at once")
     parser.add_argument("--runs", type=expanded_path, default=pathlib.Path(RUNS))
     parser.add_argument("--output", type=expanded_path, help="default: results, of smoke in --runs")
@@ -109,6 +111,10 @@ def _parse(arguments):
     found.artifacts = _artifacts(found.artifact)
     found.preset = _choice("preset", found.preset, PRESETS)
     found.preset = _with_methods(found.preset, found.method)
+    if found.seeds is None:
+        found.seeds = "0"
+    else:
+        found.preset = dataclasses.replace(found.preset, more_seeds={})
     found.seeds = _numbers("seeds", found.seeds, minimum=0)
     (found.jobs,) = _numbers("jobs", found.jobs, minimum=1, count=1)
     if found.output is None:
@@ -282,8 +288,9 @@ def _write_tables(artifact, graph, document, folder):
 
 def _command(arguments, artifact):
     """Returns the command that makes an artifact, without the places of a machine."""
-    seeds = ",".join(map(str, arguments.seeds))
-    more = [f"--artifact={artifact}", f"--preset={arguments.preset.name}", f"--seeds={seeds}"]
+    more = [f"--artifact={artifact}", f"--preset={arguments.preset.name}"]
+    if not arguments.preset.more_seeds:
+        more.append(f"--seeds={','.join(map(str, arguments.seeds))}")
     return shlex.join(["python", "tools/reproduce.py", *more])
 
 

@@ -1,6 +1,7 @@
 """tools/reproduce.py with fake programs: what is done, repeated, continued, refused."""
 
 import collections
+import dataclasses
 import json
 import os
 import pathlib
@@ -40,15 +41,15 @@ def absent(monkeypatch):
 
 
 def _run(folder, *arguments, fails=None, preset="cpu"):
-    """Reproduces with a fake launcher and returns its calls."""
+    """Reproduces seed 0 with a fake launcher and returns its calls."""
     launcher = FakeLauncher(fails)
-    places = [f"--runs={folder / 'runs'}", f"--output={folder / 'results'}"]
+    places = ["--seeds=0", f"--runs={folder / 'runs'}", f"--output={folder / 'results'}"]
     reproduce.main(["reproduce", *places, f"--preset={preset}", *arguments], launcher)
     return launcher.calls
 
 
 def _nodes(*artifacts, preset="cpu", seeds=(0,)):
-    graph = Graph(PRESETS[preset])
+    graph = Graph(dataclasses.replace(PRESETS[preset], more_seeds={}))
     plans = [make_plan(ARTIFACTS[name], graph, seeds) for name in artifacts]
     return in_order([node for plan in plans for node in plan.nodes()])
 
@@ -87,9 +88,10 @@ def test_moved_runs_stay_done_and_names_know_no_folder(tmp_path):
     calls = _run(tmp_path, "--artifact=table5")
     assert not any(str(tmp_path) in call for call in calls)
     (tmp_path / "runs").rename(tmp_path / "elsewhere")
-    arguments = [f"--runs={tmp_path / 'elsewhere'}", "--preset=cpu", "--artifact=table5"]
+    places = [f"--runs={tmp_path / 'elsewhere'}", f"--output={tmp_path}"]
     launcher = FakeLauncher()
-    reproduce.main(["reproduce", *arguments, f"--output={tmp_path}"], launcher)
+    arguments = ["--preset=cpu", "--artifact=table5", "--seeds=0"]
+    reproduce.main(["reproduce", *places, *arguments], launcher)
     assert launcher.calls == []
 
 

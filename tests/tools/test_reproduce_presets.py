@@ -134,6 +134,15 @@ def test_cpu_preset_scales_rates_with_large_batches_only():
     assert _cpu("beyond/mart").learning_rate == 0.01
 
 
+def test_cpu_preset_has_more_seeds_of_some_rows_behind_the_first():
+    found = [(m.row, m.seed) for m in make_plan(ARTIFACTS["table1"], Graph(CPU), (0,)).measured]
+    more = [pair for pair in dict.fromkeys(found) if pair[1]]
+    assert more == [(f"table1/{row}", seed) for seed in (1, 2) for row in ("at", "trades")]
+    assert [seed for _, seed in found] == sorted(seed for _, seed in found)
+    assert CPU.seeds("table5/full", (0, 2)) == (0, 2, 1)
+    assert CPU.seeds("table8/acl_same", (3,)) == (3,)
+
+
 def test_cpu_preset_takes_all_images_of_stl10():
     (head, *_) = rows.load_row("table3/stl10_ascl").heads
     small = CPU.apply(head.parts[0], "table3/stl10_ascl")

@@ -129,12 +129,15 @@ def folders_of(artifact, preset):
 def make_plan(artifact, graph, seeds):
     """Returns the `Plan` of an artifact; figures are of the first seed."""
     measured, drawn = [], {}
-    for seed in seeds:
-        for folder in folders_of(artifact, graph.preset):
-            row = graph.row(folder)
-            for head in row.heads:
-                measured += _accuracies(artifact, graph, row, head, seed)
-        measured += [_transfer(artifact, graph, seed)] if artifact.is_matrix else []
+    folders = folders_of(artifact, graph.preset)
+    for seed in dict.fromkeys(s for f in folders for s in graph.preset.seeds(f, seeds)):
+        for folder in folders:
+            if seed in graph.preset.seeds(folder, seeds):
+                row = graph.row(folder)
+                for head in row.heads:
+                    measured += _accuracies(artifact, graph, row, head, seed)
+    for seed in seeds if artifact.is_matrix else ():
+        measured.append(_transfer(artifact, graph, seed))
     for name, kind in artifact.figures.items():
         models = _models(artifact, graph)
         of_models = _measured_models(artifact, graph, kind, models, seeds[0])
