@@ -7,6 +7,7 @@ knows: `ascl_tf.program.messages` writes the line of an error with flags.
 """
 
 import contextlib
+import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -18,6 +19,17 @@ _SETTING = re.compile(r"`([a-z]\w*)(?:=([^`]*))?`")
 def in_backticks(name: str, value: Any = None) -> str:
     """Returns how a line names a setting or argument to a caller of the library."""
     return f"`{name}`" if value is None else f"`{name}={value}`"
+
+
+def near_names(name: object, known: Iterable[str], *, count: int = 3) -> str:
+    """Returns the known names that a mistyped one resembles, for the end of `found`; "" for none.
+
+    Example:
+        >>> near_names("tardes", ["at", "mart", "trades"], count=1)
+        ' (near it: trades)'
+    """
+    near = difflib.get_close_matches(str(name), list(known), n=count, cutoff=0.5)
+    return f" (near it: {', '.join(near)})" if near else ""
 
 
 class FieldError(ValueError):

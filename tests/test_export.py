@@ -196,6 +196,9 @@ def test_keras_model_without_features_says_none(tmp_path):
 def test_what_is_no_model_is_named_in_one_line(tmp_path):
     (tmp_path / "broken.keras").write_text("no archive")
     (tmp_path / "folder").mkdir()
+    export = tmp_path / "run" / "export" / "pretrain"
+    export.mkdir(parents=True)
+    (export / "saved_model.pb").touch()
     module = tf.Module()
     module.mean = tf.function(_mean, [tf.TensorSpec([None, *SHAPE], tf.float32)])
     other = tmp_path / "other"
@@ -203,6 +206,7 @@ def test_what_is_no_model_is_named_in_one_line(tmp_path):
     for path, message in (
         (tmp_path / "absent", r"expected a SavedModel folder or a \.keras file; found nothing"),
         (tmp_path / "folder", r"found neither"),
+        (tmp_path / "run", rf"found a folder that holds {export}$"),
         (tmp_path / "broken.keras", r"expected a Keras model; found"),
         (other, r"expected a signature serving_default; found predict"),
     ):

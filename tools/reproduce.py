@@ -24,7 +24,7 @@ from rich.console import Console
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from ascl_tf.config.paths import expand, expanded_path
-from ascl_tf.errors import ConfigError, RunError  # noqa: E402
+from ascl_tf.errors import ConfigError, RunError, near_names  # noqa: E402
 from ascl_tf.process import signals
 from ascl_tf.process.files import remove_leftovers, write_text
 from ascl_tf.process.locks import Lock
@@ -173,7 +173,8 @@ def _artifacts(text):
 def _choice(flag, name, known, also=()):
     if name not in known:
         expected = ", ".join((*also, *known))
-        raise ConfigError(f"--{flag}: expected one of {expected}; found {name!r}")
+        hint = near_names(name, (*also, *known))
+        raise ConfigError(f"--{flag}: expected one of {expected}; found {name!r}{hint}")
     return known[name]
 
 

@@ -24,6 +24,7 @@ sys.path.insert(0, str(ROOT))
 
 from ascl_tf import config as cfg  # noqa: E402
 from ascl_tf import train  # noqa: E402
+from ascl_tf.errors import near_names  # noqa: E402
 from ascl_tf.program import flag_defs, recipes  # noqa: E402
 
 RUNS = "runs/"
@@ -279,7 +280,8 @@ def main(argv=None):
             print(f"{folder:<32}{found.place}: {found.title}{shared}")
         return
     if row not in find_rows():
-        parser.error(f"row: expected one of flags/rows.toml, such as table1/ascl; found {row!r}")
+        found = f"{row!r}{near_names(row, find_rows())}"
+        parser.error(f"row: expected one of flags/rows.toml, such as table1/ascl; found {found}")
     for other in rows_before(row).values():
         print(f"# after the pre-training of {other}")
     print("\n".join(" ".join(command) for command in commands(row)))

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import difflib
 import json
 import os
 from collections.abc import Collection, Mapping
@@ -24,7 +23,7 @@ from ascl_tf.config.sections import (
     RunSettings,
 )
 from ascl_tf.config.setting import AUTO, check_setting, plain_value, typed_value, value_from_json
-from ascl_tf.errors import ConfigError, RunError
+from ascl_tf.errors import ConfigError, RunError, near_names
 
 # Where a work directory keeps the settings of its run.
 CONFIG_FILE = "config.json"
@@ -85,8 +84,7 @@ class Config:
         fields = setting_fields()
         unknown = sorted(set(values) - set(fields))
         if unknown:
-            nearest = difflib.get_close_matches(unknown[0], fields, n=1)
-            hint = f" (near it: {nearest[0]})" if nearest else ""
+            hint = near_names(unknown[0], fields)
             raise TypeError(f"expected known settings; found {', '.join(unknown)}{hint}")
         autos = {name for name, field in fields.items() if field.metadata["is_auto"]}
         given = {

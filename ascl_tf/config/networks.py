@@ -4,7 +4,7 @@ import re
 from typing import NamedTuple
 
 from ascl_tf.config.pretrained import PREFIX
-from ascl_tf.errors import ConfigError
+from ascl_tf.errors import ConfigError, near_names
 
 RESNET, PREACT_RESNET = "resnet", "preact_resnet"
 # Of these `depth` is a setting of its own.
@@ -56,7 +56,7 @@ def check_encoder(name: str, depth: int, stem: str) -> None:
             field="encoder",
             expected="resnet, preact_resnet, wide_resnet_<depth>_<factor> with a depth of 10, 16, "
             "22, 28, ..., my_package.my_file:make_encoder, or a .keras file",
-            found=repr(name),
+            found=f"{name!r}{near_names(name, (*DEPTHS, 'wide_resnet_28_10'))}",
         )
     depths = DEPTHS.get(name, (DEFAULT_DEPTH,))
     if depth not in depths:

@@ -7,6 +7,8 @@ import hashlib
 import json
 import pathlib
 
+from ascl_tf.errors import near_names
+
 PREFIX, FILE, CARD = "pretrained:", "classifier.keras", "card.json"
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / "pretrained"
 
@@ -28,8 +30,8 @@ def file_of(name: str) -> str:
     """
     names = list_pretrained()
     if name not in names:
-        known = ", ".join(PREFIX + known for known in names)
-        raise ValueError(f"expected {known or 'no model by name: none is here'}; found {name!r}")
+        known = ", ".join(PREFIX + known for known in names) or "no model by name: none is here"
+        raise ValueError(f"expected {known}; found {name!r}{near_names(name, names)}")
     file = FOLDER / name / FILE
     if hashlib.sha256(file.read_bytes()).hexdigest() != _recorded_sha256(file.parent / CARD):
         raise ValueError(f"expected {file} as its card has it; found another file of that name")

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from ascl_tf.config.outside import import_outside
 from ascl_tf.config.sections import SHARED_SECTIONS
-from ascl_tf.errors import ConfigError
+from ascl_tf.errors import ConfigError, near_names
 
 LABELS_REQUIRED, LABELS_OPTIONAL, LABELS_NONE = "required", "optional", "none"
 _LABELS = (LABELS_REQUIRED, LABELS_OPTIONAL, LABELS_NONE)
@@ -144,7 +144,7 @@ def find_method(name: str) -> MethodSpec:
             field="method",
             expected=f"one of {', '.join(method_names())}, or one of your own as "
             "my_package.my_file:MyMethod",
-            found=repr(name),
+            found=f"{name!r}{near_names(name, method_names())}",
         )
     return _SPECS[name]
 

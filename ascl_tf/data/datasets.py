@@ -5,7 +5,6 @@ STL-10: 2.8 GB at 96 pixels, 307 MB at 32), or stays in a file if it is too larg
 """
 
 import contextlib
-import difflib
 import importlib.resources
 import logging
 import os
@@ -24,7 +23,7 @@ from ascl_tf.data.image_dataset import ImageDataset
 from ascl_tf.data.reading import TfdsReader, quiet
 from ascl_tf.data.resizing import CROP, check_way
 from ascl_tf.data.split_reader import SplitReader, read_into_memory
-from ascl_tf.errors import ConfigError, RunError
+from ascl_tf.errors import ConfigError, RunError, near_names
 from ascl_tf.process import memory
 
 AUTO = "auto"
@@ -232,13 +231,12 @@ def _check_known(name: str, data_dir: str | None) -> None:
     if os.path.isdir(os.path.expanduser(name)):
         expected, found = f"{FOLDER_PREFIX}{name} for a folder of pictures", "no prefix"
         raise ConfigError(field="name", value=name, expected=expected, found=found)
-    near = difflib.get_close_matches(base, [*known, BUNDLED], n=3, cutoff=0.5)
     raise ConfigError(
         field="name",
         value=name,
         expected=f"a name that tensorflow-datasets or {_place(data_dir)} knows, "
         f"{FOLDER_PREFIX}/path or {BUNDLED}",
-        found="an unknown name" + (f" (near it: {', '.join(near)})" if near else ""),
+        found="an unknown name" + near_names(base, [*known, BUNDLED]),
     )
 
 

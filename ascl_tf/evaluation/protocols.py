@@ -6,14 +6,13 @@ A protocol is data. Which function carries out its `kind` stands in
 """
 
 import dataclasses
-import difflib
 import types
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ascl_tf.config import VARIANT, Fraction
 from ascl_tf.config.sections import LARGEST_RADIUS
-from ascl_tf.errors import ConfigError
+from ascl_tf.errors import ConfigError, near_names
 from ascl_tf.evaluation.variants import NUMBERS, make_variant, numbers_in
 
 # What `--protocol` takes beside protocols: each gives not one number but several.
@@ -118,8 +117,7 @@ def get_protocol(name: str, also: Iterable[str] = ()) -> Protocol:
     base, at, _ = name.partition(VARIANT) if isinstance(name, str) else ("", "", "")
     if base in PROTOCOLS:
         return make_variant(PROTOCOLS[base], numbers_in(name), {}) if at else PROTOCOLS[base]
-    nearest = difflib.get_close_matches(base or str(name), PROTOCOLS, n=1, cutoff=0.4)
-    hint = f" (near it: {nearest[0]})" if nearest else ""
+    hint = near_names(base or name, PROTOCOLS, count=1)
     expected = f"one of {', '.join([*sorted(PROTOCOLS), *also])}"
     raise ConfigError(field="protocol", expected=expected, found=f"{name!r}{hint}")
 

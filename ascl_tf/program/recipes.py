@@ -5,13 +5,12 @@ that of the row's pre-training, flags/table1/ascl/pretrain.flags, which says how
 go on, too. A row of flags/rows.toml that is another row's run is that row's recipe.
 """
 
-import difflib
 import functools
 import pathlib
 import tomllib
 from typing import Any
 
-from ascl_tf.errors import ConfigError
+from ascl_tf.errors import ConfigError, near_names
 
 FLAG, LIST = "recipe", "list"
 # What the paths of these flagfiles begin with, whatever the working directory is.
@@ -51,8 +50,7 @@ def flagfile_of(name: str) -> str:
         if name and ".." not in name and (folder() / path).is_file():
             return PREFIX + path
     expected = f"a name that --{FLAG}={LIST} shows, such as quickstart or table1/ascl"
-    near = difflib.get_close_matches(name, [*_flagfiles(), *read_rows()], n=3)
-    hint = f" (near it: {', '.join(near)})" if near else ""
+    hint = near_names(name, [*_flagfiles(), *read_rows()])
     raise ConfigError(f"--{FLAG}: expected {expected}; found {name!r}{hint}")
 
 

@@ -66,9 +66,18 @@ def load_model(path, *, trust_model=False):
             field="path",
             value=path,
             expected="a SavedModel folder or a .keras file",
-            found="neither" if path.exists() else "nothing there",
+            found=_found_at(path),
         )
     return _load_saved_model(path)
+
+
+def _found_at(path):
+    """Returns what is there in place of a model: a run's folder has its models further below."""
+    if not path.exists():
+        return "nothing there"
+    patterns = ("*/saved_model.pb", "export/*/saved_model.pb")
+    below = sorted(str(file.parent) for pattern in patterns for file in path.glob(pattern))
+    return f"a folder that holds {', '.join(below)}" if below else "neither"
 
 
 def image_spec(classifier):
