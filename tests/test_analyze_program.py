@@ -106,12 +106,18 @@ def _result(output, figure):
     [
         ("inversion", {"num_steps": 3}),
         ("tsne", {"num_images": 20}),
-        ("input_landscape", {"num_points": 3, "num_images": 10}),
-        ("weight_landscape", {"num_points": 3, "num_images": 10}),
+        # The others in the slow run: tests/analysis/ has what they compute.
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                ("input_landscape", {"num_points": 3, "num_images": 10}),
+                ("weight_landscape", {"num_points": 3, "num_images": 10}),
+                ("confusion", {}),
+                ("mistakes", {"protocol": "standard", "num_images": 20}),
+                ("adversarial_examples", {"num_images": 4}),
+            )
+        ),
         ("calibration", {}),
-        ("confusion", {}),
-        ("mistakes", {"protocol": "standard", "num_images": 20}),
-        ("adversarial_examples", {"num_images": 4}),
     ],
 )
 def test_figure_of_models_is_measured_and_drawn(figure, flags, models, folder, tmp_path, capsys):

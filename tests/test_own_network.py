@@ -94,6 +94,7 @@ def test_any_network_goes_through_every_stage(
     np.testing.assert_allclose(exported.features_fn(images), classifier.features(images), atol=1e-5)
 
 
+@pytest.mark.slow  # test_resume.py stops runs of the package's network.
 def test_stopped_run_with_dropout_continues_bit_for_bit(world, tmp_path):
     config = world.replace(
         encoder=f"{OWN}make_dropped",

@@ -33,4 +33,6 @@ else
 fi
 
 "$python" -m venv --clear "$venv"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable .
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile --editable .
+# On all cores at once, which pip does not. Some packages hold templates that are no Python.
+"$venv/bin/python" -m compileall -q -j 0 "$venv/lib" >/dev/null 2>&1 || true

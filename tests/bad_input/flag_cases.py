@@ -10,7 +10,9 @@ from tests.bad_input.case import WORKDIR, Case
 FLAGS = [
     Case("--wigth=3", 2, "--wigth: expected a known flag", "found an unknown one"),
     Case("--method=moco", 2, "--method: expected one of acl, ", "found 'moco'"),
-    Case("--method=tardes", 2, "--method: expected one of acl, ", "found 'tardes' (near it: trades"),
+    Case(
+        "--method=tardes", 2, "--method: expected one of acl, ", "found 'tardes' (near it: trades"
+    ),
     Case("--encoder=resnet18", 2, "--encoder: expected ", "found 'resnet18' (near it: resnet"),
     Case("--stage=pertrain", 2, "--stage: expected one of pretrain, ", "found 'pertrain'"),
     Case("--finetune=alf", 2, "--finetune: expected one of laf, ", "found 'alf'"),

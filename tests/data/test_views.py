@@ -94,11 +94,10 @@ def test_row_depends_on_its_image_and_seed_bit_for_bit(view):
     ("view", "dtype", "tolerance"),
     [
         (weak_view, tf.float64, 1e-13),
-        # With addons the last one has all that this one has.
-        pytest.param(strong_view, tf.float32, 1e-6, marks=pytest.mark.slow if HAS_ADDONS else []),
-        pytest.param(strong_view, tf.float64, 1e-13, marks=pytest.mark.slow),
+        pytest.param(strong_view, tf.float32, 1e-6, marks=pytest.mark.slow),
+        (strong_view, tf.float64, 1e-13),
         pytest.param(_blurred_view, tf.float32, 1e-6, marks=[needs_addons, pytest.mark.slow]),
-        pytest.param(_blurred_view, tf.float64, 1e-13, marks=needs_addons),
+        pytest.param(_blurred_view, tf.float64, 1e-13, marks=[needs_addons, pytest.mark.slow]),
     ],
 )
 def test_graph_without_autograph_equals_eager(view, dtype, tolerance):

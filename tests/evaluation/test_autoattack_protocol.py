@@ -50,6 +50,7 @@ def test_named_protocols_are_the_named_versions():
         assert dict(protocol.options) == {"version": version}
 
 
+@pytest.mark.slow  # Attack by attack: test_apgd.py, test_fab.py, test_square.py.
 def test_l2_ensemble_stays_in_its_ball_and_keeps_its_state_beside_the_records(
     problem, runners, tmp_path
 ):
@@ -118,6 +119,7 @@ def test_record_holds_what_autoattack_finds_by_itself(problem, runners, tmp_path
         np.testing.assert_array_equal(saved["is_robust"], want.robust["apgd-t"])
 
 
+@pytest.mark.slow  # test_evaluate_autoattack.py does so by the program.
 def test_interrupted_evaluation_is_resumed(problem, runners, tmp_path):
     with shared_runners(runners):
         _check_interrupted_evaluation(problem, tmp_path)

@@ -103,6 +103,7 @@ def test_attack_infers_and_step_uses_batch_statistics_of_each_branch(mode, in_at
     assert step_passes == [(part, branch, True) for branch in on_tape for part in parts]
 
 
+@pytest.mark.slow  # The attack is ASCL's.
 @pytest.mark.parametrize("mode", [pytest.param("a2s", marks=pytest.mark.slow), "ds"])
 def test_attack_raises_its_loss_more_than_random_perturbations(mode):
     method = contract.trained_method(_config(mode, num_steps_cl=5))
@@ -130,6 +131,7 @@ def test_both_views_are_perturbed_together():
     assert np.abs(joint - single).max() > 0.01
 
 
+@pytest.mark.slow  # test_replicas.py has ASCL, which gathers the same.
 @pytest.mark.parametrize("mode", [pytest.param("a2s", marks=pytest.mark.slow), "ds"])
 @contract.eagerly_and_in_graph
 def test_replicas_agree(mode, in_graph):

@@ -12,6 +12,7 @@ from tests.methods import helpers, oracles
 
 LABELS, PARTLY_LABELED = (0, 1, 0, 2, 1, 1), (0, -1, 0, 2, -1, 1)
 KNOBS = list(itertools.product(["joint", "clean", "adversarial"], ["cross", "all"]))
+READINGS = (("joint", "cross"), ("clean", "all"), ("adversarial", "cross"))
 CONFIG = helpers.TINY.replace(num_steps_at=1, num_steps_cl=1, num_steps_ascl=1)
 
 
@@ -67,7 +68,14 @@ def _check(labels=PARTLY_LABELED, **changes):
     assert expected["loss"] > 0
 
 
-@pytest.mark.parametrize("denominator, positives", KNOBS)
+@pytest.mark.parametrize(
+    "denominator, positives",
+    [
+        # Each value of both; all their combinations in the losses' own tests.
+        pytest.param(*knobs, marks=() if knobs in READINGS else pytest.mark.slow)
+        for knobs in KNOBS
+    ],
+)
 def test_every_reading_of_the_supervised_term(denominator, positives):
     _check(ascl_denominator=denominator, ascl_positives=positives)
 

@@ -53,6 +53,7 @@ def test_objective_equals_the_loops_over_the_perturbed_views(ascl_loss):
     assert expected > 0
 
 
+@pytest.mark.slow  # test_attacks.py has that of eq. 9.
 @pytest.mark.parametrize("ascl_loss", [PAIR, pytest.param(PAIR_CLEAN, marks=pytest.mark.slow)])
 def test_attack_raises_the_pair_loss_above_random_perturbations(ascl_loss):
     config = CONFIG.replace(ascl_loss=ascl_loss, num_steps_ascl=6)

@@ -79,6 +79,7 @@ def test_attack_raises_the_divergence_more_than_random_perturbations():
     assert contract.attack_gain(divergence, views["images"], adversarial, epsilon=8 / 255) > 0
 
 
+@pytest.mark.slow  # test_replicas.py has ASCL, which gathers the same.
 @contract.eagerly_and_in_graph
 def test_replicas_agree(in_graph):
     loss, gradient = contract.replica_difference(DYNACL_PP, dataset=_dataset(), in_graph=in_graph)
@@ -136,6 +137,7 @@ def _encoder_of(path, part):
     return encoder
 
 
+@pytest.mark.slow  # test_preparation.py has the parts.
 def test_run_starts_from_the_averaged_encoder_and_clusters_its_clean_features(
     world, dynacl, tmp_path, monkeypatch
 ):

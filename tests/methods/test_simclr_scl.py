@@ -71,6 +71,7 @@ def test_both_views_go_through_the_adversarial_branch_in_batch_mode(config):
 
 
 # Of the two, SCL gathers the labels besides.
+@pytest.mark.slow  # test_replicas.py has ASCL, which gathers the same.
 @pytest.mark.parametrize(
     "config",
     [pytest.param(SIMCLR, id="simclr", marks=pytest.mark.slow), pytest.param(SCL, id="scl")],

@@ -131,14 +131,15 @@ def _step_of(name, around):
     return {k: float(v) for k, v in logs.items()}, helpers.values(method)
 
 
-# ASCL's step is traced in test_end_to_end.py; Selfie's is part of DPE's, DynACL's is like ACL's.
-_TRACED_ELSEWHERE = ("ascl", "dynacl", "selfie")
+# ASCL's step is traced in test_end_to_end.py; DynACL's is like ACL's, SimCLR's like SCL's, and that
+# of Selfie + DPE takes longest and has Selfie's.
+_TRACED_IN_SLOW_RUN = ("ascl", "dynacl", "selfie_dpe", "simclr")
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(n, marks=pytest.mark.slow if n in _TRACED_ELSEWHERE else ())
+        pytest.param(n, marks=pytest.mark.slow if n in _TRACED_IN_SLOW_RUN else ())
         for n in method_names()
     ],
 )

@@ -75,6 +75,7 @@ def in_this_process(monkeypatch):
     return commands
 
 
+@pytest.mark.slow  # test_rows_smoke.py trains a row.
 def test_row_is_trained_recorded_and_not_trained_again(tmp_path, in_this_process):
     arguments = ["--rows=scl", "--smoke", "--dataset=bundled"]
     arguments += [f"--runs={tmp_path / 'runs'}", f"--output={tmp_path / 'results'}"]

@@ -97,6 +97,7 @@ def test_two_replicas_train_the_same_on_a_file(configs, tmp_path, monkeypatch):
     assert contents[0] == contents[1]
 
 
+@pytest.mark.slow  # The one before has pre-training.
 def test_fine_tuning_and_evaluation_are_the_same(configs, tmp_path):
     contents = []
     with eagerly():

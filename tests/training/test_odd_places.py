@@ -130,6 +130,7 @@ def _read_terminal(descriptor):
     return b"".join(parts).decode("utf-8", "replace")
 
 
+@pytest.mark.slow  # Another one has a long path and no home.
 def test_user_without_rights_or_home_runs_a_read_only_package(package):
     reading, writing = pty.openpty()
     termios.tcsetwinsize(writing, (24, 40))

@@ -94,6 +94,7 @@ def _rows(dataset):
     return {image.tobytes() for image in dataset.images}
 
 
+@pytest.mark.slow  # The next ones have its parts.
 def test_folder_of_classes_is_cut_once_for_all_stages(tmp_path, fits):
     root = _classes(tmp_path / "pets")
     flags = [*QUICK, "--test_fraction=0.3", "--split_seed=4"]
