@@ -91,7 +91,7 @@ def test_flags_make_the_levers_runs_of_the_program(world):
         assert (config.at_attack == "fgsm_rs") == (
             "fgsm_rs" in run.name or run.name in ("fast", "ascl+both")
         )
-    assert (ROOT / frontier.CPU_PRESET).is_file()
+    assert (ROOT / frontier.CPU_SCALE).is_file()
 
 
 def test_table_and_record_compare_at_equal_time(world, capsys):

@@ -1,4 +1,4 @@
-"""Accuracy over training time: AT, ASCL, and its cheaper ways, at the cpu preset.
+"""Accuracy over training time: AT, ASCL, and its cheaper ways, at the scale of a CPU.
 
     python tools/benchmark.py frontier --data_dir=<TFDS folder> [--rows=at,ascl,fast]
         [--at_epochs=18] [--epochs=ascl:6,fast:30] [--clock=cpu] [--precision=bfloat16]
@@ -18,7 +18,7 @@ from typing import NamedTuple
 from ascl_tf.config.paths import expand, expanded_path
 from tools.rows import ROOT, pretrain_file, row_config
 
-CPU_PRESET = "flags/base/cpu.flags"
+CPU_SCALE = "flags/base/cpu.flags"
 REFERENCE = "at"
 SHARED, ONE_STEP = "--shared_perturbation=ascl", "--at_attack=fgsm_rs"
 COSINE = ("--schedule=cosine", "--warmup_epochs=2")
@@ -115,7 +115,7 @@ def plan(arguments):
         row, flags = ROWS[name]
         flags = (
             f"--flagfile={pretrain_file(row)}",
-            f"--flagfile={CPU_PRESET}",
+            f"--flagfile={CPU_SCALE}",
             *flags,
             *(["--smoke"] if arguments.smoke else _scale(arguments, epochs)),
             f"--precision={arguments.precision}",
