@@ -65,6 +65,7 @@ def _run(*flags):
     evaluate.main(["ascl-evaluate", *[f"--{flag}" for flag in flags]])
 
 
+@pytest.mark.slow  # test_export.py compares their logits.
 def test_saved_model_and_keras_file_give_the_same_numbers(
     folder, keras_file, saved_model, tmp_path, capsys
 ):
@@ -266,6 +267,7 @@ def test_sweep_over_steps_is_recorded_whole_and_shown_in_part(folder, keras_file
     assert "sweep_steps: 50 " in printed and "sweep_steps: 51 " not in printed
 
 
+@pytest.mark.slow  # test_model_ensemble.py has ensembles.
 def test_sweep_over_radii_goes_through_an_ensemble_too(
     folder, keras_file, other_file, tmp_path, capsys
 ):

@@ -222,6 +222,7 @@ def _analyze(models, folder, output, figure, **flags):
     return json.loads((output / f"{figure}.json").read_text())["models"]
 
 
+@pytest.mark.slow  # The next ones evaluate it.
 def test_model_of_a_fixed_batch_is_analyzed(models, folder, tmp_path):
     pair = {"any": models["sound"], "four": models["of_four"]}
     found = _analyze(pair, folder, tmp_path, "calibration", protocol="pgd10")

@@ -152,6 +152,7 @@ def test_trained_components_rise_ten_times_as_much_as_by_noise_of_the_same_norm(
     assert rises.mean() >= 10 * rises_by_noise.mean(), rises / rises_by_noise
 
 
+@pytest.mark.slow  # The one before has the longer path.
 def test_every_trained_component_does_so_on_a_shorter_path():
     rises, rises_by_noise = _rises(num_steps=60, step_size=0.2)
     assert np.all(rises >= 10 * rises_by_noise), rises / rises_by_noise

@@ -94,6 +94,7 @@ def test_image_that_the_attack_puts_right_counts_only_as_transferred():
     assert record["transferred_accuracy"] == 50.0
 
 
+@pytest.mark.slow  # The closed form of linear models is in the default run.
 def test_diagonal_equals_the_white_box_number_and_is_left_out_unless_asked_for():
     pair, data = _two_networks()
     settings = {"seed": 2, "batch_size": 7}

@@ -207,6 +207,7 @@ def test_checks_see_a_curve_that_rises():
         assert any(raised) and not all(raised)
 
 
+@pytest.mark.slow  # test_evaluate_program.py writes records of sweeps.
 def test_records_can_be_written_and_say_where_they_come_from(tmp_path):
     network, data = _fragile_network(9)
     calls = []

@@ -123,6 +123,7 @@ def test_shared_norm_of_the_projection_head_is_moved_as_a_whole():
     assert not contract.of_branch(head, ADVERSARIAL_CE)
 
 
+@pytest.mark.slow  # test_changed_variables.py has what training moves.
 @pytest.mark.parametrize("finetune", [False, True])
 def test_methods_without_pseudo_labels_leave_the_third_set_alone(finetune):
     config = helpers.TINY.replace(method="at", batch_norm="triple", finetune="faf")
@@ -155,6 +156,7 @@ def test_each_pass_has_its_branch_and_attacks_are_in_inference_mode():
     assert set(on_tape) == _training(ATTACK_PASSES)
 
 
+@pytest.mark.slow  # The loops have the weight, too.
 def test_weight_zero_leaves_only_the_contrast():
     in_attacks, on_tape = contract.passes_of_step(WITHOUT_LABELS)
     assert set(in_attacks) == _of_contrast(ATTACK_PASSES)

@@ -54,6 +54,7 @@ def test_after_the_switch_the_attack_is_pgd_bit_for_bit_in_a_compiled_step():
         np.testing.assert_array_equal(before[name], after[name])
 
 
+@pytest.mark.slow  # test_changed_variables.py has what training moves.
 def test_fast_training_moves_what_slow_training_does():
     everything, moved = contract.moved_variables(FAST)
     assert moved == everything

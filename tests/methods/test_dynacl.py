@@ -151,6 +151,7 @@ def test_step_moves_both_networks():
     assert parts == {"encoder", "projection_head", "online_encoder", "online_projection_head"}
 
 
+@pytest.mark.slow  # The default has momentum.
 def test_without_momentum_there_is_one_encoder_and_acl_remains():
     everything, moved = contract.moved_variables(ONE_ENCODER)
     assert {path.partition("/")[0] for path in everything} == {"encoder", "projection_head"}

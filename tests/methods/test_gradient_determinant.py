@@ -102,6 +102,7 @@ def test_derivative_matches_finite_differences():
         np.testing.assert_allclose(derivative, numeric, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow  # Its value and gradient are tested by themselves.
 def test_gradient_ascent_turns_gradients_to_right_angles():
     gradients = [tf.Variable(g) for g in _gradients(num_images=1, shape=(3,), dtype=np.float64)]
     before = float(gradient_log_determinant(gradients)[0])

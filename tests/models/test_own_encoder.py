@@ -224,6 +224,7 @@ def test_two_replicas_step_as_one(make, batch_norm):
     assert any(np.any(a.numpy() != b) for a, b in zip(helpers.state(one), start, strict=True))
 
 
+@pytest.mark.slow  # test_own_network.py trains such networks.
 def test_step_moves_the_branches_that_it_goes_through():
     config = helpers.TINY.replace(method="acl", acl_mode="ds", num_steps_cl=1)
     for batch_norm, branches in (("separate", ("clean", "adversarial")), ("triple", None)):

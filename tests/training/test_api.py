@@ -123,6 +123,7 @@ def test_keras_model_of_ones_own_is_trained_and_stays_as_it_is(tiny, tmp_path, m
     assert is_same == (mode == "laf")
 
 
+@pytest.mark.slow  # test_weight_averaging.py has the package's networks.
 def test_average_of_a_keras_model_of_ones_own_is_validated(tiny, tmp_path):
     train = helpers.make_dataset(30)
     settings = {**tiny, "weight_averaging": 0.5}

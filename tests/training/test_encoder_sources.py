@@ -208,6 +208,7 @@ def simclr(tmp_path_factory, world):
     return pretrain_with(world.replace(method="simclr"), tmp_path_factory.mktemp("s") / "simclr")
 
 
+@pytest.mark.slow  # test_transfer.py starts from a work directory.
 def test_a_work_directory_gives_the_encoder_of_its_last_checkpoint(world, simclr):
     method, expected = helpers.make_method(world), helpers.make_method(world).encoder
     _start_from(str(simclr), world.network, method.encoder)

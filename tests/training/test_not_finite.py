@@ -84,6 +84,7 @@ def test_rollback_goes_on_from_the_last_checkpoint_behind_the_bad_step(
     assert "continuing from the state of step 6 (rollback 1 of 3)" in capsys.readouterr().out
 
 
+@pytest.mark.slow  # The rollback itself is in the default run.
 def test_rollback_over_the_end_of_an_epoch_begins_its_means_anew(
     tiny_config, tmp_path, monkeypatch
 ):

@@ -110,6 +110,7 @@ def test_stopped_run_continues_with_its_average_bit_for_bit(averaged, tiny_world
     check_same(path, undisturbed, cfg.PRETRAIN)
 
 
+@pytest.mark.slow  # What is loaded of a checkpoint is in the default run.
 def test_fine_tuning_starts_from_the_average_of_pre_training(tmp_path):
     with eager_world() as config:
         config = config.replace(method="simclr", weight_averaging=DECAY, finetune_epochs=1)
