@@ -143,6 +143,21 @@ def test_cpu_preset_has_more_seeds_of_some_rows_behind_the_first():
     assert CPU.seeds("table8/acl_same", (3,)) == (3,)
 
 
+def test_cpu_preset_measures_the_first_test_images():
+    nodes = [node for node in _all_nodes("cpu") if "protocol" in node.settings]
+    found = {
+        kind: {n.settings.get("num_images") for n in nodes if n.kind == kind}
+        for kind in ("evaluate", "autoattack", "transfer", "corruptions", "sweeps")
+    }
+    assert found == {
+        "evaluate": {2000},
+        "autoattack": {500},
+        "transfer": {2000},
+        "corruptions": {2000},
+        "sweeps": {500},
+    }
+
+
 def test_cpu_preset_takes_all_images_of_stl10():
     (head, *_) = rows.load_row("table3/stl10_ascl").heads
     small = CPU.apply(head.parts[0], "table3/stl10_ascl")

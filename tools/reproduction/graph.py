@@ -98,7 +98,7 @@ class Graph:
         return [Place(self.export(classifier), EXPORT_FOLDER) for classifier in found]
 
     def evaluate(self, row, head, seed, protocols):
-        """Returns the `Measured` of a head under some protocols, on all test images."""
+        """Returns the `Measured` of a head under some protocols, on the preset's test images."""
         classifiers = self.classifiers(row, head, seed)
         if len(classifiers) > 1:
             return self.measure(row, head, seed, cfg.EVALUATE, {"protocol": ",".join(protocols)})
@@ -106,7 +106,7 @@ class Graph:
         node = self._of_classifier(
             cfg.EVALUATE,
             classifier,
-            {"protocol": ",".join(protocols)},
+            {"protocol": ",".join(protocols), **_number_of_images(classifier.config)},
             note=f", {protocols[-1]}" if self.preset.protocols else "",
             outputs=("results/evaluate_*.json",),
             seconds=costs.evaluation(self.preset, classifier.config, protocols),
@@ -203,7 +203,7 @@ class Graph:
 
     def _images(self, config, seed):
         settings = {"dataset": config.dataset, "image_size": config.image_size, "seed": seed}
-        return settings | ({"num_images": config.num_images} if config.num_images else {})
+        return settings | _number_of_images(config)
 
     def _extra_row(self, extra):
         like = rows.load_row(extra.like)
@@ -215,6 +215,11 @@ class Graph:
         row = rows.Row(extra.folder, f"Beside {like.row.place}", extra.title)
         config = like.config.replace(**changes)
         return rows.RowRun(row, config, _units(config, like), heads)
+
+
+def _number_of_images(config):
+    """Returns how many test images are measured, as settings: no part of a run's identity."""
+    return {"num_images": config.num_images} if config.num_images else {}
 
 
 def _units(config, like):
