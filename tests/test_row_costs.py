@@ -31,7 +31,19 @@ def _finetune_units(**settings):
     return count_step(cfg.Config(**settings), make=make_finetune_method)
 
 
-@pytest.mark.parametrize("row", ROWS)
+# They change what costs the same as in Table 1 or one pass more.
+_LIKE_TABLE_1 = tuple(
+    f"flags/{name}/" for name in ("readings", "table3", "table4", "table6", "table7")
+)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(row, id=row, marks=pytest.mark.slow if row.startswith(_LIKE_TABLE_1) else ())
+        for row in ROWS
+    ],
+)
 def test_row_states_its_cost(row, monkeypatch):
     monkeypatch.chdir(ROOT)
     for path in filter(is_of_train, files_in(row)):

@@ -200,7 +200,10 @@ DECLARED = ImageDataset("three", np.uint8(255 * IMAGES), np.int32(LABELS % 3), 3
     "measure",
     [
         lambda model, data: evaluate_robustness(model, data, ["standard", "fgsm"]),
-        lambda model, data: sweep_steps(model, data, num_steps=1),
+        # Of the sweeps one: both check a model in the same place.
+        pytest.param(
+            lambda model, data: sweep_steps(model, data, num_steps=1), marks=pytest.mark.slow
+        ),
         lambda model, data: sweep_epsilons(model, data, epsilons=["0", "1/255"], num_steps=1),
         lambda model, data: evaluate_corruptions(
             model, data, corruptions=["contrast"], severities=[1]

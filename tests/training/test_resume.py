@@ -50,7 +50,7 @@ def undisturbed(tmp_path_factory):
         pytest.param(stop_in_mid_epoch, 1, marks=pytest.mark.slow),
         (stop_in_mid_epoch, 3),  # Step 7 is made twice.
         (_before_the_first_checkpoint, 1),
-        (_between_epochs, 100),
+        pytest.param(_between_epochs, 100, marks=pytest.mark.slow),
         (_after_validation_before_saving, 3),
     ],
 )
