@@ -292,6 +292,8 @@ def _command(arguments, artifact):
     more = [f"--artifact={artifact}", f"--preset={arguments.preset.name}"]
     if not arguments.preset.more_seeds:
         more.append(f"--seeds={','.join(map(str, arguments.seeds))}")
+    if arguments.jobs > 1:  # Which decides how many cores a step rounds on.
+        more.append(f"--jobs={arguments.jobs}")
     return shlex.join(["python", "tools/reproduce.py", *more])
 
 
