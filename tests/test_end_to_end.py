@@ -21,7 +21,7 @@ import tensorflow as tf
 from ascl_tf import train
 from ascl_tf.evaluation.records import read_records
 from ascl_tf.models import ADVERSARIAL, resnet
-from ascl_tf.training import run, tensorboard
+from ascl_tf.training import tensorboard, trained
 from ascl_tf.training.workdir import WorkDirectory, recorded_config
 from tests.common import eagerly, random_images, read_each_data_set_once
 
@@ -57,8 +57,8 @@ def workdir(tmp_path_factory):
 @pytest.fixture(scope="module")
 def classifier(workdir):
     config = recorded_config(workdir)
-    test = run.load_test_data(config)
-    return run.load_classifier(config, WorkDirectory(workdir), test, "best")
+    test = trained.load_test_data(config)
+    return trained.load_classifier(config, WorkDirectory(workdir), test, "best")
 
 
 def test_run_leaves_what_the_design_says(workdir):

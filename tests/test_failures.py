@@ -9,7 +9,7 @@ import tensorflow as tf
 from ascl_tf import analyze, evaluate
 from ascl_tf.errors import RunError
 from ascl_tf.process.failures import memory_errors_as_one_line
-from ascl_tf.training import run, validation
+from ascl_tf.training import trained, validation
 from tests.methods import helpers
 
 NO_MEMORY = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
@@ -75,11 +75,11 @@ def test_programs_say_what_to_lower(program, flags, stubs, tmp_path, monkeypatch
 
 
 def test_run_names_its_width(monkeypatch):
-    monkeypatch.setattr(run, "evaluate_robustness", _raise)
+    monkeypatch.setattr(trained, "evaluate_robustness", _raise)
     monkeypatch.setattr(validation, "evaluate_robustness", _raise)
     config = helpers.TINY.replace(evaluation_batch_size=7, validation_protocol="fgsm")
     with pytest.raises(RunError, match=LINE.format("at width 64")):
-        run._evaluate(config, None, None, [], "finetune_laf, best", None)
+        trained.measure(config, None, None, [], "finetune_laf, best", None)
     validate = validation.make_validation(
         helpers.make_method(finetune=True),
         helpers.make_dataset(),

@@ -18,7 +18,7 @@ from ascl_tf.evaluation.protocols import STANDARD
 from ascl_tf.evaluation.records import read_records
 from ascl_tf.program import flag_defs
 from ascl_tf.program.inputs import check_classes, check_fit
-from ascl_tf.training import run
+from ascl_tf.training import trained
 from tests.methods import helpers
 
 SIZE = 8
@@ -304,7 +304,9 @@ def test_evaluation_of_a_run_makes_the_same_checks():
     def collapsed(images):
         return 0 * _mean(images)[:, :1] + tf.one_hot(0, num_logits)
 
-    (record,) = run._evaluate(helpers.TINY, collapsed, dataset, [STANDARD], "finetune, best", None)
+    (record,) = trained.measure(
+        helpers.TINY, collapsed, dataset, [STANDARD], "finetune, best", None
+    )
     assert {"class_count", "constant_output"} <= {check["name"] for check in record["checks"]}
 
 

@@ -16,7 +16,7 @@ from ascl_tf.data.image_dataset import ImageDataset
 from ascl_tf.errors import ConfigError
 from ascl_tf.models.own_encoder import OwnEncoder
 from ascl_tf.serving.loading import load_model
-from ascl_tf.training import run
+from ascl_tf.training import run, trained
 from ascl_tf.training.encoder_sources import open_encoder, start_from
 from ascl_tf.training.workdir import WorkDirectory
 from tests.common import eagerly, random_images, weak_views_for_strong
@@ -85,8 +85,8 @@ def test_any_network_goes_through_every_stage(
     evaluated, *_ = json.loads(workdir.results(f"evaluate_{stage}").read_text())["records"]
     assert 0 <= evaluated["robust_accuracy"] <= 100
     images = random_images(5, size)
-    chosen = run.chosen_checkpoint(config, workdir)
-    classifier = run.load_classifier(config, workdir, datasets.load_dataset("", "test"), chosen)
+    chosen = trained.chosen_checkpoint(config, workdir)
+    classifier = trained.load_classifier(config, workdir, datasets.load_dataset("", "test"), chosen)
     assert isinstance(classifier.encoder, OwnEncoder)
     exported = load_model(workdir.export(stage))
     want = classifier(images, training=False)

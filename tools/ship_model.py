@@ -35,7 +35,7 @@ from ascl_tf.serving import card as cards  # noqa: E402
 from ascl_tf.serving import checking  # noqa: E402
 from ascl_tf.serving.loading import load_model  # noqa: E402
 from ascl_tf.serving.served import as_served  # noqa: E402
-from ascl_tf.training import run  # noqa: E402
+from ascl_tf.training import stages, trained  # noqa: E402
 from ascl_tf.training.cards import describe_run  # noqa: E402
 from ascl_tf.training.checkpoints import LAST, read_history  # noqa: E402
 from ascl_tf.training.workdir import WorkDirectory, recorded_config  # noqa: E402
@@ -79,11 +79,11 @@ def _ship(name, path, checkpoint):
     if config is None:
         raise RunError(place=path, expected="the work directory of a run", found="no config.json")
     test = load_dataset(cfg.BUNDLED, f"test[:{NUM_BUNDLED}]")
-    stage = run.classifier_stage(config)
-    checkpoint = checkpoint or run.chosen_checkpoint(config, workdir)
+    stage = stages.classifier_stage(config)
+    checkpoint = checkpoint or trained.chosen_checkpoint(config, workdir)
     _check_classes(workdir, stage, config, test)
     training = [_describe(each) for each in _stages(path, stage)]
-    classifier = run.load_classifier(config, workdir, test, checkpoint)
+    classifier = trained.load_classifier(config, workdir, test, checkpoint)
     details = describe_run(config, workdir, stage, checkpoint, classifier)
     details |= {"name": name, "training": training}
     pretrained.FOLDER.mkdir(exist_ok=True)

@@ -24,7 +24,7 @@ from ascl_tf.data.image_dataset import ImageDataset
 from ascl_tf.errors import ConfigError, renamed
 from ascl_tf.methods.factory import choose_encoder
 from ascl_tf.process import signals
-from ascl_tf.training import run
+from ascl_tf.training import run, trained
 from ascl_tf.training.checkpoints import LAST, restore_parts
 from ascl_tf.training.given import Given, take_encoder, twin_of
 from ascl_tf.training.processes import open_work_directory
@@ -137,8 +137,8 @@ def finetune(
 def _classifier(
     config: cfg.Config, directory: Any, train: ImageDataset, encoder: keras.Model | None
 ) -> keras.Model:
-    chosen = run.chosen_checkpoint(config, directory)
-    classifier = run.load_classifier(config, directory, train, chosen, encoder=encoder)
+    chosen = trained.chosen_checkpoint(config, directory)
+    classifier = trained.load_classifier(config, directory, train, chosen, encoder=encoder)
     classifier.encoder.network_settings = config.network
     return classifier
 

@@ -5,32 +5,24 @@ run in one process or in four.
 """
 
 import contextlib
-import dataclasses
 
 import keras
-from rich.console import Console
 
 from ascl_tf import config as cfg
-from ascl_tf.config.networks import is_file
 from ascl_tf.config.pretrained import PREFIX
-from ascl_tf.config.sections import EvaluationSettings, FinetuneSettings
-from ascl_tf.data.class_order import compare_classes
+from ascl_tf.config.sections import EvaluationSettings
 from ascl_tf.data.pipeline import steps_per_epoch
 from ascl_tf.errors import ConfigError, renamed
-from ascl_tf.evaluation import checks, evaluate_robustness, records
-from ascl_tf.evaluation.display import evaluation_progress
+from ascl_tf.evaluation import records
 from ascl_tf.evaluation.protocols import get_protocol
 from ascl_tf.methods.class_weights import class_weights
 from ascl_tf.methods.factory import make_finetune_method, make_pretrain_method
 from ascl_tf.models.averaged import copy_variables
-from ascl_tf.process.failures import memory_errors_as_one_line
 from ascl_tf.process.files import write_errors_as_one_line
-from ascl_tf.serving.card import describe_files
-from ascl_tf.serving.exporting import check_export, export_classifier
-from ascl_tf.training import budget, ending, headings, provenance, run_data
+from ascl_tf.serving.exporting import check_export
+from ascl_tf.training import budget, ending, provenance, run_data
 from ascl_tf.training.batches import fit_batch
-from ascl_tf.training.cards import describe_run
-from ascl_tf.training.checkpoints import BEST, LAST, read_spans, restore_parts
+from ascl_tf.training.checkpoints import BEST, read_spans, restore_parts
 from ascl_tf.training.encoder_sources import open_encoder, start_from
 from ascl_tf.training.fitting import compile_method
 from ascl_tf.training.given import twin_of
@@ -41,9 +33,15 @@ from ascl_tf.training.processes import (
     processes_of,
 )
 from ascl_tf.training.schedules import make_finetune_schedule, make_pretrain_schedule
+from ascl_tf.training.stages import (
+    classifier_stage,
+    finetune_stage_name,
+    is_finetuned,
+    with_encoder_settings,
+)
 from ascl_tf.training.strategy import check_batch_size, layers_in, make_strategy
+from ascl_tf.training.trained import evaluate, export, load_test_data
 from ascl_tf.training.validation import make_validation
-from ascl_tf.training.workdir import recorded_config
 
 
 def run_stages(config, stage, workdir):
@@ -84,23 +82,6 @@ def _run_stage(name, config, workdir, protocols, test, is_finetuned_next):
     else:
         export(config, workdir, test)
     return config
-
-
-def finetune_stage_name(finetuning: FinetuneSettings):
-    """Returns the name of fine-tuning's folders, such as finetune_laf."""
-    start = finetuning.encoder_checkpoint
-    part = finetuning.encoder_part.removeprefix("encoder")
-    return f"finetune_{finetuning.finetune}{part}" + ("" if start == LAST else f"_{start}_encoder")
-
-
-def is_finetuned(config):
-    """Whether the classifier comes from fine-tuning: a one-shot method's does on --pretrained."""
-    return not config.is_one_shot or bool(config.pretrained)
-
-
-def classifier_stage(config):
-    """Returns the stage whose classifier is evaluated and exported."""
-    return finetune_stage_name(config.finetuning) if is_finetuned(config) else cfg.PRETRAIN
 
 
 def check_protocols(evaluation: EvaluationSettings):
@@ -293,11 +274,6 @@ def _with_finetune_batch(config, num_images, num_replicas):
     return fit_batch(config, name, config.finetune_batch_size, num_images, num_replicas)
 
 
-def load_test_data(config):
-    """Returns the test images that the config asks for, the first so many of them."""
-    return run_data.load_test_data(config.data, num_images=config.num_images, smoke=config.smoke)
-
-
 def _begin(workdir, stage, identity, config, inputs, encoder=None):
     """Begins a stage, or goes on, after making sure that nothing has changed since it began."""
     spans = read_spans(workdir.checkpoints(stage))
@@ -319,124 +295,8 @@ def _check_encoder(encoder):
         )
 
 
-def evaluate(config, workdir, protocols):
-    """Measures the last and the best classifier on the test set."""
-    config = with_encoder_settings(config, workdir)
-    stage = classifier_stage(config)
-    test = load_test_data(config)
-    _check_classes(config, workdir, stage, test)
-    trained_on = provenance.inputs_of(read_spans(workdir.checkpoints(stage)))
-    # Only here are the flags at hand with which its training images were cut.
-    is_own = stage in workdir.stage_identities()
-    recorded = trained_on.get("data_sha256") if is_own else None
-    labeled_only = is_finetuned(config) or not config.uses_unlabeled_images
-    seen = run_data.explain_seen(config.data, config.run, test, recorded, labeled_only=labeled_only)
-
-    def complete(found):
-        return found if seen is None else checks.add(found, checks.CHECK, seen)
-
-    # Written protocol by protocol: what ends the second checkpoint leaves the first.
-    kept, measured = records.KeptRecords(workdir.results(f"evaluate_{stage}"), complete), {}
-    keeps = {
-        checkpoint: kept.part(stage=stage, checkpoint=checkpoint, trained_on=trained_on)
-        for checkpoint in _kept_checkpoints(workdir.checkpoints(stage))
-    }
-    for number, (checkpoint, keep) in enumerate(keeps.items()):
-        classifier = load_classifier(config, workdir, test, checkpoint)
-        if number == 0:
-            headings.say_evaluation(stage, list(keeps), protocols, classifier, test)
-        digest = records.weights_sha256(classifier)
-        # The best epoch may be the last one: the same weights are measured once.
-        if digest in measured:
-            keep(measured[digest])
-        else:
-            title = f"{stage}, {checkpoint}"
-            measured[digest] = _evaluate(config, classifier, test, protocols, title, keep)
-    beside = _untrained(config, workdir)
-    ending.print_accuracies(kept.records(), test.num_classes, beside, is_smoke=config.smoke)
-    if notice := kept.notice():
-        print(notice, flush=True)
-
-
-def _untrained(config, workdir):
-    """Returns the file of the evaluation of the same fine-tuning on an untrained encoder."""
-    if not is_finetuned(config) or config.encoder_checkpoint == "random":
-        return None
-    drawn = dataclasses.replace(config.finetuning, encoder_checkpoint="random")
-    return workdir.results(f"evaluate_{finetune_stage_name(drawn)}")
-
-
-def export(config, workdir, test=None):
-    """Writes the classifier as files that serve, for images like those of `test`.
-
-    Where it is not given, the test images of `config` are compared with those of training.
-    """
-    config = with_encoder_settings(config, workdir)
-    stage = classifier_stage(config)
-    if test is None:
-        test = run_data.load_test_data(config.data, num_images=config.num_images, smoke=True)
-        trained_with = recorded_config(workdir.path) or config
-        run_data.check_as_in_training(trained_with.data, test)
-    _check_classes(config, workdir, stage, test)
-    chosen = chosen_checkpoint(config, workdir)
-    classifier = load_classifier(config, workdir, test, chosen)
-    formats = config.evaluation.export_formats
-    headings.say_export(stage, chosen, formats)
-    # Only its integers are calibrated with them.
-    train = run_data.load_training_split(config.data) if "tflite" in formats else None
-    card = export_classifier(
-        classifier,
-        workdir.export(stage),
-        image_shape=test.image_shape,
-        formats=formats,
-        class_names=test.class_names,
-        resize=config.data.resize,
-        train=train,
-        test=test,
-        protocol=config.validation_protocol,
-        details=describe_run(config, workdir, stage, chosen, classifier),
-    )
-    for line in describe_files(card):
-        print(f"export: {line}", flush=True)
-
-
-def _check_classes(config, workdir, stage, test):
-    """Raises RunError if classes have other numbers than when the stage was trained."""
-    own = workdir.class_names(stage) or ()
-    told = compare_classes(own, test.class_names, field="dataset", value=config.dataset)
-    if told:
-        print(f"notice: {config.dataset}: {told}", flush=True)
-
-
-def chosen_checkpoint(config, workdir):
-    """Returns the checkpoint of the classifier that is exported: "best" or "last"."""
-    kept = _kept_checkpoints(workdir.checkpoints(classifier_stage(config)))
-    return config.export_checkpoint if config.export_checkpoint in kept else LAST
-
-
 def _twin_of(given):
     return None if given is None else twin_of(given.encoder)
-
-
-def _kept_checkpoints(folder):
-    """Returns which checkpoints to read; without validation there is no best one."""
-    return (BEST, LAST) if (folder / BEST).is_dir() else (LAST,)
-
-
-def with_encoder_settings(config, workdir):
-    """Returns the config with the network of the encoder that fine-tuning starts from.
-
-    Once the stage has begun it is that of its record: the source may be gone.
-    """
-    if not config.pretrained or config.encoder_checkpoint == "random":
-        return config
-    begun = workdir.stage_identities().get(finetune_stage_name(config.finetuning))
-    # Of a file it has the name alone.
-    if begun is not None and not is_file(begun.get("encoder", "")):
-        usual = cfg.Config()
-        names = cfg.ENCODER_SETTINGS
-        return config.replace(**{name: begun.get(name, getattr(usual, name)) for name in names})
-    return config.replace(**open_encoder("pretrained", config.pretrained).settings)
 
 
 def _restore_encoder(config, workdir, encoder):
@@ -447,22 +307,6 @@ def _restore_encoder(config, workdir, encoder):
     else:
         folder = workdir.checkpoints(cfg.PRETRAIN)
         restore_parts(folder, config.encoder_checkpoint, **{config.encoder_part: encoder})
-
-
-def load_classifier(config, workdir, dataset, checkpoint, *, encoder=None):
-    """Returns the classifier that the run has trained, as it was at `checkpoint`.
-
-    `encoder` is unbuilt, or None: the one that `config` describes.
-    """
-    method = make_finetune_method(
-        config,
-        num_classes=dataset.num_classes,
-        image_shape=dataset.image_shape,
-        encoder=encoder,
-    )
-    folder = workdir.checkpoints(classifier_stage(config))
-    restore_parts(folder, checkpoint, encoder=method.encoder, linear_head=method.linear_head)
-    return method.classifier
 
 
 def _train_and_record(config, workdir, stage, method, train, validation, steps, inputs):
@@ -503,17 +347,3 @@ def _train_and_record(config, workdir, stage, method, train, validation, steps, 
     processes_of(method.distribute_strategy).from_chief(
         lambda: workdir.write_record(stage, document)
     )
-
-
-def _evaluate(config, classifier, test, protocols, title, keep):
-    memory = memory_errors_as_one_line(config.evaluation_batch_size, f"at width {config.width}")
-    with evaluation_progress(Console(), f"{title}: ") as progress, memory:
-        return evaluate_robustness(
-            classifier,
-            test,
-            protocols,
-            batch_size=config.evaluation_batch_size,
-            seed=config.seed,
-            progress=progress,
-            on_records=keep,
-        )

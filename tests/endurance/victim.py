@@ -20,7 +20,7 @@ from ascl_tf.evaluation import evaluate_robustness
 from ascl_tf.evaluation.autoattack_protocol import AutoAttackOptions
 from ascl_tf.evaluation.protocols import get_protocol
 from ascl_tf.evaluation.records import write_records
-from ascl_tf.training import callbacks, checkpoints, fitting, run
+from ascl_tf.training import callbacks, checkpoints, fitting, run, trained
 from ascl_tf.training.workdir import WorkDirectory
 from tests.common import eagerly
 from tests.training.worlds import make_tiny_world
@@ -121,8 +121,8 @@ def measure_autoattack(config, workdir):
 
     Not on the exported model: Keras writes it anew with other bytes, and a state is of one file.
     """
-    test = run.load_test_data(config)
-    classifier = run.load_classifier(config, workdir, test, checkpoints.LAST)
+    test = trained.load_test_data(config)
+    classifier = trained.load_classifier(config, workdir, test, checkpoints.LAST)
     # At the usual radius nothing that this tiny network gets right would be lost.
     protocol = dataclasses.replace(get_protocol("autoattack_fast"), epsilon="64/255")
     output = workdir.results(AUTOATTACK)

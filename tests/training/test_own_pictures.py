@@ -11,7 +11,7 @@ from PIL import Image
 from ascl_tf import train
 from ascl_tf.data import load_dataset
 from ascl_tf.errors import ConfigError, RunError
-from ascl_tf.training import encoder_sources, run, run_data
+from ascl_tf.training import encoder_sources, run, run_data, trained
 from ascl_tf.training.workdir import recorded_config
 from tests.common import eagerly, weak_views_for_strong
 from tests.methods import helpers
@@ -77,7 +77,7 @@ def test_loose_pictures_pre_train_without_labels(tmp_path):
 def test_layout_of_imagenet_is_tested_on_val(tmp_path, capsys, fits):
     root = _labeled(tmp_path / "pets", splits=["train", "val"])
     config = _train(root, *QUICK)
-    test = run.load_test_data(config.replace(smoke=False, num_images=0))
+    test = trained.load_test_data(config.replace(smoke=False, num_images=0))
     assert "notice: no split test; testing on val" in capsys.readouterr().out
     assert test.sha256 == load_dataset(f"folder:{root}", "val").sha256
     assert test.sha256 != load_dataset(f"folder:{root}", "train").sha256
@@ -102,7 +102,7 @@ def test_folder_of_classes_is_cut_once_for_all_stages(tmp_path, fits):
     assert (config.test_fraction, config.split_seed) == (0.3, 4)
     # What the run has recorded, without the flags.
     _train(root, "--smoke", "--num_replicas=1", "--num_images=9")
-    test = run.load_test_data(recorded_config("run"))
+    test = trained.load_test_data(recorded_config("run"))
     whole = load_dataset(f"folder:{root}", "test", test_fraction=0.3, split_seed=4, image_size=10)
     assert _rows(test) == _rows(whole) and len(whole) == 9
     for _, _, images, validation in fits:
@@ -114,9 +114,9 @@ def test_folder_of_classes_is_cut_once_for_all_stages(tmp_path, fits):
 
 def test_seed_of_the_run_does_not_move_the_test_pictures(tmp_path):
     config = helpers.TINY.replace(dataset=f"folder:{_classes(tmp_path / 'pets')}")
-    tests = [run.load_test_data(config.replace(seed=seed)).sha256 for seed in (1, 2)]
+    tests = [trained.load_test_data(config.replace(seed=seed)).sha256 for seed in (1, 2)]
     assert tests[0] == tests[1]
-    assert tests[0] != run.load_test_data(config.replace(split_seed=1)).sha256
+    assert tests[0] != trained.load_test_data(config.replace(split_seed=1)).sha256
 
 
 def test_fine_tuning_of_another_run_is_tested_on_its_test_pictures(
@@ -145,7 +145,7 @@ def test_folder_with_val_beside_test_is_validated_on_it(tmp_path, capsys):
     assert "notice: validating on the split val (--validation_split" in capsys.readouterr().out
     whole = {split: load_dataset(f"folder:{root}", split) for split in ("train", "test", "val")}
     assert (images.sha256, validation.sha256) == (whole["train"].sha256, whole["val"].sha256)
-    test = run.load_test_data(config)
+    test = trained.load_test_data(config)
     assert test.sha256 == whole["test"].sha256
     found = run_data.explain_seen(config.data, config.run, test, images.sha256)
     assert found == ""
@@ -303,7 +303,7 @@ def test_validation_split_of_its_own(tmp_path, fits):
         image.tobytes() for image in whole["choose"].images
     }
     assert len(validation) == 10  # As many as --smoke takes.
-    assert run.load_test_data(config).name == "folder:pets"
+    assert trained.load_test_data(config).name == "folder:pets"
     with pytest.raises(ConfigError, match=r"`train_split=fold` \(recorded: fit\)"):
         (root / "fit").rename(root / "fold")
         _train(root, *QUICK, "--train_split=fold")
@@ -313,7 +313,7 @@ def test_split_of_validation_is_not_tested_on_by_itself(tmp_path):
     root = _labeled(tmp_path / "pets", splits=["train", "val"])
     config = helpers.TINY.replace(dataset=f"folder:{root}", validation_split="val")
     with pytest.raises(RunError, match="`test_split`: expected a split .* found the splits train,"):
-        run.load_test_data(config)
+        trained.load_test_data(config)
 
 
 def test_rare_class_trains_by_default_and_the_larger_share_is_said(tmp_path, capsys):

@@ -9,7 +9,7 @@ from ascl_tf.data import load_dataset
 from ascl_tf.evaluation import evaluate_robustness
 from ascl_tf.methods import factory
 from ascl_tf.models import resnet
-from ascl_tf.training import run
+from ascl_tf.training import run, trained
 from ascl_tf.training.checkpoints import BEST, LAST
 from ascl_tf.training.fitting import compile_method
 from ascl_tf.training.strategy import layers_in
@@ -45,7 +45,7 @@ def _check_read_by_float32(config, path):
     record = read_record(path, cfg.PRETRAIN)
     rows = {LAST: record["epochs"][-1], BEST: record["epochs"][record["best_epoch"] - 1]}
     for checkpoint, row in rows.items():
-        classifier = run.load_classifier(config, WorkDirectory(path), validation, checkpoint)
+        classifier = trained.load_classifier(config, WorkDirectory(path), validation, checkpoint)
         kinds = {layer.compute_dtype for layer in classifier._flatten_layers()}
         assert kinds == {"float32"}
         (measured,) = evaluate_robustness(classifier, validation, "fgsm", seed=config.seed)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from ascl_tf import config as cfg
 from ascl_tf.data import datasets
 from ascl_tf.errors import RunError
-from ascl_tf.training import fitting, provenance, run, run_data, tensorboard
+from ascl_tf.training import fitting, provenance, run, run_data, tensorboard, trained
 from ascl_tf.training.checkpoints import LAST, StageCheckpoints, read_spans
 from ascl_tf.training.workdir import WorkDirectory
 from tests.bad_input.case import contents
@@ -149,7 +149,7 @@ def test_fine_tuning_refuses_another_encoder(tiny_world, tmp_path):
 
 
 def test_check_of_seen_images_knows_that_the_training_images_are_others(tiny_world, monkeypatch):
-    test = run.load_test_data(tiny_world)
+    test = trained.load_test_data(tiny_world)
     trained_on = run.load_training_data(tiny_world)[0].sha256
     assert run_data.explain_seen(tiny_world.data, tiny_world.run, test, trained_on) == ""
     monkeypatch.setattr(datasets, "load_dataset", _load_other)

@@ -8,7 +8,7 @@ import pytest
 from ascl_tf import config as cfg
 from ascl_tf.data import datasets
 from ascl_tf.errors import MissingSplitError, RunError
-from ascl_tf.training import run, run_data
+from ascl_tf.training import run, run_data, trained
 from ascl_tf.training.workdir import WorkDirectory
 from tests.methods import helpers
 
@@ -123,8 +123,8 @@ def test_unlabelled_stl10_is_its_unlabelled_split(loaded):
 
 
 def test_test_set_is_whole_or_its_first_images(loaded):
-    whole = run.load_test_data(CONFIG)
-    first = run.load_test_data(CONFIG.replace(num_images=5))
+    whole = trained.load_test_data(CONFIG)
+    first = trained.load_test_data(CONFIG.replace(num_images=5))
     assert len(whole) == 12 and loaded[0][1] == "test"
     np.testing.assert_array_equal(first.images, whole.images[:5])
 
@@ -153,7 +153,7 @@ def _has_splits(monkeypatch, *names):
 )
 def test_test_split_is_found_where_it_is_called_otherwise(monkeypatch, capsys, names, found):
     loaded = _has_splits(monkeypatch, *names)
-    run.load_test_data(CONFIG)
+    trained.load_test_data(CONFIG)
     assert loaded == [found]
     assert (f"testing on {found} " in capsys.readouterr().out) == (found != "test")
 
@@ -168,7 +168,7 @@ def test_test_split_is_found_where_it_is_called_otherwise(monkeypatch, capsys, n
 def test_data_set_without_test_split_names_the_flag(monkeypatch, changes, message):
     _has_splits(monkeypatch, "train")
     with pytest.raises(RunError, match=message):
-        run.load_test_data(CONFIG.replace(**changes))
+        trained.load_test_data(CONFIG.replace(**changes))
 
 
 def test_unlabelled_images_may_have_a_split_of_that_name(monkeypatch):
@@ -183,14 +183,14 @@ def test_unlabelled_images_may_have_a_split_of_that_name(monkeypatch):
 
 def test_more_test_images_than_there_are_is_refused(loaded):
     with pytest.raises(RunError, match=r"`num_images`: expected at most the 12 .* found 13"):
-        run.load_test_data(CONFIG.replace(num_images=13))
+        trained.load_test_data(CONFIG.replace(num_images=13))
 
 
 def test_settings_reach_the_loader(loaded):
     cut = {"resize": "pad", "test_fraction": 0.3, "split_seed": 5}
     changes = {"data_dir": "here", "download": True, "image_size": 16, "cache_dir": "there", **cut}
-    run.load_test_data(CONFIG.replace(memory_limit="2KB", **changes))
-    run.load_test_data(CONFIG)
+    trained.load_test_data(CONFIG.replace(memory_limit="2KB", **changes))
+    trained.load_test_data(CONFIG)
     settings = [request[2] for request in loaded]
     assert settings[0] == {**changes, "memory_limit": 2000}
     defaults = {"download": False, "resize": "crop", "test_fraction": 0.2, "split_seed": 0}
@@ -245,7 +245,7 @@ def test_images_too_small_for_the_encoder_are_refused(monkeypatch):
     dataset = helpers.make_dataset()
     _return(monkeypatch, dataclasses.replace(dataset, images=dataset.images[:, :7]))
     with pytest.raises(RunError, match=r"at least 8 x 8 pixels; found 7 x 8"):
-        run.load_test_data(CONFIG)
+        trained.load_test_data(CONFIG)
 
 
 def test_unlabeled_images_do_not_fill_the_batches_of_fine_tuning(loaded, tmp_path):
@@ -285,21 +285,21 @@ def _with_copies(monkeypatch, num_copies):
 
 def test_test_images_that_training_has_seen_are_counted(monkeypatch):
     _with_copies(monkeypatch, 2)
-    line = run_data.explain_seen(CONFIG.data, CONFIG.run, run.load_test_data(CONFIG))
+    line = run_data.explain_seen(CONFIG.data, CONFIG.run, trained.load_test_data(CONFIG))
     assert line.startswith("2 of 12 test images are also among the 60 training images of noise")
     _with_copies(monkeypatch, 0)
-    assert run_data.explain_seen(CONFIG.data, CONFIG.run, run.load_test_data(CONFIG)) == ""
+    assert run_data.explain_seen(CONFIG.data, CONFIG.run, trained.load_test_data(CONFIG)) == ""
 
 
 def test_unlabelled_images_were_seen_too(monkeypatch):
     _with_copies(monkeypatch, 2)
     config = CONFIG.replace(unlabeled_dataset="noise")
-    line = run_data.explain_seen(config.data, config.run, run.load_test_data(config))
+    line = run_data.explain_seen(config.data, config.run, trained.load_test_data(config))
     assert line.startswith("2 of 12 test images are also among the 120 training images")
 
 
 def test_without_a_training_split_nothing_is_said_of_it(loaded, monkeypatch):
-    test = run.load_test_data(CONFIG)
+    test = trained.load_test_data(CONFIG)
 
     def gone(name, split, **settings):
         raise RunError(field="name", expected="a prepared data set", found="none")

@@ -8,7 +8,7 @@ from ascl_tf.data import ImageDataset
 from ascl_tf.errors import RunError
 from ascl_tf.evaluation import records
 from ascl_tf.evaluation.protocols import get_protocol
-from ascl_tf.training import run
+from ascl_tf.training import trained
 from ascl_tf.training.workdir import WorkDirectory
 from tests.evaluation import models
 
@@ -20,16 +20,16 @@ def networks(tmp_path, monkeypatch):
     labels = np.arange(6, dtype=np.int32) % 4
     test = ImageDataset("toy", images, labels, 4, ("a", "b", "c", "d"))
     found = {name: models.tiny_network(seed=seed) for seed, name in enumerate(("best", "last"))}
-    monkeypatch.setattr(run, "load_test_data", lambda config: test)
-    monkeypatch.setattr(run.run_data, "explain_seen", lambda *known, **settings: "")
-    monkeypatch.setattr(run, "load_classifier", lambda config, workdir, test, name: found[name])
+    monkeypatch.setattr(trained, "load_test_data", lambda config: test)
+    monkeypatch.setattr(trained.run_data, "explain_seen", lambda *known, **settings: "")
+    monkeypatch.setattr(trained, "load_classifier", lambda config, workdir, test, name: found[name])
     (tmp_path / "checkpoints" / "pretrain" / "best").mkdir(parents=True)
     return found
 
 
 def _evaluate(folder, names=("standard", "fgsm")):
     config = Config(dataset="bundled", method="at", evaluation_batch_size=4)
-    run.evaluate(config, WorkDirectory(folder), [get_protocol(name) for name in names])
+    trained.evaluate(config, WorkDirectory(folder), [get_protocol(name) for name in names])
 
 
 def _measured(folder):
@@ -56,9 +56,9 @@ def test_other_protocols_are_added_to_those_of_before(networks, tmp_path, capsys
 
 def test_equal_weights_are_measured_once(networks, tmp_path, monkeypatch):
     networks["last"] = networks["best"]
-    calls, evaluate = [], run.evaluate_robustness
+    calls, evaluate = [], trained.evaluate_robustness
     monkeypatch.setattr(
-        run, "evaluate_robustness", lambda *a, **k: calls.append(a) or evaluate(*a, **k)
+        trained, "evaluate_robustness", lambda *a, **k: calls.append(a) or evaluate(*a, **k)
     )
     _evaluate(tmp_path)
     assert len(calls) == 1 and len(_measured(tmp_path)) == 4

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from ascl_tf import config as cfg
-from ascl_tf.training import run
+from ascl_tf.training import run, stages
 from ascl_tf.training.workdir import WorkDirectory
 from tests.training.worlds import eager_world
 
@@ -53,5 +53,5 @@ def test_one_shot_encoder_gets_a_new_linear_layer_and_stays_as_it_is(config, tmp
 
 def test_one_shot_method_without_pretrained_is_not_fine_tuned(tmp_path):
     config = cfg.Config(method="at")
-    assert run.classifier_stage(config) == cfg.PRETRAIN
-    assert run.classifier_stage(config.replace(pretrained=str(tmp_path))) == "finetune_laf"
+    assert stages.classifier_stage(config) == cfg.PRETRAIN
+    assert stages.classifier_stage(config.replace(pretrained=str(tmp_path))) == "finetune_laf"

@@ -6,7 +6,7 @@ import pytest
 from ascl_tf import config as cfg
 from ascl_tf.evaluation import evaluate_robustness
 from ascl_tf.serving.loading import load_model
-from ascl_tf.training import callbacks, run
+from ascl_tf.training import callbacks, run, trained
 from ascl_tf.training.workdir import WorkDirectory
 from tests.common import two_replicas
 from tests.methods import helpers
@@ -51,7 +51,7 @@ def _average(trail, part):
 
 
 def _trained(config, path):
-    return run.load_classifier(config, WorkDirectory(path), helpers.make_dataset(12), "last")
+    return trained.load_classifier(config, WorkDirectory(path), helpers.make_dataset(12), "last")
 
 
 def test_what_is_loaded_of_a_checkpoint_is_the_average_of_the_updates(averaged):
@@ -94,7 +94,7 @@ def test_validation_measures_the_average(averaged):
 
 def test_export_is_the_average(averaged):
     config, path, _ = averaged
-    best = run.load_classifier(
+    best = trained.load_classifier(
         config, WorkDirectory(path), helpers.make_dataset(12), config.export_checkpoint
     )
     images = helpers.make_dataset(4).images / np.float32(255)
