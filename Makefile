@@ -4,7 +4,7 @@
 PYTHON ?=
 VENV ?= .venv
 BIN := $(VENV)/bin
-# One more than cores: some tests wait for other processes.
+# One more than the cores of continuous integration: some tests wait for other processes.
 WORKERS ?= 3
 
 .PHONY: install quickstart quickstart-untrained reproduce-smoke test test-slow chaos audit docs lint format clean

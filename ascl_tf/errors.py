@@ -24,12 +24,15 @@ def in_backticks(name: str, value: Any = None) -> str:
 def near_names(name: object, known: Iterable[str], *, count: int = 3) -> str:
     """Returns the known names that a mistyped one resembles, for the end of `found`; "" for none.
 
+    Capital letters make no difference.
+
     Example:
-        >>> near_names("tardes", ["at", "mart", "trades"], count=1)
+        >>> near_names("TARDES", ["at", "mart", "trades"], count=1)
         ' (near it: trades)'
     """
-    near = difflib.get_close_matches(str(name), list(known), n=count, cutoff=0.5)
-    return f" (near it: {', '.join(near)})" if near else ""
+    names = {one.lower(): one for one in known}
+    near = difflib.get_close_matches(str(name).lower(), list(names), n=count, cutoff=0.5)
+    return f" (near it: {', '.join(names[one] for one in near)})" if near else ""
 
 
 class FieldError(ValueError):

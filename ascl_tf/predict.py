@@ -52,7 +52,7 @@ def main(argv):
     with refused(as_flag("model", config.model)), memory, _memory(config, opened):
         num_failed = (_embed if config.embed else _classify)(config, opened, files)
     if num_failed:
-        print(f"{num_failed} of {len(files)} could not be read", file=sys.stderr)
+        print(f"{num_failed} of {len(files)} files could not be read", file=sys.stderr)
         sys.exit(1)
 
 

@@ -120,7 +120,7 @@ def _untimed(path):
     return record | {"wall_seconds": 0, "attacks": attacks}
 
 
-@pytest.mark.slow  # The next one interrupts and resumes.
+@pytest.mark.slow  # Above a run is interrupted and resumed; test_signals.py has SIGTERM.
 def test_sigterm_says_the_command_that_goes_on_to_the_same_record(
     flags, tmp_path, monkeypatch, capsys
 ):

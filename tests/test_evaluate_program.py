@@ -267,7 +267,7 @@ def test_sweep_over_steps_is_recorded_whole_and_shown_in_part(folder, keras_file
     assert "sweep_steps: 50 " in printed and "sweep_steps: 51 " not in printed
 
 
-@pytest.mark.slow  # test_model_ensemble.py has ensembles.
+@pytest.mark.slow  # test_model_ensemble.py has ensembles, without sweeps.
 def test_sweep_over_radii_goes_through_an_ensemble_too(
     folder, keras_file, other_file, tmp_path, capsys
 ):

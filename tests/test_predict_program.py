@@ -73,7 +73,7 @@ def test_folder_is_gone_through_and_what_is_bad_is_named(capsys):
     for name in BAD:
         line = found[f"pictures/{name}"]
         assert line["error"] == "expected a decodable image, found: cannot identify image file"
-    assert status == 1 and error == "2 of 7 could not be read\n"
+    assert status == 1 and error == "2 of 7 files could not be read\n"
 
 
 def test_good_pictures_exit_with_0_in_their_order(capsys):

@@ -31,7 +31,7 @@ def _finetune_units(**settings):
     return count_step(cfg.Config(**settings), make=make_finetune_method)
 
 
-# They change what costs the same as in Table 1 or one pass more.
+# Their costs differ little from those of Table 1.
 _LIKE_TABLE_1 = tuple(
     f"flags/{name}/" for name in ("readings", "table3", "table4", "table6", "table7")
 )

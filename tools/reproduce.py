@@ -237,8 +237,8 @@ def _print_steps(nodes, store, jobs):
     kinds = collections.Counter(node.kind for node in nodes)
     print(f"{len(nodes)} steps: {', '.join(f'{n} {kind}' for kind, n in kinds.items())}")
     left = sum(node.seconds for node in nodes if not is_done[node.key])
-    cores = f"{jobs} CPU cores" if jobs > 1 else "a CPU core"
-    print(f"done: {sum(is_done.values())}; the others: about {duration(left / jobs)} on {cores}")
+    told = f"{duration(left / jobs)} with --jobs={jobs}, a CPU core each"
+    print(f"done: {sum(is_done.values())}; the others: about {told}")
 
 
 def _write_results(plans, states, graph, store, arguments):
@@ -292,8 +292,6 @@ def _command(arguments, artifact):
     more = [f"--artifact={artifact}", f"--preset={arguments.preset.name}"]
     if not arguments.preset.more_seeds:
         more.append(f"--seeds={','.join(map(str, arguments.seeds))}")
-    if arguments.jobs > 1:  # Which decides how many cores a step rounds on.
-        more.append(f"--jobs={arguments.jobs}")
     return shlex.join(["python", "tools/reproduce.py", *more])
 
 

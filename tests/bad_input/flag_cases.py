@@ -9,6 +9,7 @@ from tests.bad_input.case import WORKDIR, Case
 
 FLAGS = [
     Case("--wigth=3", 2, "--wigth: expected a known flag", "found an unknown one"),
+    Case("--method=ASCL", 2, "--method: expected one of acl, ", "found 'ASCL' (near it: ascl"),
     Case("--method=moco", 2, "--method: expected one of acl, ", "found 'moco'"),
     Case(
         "--method=tardes", 2, "--method: expected one of acl, ", "found 'tardes' (near it: trades"

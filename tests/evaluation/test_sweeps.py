@@ -60,7 +60,7 @@ def _counting(logits_fn):
     return counted, traces, calls
 
 
-@pytest.mark.slow  # The curve over radii has the like below.
+@pytest.mark.slow  # test_evaluate_program.py finds pgd20 at step 20.
 def test_point_at_k_steps_is_the_record_of_a_protocol_with_k_steps():
     network, data = _fragile_network()
     settings = {"batch_size": 5, "seed": 4}

@@ -103,7 +103,7 @@ def test_attack_infers_and_step_uses_batch_statistics_of_each_branch(mode, in_at
     assert step_passes == [(part, branch, True) for branch in on_tape for part in parts]
 
 
-@pytest.mark.slow  # The attack is ASCL's.
+@pytest.mark.slow  # test_attacks.py has the like of ASCL.
 @pytest.mark.parametrize("mode", [pytest.param("a2s", marks=pytest.mark.slow), "ds"])
 def test_attack_raises_its_loss_more_than_random_perturbations(mode):
     method = contract.trained_method(_config(mode, num_steps_cl=5))

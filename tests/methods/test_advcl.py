@@ -190,7 +190,7 @@ def trained():
 EPSILON = float(CONFIG.epsilon)
 
 
-@pytest.mark.slow  # The attack is ASCL's.
+@pytest.mark.slow  # test_attacks.py has the like of ASCL.
 def test_contrastive_attack_beats_random_perturbations(trained):
     method, views, adversarial = trained
     clean = _clean_projections(method, views, False)

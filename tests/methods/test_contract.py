@@ -54,7 +54,7 @@ def test_gain_refuses_what_leaves_ball_or_box(adversarial):
         contract.attack_gain(_brightness, NATURAL, adversarial, epsilon=0.15)
 
 
-@pytest.mark.slow  # test_replicas.py has them in a graph.
+@pytest.mark.slow  # test_replicas.py has standard training.
 @contract.eagerly_and_in_graph
 def test_replicas_of_a_supervised_method_agree(in_graph):
     loss, gradient = contract.replica_difference(AT, in_graph=in_graph)

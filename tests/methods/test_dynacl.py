@@ -171,7 +171,7 @@ def test_both_networks_infer_in_the_attack_and_use_batch_statistics_in_the_step(
     assert on_tape == expected
 
 
-@pytest.mark.slow  # The attack is ASCL's.
+@pytest.mark.slow  # test_attacks.py has the like of ASCL.
 def test_attack_raises_its_loss_more_than_random_perturbations():
     method = contract.trained_method(DYNACL.replace(num_steps_cl=5))
     views = helpers.views_of(method, helpers.make_data())

@@ -131,9 +131,9 @@ def _step_of(name, around):
     return {k: float(v) for k, v in logs.items()}, helpers.values(method)
 
 
-# ASCL's step is traced in test_end_to_end.py; DynACL's is like ACL's, SimCLR's like SCL's, and that
-# of Selfie + DPE takes longest and has Selfie's.
-_TRACED_IN_SLOW_RUN = ("ascl", "dynacl", "selfie_dpe", "simclr")
+# DynACL's step is like ACL's, SimCLR's like SCL's; that of Selfie + DPE takes longest and has
+# Selfie's.
+_TRACED_IN_SLOW_RUN = ("dynacl", "selfie_dpe", "simclr")
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_step_of_every_method_can_be_traced(name):
     assert {(log.shape.rank, log.dtype) for log in logs.values()} == {(0, tf.float32)}
 
 
-@pytest.mark.slow  # The default run traces every step, and runs some of the graphs.
+@pytest.mark.slow  # The default run traces most steps, and runs some of the graphs.
 @pytest.mark.parametrize("name", method_names())
 def test_step_of_every_method_is_the_same_in_a_graph(name):
     eager_logs, eager = _step_of(name, lambda step: step)

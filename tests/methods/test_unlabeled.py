@@ -411,7 +411,7 @@ def traced():
     return tf.function(method.make_adversarial, autograph=False)
 
 
-@pytest.mark.slow  # test_step.py traces every step.
+@pytest.mark.slow  # test_step.py traces the step of ASCL.
 @pytest.mark.parametrize("labels", [LABELS, HALF], ids=["all", "half"])
 def test_in_a_graph_as_eagerly(ascl, all_views, traced, labels):
     views, eager = _attack_ascl(ascl, all_views, labels, **IN_GRAPH)

@@ -76,12 +76,6 @@ def test_all_artifacts_are_made_and_reported(tmp_path, capsys):
     assert "report.html" in capsys.readouterr().out
 
 
-def test_command_of_a_table_makes_the_same_numbers(tmp_path):
-    _run(tmp_path, "--artifact=table8", "--jobs=2")
-    text = (tmp_path / "results" / "cpu" / "table8" / "table.md").read_text()
-    assert "`python tools/reproduce.py --artifact=table8 --preset=cpu --seeds=0 --jobs=2`" in text
-
-
 def test_second_run_does_nothing(tmp_path):
     assert _run(tmp_path, "--artifact=table5,figure4")
     table = tmp_path / "results" / "cpu" / "table5" / "table.md"

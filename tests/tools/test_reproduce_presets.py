@@ -137,7 +137,7 @@ def test_cpu_preset_scales_rates_with_large_batches_only():
 def test_cpu_preset_has_more_seeds_of_some_rows_behind_the_first():
     found = [(m.row, m.seed) for m in make_plan(ARTIFACTS["table1"], Graph(CPU), (0,)).measured]
     more = [pair for pair in dict.fromkeys(found) if pair[1]]
-    assert more == [(f"table1/{row}", seed) for seed in (1, 2) for row in ("at", "trades")]
+    assert more == [(f"table1/{row}", seed) for seed in (1, 2) for row in ("at", "trades", "ascl")]
     assert [seed for _, seed in found] == sorted(seed for _, seed in found)
     assert CPU.seeds("table5/full", (0, 2)) == (0, 2, 1)
     assert CPU.seeds("table8/acl_same", (3,)) == (3,)

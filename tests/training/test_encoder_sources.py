@@ -150,7 +150,7 @@ def _run(folder, *flags):
         train.main(["train", *own, *flags])
 
 
-@pytest.mark.slow  # Pre-training does so in the default run.
+@pytest.mark.slow  # Of the stages pre-training is in the default run.
 def test_fine_tuning_starts_from_the_encoder_of_a_file(file, tmp_path):
     path, encoder = file
     _run(tmp_path, "--stage=finetune", "--finetune=lsf", f"--pretrained={path}")

@@ -33,7 +33,7 @@ class Launcher:
 
     Attributes:
         prefix: what stands before the name of a program.
-        environment: variables that the programs have beside those of this process.
+        environment: variables that the programs have where this process does not set them.
     """
 
     def __init__(self, prefix=(sys.executable, "-m"), environment=()):
@@ -85,7 +85,8 @@ class Launcher:
 
     def _start(self, command, **options):
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment = {**os.environ, **self.environment, "PYTHONPATH": os.pathsep.join(paths)}
+        # What the user has set comes first.
+        environment = {**self.environment, **os.environ, "PYTHONPATH": os.pathsep.join(paths)}
         with self._guard:
             if self._is_stopped:
                 raise InterruptedError("stopped")

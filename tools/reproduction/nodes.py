@@ -36,7 +36,7 @@ class Node:
         arguments: of the program; each is text, or a tuple of texts and `Place`s.
         links: name in its folder -> `Place` of an earlier step that it needs there.
         outputs: patterns of what it leaves, relative to its folder.
-        seconds: estimate of its time on two CPU cores.
+        seconds: estimate of its time on one CPU core.
     """
 
     kind: str
