@@ -117,21 +117,36 @@ def make_table(results):
 
 
 def make_short_table(results):
-    """Returns the Markdown table of README.md: the runs and rows that have numbers."""
+    """Returns the Markdown table of README.md: the runs and rows that have numbers, each run once.
+
+    Of several seeds the first.
+    """
     lines = ["| run | SA | RA-PGD-20 | test images | command |", "|---|---|---|---|---|"]
     for row in ROWS:
         records = _read(results / row.record).get("records", [])
         if records:
             lines.append(_short_line(row.title, records, row.command))
+    shown = set()
     for preset in (preset for preset in PRESETS.values() if preset.is_published):
         for name in ARTIFACTS:
             document = _read(results / preset.name / name / "records.json")
             for folder, head in _measured_heads(document):
                 mine = [r for r in document["records"] if (r["row"], r["head"]) == (folder, head)]
-                place = f"{find_rows()[folder].place}: {head or 'trained along'}"
-                title = f"{place}, preset `{preset.name}`"
-                lines.append(_short_line(title, mine, f"`{document['command']}`"))
+                seed = min(record.get("seed", 0) for record in mine)
+                mine = [record for record in mine if record.get("seed", 0) == seed]
+                models = frozenset(record.get("model_sha256", folder) for record in mine)
+                if models not in shown:
+                    shown.add(models)
+                    title = f"{_row_title(folder, head)}, preset `{preset.name}`"
+                    lines.append(_short_line(title, mine, f"`{document['command']}`"))
     return "\n".join(lines)
+
+
+def _row_title(folder, head):
+    """Returns a row as the paper's table has it, with its head where the title has none."""
+    row = find_rows()[folder]
+    table, title = row.place.partition(",")[0], row.title
+    return f"{table}: {title}" + ("" if head in title else f", {head}")
 
 
 def make_pretrained_table():

@@ -89,7 +89,7 @@ def test_short_table_has_what_was_measured_alone(tmp_path):
         (folder / "records.json").write_text(json.dumps(document))
         lines = results_table.make_short_table(tmp_path).splitlines()[2:]
         assert "| 40.00 | 25.50 | 1000 | `make quickstart` |" in lines[0]
-        title = "Table 7, row 1: lsf, preset `cpu`"
+        title = "Table 7: lsf, preset `cpu`"
         # Without PGD there is nothing to show.
         expected = [f"| {title} | 39.00 | 21.00 | 1000 | `make it` |"] if others else []
         assert lines[1:] == expected
