@@ -172,9 +172,9 @@ def _artifacts(text):
 
 def _choice(flag, name, known, also=()):
     if name not in known:
-        expected = ", ".join((*also, *known))
-        hint = near_names(name, (*also, *known))
-        raise ConfigError(f"--{flag}: expected one of {expected}; found {name!r}{hint}")
+        names = (*also, *known)
+        found = f"{name!r}{near_names(name, names)}"
+        raise ConfigError(f"--{flag}: expected one of {', '.join(names)}; found {found}")
     return known[name]
 
 
@@ -272,7 +272,6 @@ def _write_artifact(plan, failed, graph, store, arguments, folder):
         store,
         folder,
         preset=arguments.preset,
-        seeds=arguments.seeds,
         command=_command(arguments, plan.artifact.name),
         failed=failed,
     )

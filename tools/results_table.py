@@ -132,9 +132,9 @@ def make_short_table(results):
             document = _read(results / preset.name / name / "records.json")
             for folder, head in _measured_heads(document):
                 mine = [r for r in document["records"] if (r["row"], r["head"]) == (folder, head)]
-                seed = min(record.get("seed", 0) for record in mine)
-                mine = [record for record in mine if record.get("seed", 0) == seed]
-                models = frozenset(record.get("model_sha256", folder) for record in mine)
+                seed = min(record["seed"] for record in mine)
+                mine = [record for record in mine if record["seed"] == seed]
+                models = frozenset(record["model_sha256"] for record in mine)
                 if models not in shown:
                     shown.add(models)
                     title = f"{_row_title(folder, head)}, preset `{preset.name}`"
@@ -234,10 +234,19 @@ def _artifact_cells(artifact, preset, document):
     return [
         f"[{artifact.heading}]({folder}/table.md)",
         f"{num_run} of {len(folders)}" if document["records"] else NOT_RUN,
-        str(len(document["seeds"])),
+        _num_seeds(document["records"]),
         ", ".join(pictures) or NOT_RUN,
         f"`{document['command']}`",
     ]
+
+
+def _num_seeds(records):
+    """Returns how many seeds a row has, or from how many to how many; a figure has one."""
+    by_row = {}
+    for record in records:
+        by_row.setdefault((record["row"], record["head"]), set()).add(record["seed"])
+    counts = {len(seeds) for seeds in by_row.values()} or {1}
+    return " to ".join(str(count) for count in sorted({min(counts), max(counts)}))
 
 
 def make_methods_table(results):

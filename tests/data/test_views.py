@@ -13,9 +13,9 @@ from ascl_tf.data import image_ops, views
 from ascl_tf.data.views import random_box, strong_view, weak_view
 from tests.common import random_images, two_replicas
 
-HAS_ADDONS = importlib.util.find_spec("tensorflow_addons") is not None
 needs_addons = pytest.mark.skipif(
-    not HAS_ADDONS, reason="tensorflow-addons has wheels up to Python 3.11"
+    importlib.util.find_spec("tensorflow_addons") is None,
+    reason="tensorflow-addons has wheels up to Python 3.11",
 )
 
 

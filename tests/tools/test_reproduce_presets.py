@@ -156,6 +156,13 @@ def test_cpu_preset_measures_the_first_test_images():
         "corruptions": {2000},
         "sweeps": {500},
     }
+    # 0: a figure's own number.
+    drawn = {
+        node.settings["figure"]: node.settings["num_images"]
+        for node in _all_nodes("cpu")
+        if node.kind == "analyze"
+    }
+    assert drawn.pop("calibration") == 2000 and len(drawn) == 4 and set(drawn.values()) == {0}
 
 
 def test_cpu_preset_takes_all_images_of_stl10():

@@ -81,7 +81,8 @@ def test_check_fails_where_the_table_is_out_of_date(tmp_path):
 def test_short_table_has_what_was_measured_alone(tmp_path):
     accuracies = {"standard": 40.0, "pgd20": 25.5}
     _write(tmp_path, [_record("best", name, 40.0, value) for name, value in accuracies.items()])
-    first = {**_record("last", "standard", 39.0, 39.0), "row": "table7/lsf", "head": "lsf"}
+    place = {"row": "table7/lsf", "head": "lsf", "seed": 0, "model_sha256": "a"}
+    first = {**_record("last", "standard", 39.0, 39.0), **place}
     folder = tmp_path / "cpu" / "table7"
     folder.mkdir(parents=True)
     for others in ([], [{**first, "protocol": "pgd20", "robust_accuracy": 21.0}]):
@@ -93,6 +94,32 @@ def test_short_table_has_what_was_measured_alone(tmp_path):
         # Without PGD there is nothing to show.
         expected = [f"| {title} | 39.00 | 21.00 | 1000 | `make it` |"] if others else []
         assert lines[1:] == expected
+
+
+def test_short_table_has_each_run_once_and_of_several_seeds_the_first(tmp_path):
+    models = {("table1/at", "", 0): "a", ("table1/at", "", 1): "b"}
+    models |= {("table1/ascl", "laf", 0): "c", ("table7/laf", "laf", 0): "c"}
+    for (row, head, seed), model in models.items():
+        path = tmp_path / "cpu" / row.partition("/")[0] / "records.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        document = json.loads(path.read_text()) if path.exists() else {"records": []}
+        place = {"row": row, "head": head, "seed": seed, "model_sha256": model}
+        for protocol in ("standard", "pgd20"):
+            measured = _record("best", protocol, 40.0 + seed, 40.0 + seed)
+            document["records"].append(measured | place)
+        path.write_text(json.dumps(document | {"command": "make it"}))
+    lines = results_table.make_short_table(tmp_path).splitlines()[2:]
+    assert lines == [
+        f"| Table 1: {title}, preset `cpu` | 40.00 | 40.00 | 1000 | `make it` |"
+        for title in ("AT", "ASCL (laf)")
+    ]
+
+
+def test_numbers_of_seeds_are_those_of_the_records():
+    places = [("table1/at", 0), ("table1/at", 1), ("table1/scl", 0)]
+    records = [{"row": row, "head": "", "seed": seed} for row, seed in places]
+    found = [results_table._num_seeds(some) for some in (records, records[:2], [])]
+    assert found == ["1 to 2", "2", "1"]
 
 
 def test_readme_without_markers_is_refused():

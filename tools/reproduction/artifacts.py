@@ -1,6 +1,7 @@
 """The paper's tables and figures, and two tables beside them: which steps each needs."""
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -129,10 +130,12 @@ def folders_of(artifact, preset):
 def make_plan(artifact, graph, seeds):
     """Returns the `Plan` of an artifact; figures are of the first seed."""
     measured, drawn = [], {}
-    folders = folders_of(artifact, graph.preset)
-    for seed in dict.fromkeys(s for f in folders for s in graph.preset.seeds(f, seeds)):
-        for folder in folders:
-            if seed in graph.preset.seeds(folder, seeds):
+    by_folder = {
+        folder: graph.preset.seeds(folder, seeds) for folder in folders_of(artifact, graph.preset)
+    }
+    for seed in dict.fromkeys(itertools.chain(*by_folder.values())):
+        for folder, wanted in by_folder.items():
+            if seed in wanted:
                 row = graph.row(folder)
                 for head in row.heads:
                     measured += _accuracies(artifact, graph, row, head, seed)

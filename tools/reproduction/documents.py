@@ -11,7 +11,7 @@ RECORDS = "records.json"
 EXPORTED = "best"
 
 
-def write_documents(plan, store, folder, *, preset, seeds, command, failed=()):
+def write_documents(plan, store, folder, *, preset, command, failed=()):
     """Writes an artifact's records, copies its figures, and returns the document.
 
     Args:
@@ -19,14 +19,12 @@ def write_documents(plan, store, folder, *, preset, seeds, command, failed=()):
         store: `Store`; of what is not done there, an earlier document's records stay.
         folder: results/<preset>/<artifact>.
         preset: `Preset`.
-        seeds: numbers.
         command: that repeats it.
         failed: keys of steps that failed, or could not be tried for that reason.
     """
     document = {
         "artifact": plan.artifact.name,
         "preset": preset.name,
-        "seeds": list(seeds),
         "command": command,
         "records": [],
         "failed": [],

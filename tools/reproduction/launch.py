@@ -20,7 +20,7 @@ def shared_cores(jobs):
     """Returns the variables that give each of `jobs` programs its share of the cores.
 
     A program that runs alone keeps TensorFlow's own choice. Two programs with a thread each do
-    1.6 times the work of one with two: most operations of a small network are too short to split.
+    more than one with two (docs/reproduce.md): operations of a small network are too short to split.
     """
     if jobs == 1:
         return {}

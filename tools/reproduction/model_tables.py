@@ -38,7 +38,7 @@ def matrix_grid(artifact, graph, document):
             difference = "" if value is None else f", {value.mean - paper:+.2f}"
             cell += f" (paper {paper:.2f}{difference})"
         rows.setdefault(target, [target]).append(DIAGONAL if target == source else cell)
-    seeds = len(document.get("seeds", [])) if document.get("records") else NOT_RUN
+    seeds = len({record["seed"] for record in document.get("records", [])}) or NOT_RUN
     note = (
         "Robust accuracy in percent: rows are the targets that are attacked, columns the sources "
         f"that the examples were made for. Number of seeds: {seeds}."

@@ -101,7 +101,8 @@ class Preset:
         images = f"{count:,}" if count else "all"
         return (
             f"Networks of width {width}, {images} training images, at most {self.most_epochs} "
-            "epochs of pre-training."
+            "epochs of pre-training (rows of equal compute have more), "
+            f"{self.settings['num_images']:,} test images."
         )
 
     def _settings(self, config):
