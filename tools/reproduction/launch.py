@@ -20,7 +20,7 @@ def shared_cores(jobs):
     """Returns the variables that give each of `jobs` programs its share of the cores.
 
     A program that runs alone keeps TensorFlow's own choice. Two programs with a thread each do
-    more than one with two (docs/reproduce.md): operations of a small network are too short to split.
+    more than one with two (docs/reproduce.md): a small network has operations too short to split.
     """
     if jobs == 1:
         return {}
