@@ -14,6 +14,7 @@ import importlib.metadata
 import json
 import pathlib
 
+import numpy as np
 from rich.console import Console
 
 from ascl_tf.errors import RunError, renamed
@@ -38,6 +39,8 @@ with flag_defs.importing(), quiet_start():
     from ascl_tf.serving.loading import load_model
 
 _PACKAGES = ("matplotlib", "scikit-learn")
+# Enough for means over thousands of images.
+_MEASURE_DIGITS = 5
 
 
 def main(argv):
@@ -118,6 +121,8 @@ def _from_models(config, console):
     for entry in document["models"]:
         entry["model_sha256"] = model_sha256(paths[entry["label"]])
         entry |= checks.as_fields(outcomes[entry["label"]])
+        for name, values in entry.get("measures", {}).items():
+            entry["measures"][name] = np.round(values, _MEASURE_DIGITS).tolist()
     return document | {
         "data_set": dataset.name,
         "data_sha256": dataset.sha256,

@@ -39,16 +39,13 @@ def expected_calibration_error(logits, labels, *, num_bins=15):
             "bin_counts": M ints, images per bin,
             "bin_confidences", "bin_accuracies": M entries, float, or None for an empty bin.
 
+    See `calibration_parts` for what each image adds.
+
     Raises:
         ValueError: if shapes, types or `num_bins` are not as above, or a logit is not finite.
     """
-    logits, labels = finite_logits(logits, labels)
-    if num_bins < 1:
-        raise ValueError(f"`num_bins` must be >= 1; received {num_bins}.")
-    confidences, is_correct = top_probabilities(logits), np.argmax(logits, axis=1) == labels
+    confidences, is_correct, bins = _binned(logits, labels, num_bins)
     edges = np.arange(num_bins + 1) / num_bins
-    # Right-closed bins: a confidence of exactly m / M belongs to bin m, 1 to the last.
-    bins = np.clip(np.searchsorted(edges, confidences, side="left") - 1, 0, num_bins - 1)
     counts = np.bincount(bins, minlength=num_bins)
     confidence_sums = np.bincount(bins, confidences, minlength=num_bins)
     correct_counts = np.bincount(bins, is_correct, minlength=num_bins)
@@ -67,6 +64,38 @@ def expected_calibration_error(logits, labels, *, num_bins=15):
     }
 
 
+def calibration_parts(logits, labels, *, num_bins=15):
+    """Returns what each image adds to the expected calibration error, percent, float64 [N].
+
+        sign(accuracy(B) - confidence(B)) * (is correct - confidence),    B the image's bin
+
+    Their mean is the error, and their standard error is its own to first order: where a bin's
+    accuracy is well above or below its confidence, the sign does not change from sample to sample.
+
+    Args:
+        logits, labels, num_bins: as for `expected_calibration_error`.
+
+    Raises:
+        ValueError: as `expected_calibration_error`.
+    """
+    confidences, is_correct, bins = _binned(logits, labels, num_bins)
+    gaps = is_correct - confidences
+    signs = np.sign(np.bincount(bins, gaps, minlength=num_bins))
+    return 100 * signs[bins] * gaps
+
+
+def _binned(logits, labels, num_bins):
+    """Returns (confidences, whether each is correct, its bin), checked."""
+    logits, labels = finite_logits(logits, labels)
+    if num_bins < 1:
+        raise ValueError(f"`num_bins` must be >= 1; received {num_bins}.")
+    confidences, is_correct = top_probabilities(logits), np.argmax(logits, axis=1) == labels
+    edges = np.arange(num_bins + 1) / num_bins
+    # Right-closed bins: a confidence of exactly m / M belongs to bin m, 1 to the last.
+    bins = np.clip(np.searchsorted(edges, confidences, side="left") - 1, 0, num_bins - 1)
+    return confidences, is_correct, bins
+
+
 def compare_calibration(logits_by_model, labels, *, num_bins=15):
     """Returns the calibration of several models on the same images.
 
@@ -82,7 +111,7 @@ def compare_calibration(logits_by_model, labels, *, num_bins=15):
          "parameters": {"num_bins": int, "num_images": int},
          "models": one per entry, in order:
              {"label": str, "conditions": {condition: what `expected_calibration_error`
-              returns}}}.
+              returns}, "measures": {condition: `calibration_parts`}}}.
 
     Raises:
         ValueError: as `expected_calibration_error`; if there is no model.
@@ -94,6 +123,10 @@ def compare_calibration(logits_by_model, labels, *, num_bins=15):
             "label": label,
             "conditions": {
                 condition: expected_calibration_error(logits, labels, num_bins=num_bins)
+                for condition, logits in conditions.items()
+            },
+            "measures": {
+                condition: calibration_parts(logits, labels, num_bins=num_bins).tolist()
                 for condition, logits in conditions.items()
             },
         }

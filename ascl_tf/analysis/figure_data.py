@@ -9,6 +9,7 @@ from ascl_tf.analysis.calibration import adversarial_images, compare_calibration
 from ascl_tf.analysis.features import as_unit_images, choose_rows
 from ascl_tf.analysis.input_landscape import input_landscape
 from ascl_tf.analysis.inversion import compare_inversions
+from ascl_tf.analysis.landscape_inputs import landscape_document
 from ascl_tf.analysis.predictions import (
     compare_adversarial_examples,
     compare_confusion,
@@ -74,7 +75,7 @@ def _measure_input_landscape(settings, models, dataset, progress):
         )
         for label, model in models.items()
     }
-    return _landscape_document(settings.figure, results), len(labels)
+    return landscape_document(settings.figure, results), len(labels)
 
 
 def _measure_weight_landscape(settings, models, dataset, progress):
@@ -93,7 +94,7 @@ def _measure_weight_landscape(settings, models, dataset, progress):
         )
         for label, model in models.items()
     }
-    return _landscape_document(settings.figure, results), len(labels)
+    return landscape_document(settings.figure, results), len(labels)
 
 
 def _measure_calibration(settings, models, dataset, progress):
@@ -156,13 +157,6 @@ def _logits(settings, models, images, labels, progress):
         }
         for label, model in models.items()
     }
-
-
-def _landscape_document(figure, results):
-    """Returns the document of a dictionary label -> landscape, all with equal parameters."""
-    models = [{"label": label, **result} for label, result in results.items()]
-    (parameters, *_) = [model.pop("parameters") for model in models]
-    return {"figure": figure, "parameters": parameters, "models": models}
 
 
 def _features_of(models):

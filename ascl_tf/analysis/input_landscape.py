@@ -11,6 +11,8 @@ from ascl_tf.losses import cross_entropy_loss
 
 # Keeps these draws apart from others with the same seed.
 _RANDOM_STREAM = 0x1A2D
+# Shares of the radius along the adversarial direction at which each image's loss is kept.
+_PROFILE = (0.0, 0.5, 1.0)
 
 
 def input_landscape(
@@ -23,7 +25,6 @@ def input_landscape(
     seed=0,
     batch_size=250,
     clip_to_box=False,
-    per_image=False,
     progress=None,
 ):
     """Returns the mean cross-entropy over a grid of two directions around each image.
@@ -47,14 +48,15 @@ def input_landscape(
         seed: Python int; the random signs of an image belong to (seed, place in `images`).
         batch_size: images at once; changes time and memory alone.
         clip_to_box: whether each point is clipped to [0, 1].
-        per_image: whether the losses of each image are returned too.
         progress: callable (images done, images to do), or None.
 
     Returns:
         Dictionary that JSON can hold: `adversarial_offsets` and `random_offsets`, [G] in pixel
         units; `mean_loss`, [G][G] in nats, rows along the adversarial direction; `centre_loss`;
         `num_zero_gradients`, the images without a gradient, whose adversarial direction is 0;
-        `losses`, [N][G][G], if `per_image`; `num_images`; and `parameters`.
+        `measures`, N floats each: `loss` at the image, `rise_half` and `rise`, how much more it
+        is at half the radius and at the radius along the adversarial direction; `num_images`;
+        and `parameters`.
 
     Raises:
         ValueError: if an argument is not as above.
@@ -65,6 +67,7 @@ def input_landscape(
     logits_fn, images, labels = as_landscape_inputs(logits_fn, images, labels)
     offsets = centered_offsets(radius, grid_size)
     grid = np.stack(np.meshgrid(offsets, offsets, indexing="ij"), axis=-1).reshape(-1, 2)
+    grid = np.concatenate([grid, [[share * radius, 0.0] for share in _PROFILE]])
     batch_landscape = _make_batch_landscape(logits_fn, grid, clip_to_box, images.shape[1:])
     losses, num_zero_gradients = [], 0
     for begin in range(0, len(images), batch_size):
@@ -75,9 +78,8 @@ def input_landscape(
         num_zero_gradients += int(num_zero)
         if progress is not None:
             progress(min(begin + batch_size, len(images)), len(images))
-    losses = np.concatenate(losses, axis=1).T.reshape(-1, grid_size, grid_size)
     return {
-        **_describe(offsets, losses, per_image),
+        **_describe(offsets, np.concatenate(losses, axis=1)),
         "num_zero_gradients": num_zero_gradients,
         "num_images": len(images),
         "parameters": {
@@ -147,15 +149,18 @@ def _random_signs(shape, first_position, seed):
     return tf.where(uniform < 0.5, -1.0, 1.0)
 
 
-def _describe(offsets, losses, per_image):
+def _describe(offsets, losses):
+    """Returns what losses [points, N] say: those of the grid first, then those of the profile."""
     if not np.all(np.isfinite(losses)):
         raise RunError("input landscape: expected finite losses; the model returned NaN or inf")
-    mean_loss = losses.mean(axis=0, dtype=np.float64)
-    center = len(offsets) // 2
-    result = {
+    center, (at_image, half, whole) = len(offsets) // 2, losses[-len(_PROFILE) :]
+    mean_loss = losses[: -len(_PROFILE)].mean(axis=1, dtype=np.float64)
+    mean_loss = mean_loss.reshape(len(offsets), len(offsets))
+    measures = {"loss": at_image, "rise_half": half - at_image, "rise": whole - at_image}
+    return {
         "adversarial_offsets": offsets.tolist(),
         "random_offsets": offsets.tolist(),
         "mean_loss": mean_loss.tolist(),
         "centre_loss": float(mean_loss[center, center]),
+        "measures": {name: values.tolist() for name, values in measures.items()},
     }
-    return result | ({"losses": losses.tolist()} if per_image else {})

@@ -16,20 +16,23 @@ from ascl_tf.analysis.features import (
     compile_once,
     features_of,
 )
+from ascl_tf.analysis.inversion_agreement import agreement_of_components
 from ascl_tf.analysis.inversion_choices import (
     ALIVE_THRESHOLD,
     MIN_ALIVE_SHARE,
-    choose_components,
     choose_probe_images,
     choose_seed_images,
+    first_components,
     l2_norms,
     noise_of_same_norm,
+    rank_components,
 )
-from ascl_tf.attacks import norms
-from ascl_tf.loops import while_loop
+from ascl_tf.analysis.inversion_search import climb
 
 # Draws of noise that the rise of a component is compared with.
 NUM_NOISE_DRAWS = 5
+# The agreement is measured of so many components, or of all that are alive.
+MOST_MEASURED = 64
 
 
 def compare_inversions(
@@ -48,7 +51,7 @@ def compare_inversions(
     """Returns the data of the inversion figure: the same seeds and components, several models.
 
     Natural seeds are images of the data set, noise seeds uniform in the box; components
-    as `choose_components` says. The paper's figure 2.
+    as `rank_components` says. The paper's figure 2.
 
     Args:
         features_fns: dictionary label -> function images -> features, as for
@@ -71,8 +74,9 @@ def compare_inversions(
          "seed_kinds": S times "natural" or "noise",
          "seed_indices": places in `images` of the natural seeds, None for noise,
          "seed_images": [S][H][W][C] floats in [0, 1],
-         "models": one per entry, in order: {"label": str} and what `invert_features`
-          returns, without "parameters"}.
+         "models": one per entry, in order: {"label": str}, what `invert_features` returns,
+          without "parameters", and "measures": {"agreement": what `agreement_of_components`
+          says of the first 64 components in the order of `rank_components`}}.
         Images are rounded to four digits, finer than the gray levels of a picture.
 
     Raises:
@@ -83,20 +87,20 @@ def compare_inversions(
     seeds = choose_seed_images(images, num_natural=num_natural, num_noise=num_noise, seed=seed)
     probe = choose_probe_images(images, num_images=num_probe_images, seed=seed)
     functions = features_fns.values()
-    components = choose_components(
+    ranked = rank_components(
         [features_of(features_fn, probe, batch_size=batch_size) for features_fn in functions],
         [features_of(features_fn, seeds.images) for features_fn in functions],
-        num_components=num_components,
         seed=seed,
     )
+    components = first_components(ranked, num_components)
+    search = {"num_steps": num_steps, "step_size": step_size, "seed": seed}
     results = {
-        label: invert_features(
-            features_fn,
-            seeds.images,
-            components,
-            num_steps=num_steps,
-            step_size=step_size,
-            seed=seed,
+        label: invert_features(features_fn, seeds.images, components, **search)
+        for label, features_fn in features_fns.items()
+    }
+    agreements = {
+        label: agreement_of_components(
+            features_fn, ranked[:MOST_MEASURED], seeds.images.shape[1:], **search
         )
         for label, features_fn in features_fns.items()
     }
@@ -117,7 +121,12 @@ def compare_inversions(
         "seed_indices": seeds.indices,
         "seed_images": _rounded(seeds.images),
         "models": [
-            {"label": label, **result, "images": _rounded(result["images"])}
+            {
+                "label": label,
+                **result,
+                "images": _rounded(result["images"]),
+                "measures": {"agreement": agreements[label].tolist()},
+            }
             for label, result in results.items()
         ],
     }
@@ -126,12 +135,7 @@ def compare_inversions(
 def invert_features(features_fn, seed_images, components, *, num_steps=200, step_size=0.5, seed=0):
     """Returns, for each seed image and component, the image that raises the component most.
 
-    Normalized gradient ascent in the l2 norm, with the box [0, 1] and no ball:
-
-        x <- clip(x + step_size * grad g(x)_i / ||grad g(x)_i||_2, 0, 1)
-
-    Of the num_steps + 1 images on that path the one with the largest component is kept, so
-    that it is never below the seed's. Where the gradient is zero the image stays.
+    By normalized gradient ascent in the box [0, 1], without a ball: `inversion_search.climb`.
 
     Args:
         features_fn: images [B, H, W, C] -> pooled features [B, F]; as for
@@ -168,7 +172,7 @@ def invert_features(features_fn, seed_images, components, *, num_steps=200, step
         return tf.gather(features_fn(images), which, batch_dims=1)
 
     def ascend(images):
-        return _ascend(values_of, images, num_steps, step_size)
+        return climb(values_of, images, num_steps, step_size)
 
     measure = compile_once(values_of, starts.shape)
     before = measure(tf.constant(starts))
@@ -193,30 +197,6 @@ def invert_features(features_fn, seed_images, components, *, num_steps=200, step
         "values_noise": np.mean(noise, axis=0).reshape(shape).tolist(),
         "perturbation_norms": l2_norms(images - starts).reshape(shape).tolist(),
     }
-
-
-def _ascend(values_of, images, num_steps, step_size):
-    """Returns the best images on the path, and their values, as one `tf.while_loop`."""
-
-    def body(step, current, best, best_values):
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(current)
-            values = values_of(current)
-        gradient = tape.gradient(values, current)
-        best, best_values = _better(values, current, best_values, best)
-        moved = current + step_size * norms.unit(gradient, "l2")
-        return step + 1, tf.clip_by_value(moved, 0.0, 1.0), best, best_values
-
-    start = (tf.constant(0), images, images, values_of(images))
-    _, last, best, best_values = while_loop(lambda step, *_: step < num_steps, body, start)
-    return _better(values_of(last), last, best_values, best)
-
-
-def _better(values, images, best_values, best):
-    """Returns (images, values), of each pair of rows the one with the larger value."""
-    is_better = values > best_values
-    images = tf.where(is_better[:, None, None, None], images, best)
-    return images, tf.where(is_better, values, best_values)
 
 
 def _check_components(features_fn, image, components):

@@ -67,8 +67,8 @@ def choose_probe_images(images, *, num_images, seed):
     return np.asarray(pick(images, rows))
 
 
-def choose_components(probe_features, seed_features, *, num_components, seed):
-    """Returns the components to invert, the same for all models, int [num_components].
+def rank_components(probe_features, seed_features, *, seed):
+    """Returns the components that can be inverted, the same for all models, int [K].
 
     A component is eligible if, for every model, its absolute value exceeds
     `ALIVE_THRESHOLD` at `MIN_ALIVE_SHARE` of the probe images at least: pooled features come
@@ -80,11 +80,7 @@ def choose_components(probe_features, seed_features, *, num_components, seed):
     Args:
         probe_features: list of [P, F], one per model; F may differ, and the least counts.
         seed_features: list of [S, F], features of the seed images, in the same order.
-        num_components: Python int >= 1.
         seed: Python int.
-
-    Raises:
-        ValueError: if fewer components are eligible.
     """
     num_features = min(features.shape[1] for features in probe_features)
 
@@ -97,12 +93,21 @@ def choose_components(probe_features, seed_features, *, num_components, seed):
     order = np.random.default_rng([seed, _COMPONENTS]).permutation(num_features)
     ranked = [c for c in order if eligible[c] and at_seeds[c]]
     ranked += [c for c in order if eligible[c] and not at_seeds[c]]
+    return np.array(ranked, int)
+
+
+def first_components(ranked, num_components):
+    """Returns the first of the components of `rank_components`, int [num_components].
+
+    Raises:
+        ValueError: if there are fewer.
+    """
     if not 1 <= num_components <= len(ranked):
         raise ValueError(
             f"`num_components` must be from 1 to {len(ranked)}, the components that are alive "
             f"for every model; received {num_components}."
         )
-    return np.array(ranked[:num_components])
+    return ranked[:num_components]
 
 
 def noise_of_same_norm(images, changed_images, *, seed):

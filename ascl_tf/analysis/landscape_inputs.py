@@ -1,4 +1,4 @@
-"""What both loss landscapes check before they begin, and the offsets that they go through."""
+"""What both loss landscapes share: checks of what they take, offsets, the document."""
 
 import numpy as np
 import tensorflow as tf
@@ -38,3 +38,15 @@ def centered_offsets(limit, count):
     offsets = np.linspace(-limit, limit, count)
     offsets[count // 2] = 0.0
     return offsets
+
+
+def landscape_document(figure, results):
+    """Returns the document of a figure from a dictionary label -> landscape, of equal parameters.
+
+    Args:
+        figure: "input_landscape" or "weight_landscape".
+        results: what the function of that name returns, for each model.
+    """
+    models = [{"label": label, **result} for label, result in results.items()]
+    (parameters, *_) = [model.pop("parameters") for model in models]
+    return {"figure": figure, "parameters": parameters, "models": models}

@@ -8,7 +8,7 @@ import numpy as np
 import threadpoolctl
 from scipy.spatial.distance import cdist
 from sklearn.manifold import TSNE
-from sklearn.metrics import silhouette_score
+from sklearn.metrics import silhouette_samples, silhouette_score
 
 from ascl_tf.analysis.features import choose_rows, features_of
 from ascl_tf.attacks.arguments import check_one_label_each
@@ -95,7 +95,7 @@ def tsne_of_features(
         perplexity: effective number of neighbors; lowered to (N - 1) / 3 where that is
             less, since 3 * perplexity neighbors enter.
         max_iterations: steps of t-SNE, Python int >= 250.
-        num_neighbors: as for `nearest_neighbor_accuracy`; lowered to N - 1 where that is less.
+        num_neighbors: as for `nearest_neighbor_hits`; lowered to N - 1 where that is less.
 
     Returns:
         {"parameters": {"seed", "perplexity" (as used), "max_iterations", "num_neighbors" (as
@@ -103,8 +103,11 @@ def tsne_of_features(
           "initialization": "pca", "metric": "euclidean"},
          "points": [[horizontal, vertical], ...] N pairs of floats, in no unit,
          "kl_divergence": float, what t-SNE ends with,
-         "silhouette_features", "silhouette_points": float in [-1, 1], mean over images,
-         "neighbor_accuracy": float, percent, in the space of the features}.
+         "silhouette_features", "silhouette_points": float in [-1, 1], mean over images; of the
+          features by the cosine, since their lengths differ between models,
+         "neighbor_accuracy": float, percent, in the space of the features,
+         "measures": {"silhouette", "neighbors"}: what each image adds to "silhouette_features"
+          and to "neighbor_accuracy" (0 or 100), N floats each}.
 
     Raises:
         ValueError: if shapes and numbers are not as above, or all features are equal.
@@ -129,6 +132,8 @@ def tsne_of_features(
     # Sums over threads may depend on how many there are, and thus on the machine.
     with threadpoolctl.threadpool_limits(1):
         points = tsne.fit_transform(features)
+    silhouettes = silhouette_samples(features, labels, metric="cosine")
+    is_right = nearest_neighbor_hits(features, labels, num_neighbors=num_neighbors)
     return {
         "parameters": {
             "seed": seed,
@@ -143,16 +148,15 @@ def tsne_of_features(
         },
         "points": points.astype(float).tolist(),
         "kl_divergence": float(tsne.kl_divergence_),
-        "silhouette_features": float(silhouette_score(features, labels)),
+        "silhouette_features": float(np.mean(silhouettes)),
         "silhouette_points": float(silhouette_score(points, labels)),
-        "neighbor_accuracy": nearest_neighbor_accuracy(
-            features, labels, num_neighbors=num_neighbors
-        ),
+        "neighbor_accuracy": 100 * float(np.mean(is_right)),
+        "measures": {"silhouette": silhouettes.tolist(), "neighbors": (100.0 * is_right).tolist()},
     }
 
 
-def nearest_neighbor_accuracy(features, labels, *, num_neighbors=20):
-    """Returns the leave-one-out accuracy of nearest neighbors, in percent.
+def nearest_neighbor_hits(features, labels, *, num_neighbors=20):
+    """Returns whether the nearest other images give each image its class, bool [N].
 
     Each image gets the class that most of its `num_neighbors` nearest other images have,
     in Euclidean distance, each with one vote. Of classes with equally many votes the one
@@ -176,7 +180,7 @@ def nearest_neighbor_accuracy(features, labels, *, num_neighbors=20):
     np.fill_diagonal(distances, np.inf)
     nearest = np.argsort(distances, axis=1, kind="stable")[:, :num_neighbors]
     _, classes = np.unique(labels, return_inverse=True)
-    return 100 * float(np.mean(_majority(classes[nearest]) == classes))
+    return _majority(classes[nearest]) == classes
 
 
 def _majority(votes):

@@ -14,6 +14,8 @@ from ascl_tf.losses import cross_entropy_loss
 
 # Keep these draws apart from others with the same seed.
 _START_STREAM, _DIRECTION_STREAM = 0x3E16, 0xD1EC
+# Shares of the largest offset at which each image's rise is kept.
+_PROFILE = {"rise_half": 0.5, "rise": 1.0}
 
 
 def weight_landscape(
@@ -29,12 +31,13 @@ def weight_landscape(
     seed=0,
     max_offset=1.0,
     num_points=21,
+    num_directions=5,
     batch_size=250,
     progress=None,
 ):
-    """Returns the adversarial loss with the weights moved along one random direction.
+    """Returns the adversarial loss with the weights moved along a random direction.
 
-    With d the direction of `filter_normalized_direction`, the value at offset a is the mean
+    With d the first direction of `filter_normalized_direction`, the value at offset a is the mean
     over images of
 
         max_{|delta| <= epsilon} CE(f_{w + a d}(x + delta), y),    a from -max_offset to max_offset
@@ -53,12 +56,15 @@ def weight_landscape(
         seed: Python int; direction and starts belong to it.
         max_offset: the largest offset; at 1 the direction is as long as the weights.
         num_points: offsets on the curve; odd, so that 0 is one of them.
+        num_directions: directions that the measures are means of; the curve is the first one's.
         batch_size: images at once; changes time and memory, and losses by rounding at most.
         progress: callable (points done, points to do), or None.
 
     Returns:
         Dictionary that JSON can hold: `offsets` [P]; `losses` [P], in nats; `centre_loss`,
-        that at 0; `num_images`; and `parameters`.
+        that at 0; `measures`, N floats each: `rise_half` and `rise`, how much more an image's
+        loss is at half of `max_offset` and at `max_offset`, mean over the directions;
+        `num_images`; and `parameters`.
 
     Raises:
         ValueError: if an argument is not as above.
@@ -66,36 +72,39 @@ def weight_landscape(
     """
     check_positive(max_offset=max_offset)
     check_counts(batch_size=batch_size, num_points=num_points)
+    if num_directions < 1:
+        raise ValueError(f"`num_directions` must be >= 1; received {num_directions}.")
     logits_fn, images, labels = as_landscape_inputs(logits_fn, images, labels)
-    direction = filter_normalized_direction(weights, seed=seed)
-    if not any(step.any() for step in direction):
+    directions = [
+        filter_normalized_direction(weights, seed=seed, number=n) for n in range(num_directions)
+    ]
+    if not any(step.any() for step in directions[0]):
         raise ValueError(
             "`weights` must hold at least one kernel that is not zero; received "
-            f"{len(direction)} variables without one."
+            f"{len(directions[0])} variables without one."
         )
     offsets = centered_offsets(max_offset, num_points)
+    profile = [(share * max_offset, d) for share in _PROFILE.values() for d in directions]
+    places = [(offset, directions[0]) for offset in offsets] + profile
     attack = {"epsilon": float(epsilon), "step_size": float(step_size), "num_steps": num_steps}
     adversarial_loss = _make_adversarial_loss(
         logits_fn, images, labels, seed, batch_size, attack | {"random_start": random_start}
     )
     losses = []
     with _weights_kept(weights) as originals:
-        for offset in offsets:
+        for offset, direction in places:
             for weight, original, step in zip(weights, originals, direction, strict=True):
                 weight.assign(original + np.float32(offset) * step)
             losses.append(adversarial_loss())
             if progress is not None:
-                progress(len(losses), num_points)
-    if not np.all(np.isfinite(losses)):
-        raise RunError("weight landscape: expected finite losses; the model returned NaN or inf")
+                progress(len(losses), len(places))
     return {
-        "offsets": offsets.tolist(),
-        "losses": losses,
-        "centre_loss": losses[num_points // 2],
+        **_describe(offsets, np.array(losses, np.float64)),
         "num_images": len(images),
         "parameters": {
             "max_offset": float(max_offset),
             "num_points": num_points,
+            "num_directions": num_directions,
             "seed": seed,
             **attack,
             "random_start": random_start,
@@ -103,7 +112,22 @@ def weight_landscape(
     }
 
 
-def filter_normalized_direction(weights, *, seed=0):
+def _describe(offsets, losses):
+    """Returns what losses [points, N] say: those of the curve first, then those of the profile."""
+    if not np.all(np.isfinite(losses)):
+        raise RunError("weight landscape: expected finite losses; the model returned NaN or inf")
+    curve, profile = losses[: len(offsets)], losses[len(offsets) :]
+    rises = profile.reshape(len(_PROFILE), -1, losses.shape[1]) - curve[len(offsets) // 2]
+    means = rises.mean(axis=1)
+    return {
+        "offsets": offsets.tolist(),
+        "losses": curve.mean(axis=1).tolist(),
+        "centre_loss": float(curve[len(offsets) // 2].mean()),
+        "measures": {name: rise.tolist() for name, rise in zip(_PROFILE, means, strict=True)},
+    }
+
+
+def filter_normalized_direction(weights, *, seed=0, number=0):
     """Returns a Gaussian direction, each filter of which is as long as the filter in `weights`.
 
         d_f <- d_f / ||d_f|| * ||w_f||    (l2 norm, for each filter f)
@@ -117,11 +141,12 @@ def filter_normalized_direction(weights, *, seed=0):
     Args:
         weights: variables or arrays.
         seed: Python int.
+        number: Python int >= 0, one of several directions of a seed.
 
     Returns:
         List of NumPy float32 arrays, shaped as `weights`.
     """
-    generator = np.random.Generator(np.random.Philox([seed, _DIRECTION_STREAM]))
+    generator = np.random.Generator(np.random.Philox([seed, _DIRECTION_STREAM + number]))
     return [_normalized(_array(weight), generator) for weight in weights]
 
 
@@ -136,7 +161,7 @@ def _normalized(weight, generator):
 
 
 def _make_adversarial_loss(logits_fn, images, labels, seed, batch_size, attack):
-    """Returns a function () -> mean adversarial cross-entropy at the present weights."""
+    """Returns a function () -> adversarial cross-entropies at the present weights, [N]."""
     seeds = randomness.position_seeds(
         tf.constant([seed, _START_STREAM], tf.int32), tf.range(len(images))
     )
@@ -159,12 +184,11 @@ def _make_adversarial_loss(logits_fn, images, labels, seed, batch_size, attack):
     )
 
     def adversarial_loss():
-        total = 0.0
-        for begin in range(0, len(images), batch_size):
-            rows = slice(begin, begin + batch_size)
-            losses = traced(images[rows], labels[rows], seeds[rows])
-            total += float(np.sum(losses.numpy(), dtype=np.float64))
-        return total / len(images)
+        starts = range(0, len(images), batch_size)
+        batches = (slice(begin, begin + batch_size) for begin in starts)
+        return np.concatenate(
+            [traced(images[rows], labels[rows], seeds[rows]).numpy() for rows in batches]
+        )
 
     return adversarial_loss
 

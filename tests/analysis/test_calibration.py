@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from ascl_tf.analysis.calibration import (
     adversarial_images,
+    calibration_parts,
     compare_calibration,
     expected_calibration_error,
     logits_of,
@@ -64,6 +65,23 @@ def test_equals_loops_over_images(num_bins, seed):
     assert result["expected_calibration_error"] == pytest.approx(100 * ece, rel=1e-10)
     assert result["maximum_calibration_error"] == pytest.approx(100 * mce, rel=1e-10)
     assert result["bin_counts"] == counts
+
+
+def test_parts_of_images_have_the_error_as_mean():
+    logits, labels = _random()
+    error = expected_calibration_error(logits, labels)["expected_calibration_error"]
+    assert calibration_parts(logits, labels).mean() == pytest.approx(error)
+
+
+def test_standard_error_of_the_parts_is_the_one_of_a_bootstrap_over_images():
+    rng, (logits, labels) = np.random.default_rng(3), _random(num_images=2000)
+    errors = []
+    for _ in range(300):
+        rows = rng.integers(2000, size=2000)
+        found = expected_calibration_error(logits[rows], labels[rows])
+        errors.append(found["expected_calibration_error"])
+    parts = calibration_parts(logits, labels)
+    assert parts.std() / np.sqrt(2000) == pytest.approx(np.std(errors), rel=0.15)
 
 
 def test_one_bin_is_the_difference_of_confidence_and_accuracy():
@@ -165,6 +183,7 @@ def test_figure_holds_clean_and_attacked_images_of_every_model():
     assert set(second["conditions"]) == {"clean"}
     want = expected_calibration_error(-logits, labels, num_bins=10)
     assert first["conditions"]["attacked"] == want
+    assert first["measures"]["attacked"] == calibration_parts(-logits, labels, num_bins=10).tolist()
     json.dumps(result, allow_nan=False)
 
 

@@ -27,30 +27,43 @@ def _cross_entropy(logits, labels):
 
 def test_center_is_the_loss_on_the_data():
     network, images = tiny_network(), random_images(7)
-    result = input_landscape(network, images, _labels(7), grid_size=5, per_image=True)
+    result = input_landscape(network, images, _labels(7), grid_size=5)
     expected = _cross_entropy(network(images), _labels(7))
     assert result["adversarial_offsets"][2] == result["random_offsets"][2] == 0
-    np.testing.assert_allclose(np.array(result["losses"])[:, 2, 2], expected, rtol=1e-5)
+    np.testing.assert_allclose(result["measures"]["loss"], expected, rtol=1e-5)
     assert result["centre_loss"] == pytest.approx(expected.mean(), rel=1e-5)
     assert result["mean_loss"][2][2] == result["centre_loss"]
 
 
 def test_linear_classifier_has_its_closed_form():
     images, labels, weights, bias = linear_problem()
-    result = input_landscape(
-        linear_logits(weights, bias), images, labels, grid_size=5, seed=3, per_image=True
-    )
+    result = input_landscape(linear_logits(weights, bias), images, labels, grid_size=5, seed=3)
     _, random_signs = landscape_directions(linear_logits(weights, bias), images, labels, seed=3)
-    weights = weights.astype(np.float64)
-    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
-        sign = 1 - 2 * label
-        for j, a in enumerate(np.linspace(-RADIUS, RADIUS, 5)):
-            for k, b in enumerate(np.linspace(-RADIUS, RADIUS, 5)):
-                # To raise the loss the score moves against the sign of the label.
-                score = np.sum(image * weights) + bias - a * sign * np.abs(weights).sum()
-                score += b * np.sum(weights * random_signs[i])
-                expected = np.log1p(np.exp(-2 * sign * score))
-                assert result["losses"][i][j][k] == pytest.approx(expected, rel=1e-4, abs=1e-6)
+    weights, signs = weights.astype(np.float64), 1 - 2 * labels
+
+    def losses(a, b):
+        # To raise the loss the score moves against the sign of the label.
+        scores = np.sum(images * weights, axis=(1, 2, 3)) + bias - a * signs * np.abs(weights).sum()
+        scores = scores + b * np.sum(weights * random_signs, axis=(1, 2, 3))
+        return np.log1p(np.exp(-2 * signs * scores))
+
+    offsets = np.linspace(-RADIUS, RADIUS, 5)
+    expected = [[np.mean(losses(a, b)) for b in offsets] for a in offsets]
+    np.testing.assert_allclose(result["mean_loss"], expected, rtol=1e-4)
+    rises = {
+        "rise_half": losses(RADIUS / 2, 0) - losses(0, 0),
+        "rise": losses(RADIUS, 0) - losses(0, 0),
+    }
+    for name, values in rises.items():
+        np.testing.assert_allclose(result["measures"][name], values, rtol=1e-3, atol=1e-5)
+
+
+def test_rise_at_half_the_radius_needs_no_point_of_the_grid():
+    settings = {"images": random_images(5), "labels": _labels(5)}
+    coarse = input_landscape(tiny_network(), grid_size=3, **settings)
+    fine = input_landscape(tiny_network(), grid_size=5, **settings)
+    at_half = fine["mean_loss"][3][2] - fine["centre_loss"]
+    assert np.mean(coarse["measures"]["rise_half"]) == pytest.approx(at_half, rel=1e-4)
 
 
 def test_directions_have_norm_one_and_differ_from_image_to_image():

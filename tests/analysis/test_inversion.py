@@ -10,12 +10,14 @@ import tensorflow as tf
 
 from ascl_tf.analysis import inversion_choices
 from ascl_tf.analysis.inversion import compare_inversions, invert_features
+from ascl_tf.analysis.inversion_agreement import agreement_of_components
 from ascl_tf.analysis.inversion_choices import (
-    choose_components,
     choose_probe_images,
     choose_seed_images,
+    first_components,
     noise_images,
     noise_of_same_norm,
+    rank_components,
 )
 from tests.common import random_images
 
@@ -216,6 +218,8 @@ def test_figure_holds_the_same_seeds_and_components_for_every_model():
     for model in result["models"]:
         assert np.shape(model["images"]) == (4, 2, SIZE, SIZE, 3)
         assert np.shape(model["values_after"]) == (4, 2)
+        # Of all components that are alive for both.
+        assert np.shape(model["measures"]["agreement"]) == (8,)
     assert result["parameters"]["num_probe_images"] == 30
     json.dumps(result, allow_nan=False)
 
@@ -230,18 +234,17 @@ def test_components_are_alive_for_every_model():
     probe[0][:6, 2] = 0
     seeds[1][1, 3] = 0
     for seed in range(5):
-        chosen = choose_components(probe, seeds, num_components=2, seed=seed)
-        assert set(chosen) == {4, 5}
-    assert set(choose_components(probe, seeds, num_components=3, seed=0)) == {3, 4, 5}
-    orders = {tuple(choose_components(probe, seeds, num_components=2, seed=s)) for s in range(9)}
+        ranked = rank_components(probe, seeds, seed=seed)
+        assert set(ranked[:2]) == {4, 5} and set(ranked) == {3, 4, 5}
+    orders = {tuple(first_components(rank_components(probe, seeds, seed=s), 2)) for s in range(9)}
     assert orders == {(4, 5), (5, 4)}
     with pytest.raises(ValueError, match=r"`num_components` must be from 1 to 3.*received 4"):
-        choose_components(probe, seeds, num_components=4, seed=0)
+        first_components(ranked, 4)
 
 
 def test_negative_components_count_as_alive():
     features = [-np.ones((4, 2))]
-    assert len(choose_components(features, features, num_components=2, seed=0)) == 2
+    assert len(rank_components(features, features, seed=0)) == 2
 
 
 def test_half_of_the_probe_images_are_enough():
@@ -249,7 +252,31 @@ def test_half_of_the_probe_images_are_enough():
     probe[:5] = 1
     seeds = [np.ones((1, 1))]
     assert inversion_choices.MIN_ALIVE_SHARE == 0.5
-    assert choose_components([probe], seeds, num_components=1, seed=0) == [0]
+    assert rank_components([probe], seeds, seed=0) == [0]
+
+
+def test_component_with_one_image_agrees_and_one_that_follows_its_start_does_not():
+    def features_fn(images):
+        flat = tf.reshape(images - 0.5, [-1, 3 * SIZE * SIZE])
+        # Component 0 is linear: the box's best corner is its one image. Of component 1 each
+        # start is led away from the middle by its own pixels. Component 2 has no gradient.
+        return tf.stack([flat[:, 0], tf.reduce_sum(flat**2, 1), 0.0 * flat[:, 0]], axis=1)
+
+    components, settings = np.array([0, 1, 2]), {"num_steps": 60, "step_size": 0.5}
+    one, own, none = agreement_of_components(features_fn, components, (SIZE, SIZE, 3), **settings)
+    assert one == pytest.approx(1.0) and abs(own) < 0.2 and none == 0
+
+
+def test_agreement_is_the_correlation_of_the_changes():
+    weights = np.random.default_rng(2).normal(size=(SIZE * SIZE * 3, 2)).astype(np.float32)
+    features_fn = lambda images: tf.reshape(images, [-1, len(weights)]) @ weights  # noqa: E731
+    settings = {"num_steps": 200, "step_size": 0.5, "seed": 4}
+    found = agreement_of_components(features_fn, np.array([0, 1]), (SIZE, SIZE, 3), **settings)
+    for component, value in enumerate(found):
+        # The images end in the corner of the box that the weights point to.
+        corner = (weights[:, component] > 0).astype(float)
+        changes = [corner - noise.ravel() for noise in noise_images(2, (SIZE, SIZE, 3), seed=4)]
+        assert value == pytest.approx(np.corrcoef(*changes)[0, 1], abs=0.01)
 
 
 def test_seeds_are_different_images_and_then_uniform_noise():

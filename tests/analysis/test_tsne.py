@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ascl_tf.analysis.tsne import compare_tsne, nearest_neighbor_accuracy, tsne_of_features
+from ascl_tf.analysis.tsne import compare_tsne, nearest_neighbor_hits, tsne_of_features
 from tests.common import random_images
 
 
@@ -16,6 +16,10 @@ def _groups(distance, num_images=90, num_features=5, seed=0):
     labels = np.arange(num_images) % 3
     centers = distance * np.eye(3, num_features)
     return rng.normal(size=(num_images, num_features)) + centers[labels], labels
+
+
+def _neighbor_accuracy(features, labels, num_neighbors):
+    return 100 * np.mean(nearest_neighbor_hits(features, labels, num_neighbors=num_neighbors))
 
 
 def _neighbor_accuracy_by_loops(features, labels, num_neighbors):
@@ -38,7 +42,7 @@ def test_neighbor_accuracy_equals_loops(num_neighbors):
     features, labels = _groups(1.0, num_images=60)
     # Ids with gaps, and many draws of votes.
     labels = np.array([7, 2, 40])[labels]
-    got = nearest_neighbor_accuracy(features, labels, num_neighbors=num_neighbors)
+    got = _neighbor_accuracy(features, labels, num_neighbors)
     want = _neighbor_accuracy_by_loops(features, labels, num_neighbors)
     assert got == pytest.approx(want)
     assert num_neighbors == 59 or 0 < got < 100
@@ -46,8 +50,8 @@ def test_neighbor_accuracy_equals_loops(num_neighbors):
 
 def test_image_itself_has_no_vote():
     features = np.array([[0.0, 0], [0.1, 0], [5, 0], [5.1, 0]])
-    assert nearest_neighbor_accuracy(features, np.array([0, 1, 0, 1]), num_neighbors=1) == 0
-    assert nearest_neighbor_accuracy(features, np.array([0, 0, 1, 1]), num_neighbors=1) == 100
+    assert _neighbor_accuracy(features, np.array([0, 1, 0, 1]), 1) == 0
+    assert _neighbor_accuracy(features, np.array([0, 0, 1, 1]), 1) == 100
 
 
 @pytest.mark.parametrize("labels", [[0, 1, 0, 1], [1, 0, 1, 0]])
@@ -55,17 +59,20 @@ def test_draw_goes_to_the_nearer_class(labels):
     # On a line, two neighbors each: draws for the images at 0 (lost, the nearer one is of the
     # other class), at -2 and at 50 (won); that at 1 has two of the other class.
     features = np.array([[0.0, 0], [1, 0], [-2, 0], [50, 0]])
-    assert nearest_neighbor_accuracy(features, np.array(labels), num_neighbors=2) == 50
+    assert _neighbor_accuracy(features, np.array(labels), 2) == 50
 
 
-def test_silhouette_equals_hand_computation():
-    # On a line: class 0 at 0 and 1, class 1 at 10 and 13.
-    features = np.array([[0.0, 0], [1, 0], [10, 0], [13, 0]])
+def test_silhouette_of_features_equals_hand_computation_by_the_cosine():
+    # Angles of 0 and 60 degrees in class 0, of 90 and 180 in class 1; lengths do not count.
+    angles = np.radians([0, 60, 90, 180])
+    features = np.stack([np.cos(angles), np.sin(angles)], axis=1) * [[1], [5], [2], [7]]
     result = tsne_of_features(features, np.array([0, 0, 1, 1]), max_iterations=250)
-    within = np.array([1, 1, 3, 3])
-    between = np.array([11.5, 10.5, 9.5, 12.5])
-    want = np.mean((between - within) / np.maximum(between, within))
-    assert result["silhouette_features"] == pytest.approx(want)
+    c30, c60, c90, c120, c180 = 1 - np.cos(np.radians([30, 60, 90, 120, 180]))
+    within = np.array([c60, c60, c90, c90])
+    between = np.array([c90 + c180, c30 + c120, c90 + c30, c180 + c120]) / 2
+    want = (between - within) / np.maximum(between, within)
+    np.testing.assert_allclose(result["measures"]["silhouette"], want)
+    assert result["silhouette_features"] == pytest.approx(want.mean())
 
 
 def test_silhouette_of_points_is_that_of_the_picture():
@@ -84,7 +91,7 @@ def test_silhouette_of_points_is_that_of_the_picture():
 def test_groups_that_are_apart_score_high_and_mixed_ones_low():
     apart = tsne_of_features(*_groups(30.0), max_iterations=500)
     assert apart["silhouette_features"] > 0.8 and apart["silhouette_points"] > 0.5
-    assert apart["neighbor_accuracy"] == 100
+    assert apart["neighbor_accuracy"] == 100 and apart["measures"]["neighbors"] == [100.0] * 90
     mixed = tsne_of_features(*_groups(0.0), max_iterations=500)
     assert abs(mixed["silhouette_features"]) < 0.1 and abs(mixed["silhouette_points"]) < 0.2
     # Chance is a third.
@@ -95,7 +102,7 @@ def test_points_hold_neighbors_together():
     features, labels = _groups(30.0)
     points = np.array(tsne_of_features(features, labels, max_iterations=500)["points"])
     assert points.shape == (90, 2)
-    assert nearest_neighbor_accuracy(points, labels, num_neighbors=5) == 100
+    assert _neighbor_accuracy(points, labels, 5) == 100
 
 
 def test_equal_calls_give_equal_numbers():
@@ -160,6 +167,6 @@ def test_bad_arguments_are_named(change, message):
 
 def test_too_many_neighbors_and_absent_models_are_named():
     with pytest.raises(ValueError, match=r"`num_neighbors` must be from 1 to 3.*received 4"):
-        nearest_neighbor_accuracy(np.eye(4), np.array([0, 0, 1, 1]), num_neighbors=4)
+        nearest_neighbor_hits(np.eye(4), np.array([0, 0, 1, 1]), num_neighbors=4)
     with pytest.raises(ValueError, match="`features_fns` must hold at least one model"):
         compare_tsne({}, random_images(), np.arange(4))

@@ -76,6 +76,25 @@ def test_linear_classifier_has_its_closed_form():
         assert loss == pytest.approx(expected, rel=1e-4)
 
 
+def test_measures_are_rises_of_each_image_in_the_mean_over_directions():
+    settings = {"random_start": False, "num_directions": 2}
+    network, images = tiny_network(), random_images(6)
+    result = _network_landscape(network, **settings)
+    originals, labels = network.get_weights(), _labels(6)
+    for name, offset in (("rise_half", 0.5), ("rise", 1.0)):
+        rises = np.zeros(6)
+        for number in range(2):
+            direction = filter_normalized_direction(originals, number=number)
+            for sign, moved in ((-1, 0.0), (1, offset)):
+                weights = zip(originals, direction, strict=True)
+                network.set_weights([w + moved * d for w, d in weights])
+                for i in range(6):
+                    loss = _pgd_loss(network, images[i : i + 1], labels[i : i + 1])
+                    rises[i] += sign * loss / 2
+        network.set_weights(originals)
+        np.testing.assert_allclose(result["measures"][name], rises, rtol=1e-3, atol=1e-5)
+
+
 def test_every_filter_of_the_direction_is_as_long_as_the_filter():
     network = tiny_network()
     weights = network.trainable_weights
@@ -94,9 +113,12 @@ def test_every_filter_of_the_direction_is_as_long_as_the_filter():
 
 def test_direction_belongs_to_seed_and_a_filter_of_zeros_stays():
     weights = [np.ones((3, 2), np.float32), np.zeros((3, 2), np.float32)]
-    first, again, other = (filter_normalized_direction(weights, seed=seed) for seed in (1, 1, 2))
+    draws = ((1, 0), (1, 0), (2, 0), (1, 1))
+    first, again, other, further = (
+        filter_normalized_direction(weights, seed=seed, number=number) for seed, number in draws
+    )
     np.testing.assert_array_equal(first[0], again[0])
-    assert not np.array_equal(first[0], other[0])
+    assert not np.array_equal(first[0], other[0]) and not np.array_equal(first[0], further[0])
     assert not first[1].any()
 
 
@@ -157,6 +179,7 @@ def test_result_fits_json_and_repeats_itself():
     [
         ({"num_points": 2}, r"`num_points` must be odd and >= 3; received 2"),
         ({"batch_size": 0}, r"`batch_size` must be >= 1; received 0"),
+        ({"num_directions": 0}, r"`num_directions` must be >= 1; received 0"),
         ({"max_offset": -1}, r"`max_offset` must be > 0; received -1"),
         ({"epsilon": -1}, r"`epsilon` must be >= 0; received -1"),
     ],

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from ascl_tf.analysis import figure_data
 from ascl_tf.evaluation.verdicts import pack
 from tools import claims
 from tools.reproduction import claims_page, contrasts, ledger
@@ -107,6 +108,41 @@ def test_transfer_corruptions_and_points_of_curves_are_found():
         assert contrasts.estimate(contrasts.parse(text), records).value == pytest.approx(value)
 
 
+def _measures(row, values, *, seed=0, measure="rise"):
+    return {
+        "row": row,
+        "head": "",
+        "seed": seed,
+        "protocol": "input_landscape",
+        "measure": measure,
+        "checkpoint": "best",
+        "values": list(values),
+        "model_sha256": f"{row} {seed}",
+        "checks": [],
+    }
+
+
+def test_measure_of_a_figure_is_compared_in_its_own_unit():
+    rng = np.random.default_rng(5)
+    x, y = rng.normal(2.0, 0.3, (3, 50)), rng.normal(1.5, 0.3, (1, 50))
+    records = [_measures("f/x", values, seed=seed) for seed, values in enumerate(x)]
+    records += [_measures("f/y", y[0]), _measures("f/x", y[0], measure="loss")]
+    records += _seeds("f/x", (10, 90)) + _seeds("f/y", (10, 90))
+    text = "f/x@input_landscape=rise - f/y@input_landscape=rise"
+    found = contrasts.estimate(contrasts.parse(text), records)
+    z, spread = x.mean(axis=0) - y[0], np.var(x.mean(axis=1), ddof=1)
+    assert found.value == pytest.approx(z.mean())
+    assert found.error == pytest.approx(math.sqrt(stats.sem(z) ** 2 + spread / 3 + spread))
+    assert (found.degrees, found.num_images, found.num_seeds) == (2, 50, 1)
+    assert _judge(records, text).verdict in (ledger.HOLDS, ledger.OPEN)
+    reversed_text = "f/y@input_landscape=rise - f/x@input_landscape=rise"
+    strong = [
+        {**r, "values": np.add(r["values"], 9.0)} if r["row"] == "f/x" else r for r in records[:4]
+    ]
+    assert _judge(strong, reversed_text).verdict == ledger.REVERSED
+    assert _judge(strong, text).verdict == ledger.HOLDS
+
+
 @pytest.mark.parametrize("text", ["a/x", "a/x@pgd20 a/y@pgd20", "a/x@pgd20 - ", "- - a@b"])
 def test_contrast_that_cannot_be_read_is_refused(text):
     with pytest.raises(ValueError, match="expected row:head@number"):
@@ -131,7 +167,9 @@ def test_verdict(x, y, above, verdict):
     found = _judge(_seeds("a/x", x) + _seeds("a/y", y), above=above)
     assert found.verdict == verdict
     if verdict == ledger.OPEN:
-        assert found.detectable == pytest.approx(2.8 * found.parts[0].estimate.error)
+        (cells,) = claims_page.make_grid([found], "cpu").rows
+        seen_from = f"{2.8 * found.parts[0].estimate.error:.2g}"
+        assert cells[claims_page.HEADINGS.index("verdict")] == f"open (seen from {seen_from})"
 
 
 def test_missing_row_is_said():
@@ -213,7 +251,7 @@ def test_interval_covers_the_truth_of_methods_as_often_as_it_says():
 
 def test_claims_name_rows_heads_and_numbers_that_are_measured():
     graph, numbers = Graph(CPU), {"standard", "pgd20", "pgd20_eps16", "autoattack"}
-    numbers |= {"corruptions", "sweep_steps", "sweep_epsilon"}
+    numbers |= {"corruptions", "sweep_steps", "sweep_epsilon", *figure_data.MEASURE}
     entries = ledger.read_claims()
     assert [entry["id"] for entry in entries] == sorted({entry["id"] for entry in entries})
     for entry in entries:

@@ -76,6 +76,22 @@ def test_all_artifacts_are_made_and_reported(tmp_path, capsys):
     assert "report.html" in capsys.readouterr().out
 
 
+def test_figure_of_models_is_measured_on_each_seed_and_drawn_of_the_first(tmp_path):
+    calls = _run(tmp_path, "--artifact=figure3", "--seeds=0,1")
+    drawings = [call for call in calls if "--figure=tsne" in call]
+    assert [f"--seed={seed}" in call for seed, call in enumerate(drawings)] == [True, True]
+    folder = tmp_path / "results" / "cpu" / "figure3"
+    document = json.loads((folder / "records.json").read_text())
+    places = {(m["row"], m["head"], m["seed"]) for m in document["measures"]}
+    rows = (("figure3/rocl", "lsf"), ("figure3/acl", "faf"), ("figure3/ascl", "laf"))
+    assert places == {(*row, seed) for row in rows for seed in (0, 1)}
+    assert document["figures"] == {"tsne": document["measures"][0]["step"]}
+    assert "RoCL" in (folder / "tsne.json").read_text()
+    for measure in document["measures"]:
+        assert (measure["protocol"], measure["measure"]) == ("tsne", "rise")
+        assert measure["values"][0] == 4.5 + measure["seed"] and measure["data_set"] == "cifar10"
+
+
 def test_second_run_does_nothing(tmp_path):
     assert _run(tmp_path, "--artifact=table5,figure4")
     table = tmp_path / "results" / "cpu" / "table5" / "table.md"
@@ -324,7 +340,12 @@ def test_what_a_kill_left_among_the_results_goes(tmp_path):
 
 def _start(folder, *arguments, slow=""):
     calls = folder / "calls.txt"
-    places = [f"--runs={folder / 'runs'}", f"--output={folder / 'results'}", "--preset=cpu"]
+    places = [
+        f"--runs={folder / 'runs'}",
+        f"--output={folder / 'results'}",
+        "--preset=cpu",
+        "--seeds=0",
+    ]
     environment = {**os.environ, "FAKE_CALLS": str(calls), "FAKE_SLOW": slow}
     process = subprocess.Popen(
         [sys.executable, str(PROGRAM), *places, *arguments],

@@ -24,10 +24,11 @@ HEADINGS = [
 
 def judge_all(folder):
     """Returns the `Claim`s, judged by the records in results/<preset>."""
+    documents = [read_document(path.parent) for path in sorted(folder.glob("*/records.json"))]
     records = [
         record
-        for path in sorted(folder.glob("*/records.json"))
-        for record in read_document(path.parent)["records"]
+        for document in documents
+        for record in [*document["records"], *document.get("measures", [])]
     ]
     return [ledger.judge(entry, records) for entry in ledger.read_claims()]
 
@@ -49,12 +50,12 @@ def make_summary(claims):
 
 
 def _row(claim, preset_name):
-    entry, part = claim.entry, _deciding_part(claim)
+    entry, part = claim.entry, claim.deciding_part
     where = entry["where"]
     found = part.estimate
     verdict = claim.verdict
-    if verdict == ledger.OPEN and claim.detectable is not None:
-        verdict += f" (seen from {claim.detectable:.1f} points)"
+    if verdict == ledger.OPEN and found.error:
+        verdict += f" (seen from {ledger.DETECTABLE * found.error:.2g})"
     if part.note:
         verdict += f": {part.note}"
     artifact = where.lower().replace(" ", "")
@@ -71,9 +72,3 @@ def _row(claim, preset_name):
         NOT_RUN if found is None else str(found.num_seeds),
         f"python tools/reproduce.py --artifact={artifact} --preset={preset_name}",
     ]
-
-
-def _deciding_part(claim):
-    """Returns the part that the verdict hangs on: of those with that verdict, the lowest."""
-    same = [part for part in claim.parts if part.verdict == claim.verdict] or claim.parts
-    return min(same, key=lambda part: part.limits[0] if part.limits else -float("inf"))

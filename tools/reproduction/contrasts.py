@@ -7,7 +7,8 @@ A contrast is written as in flags/claims.toml:
 is the robust accuracy of one row's head less that of another row. A term is `row@number`,
 `row:head@number`, or `table2:ASCL<AT@pgd20`, target and source of a transfer. A number is a
 protocol's; `sweep_epsilon=8/255`, `sweep_steps=20` and `corruptions=fog` are one point of it, and
-`corruptions` is the mean over all.
+`corruptions` is the mean over all. `input_landscape=rise` is what a figure measured: not an
+accuracy in percentage points, but in units of its own, of each image or component.
 """
 
 import dataclasses
@@ -28,7 +29,7 @@ Records = Sequence[Mapping[str, Any]]
 _TERM = re.compile(r"\s*([+-]?)\s*([\w/]+)(?::([\w<]+))?@([\w/=]+)\s*")
 # Figures are of one seed: the spread over seeds is that of the number that is nearest.
 _NEAREST = {"corruptions": "standard", "sweep_epsilon": "pgd20", "sweep_steps": "pgd20"}
-# What of a record a point of a protocol's curve is.
+# What of a record a point of a protocol's curve is; of a figure it is a measure.
 _POINTS = {
     "corruptions": lambda record: record["corruption"],
     "sweep_epsilon": lambda record: record["epsilon"],
@@ -73,7 +74,7 @@ class Term:
     def is_number(self, record: Mapping[str, Any]) -> bool:
         """Returns whether a record is of this protocol, point and checkpoint, of any model."""
         protocol, _, point = self.number.partition("=")
-        if record["protocol"] != protocol or (point and _POINTS[protocol](record) != point):
+        if record["protocol"] != protocol or (point and point_of(record) != point):
             return False
         return record.get("checkpoint") in (self.checkpoint, None) or not self.checkpoint
 
@@ -85,13 +86,13 @@ class Term:
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """A contrast in percentage points, and its uncertainty.
+    """A contrast in percentage points, or in the unit of a figure's measure, and its uncertainty.
 
     Attributes:
         value: of the test images, the mean over seeds.
         error: standard error: of the images, and of the seeds; None where no row has several.
         degrees: degrees of freedom of the latter.
-        num_images, num_seeds: the fewest of any term.
+        num_images, num_seeds: the fewest of any term; of an inversion it has components.
     """
 
     value: float
@@ -141,7 +142,7 @@ def estimate(terms: Sequence[Term], records: Records) -> Estimate:
         MissingRecord: if a term has no record, or one of an older version, without verdicts.
     """
     models = _by_model(terms)
-    found = [verdicts_by_seed(model, records) for model in models]
+    found = [values_by_seed(model, records) for model in models]
     num_images = min(len(z) for by_seed in found for z in by_seed.values())
     means = [np.mean([z[:num_images] for z in by_seed.values()], axis=0) for by_seed in found]
     of_images = np.sum(means, axis=0)
@@ -151,8 +152,8 @@ def estimate(terms: Sequence[Term], records: Records) -> Estimate:
         degrees.append(freedom)
         variance += spread / len(by_seed)
     return Estimate(
-        value=100 * float(np.mean(of_images)),
-        error=100 * math.sqrt(variance) if min(degrees) else None,
+        value=float(np.mean(of_images)),
+        error=math.sqrt(variance) if min(degrees) else None,
         degrees=min(degrees),
         num_images=num_images,
         num_seeds=min(map(len, found)),
@@ -183,8 +184,17 @@ def model_checks(terms: Sequence[Term], records: Records) -> set[str]:
 
 
 def point_of(record: Mapping[str, Any]) -> str:
-    """Returns the point of its protocol's curve that a record is of."""
-    return _POINTS[record["protocol"]](record)
+    """Returns the point of its protocol's curve, or the measure of a figure, of a record."""
+    return record["measure"] if "measure" in record else _POINTS[record["protocol"]](record)
+
+
+def values_of(record: Mapping[str, Any]) -> np.ndarray:
+    """Returns what a record says of each image, [N]: 100 for a right one, or a measure.
+
+    Raises:
+        RunError: as `verdicts_of`.
+    """
+    return np.array(record["values"]) if "values" in record else 100.0 * verdicts_of(record)
 
 
 def _by_model(terms):
@@ -203,7 +213,7 @@ def _matches(term, records):
     return found
 
 
-def verdicts_by_seed(model: Sequence[Term], records: Records) -> dict[int, np.ndarray]:
+def values_by_seed(model: Sequence[Term], records: Records) -> dict[int, np.ndarray]:
     """Returns seed -> the contrast of each image, of the terms of one model.
 
     Raises:
@@ -219,7 +229,7 @@ def verdicts_by_seed(model: Sequence[Term], records: Records) -> dict[int, np.nd
 
 def _contrast(model, measured):
     try:
-        vectors = [np.mean(_cut([verdicts_of(r) for r in found]), axis=0) for found in measured]
+        vectors = [np.mean(_cut([values_of(r) for r in found]), axis=0) for found in measured]
     except RunError as error:
         raise MissingRecord(f"{model[0].name} with a verdict on each image") from error
     signs = [term.sign for term in model]
@@ -237,7 +247,12 @@ def _accuracies_by_seed(model, records):
     pairs = set()
     for seed in set.intersection(*map(set, found)):
         measured = [by_seed[seed] for by_seed in found]
-        means = [statistics.fmean(r["robust_accuracy"] for r in some) / 100 for some in measured]
+        means = [statistics.fmean(map(_number, some)) for some in measured]
         value = sum(term.sign * mean for term, mean in zip(model, means, strict=True))
         pairs.add((tuple(sorted({r["model_sha256"] for some in measured for r in some})), value))
     return pairs
+
+
+def _number(record):
+    """Returns the mean over a record's images, without reading the verdict on each."""
+    return np.mean(record["values"]) if "values" in record else record["robust_accuracy"]

@@ -27,15 +27,17 @@ def write_documents(plan, store, folder, *, preset, command, failed=()):
         "preset": preset.name,
         "command": command,
         "records": [],
+        "measures": [],
         "failed": [],
         "figures": {},
     }
     earlier = read_document(folder)
     for measured in plan.measured:
+        kind, read = ("measures", _read_measures) if measured.label else ("records", _read)
         if store.is_done(measured.node):
-            document["records"] += _read(measured, store)
-        elif kept := _records_of(measured.node, earlier):
-            document["records"] += kept
+            document[kind] += read(measured, store)
+        elif kept := _kept(measured, earlier.get(kind, [])):
+            document[kind] += kept
         elif measured.node.key in failed:
             document["failed"].append(_place(measured) | _protocols(measured.node))
     for name, node in plan.drawn.items():
@@ -60,13 +62,14 @@ def read_document(folder):
 def recorded_steps(folder):
     """Returns the names of the steps whose records or figures a folder of results holds."""
     document = read_document(folder)
-    steps = {record["step"] for record in document.get("records", [])}
+    steps = {found["step"] for kind in ("records", "measures") for found in document.get(kind, [])}
     return steps | set(_figures(document).values())
 
 
-def _records_of(node, document):
-    """Returns a step's records: its name, made from its key, says what was measured."""
-    return [record for record in document.get("records", []) if record["step"] == node.name]
+def _kept(measured, records):
+    """Returns what earlier records hold of a step: its name, made from its key, says what it is."""
+    place = _place(measured)
+    return [record for record in records if {name: record[name] for name in place} == place]
 
 
 def _figures(document):
@@ -82,6 +85,22 @@ def _read(measured, store):
     is_export = measured.node.program == "ascl_tf.evaluate" and measured.head != "ensemble"
     more = {"checkpoint": EXPORTED} if is_export and measured.row else {}
     return [{**more, **record, **_place(measured)} for record in records]
+
+
+def _read_measures(measured, store):
+    """Returns what a figure has measured of one of its models, a record for each number.
+
+    Its `values` are of the images, or of the components of an inversion; their mean is the number.
+    """
+    path = store.find(measured.node, measured.pattern)
+    document = json.loads(path.read_text(encoding="utf-8"))
+    (model,) = [entry for entry in document["models"] if entry["label"] == measured.label]
+    shared = {"protocol": document["figure"], "checkpoint": EXPORTED, **_place(measured)}
+    shared |= {name: model[name] for name in ("model_sha256", "checks") if name in model}
+    shared |= {name: document[name] for name in ("data_set", "data_sha256")}
+    return [
+        {**shared, "measure": name, "values": values} for name, values in model["measures"].items()
+    ]
 
 
 def _place(measured):

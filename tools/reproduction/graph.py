@@ -25,13 +25,19 @@ class Classifier(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """A step that leaves records, and what its records are of."""
+    """A step that leaves records, and what its records are of.
+
+    Attributes:
+        pattern: the file with them.
+        label: what a figure calls the model whose measures are wanted; "" of records.
+    """
 
     node: Node
     row: str
     head: str
     seed: int
     pattern: str = RECORDS
+    label: str = ""
 
 
 class Graph:

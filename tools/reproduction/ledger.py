@@ -38,7 +38,7 @@ class Part:
         text: the inequality.
         verdict: of this part alone.
         estimate: the left side; None where it was not measured.
-        limits: of 95 %, in percentage points; None without.
+        limits: of 95 %; None without.
         note: why there is no verdict.
     """
 
@@ -64,10 +64,10 @@ class Claim:
     parts: tuple[Part, ...]
 
     @property
-    def detectable(self) -> float | None:
-        """The largest difference of a part that might have gone unseen, in percentage points."""
-        errors = [p.estimate.error for p in self.parts if p.estimate and p.estimate.error]
-        return DETECTABLE * max(errors) if errors else None
+    def deciding_part(self) -> Part:
+        """The part that the verdict hangs on: of those with that verdict, the lowest."""
+        same = [part for part in self.parts if part.verdict == self.verdict] or self.parts
+        return min(same, key=lambda part: part.limits[0] if part.limits else -float("inf"))
 
 
 def read_claims() -> list[Mapping[str, Any]]:
@@ -175,11 +175,11 @@ def _judge_bound(text, terms, records, limit):
 
     Of the seed with the highest accuracy: it says that no run is above.
     """
-    by_seed = contrasts.verdicts_by_seed(terms, records)
-    right = max(by_seed.values(), key=lambda verdicts: verdicts.mean())
-    low, high = exact_limits(int(right.sum()), len(right))
+    by_seed = contrasts.values_by_seed(terms, records)
+    most = max(by_seed.values(), key=lambda values: values.mean())
+    low, high = exact_limits(round(most.sum() / 100), len(most))
     verdict = HOLDS if high < limit else REVERSED if low > limit else OPEN
-    found = Estimate(100 * float(right.mean()), None, 0, len(right), len(by_seed))
+    found = Estimate(float(most.mean()), None, 0, len(most), len(by_seed))
     return Part(f"{text} < {limit:g}", verdict, found, (low, high))
 
 
@@ -196,7 +196,7 @@ def _why_unfit(terms, records, chance):
         return "a model answers one class for all images"
     for term in terms:
         for record in records:
-            if term.is_of(record):
+            if term.is_of(record) and "standard_accuracy" in record:
                 num_right = round(record["standard_accuracy"] * record["num_images"] / 100)
                 if exact_limits(num_right, record["num_images"])[0] <= chance:
                     return f"{record['row'] or term.head}: standard accuracy no better than chance"

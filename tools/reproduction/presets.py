@@ -190,12 +190,16 @@ CPU = Preset(
     autoattack_images=500,
     evaluate={"sweeps": {"num_images": 500}},
     # 0: the figure's own number of images; calibration has all that are measured.
-    analyze=dict.fromkeys(
-        ("inversion", "tsne", "input_landscape", "weight_landscape"), {"num_images": 0}
-    ),
+    analyze={
+        **dict.fromkeys(("inversion", "tsne", "input_landscape"), {"num_images": 0}),
+        # Half of the figure's: each point of the curve, and each direction, is an attack.
+        "weight_landscape": {"num_images": 250},
+    },
     extra_rows=(AT_EQUAL_COMPUTE, POSITIVES_ALL),
     # The ledger of claims takes the spread over seeds from these.
-    more_seeds=dict.fromkeys(("table1/at", "table1/trades", "table1/ascl", "table5"), (1, 2)),
+    more_seeds=dict.fromkeys(
+        ("table1/at", "table1/trades", "table1/ascl", "table5", "figure2/standard"), (1, 2)
+    ),
 )
 SMOKE = Preset(
     "smoke",
