@@ -228,7 +228,7 @@ def test_broken_json_names_its_source_and_the_setting(text, message):
         ({"num_clusters": ""}, r"--num_clusters: expected whole numbers >= 2.*; found ''"),
         (
             {"method": "trades", "unlabeled_dataset": "stl10"},
-            r"--unlabeled_dataset: expected a method .* such as ascl; found --method=trades",
+            "--unlabeled_dataset: expected --unlabeled_kl_weight > 0.*; found --unlabeled_kl_w",
         ),
         (
             {"method": "rotation_at", "at_attack": "fgsm_rs"},
@@ -429,6 +429,9 @@ def test_smoke_of_few_labels_leaves_some_of_every_class():
         ({"method": "rotation_at", "rotation_weight": 0.0}, False),
         *[({"method": method}, True) for method in LABEL_FREE],
         *[({"method": m}, False) for m in ("scl", "standard", "at", "trades", "mart")],
+        ({"method": "at", "unlabeled_kl_weight": 1.0}, True),
+        ({"method": "wscat"}, True),
+        ({"method": "wscat", "wscat_weight": 0.0}, False),
     ],
 )
 def test_images_without_a_label_serve_where_a_term_needs_none(changes, expected):
@@ -438,6 +441,13 @@ def test_images_without_a_label_serve_where_a_term_needs_none(changes, expected)
     assert config.replace(labeled_fraction=0.5).has_unlabeled_images is expected
     if expected:
         assert config.replace(unlabeled_dataset="stl10").has_unlabeled_images
+
+
+def test_with_a_classifier_for_their_labels_all_images_serve_and_none_lacks_a_label():
+    config = Config(method="at", labeled_fraction=0.1, pseudo_label_classifier="model")
+    assert config.uses_unlabeled_images and not config.has_unlabeled_images
+    with line_matches(ConfigError, "--pseudo_label_classifier: expected .*; found --method=simclr"):
+        config.replace(method="simclr")
 
 
 def test_l2_has_defaults_of_its_own():

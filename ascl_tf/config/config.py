@@ -31,7 +31,7 @@ CONFIG_FILE = "config.json"
 # Settings that are the path of a folder, or, with this in front, may be one.
 FOLDER_PREFIX = "folder:"
 DATA_SETS = ("dataset", "unlabeled_dataset")
-RUNS = ("pretrained", "initial_encoder", "pseudo_label_encoder")
+RUNS = ("pretrained", "initial_encoder", "pseudo_label_encoder", "pseudo_label_classifier")
 PLACES = ("data_dir", "cache_dir", *RUNS)
 ENCODER = "encoder"
 
@@ -190,13 +190,17 @@ class Config:
 
     @property
     def uses_unlabeled_images(self) -> bool:
-        """Whether pre-training has a term for images without a label."""
+        """Whether pre-training has a term for images without a label, or a label for them."""
+        if self.data.pseudo_label_classifier:
+            return True
         weight = self.method_spec.label_free_weight
         return self._values[weight] > 0 if weight else self.is_label_free
 
     @property
     def has_unlabeled_images(self) -> bool:
-        """Whether the flags of pre-training bring in images without a label for such a term."""
+        """Whether a step of pre-training sees images without a label."""
+        if self.data.pseudo_label_classifier:
+            return False
         are_there = self.data.labeled_fraction < 1 or bool(self.data.unlabeled_dataset)
         return self.uses_unlabeled_images and are_there
 
@@ -239,6 +243,12 @@ def _check_combinations(config: Config) -> None:
         if weight:
             expected, found = f"`{weight}` > 0, the one term that uses such images", f"`{weight}=0`"
         raise ConfigError(field="unlabeled_dataset", expected=expected, found=found)
+    if config.data.pseudo_label_classifier and config.is_label_free:
+        raise ConfigError(
+            field="pseudo_label_classifier",
+            expected="a method that uses labels, such as ascl or at",
+            found=f"`method={method}`",
+        )
     _check_own(config)
     conflict = spec.find_conflict(config) if spec.find_conflict else None
     if conflict:

@@ -181,9 +181,9 @@ class DataSettings:
     labeled_fraction: float = setting(
         1.0,
         "Share of the training images that keep their labels. The others are used only by terms "
-        "that need no labels. Training without such a term (fine-tuning, scl, standard, at, "
-        "trades, mart, and ascl or rotation_at with theirs off) uses the labeled images alone, "
-        "for as many steps.",
+        "that need no labels. Training without such a term (fine-tuning, scl, standard, and "
+        "other methods with theirs off, as it is by default in at, trades and mart) uses the "
+        "labeled images alone, for as many steps.",
         stages=_TRAIN,
         above=0.0,
         maximum=1.0,
@@ -193,6 +193,15 @@ class DataSettings:
         "Data set, named as in --dataset, whose training images are added without labels.",
         stages=_PRE,
         path=DATASET,
+    )
+    pseudo_label_classifier: str = setting(
+        "",
+        "Classifier whose predictions serve as labels of training images that have none: a "
+        "SavedModel folder, a .keras file, or pretrained:NAME. Every method that uses labels then "
+        "uses all images (robust self-training).",
+        stages=_PRE,
+        path=SOURCE,
+        is_identity=False,
     )
     weak_augmentation: str = setting(
         "crop_flip",

@@ -346,3 +346,8 @@ class Method(keras.Model):
     def reports_projections(self) -> bool:
         """Whether `forward` yields projections, whose spread is reported."""
         return self.has_projection_head
+
+    @property
+    def projection_dim(self) -> int:
+        """The dimension of these projections."""
+        return int(self.projection_head.projection_dim)

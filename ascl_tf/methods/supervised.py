@@ -4,13 +4,17 @@ No separate fine-tuning: the linear head that is trained along is the classifier
 Baselines of Table 1. All passes use the adversarial branch, the one that evaluation
 and export use.
 
-Natural and adversarial images of TRADES and MART are two passes, each with batch statistics
+AT, TRADES and MART can take images without a label into account (`unlabeled_kl_weight`): the KL
+divergence from their own prediction on the natural image, as in Alayrac et al. 2019,
+arXiv:1905.13725. AT makes a natural pass for them.
+
+Natural and adversarial images are two passes, each with batch statistics
 of its own, the natural ones first: a moving statistic m goes to 0.9 (0.9 m + 0.1 n) + 0.1 a.
 
 Differs from the authors' code: docs/differences.md.
 """
 
-from ascl_tf.losses.classification import cross_entropy_loss
+from ascl_tf.losses.classification import cross_entropy_loss, kl_divergence
 from ascl_tf.methods.base import Method
 from ascl_tf.methods.outer_loss import (
     AtAttack,
@@ -18,7 +22,7 @@ from ascl_tf.methods.outer_loss import (
     outer_loss_logits,
     perturb_for_outer_loss,
 )
-from ascl_tf.methods.step_data import Outputs, Purpose, make_weak_view
+from ascl_tf.methods.step_data import Outputs, Purpose, Term, make_weak_view
 from ascl_tf.models import ADVERSARIAL
 
 
@@ -47,8 +51,16 @@ class Standard(Method):
 class AdversarialTraining(Method):
     """A classification loss on adversarial images; `outer_loss` names which one."""
 
-    term_names = ("at_loss",)
     outer_loss_name = "at"
+
+    @property
+    def has_unlabeled_term(self):
+        """Whether images without a label count."""
+        return self.config.unlabeled_kl_weight > 0
+
+    @property
+    def term_names(self):
+        return ("at_loss", *(["unlabeled_loss"] if self.has_unlabeled_term else []))
 
     def build(self, input_shape):
         super().build(input_shape)
@@ -57,6 +69,8 @@ class AdversarialTraining(Method):
             trades_beta=self.config.trades_beta,
             mart_beta=self.config.mart_beta,
         )
+        if self.has_unlabeled_term:
+            self.outer_loss = self.outer_loss._replace(needs_natural=True)
         self.at_attack = AtAttack(self)
 
     def make_views(self, batch):
@@ -80,6 +94,12 @@ class AdversarialTraining(Method):
         )
         per_example = self.outer_loss.per_example(natural_logits, adversarial_logits, labels)
         terms = {"at_loss": self.class_term(per_example, labels)}
+        if self.has_unlabeled_term:
+            terms["unlabeled_loss"] = Term(
+                kl_divergence(natural_logits, adversarial_logits),
+                weight=self.config.unlabeled_kl_weight,
+                mask=labels < 0,
+            )
         return Outputs(terms, robust_logits=adversarial_logits)
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from ascl_tf.config.registry import MethodSpec, Recipe, register
+from ascl_tf.config.registry import LABELS_OPTIONAL, MethodSpec, Recipe, register
 from ascl_tf.config.setting import FINETUNE, PRETRAIN, setting
 
 
@@ -63,6 +63,20 @@ class WeightPerturbationSettings:
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class UnlabeledSettings:
+    """Images without a label in adversarial training."""
+
+    unlabeled_kl_weight: float = setting(
+        0.0,
+        "Weight of the KL divergence between the predictions on natural and adversarial images "
+        "without a label, in at, trades and mart. 0: off, and only labeled images are used.",
+        stages=(PRETRAIN,),
+        only_own_methods=True,
+        minimum=0.0,
+    )
+
+
 def find_conflict_of_attack(config):
     """Returns what fgsm_rs cannot do of what `config` asks for, as (setting, expected, found)."""
     if config.at_attack == "fgsm_rs" and config.norm != "linf":
@@ -76,36 +90,27 @@ def _find_conflict_of_standard(config):
     return None
 
 
-_SETTINGS = (OuterLossSettings, AtAttackSettings, WeightPerturbationSettings)
-
-register(
-    MethodSpec(
-        "standard",
-        "ascl_tf.methods.supervised:Standard",
-        settings=(WeightPerturbationSettings,),
-        needs_finetuning=False,
-        find_conflict=_find_conflict_of_standard,
-    ),
-    MethodSpec(
-        "at",
-        "ascl_tf.methods.supervised:AdversarialTraining",
-        settings=_SETTINGS,
-        needs_finetuning=False,
-        find_conflict=find_conflict_of_attack,
-    ),
-    MethodSpec(
-        "trades",
-        "ascl_tf.methods.supervised:Trades",
-        settings=_SETTINGS,
-        needs_finetuning=False,
-        find_conflict=find_conflict_of_attack,
-    ),
-    MethodSpec(
-        "mart",
-        "ascl_tf.methods.supervised:Mart",
-        settings=_SETTINGS,
-        needs_finetuning=False,
-        recipe=Recipe("sgd", 0.01, 128),
-        find_conflict=find_conflict_of_attack,
-    ),
+_STANDARD = MethodSpec(
+    "standard",
+    "ascl_tf.methods.supervised:Standard",
+    settings=(WeightPerturbationSettings,),
+    needs_finetuning=False,
+    find_conflict=_find_conflict_of_standard,
 )
+_AT = MethodSpec(
+    "at",
+    "ascl_tf.methods.supervised:AdversarialTraining",
+    settings=(OuterLossSettings, AtAttackSettings, WeightPerturbationSettings, UnlabeledSettings),
+    labels=LABELS_OPTIONAL,
+    label_free_weight="unlabeled_kl_weight",
+    needs_finetuning=False,
+    find_conflict=find_conflict_of_attack,
+)
+_TRADES = dataclasses.replace(_AT, name="trades", class_path="ascl_tf.methods.supervised:Trades")
+_MART = dataclasses.replace(
+    _AT,
+    name="mart",
+    class_path="ascl_tf.methods.supervised:Mart",
+    recipe=Recipe("sgd", 0.01, 128),
+)
+register(_STANDARD, _AT, _TRADES, _MART)

@@ -4,17 +4,13 @@ A method names its preparations (`Method.preparations`). Each is opened before a
 so that what is missing is refused at once; what it was made from goes into the stage's record; and
 it is applied once the work directory is there.
 
-Pseudo-labels are clusters of another model's features of the training images. They are computed
-once and kept beside the checkpoints: k-means of other features, or on another machine, could
-number the clusters otherwise, and the heads that have been trained on them would be wrong from
-then on.
+Pseudo-labels are clusters of another model's features of the training images, or the classes that
+another classifier predicts for images without a label, for any method. They are computed once and
+kept (kept_labels.py): k-means on another machine could number the clusters otherwise.
 """
 
 import dataclasses
-import json
-import tokenize
 import warnings
-import zipfile
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -25,9 +21,10 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ascl_tf import config as cfg
 from ascl_tf.errors import ConfigError, RunError
-from ascl_tf.process.files import write_whole
 from ascl_tf.training.checkpoints import LAST
 from ascl_tf.training.feature_sources import EXPECTED_MODEL, open_feature_source
+from ascl_tf.training.kept_labels import read_labels, write_labels
+from ascl_tf.training.predicted_labels import SETTING, Labeler, with_predicted_labels
 
 FILE = "pseudo_labels.npz"
 
@@ -45,7 +42,7 @@ class Preparation(NamedTuple):
 
 
 def open_preparations(method, dataset):
-    """Returns the `Preparation`s of a method, in order.
+    """Returns the `Preparation`s of a method and of its settings, in order.
 
     Args:
         method: built `Method`.
@@ -54,7 +51,8 @@ def open_preparations(method, dataset):
     Raises:
         ConfigError: if a setting names no usable model, or the images do not suffice.
     """
-    return [_OPEN[name](method, dataset) for name in method.preparations]
+    made = [_OPEN[name](method, dataset) for name in method.preparations]
+    return [*_open_predicted_labels(method.config, dataset), *made]
 
 
 def _open_pseudo_labels(method, dataset):
@@ -89,6 +87,25 @@ def _open_pseudo_labels(method, dataset):
     return Preparation({"pseudo_label_encoder_sha256": source.sha256}, apply)
 
 
+def _open_predicted_labels(config, dataset):
+    path = getattr(config, SETTING)
+    if not path:
+        return []
+    labeler = Labeler(path, dataset, config.evaluation_batch_size)
+
+    def apply(workers, workdir, images):
+        def make():
+            has_begun = _has_checkpoint(workdir)
+            return with_predicted_labels(workdir, images, labeler, has_begun=has_begun)
+
+        if workers.num_workers == 1:
+            return make()
+        labels = workers.from_chief(lambda: make().labels.tolist())
+        return dataclasses.replace(images, labels=np.array(labels, images.labels.dtype))
+
+    return [Preparation({f"{SETTING}_sha256": labeler.sha256}, apply)]
+
+
 _OPEN = {"pseudo_labels": _open_pseudo_labels}
 
 
@@ -117,12 +134,12 @@ def with_pseudo_labels(workdir, method, dataset, source, *, seed, batch_size):
         "model_sha256": source.sha256,
     }
     path, has_begun = workdir.path / FILE, _has_checkpoint(workdir)
-    pseudo_labels = _read(path, identity) if path.exists() or has_begun else None
+    pseudo_labels = read_labels(path, identity) if path.exists() or has_begun else None
     if not has_begun:
         features = source.features(dataset, batch_size)
         if pseudo_labels is None:
             pseudo_labels = cluster(features, method.pseudo_label_counts, seed=seed)
-            _write(path, pseudo_labels, identity)
+            write_labels(path, pseudo_labels, identity)
         method.initialize(features, pseudo_labels, dataset.images)
     return dataclasses.replace(dataset, pseudo_labels=pseudo_labels)
 
@@ -161,43 +178,3 @@ def _cluster_once(features, count, seed):
 
 def _has_checkpoint(workdir):
     return tf.train.latest_checkpoint(str(workdir.checkpoints(cfg.PRETRAIN) / LAST)) is not None
-
-
-def _write(path, pseudo_labels, identity):
-    document = np.array(json.dumps(identity, sort_keys=True))
-    write_whole(path, lambda file: np.savez(file, pseudo_labels=pseudo_labels, made_from=document))
-
-
-# What NumPy raises on damaged files, whose headers it reads as Python source.
-_UNREADABLE = (
-    OSError,
-    EOFError,
-    ValueError,
-    KeyError,
-    SyntaxError,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-)
-
-
-def _read(path, identity):
-    """Returns the pseudo-labels in a file, after checking what they were made from."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            pseudo_labels, recorded = file["pseudo_labels"], json.loads(str(file["made_from"]))
-    except _UNREADABLE as error:
-        raise RunError(f"{path}: expected pseudo-labels; found {error}") from None
-    if not isinstance(recorded, dict):
-        raise RunError(f"{path}: expected what the pseudo-labels were made from; found {recorded}")
-    differing = [
-        f"{name}={recorded.get(name)} where this run has {value}"
-        for name, value in identity.items()
-        if recorded.get(name) != value
-    ]
-    if differing:
-        raise RunError(
-            place=path,
-            expected="pseudo-labels of these images by this model",
-            found=f"{', '.join(differing)}. Choose another `workdir` for another run",
-        )
-    return pseudo_labels

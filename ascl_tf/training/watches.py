@@ -93,7 +93,7 @@ class CollapseWatch(Watch):
             return
         # Of this step alone, so that an interruption changes nothing.
         spread = (total - old_total) / (count - old_count)
-        unit = 1 / math.sqrt(self.model.projection_head.projection_dim)
+        unit = 1 / math.sqrt(self.model.projection_dim)
         self.judge(
             spread,
             is_bad=spread < SMALLEST_SPREAD * unit,
@@ -101,7 +101,7 @@ class CollapseWatch(Watch):
             text=(
                 f"the spread of the projections is {spread:.2g}, less than a tenth of {unit:.2g}, "
                 "the value for spread-out projections in "
-                f"{self.model.projection_head.projection_dim} dimensions: all images get nearly "
+                f"{self.model.projection_dim} dimensions: all images get nearly "
                 "the same projection. A lower learning rate or another temperature may help"
             ),
         )

@@ -40,8 +40,8 @@ FLAGS = [
     Case(
         "--method=at --unlabeled_dataset=stl10",
         2,
-        "--unlabeled_dataset: expected a method",
-        "found --method=at",
+        "--unlabeled_dataset: expected --unlabeled_kl_weight > 0",
+        "found --unlabeled_kl_weight=0",
     ),
     Case(
         "--lambda_1=0 --unlabeled_dataset=stl10",

@@ -39,10 +39,11 @@ CONFIGS = {
     "trades": {"method": "trades"},
     "mart": {"method": "mart"},
     "rotation_at": {"method": "rotation_at"},
+    "wscat": {"method": "wscat"},
     "ascl": {"method": "ascl"},
 }
 # The term that a class weighs in; all others stay.
-TERMS = {"standard": "standard_loss"}
+TERMS = {"standard": "standard_loss", "wscat": "standard_loss"}
 
 
 def _terms(method, data):

@@ -43,6 +43,12 @@ PRETRAIN = [
     ("mart", {}, 1 + AT + 2 * 3),
     ("mart", {"awp_gamma": 0.01}, 1 + AT + 2 * 2 * 3),
     ("rotation_at", {}, 1 + 4 * (AT + 3)),
+    # The natural images: for the attack, then in the step.
+    ("wscat", {}, 1 + (1 + AT) + 2 * 3),
+    # The natural logits of the attack, where labels are missing, and those of the step.
+    ("at", {"unlabeled_kl_weight": 1.0}, 1 + AT + 2 * 3),
+    ("at", {"unlabeled_kl_weight": 1.0, "labeled_fraction": 0.5}, 1 + (1 + AT) + 2 * 3),
+    ("at", {"labeled_fraction": 0.5, "pseudo_label_classifier": "model"}, 1 + AT + 3),
     ("simclr", {}, 2 * 3),
     ("scl", {}, 2 * 3),
     # The second view is the attack's constant target.

@@ -15,6 +15,7 @@ PRETRAINED = (
     "ascl",
     "trades",
     "rotation_at",
+    "wscat",
     "rocl",
     "selfie_dpe",
     *(

@@ -149,6 +149,7 @@ def test_every_row_moves_and_raises_its_loss(ascl, all_views, source, changes):
 
 OTHERS = [
     {"method": "at"},
+    {"method": "at", "unlabeled_kl_weight": 2.0},
     {"method": "trades"},
     {"method": "mart"},
     {"method": "rotation_at"},
@@ -175,6 +176,30 @@ def test_every_row_moves_in_fine_tuning(finetune):
     attacked = _attack(method, views)
     _check_every_row_moves(views, attacked)
     _check_unlabeled_rows_raise_their_loss(method, views, "ce", attacked)
+
+
+@pytest.mark.parametrize("name", ["at", "trades", "mart"])
+def test_weight_of_images_without_a_label_adds_their_divergence_and_changes_no_other_term(name):
+    config = CONFIG.replace(method=name, unlabeled_kl_weight=2.0)
+    method = helpers.compile_tiny(helpers.make_method(config))
+    plain = helpers.compile_tiny(helpers.make_method(config.replace(unlabeled_kl_weight=0.0)))
+    views = helpers.views_of(method, helpers.make_data(HALF))
+    images = method.make_adversarial(views)["images_at"]
+    with contract.unmoved(method):
+        natural, perturbed = (
+            np.float64(method.logits(x, branch=ADVERSARIAL, training=True))
+            for x in (views["images"], images)
+        )
+        terms = method.forward(views, {"images_at": images}).terms
+    want = plain.forward(views, {"images_at": images}).terms["at_loss"].per_row
+    np.testing.assert_allclose(terms["at_loss"].per_row, want, rtol=1e-5)
+    term = terms["unlabeled_loss"]
+    divergences = oracles.divergence(natural, perturbed)
+    np.testing.assert_allclose(term.per_row, divergences, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(term.mask, IS_UNLABELED)
+    assert term.weight == 2.0 and plain.term_names == ("at_loss",)
+    logs = method.train_step(helpers.make_data(HALF))
+    assert np.isfinite(float(logs["unlabeled_loss"]))
 
 
 # One source against another: whose attack it is, bit for bit.

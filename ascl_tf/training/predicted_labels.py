@@ -1,0 +1,104 @@
+"""Labels for images that have none: the classes that a trained classifier predicts.
+
+The first half of robust self-training (Carmon et al. 2019, arXiv:1905.13736, section 3), for any
+method: what follows takes these labels for true ones.
+"""
+
+import dataclasses
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from ascl_tf.attacks.logits import as_logits_function
+from ascl_tf.config.paths import MODEL, expand
+from ascl_tf.data.image_dataset import UNLABELED
+from ascl_tf.data.pipeline import evaluation_batches
+from ascl_tf.errors import ConfigError, RunError, renamed
+from ascl_tf.evaluation.records import model_sha256
+from ascl_tf.serving.loading import load_model
+from ascl_tf.training.kept_labels import read_labels, write_labels
+
+FILE = "predicted_labels.npz"
+SETTING = "pseudo_label_classifier"
+
+
+class Labeler:
+    """The classifier that the setting `pseudo_label_classifier` names.
+
+    Args:
+        path: SavedModel folder, .keras file, or `pretrained:NAME`.
+        dataset: `ImageDataset`, all training images, to try it on.
+        batch_size: images at a time.
+
+    Attributes:
+        sha256: of the model's files.
+
+    Raises:
+        ConfigError: if no classifier of these images is there, or it has other classes.
+    """
+
+    def __init__(self, path, dataset, batch_size):
+        self._batch_size = batch_size
+        try:
+            place = expand(os.fspath(path), MODEL)
+        except ValueError as error:
+            raise ConfigError(error, field=SETTING) from None
+        with renamed(path=SETTING):
+            self._logits_fn = as_logits_function(load_model(place).logits_fn)
+        self.sha256 = model_sha256(place)
+        self._check(path, dataset)
+
+    def labeled(self, dataset):
+        """Returns the data set, each of whose images has a label."""
+        is_absent = dataset.labels == UNLABELED
+        rows = np.flatnonzero(is_absent)
+        labels = dataset.labels.copy()
+        if len(rows):
+            labels[rows] = self._predict(dataset.take(rows))
+        print(f"pseudo-labels: classes of {len(rows)} images without a label", flush=True)
+        return dataclasses.replace(dataset, labels=labels)
+
+    def _predict(self, dataset):
+        compute = tf.function(lambda images: self._logits_fn(tf.cast(images, tf.float32) / 255))
+        found = [
+            tf.boolean_mask(compute(batch["images"]), batch["mask"]).numpy()
+            for batch in evaluation_batches(dataset, self._batch_size)
+        ]
+        logits = np.concatenate(found)
+        if not np.isfinite(logits).all():
+            raise RunError(field=SETTING, expected="finite logits", found="NaN or infinity")
+        return logits.argmax(axis=1).astype(dataset.labels.dtype)
+
+    def _check(self, path, dataset):
+        expected = f"a classifier of the {dataset.num_classes} classes of {dataset.name}"
+        first = np.asarray(dataset.images[:1]).astype(np.float32) / 255
+        try:
+            found = f"{self._logits_fn(tf.constant(first)).shape[1]} outputs"
+        except (ValueError, TypeError, tf.errors.OpError) as error:
+            found = str(error).splitlines()[0]
+        if found != f"{dataset.num_classes} outputs":
+            raise ConfigError(field=SETTING, value=path, expected=expected, found=found)
+
+
+def with_predicted_labels(workdir, dataset, labeler, *, has_begun):
+    """Returns the data set, each of whose images has a label: its own, or a predicted one.
+
+    A run that goes on reads the labels that its beginning has kept.
+
+    Args:
+        workdir: `WorkDirectory`, which exists.
+        dataset: `ImageDataset`, all training images.
+        labeler: `Labeler`.
+        has_begun: whether the run has a checkpoint.
+
+    Raises:
+        RunError: if the labels kept are of other images or another model, or gone.
+    """
+    path = workdir.path / FILE
+    identity = {"data_sha256": dataset.sha256, "model_sha256": labeler.sha256}
+    if path.exists() or has_begun:
+        return dataclasses.replace(dataset, labels=read_labels(path, identity))
+    labeled = labeler.labeled(dataset)
+    write_labels(path, labeled.labels, identity)
+    return labeled

@@ -1,0 +1,113 @@
+"""Labels that a trained classifier gives to images without one, in a run of any method."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ascl_tf.errors import ConfigError, RunError
+from ascl_tf.models import Classifier, LinearHead
+from ascl_tf.serving.exporting import export_classifier
+from ascl_tf.training import fitting, predicted_labels
+from tests.methods import helpers
+from tests.program_lines import line_matches
+from tests.training.worlds import eager_world, pretrain_with
+
+
+@pytest.fixture(scope="module")
+def config():
+    """AT with half of the labels, one epoch."""
+    with eager_world() as config:
+        yield config.replace(method="at", labeled_fraction=0.5)
+
+
+def _export(path, num_classes=3):
+    classifier = Classifier(
+        helpers.TinyEncoder("separate", name="encoder"), LinearHead(num_classes), name="classifier"
+    )
+    classifier.build((None, *helpers.IMAGE_SHAPE))
+    export_classifier(classifier, path, image_shape=helpers.IMAGE_SHAPE)
+    return classifier
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory):
+    """An exported classifier of three classes: its folder, and itself."""
+    path = tmp_path_factory.mktemp("teacher") / "model"
+    return path, _export(path)
+
+
+@pytest.fixture
+def trained_on(monkeypatch):
+    """Data sets that methods were trained on."""
+    found, make = [], fitting.training_batches
+
+    def recorded(dataset, *args, **settings):
+        found.append(dataset)
+        return make(dataset, *args, **settings)
+
+    monkeypatch.setattr(fitting, "training_batches", recorded)
+    return found
+
+
+def _kept(path):
+    with np.load(path / predicted_labels.FILE, allow_pickle=False) as file:
+        return file["pseudo_labels"]
+
+
+def test_images_without_a_label_have_the_predicted_one_and_the_others_their_own(
+    config, teacher, trained_on, tmp_path
+):
+    path, classifier = teacher
+    run = pretrain_with(config.replace(pseudo_label_classifier=str(path)), tmp_path / "run")
+    (dataset,) = trained_on
+    predicted = np.argmax(classifier(dataset.images / np.float32(255), training=False), axis=1)
+    own = helpers.make_dataset(30)
+    by_image = {image.tobytes(): label for image, label in zip(own.images, own.labels, strict=True)}
+    true = np.array([by_image[image.tobytes()] for image in dataset.images])
+    is_kept = dataset.labels != predicted
+    assert len(dataset) == 24 and (dataset.labels >= 0).all() and is_kept.any()
+    np.testing.assert_array_equal(dataset.labels[is_kept], true[is_kept])
+    # 12 labels are known; the others may agree with the prediction by chance.
+    assert np.sum(dataset.labels == true) >= 12 and np.sum(is_kept) <= 12
+    np.testing.assert_array_equal(_kept(run), dataset.labels)
+    record = json.loads((run / "results" / "pretrain.json").read_text())
+    assert record["num_images"] == 24 and "pseudo_label_classifier_sha256" in record
+
+
+def test_run_that_goes_on_takes_the_labels_that_it_has_kept(config, teacher, trained_on, tmp_path):
+    # WSCAT, whose projections have no projection head.
+    config = config.replace(pseudo_label_classifier=str(teacher[0]), epochs=2, method="wscat")
+    run = pretrain_with(config, tmp_path / "run")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(predicted_labels.Labeler, "labeled", _never)
+        pretrain_with(config, run)
+    np.testing.assert_array_equal(trained_on[0].labels, _kept(run))
+    (run / predicted_labels.FILE).unlink()
+    with pytest.raises(RunError, match="predicted_labels.npz: expected pseudo-labels; found"):
+        pretrain_with(config, run)
+
+
+def _never(*args):
+    raise AssertionError("labeled again")
+
+
+def test_other_classifier_is_refused_where_a_run_goes_on(config, teacher, tmp_path):
+    run = pretrain_with(config.replace(pseudo_label_classifier=str(teacher[0])), tmp_path / "run")
+    other = tmp_path / "other"
+    _export(other)
+    with pytest.raises(RunError, match="pseudo label classifier of SHA-256"):
+        pretrain_with(config.replace(pseudo_label_classifier=str(other)), run)
+
+
+def test_what_cannot_label_the_images_is_one_line_before_anything_is_written(config, tmp_path):
+    _export(tmp_path / "of_four", num_classes=4)
+    for path, found in (
+        (tmp_path / "of_four", "expected a classifier of the 3 classes of noise; found 4 outputs"),
+        (tmp_path / "absent", "found nothing there"),
+        ("pretrained:none", "found .*none"),
+    ):
+        with line_matches((ConfigError, RunError), f"--pseudo_label_classifier.*{found}"):
+            changed = config.replace(pseudo_label_classifier=str(path))
+            pretrain_with(changed, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
