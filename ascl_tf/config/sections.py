@@ -196,9 +196,9 @@ class DataSettings:
     )
     pseudo_label_classifier: str = setting(
         "",
-        "Classifier whose predictions serve as labels of training images that have none: a "
-        "SavedModel folder, a .keras file, or pretrained:NAME. Every method that uses labels then "
-        "uses all images (robust self-training).",
+        "Classifier whose predictions serve as labels of training images that have none: the work "
+        "directory of a run, a SavedModel folder, a .keras file, or pretrained:NAME. Every method "
+        "that uses labels then uses all images (robust self-training).",
         stages=_PRE,
         path=SOURCE,
         is_identity=False,

@@ -15,9 +15,12 @@ from ascl_tf.config.paths import MODEL, expand
 from ascl_tf.data.image_dataset import UNLABELED
 from ascl_tf.data.pipeline import evaluation_batches
 from ascl_tf.errors import ConfigError, RunError, renamed
-from ascl_tf.evaluation.records import model_sha256
+from ascl_tf.evaluation.records import model_sha256, weights_sha256
 from ascl_tf.serving.loading import load_model
 from ascl_tf.training.kept_labels import read_labels, write_labels
+from ascl_tf.training.stages import with_encoder_settings
+from ascl_tf.training.trained import chosen_checkpoint, load_classifier
+from ascl_tf.training.workdir import WorkDirectory, recorded_config
 
 FILE = "predicted_labels.npz"
 SETTING = "pseudo_label_classifier"
@@ -27,12 +30,12 @@ class Labeler:
     """The classifier that the setting `pseudo_label_classifier` names.
 
     Args:
-        path: SavedModel folder, .keras file, or `pretrained:NAME`.
+        path: of a work directory, SavedModel folder or .keras file, or `pretrained:NAME`.
         dataset: `ImageDataset`, all training images, to try it on.
         batch_size: images at a time.
 
     Attributes:
-        sha256: of the model's files.
+        sha256: of the model's files, or of a run's weights.
 
     Raises:
         ConfigError: if no classifier of these images is there, or it has other classes.
@@ -44,9 +47,15 @@ class Labeler:
             place = expand(os.fspath(path), MODEL)
         except ValueError as error:
             raise ConfigError(error, field=SETTING) from None
-        with renamed(path=SETTING):
-            self._logits_fn = as_logits_function(load_model(place).logits_fn)
-        self.sha256 = model_sha256(place)
+        recorded = recorded_config(place)
+        if recorded is None:
+            with renamed(path=SETTING):
+                model = load_model(place).logits_fn
+            self.sha256 = model_sha256(place)
+        else:
+            model = _classifier_of_run(path, place, recorded, dataset)
+            self.sha256 = weights_sha256(model)
+        self._logits_fn = as_logits_function(model)
         self._check(path, dataset)
 
     def labeled(self, dataset):
@@ -79,6 +88,16 @@ class Labeler:
             found = str(error).splitlines()[0]
         if found != f"{dataset.num_classes} outputs":
             raise ConfigError(field=SETTING, value=path, expected=expected, found=found)
+
+
+def _classifier_of_run(path, place, config, dataset):
+    """Returns the classifier that a run has trained, as it is exported."""
+    try:
+        workdir = WorkDirectory(place)
+        config = with_encoder_settings(config, workdir)
+        return load_classifier(config, workdir, dataset, chosen_checkpoint(config, workdir))
+    except (RunError, ConfigError) as error:
+        raise ConfigError(error, field=SETTING, value=path) from None
 
 
 def with_predicted_labels(workdir, dataset, labeler, *, has_begun):

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from ascl_tf.errors import ConfigError, RunError
+from ascl_tf.methods.factory import make_finetune_method
 from ascl_tf.models import Classifier, LinearHead
 from ascl_tf.serving.exporting import export_classifier
-from ascl_tf.training import fitting, predicted_labels
+from ascl_tf.training import checkpoints, fitting, predicted_labels
 from tests.methods import helpers
 from tests.program_lines import line_matches
 from tests.training.worlds import eager_world, pretrain_with
@@ -90,6 +91,28 @@ def test_run_that_goes_on_takes_the_labels_that_it_has_kept(config, teacher, tra
 
 def _never(*args):
     raise AssertionError("labeled again")
+
+
+def test_classifier_may_be_that_of_a_run(config, trained_on, tmp_path):
+    standard = config.replace(method="standard")
+    run = pretrain_with(standard, tmp_path / "teacher")
+    trained_on.clear()
+    pretrain_with(config.replace(pseudo_label_classifier=str(run)), tmp_path / "run")
+    (dataset,) = trained_on
+    classifier = make_finetune_method(
+        standard, num_classes=3, image_shape=helpers.IMAGE_SHAPE
+    ).classifier
+    parts = {"encoder": classifier.encoder, "linear_head": classifier.linear_head}
+    checkpoints.restore_parts(run / "checkpoints" / "pretrain", "best", **parts)
+    predicted = np.argmax(classifier(dataset.images / np.float32(255), training=False), axis=1)
+    # Half of the images have their own label.
+    assert np.sum(dataset.labels == predicted) >= 12
+
+
+def test_run_without_a_classifier_is_refused(config, tmp_path):
+    run = pretrain_with(config.replace(method="simclr"), tmp_path / "simclr")
+    with line_matches(ConfigError, "--pseudo_label_classifier=.*expected a checkpoint; found none"):
+        pretrain_with(config.replace(pseudo_label_classifier=str(run)), tmp_path / "run")
 
 
 def test_other_classifier_is_refused_where_a_run_goes_on(config, teacher, tmp_path):
