@@ -275,12 +275,15 @@ def _write_artifact(plan, failed, graph, store, arguments, folder):
         command=_command(arguments, plan.artifact.name),
         failed=failed,
     )
+    for name, write in plan.artifact.plots.items() if document["records"] else ():
+        write(document, folder / name)
     _write_tables(plan.artifact, graph, document, folder)
 
 
 def _write_tables(artifact, graph, document, folder):
     parts = [grids.to_markdown(grid) for grid in tables.make_grids(artifact, graph, document)]
-    parts += [f"![{artifact.heading}]({name}.png)\n" for name in document["figures"]]
+    pictures = [*document["figures"], *(artifact.plots if document["records"] else ())]
+    parts += [f"![{artifact.heading}]({name}.png)\n" for name in pictures]
     text = "\n".join([f"# {artifact.heading}\n", *parts, f"`{document['command']}`\n"])
     write_text(folder / "table.md", text)
     write_text(folder / "table.csv", tables.to_csv(artifact, graph, document))

@@ -230,7 +230,7 @@ def _artifact_cells(artifact, preset, document):
     folders = folders_of(artifact, preset)
     # A record of transfer is of two rows, and names the target.
     num_run = len({record["row"] or record["target"] for record in document["records"]})
-    pictures = [f"[{name}]({folder}/{name}.png)" for name in document["figures"]]
+    pictures = [f"[{name}]({folder}/{name}.png)" for name in _pictures(artifact, document)]
     return [
         f"[{artifact.heading}]({folder}/table.md)",
         f"{num_run} of {len(folders)}" if document["records"] else NOT_RUN,
@@ -238,6 +238,11 @@ def _artifact_cells(artifact, preset, document):
         ", ".join(pictures) or NOT_RUN,
         f"`{document['command']}`",
     ]
+
+
+def _pictures(artifact, document):
+    """Returns the names of an artifact's pictures that there are."""
+    return [*document["figures"], *(artifact.plots if document["records"] else ())]
 
 
 def _num_seeds(records):

@@ -32,7 +32,7 @@ ENSEMBLE = "ensemble"
 ONE_SHOT = ""
 ONE_EPOCH = "flags/base/one_epoch.flags"
 # Settings that name the run which a pre-training starts from.
-NAMES_OF_RUNS = ("pseudo_label_encoder", "initial_encoder")
+NAMES_OF_RUNS = ("pseudo_label_encoder", "initial_encoder", "pseudo_label_classifier")
 # One row of every method; some start from what another, before them, has left.
 METHOD_ROWS = (
     "figure2/standard",

@@ -69,10 +69,11 @@ def test_all_artifacts_are_made_and_reported(tmp_path, capsys):
     for name in ARTIFACTS:
         files = {path.name for path in (folder / name).iterdir()}
         assert files >= {"records.json", "table.md", "table.csv"}
-        pictures = {f"{figure}.png" for figure in ARTIFACTS[name].figures}
+        artifact = ARTIFACTS[name]
+        pictures = {f"{figure}.png" for figure in (*artifact.figures, *artifact.plots)}
         assert pictures <= files
     page = (folder / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 9
+    assert page.count("data:image/png;base64,") == 10
     assert "report.html" in capsys.readouterr().out
 
 

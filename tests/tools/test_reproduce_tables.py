@@ -213,7 +213,7 @@ def test_report_is_one_page_with_all_tables_and_figures_that_there_are(results):
     assert len(finished) == 5
     others = [name for name in ARTIFACTS if name not in finished]
     assert sections == ["claims", *finished, *others]
-    assert text.index(f'id="{finished[-1]}"') < text.index("<summary>Not run yet: 12 of 17")
+    assert text.index(f'id="{finished[-1]}"') < text.index("<summary>Not run yet: 13 of 18")
     assert text.index("<summary>Not run yet") < text.index(f'id="{others[0]}"')
     sources = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
     assert len(sources) == 3 and all(s.startswith("data:image/png;base64,") for s in sources)

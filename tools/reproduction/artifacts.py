@@ -2,13 +2,14 @@
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from tools import rows
-from tools.reproduction import costs
+from tools.reproduction import costs, shares_figure
 from tools.reproduction.graph import ANALYZE, EVALUATE, RECORDS, Measured, as_flags
 from tools.reproduction.nodes import Node, Place
+from tools.reproduction.shares_figure import write_shares
 
 TRANSFER = "transfer"
 STANDARD, PGD, PGD_16, AUTOATTACK = "standard", "pgd20", "pgd20_eps16", "autoattack"
@@ -44,6 +45,7 @@ class Artifact:
             where it takes the exported models.
         is_matrix: whether it shows transfer from each model to each other.
         figure_rows: models of its figures; (): its own rows.
+        plots: figure -> function (document, path without suffix) that draws it.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Artifact:
     figures: Mapping[str, str] = dataclasses.field(default_factory=dict)
     is_matrix: bool = False
     figure_rows: tuple[str, ...] = ()
+    plots: Mapping[str, Callable] = dataclasses.field(default_factory=dict)
 
     @property
     def heading(self):
@@ -115,6 +118,7 @@ _ALL = (
         figures={"corruptions": "corruptions"},
     ),
     Artifact("readings", "Readings of the paper's equations", (STANDARD, PGD)),
+    Artifact("few_labels", "Few labels", (STANDARD, PGD), plots={shares_figure.NAME: write_shares}),
     Artifact(
         "beyond",
         "Beyond the paper",

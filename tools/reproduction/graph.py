@@ -1,5 +1,6 @@
 """From a row of flags/ to the steps that train, measure and export it."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from ascl_tf import config as cfg
@@ -16,11 +17,11 @@ EXPORT_FOLDER = "export/*"
 
 
 class Classifier(NamedTuple):
-    """What has trained a classifier: its last step, settings, encoder's pre-training or None."""
+    """What has trained a classifier: its last step and settings; setting -> run it starts from."""
 
     node: Node
     config: cfg.Config
-    start: Node | None
+    runs: Mapping[str, Node]
     title: str
 
 
@@ -56,36 +57,56 @@ class Graph:
         """Returns the settings of a row's pre-training at this preset."""
         config = self.preset.apply(row.config, row.folder)
         extra = {row.folder: row for row in self.preset.extra_rows}.get(row.folder)
-        if extra is None or not extra.compute_of or self.preset.is_smoke:
+        if extra is None or self.preset.is_smoke:
             return config
-        other = self.row(extra.compute_of)
-        epochs = self.pretrain_config(other).epochs * other.units / row.units
-        return config.replace(epochs=max(1, round(epochs)))
+        if extra.passes:
+            passes = extra.passes - self._passes_beside(row)
+        elif extra.compute_of:
+            passes = self._passes_of(self.row(extra.compute_of))
+        else:
+            return config
+        return config.replace(epochs=max(1, round(passes / row.units)))
+
+    def _passes_of(self, row):
+        """Returns the forward passes per training image of a row's pre-training."""
+        return self.pretrain_config(row).epochs * row.units
+
+    def _passes_beside(self, row):
+        """Returns those of the dearest fine-tuning, and of the runs that it starts from."""
+        heads = [
+            sum(self.preset.apply(part, row.folder).num_finetune_epochs for part in head.parts)
+            * head.units
+            for head in row.heads
+        ]
+        return max(heads) + sum(map(self._passes_of, self._rows_before(row.config).values()))
+
+    def _rows_before(self, config):
+        """Returns setting -> the row whose run a pre-training starts from."""
+        starts = {name: getattr(config, name) for name in rows.NAMES_OF_RUNS}
+        return {n: self.row(rows.row_of_run(path)) for n, path in starts.items() if path}
 
     def pretrain(self, row, seed):
         """Returns the step of a row's pre-training."""
         config = self.pretrain_config(row).replace(seed=seed)
-        starts = {name: getattr(config, name) for name in rows.NAMES_OF_RUNS}
-        places = {
-            name: self.pretrain(self.row(rows.row_of_run(path)), seed)
-            for name, path in starts.items()
-            if path
-        }
         return self._train(
             cfg.PRETRAIN,
             _title(row, row.config, seed),
             _identity(config, cfg.PRETRAIN),
-            _flags_of_runs(places),
+            _flags_of_runs(self._runs_before(config, seed)),
             outputs=("results/pretrain.json", f"{CHECKPOINTS}/pretrain/last"),
             seconds=costs.training(self.preset, config, row.units, config.epochs),
         )
+
+    def _runs_before(self, config, seed):
+        before = self._rows_before(config).items()
+        return {name: self.pretrain(row, seed) for name, row in before}
 
     def classifiers(self, row, head, seed):
         """Returns the `Classifier`s of a head: one, or several for an ensemble."""
         if head.name == rows.ONE_SHOT:
             config = self.pretrain_config(row).replace(seed=seed)
-            node = self.pretrain(row, seed)
-            return [Classifier(node, config, None, _title(row, row.config, seed))]
+            node, before = self.pretrain(row, seed), self._runs_before(config, seed)
+            return [Classifier(node, config, before, _title(row, row.config, seed))]
         return [self._finetune(row, head, part, seed) for part in head.parts]
 
     def export(self, classifier):
@@ -164,7 +185,7 @@ class Graph:
             outputs=("results/finetune_*.json", f"{CHECKPOINTS}/finetune_*/last"),
             seconds=costs.training(self.preset, config, head.units, config.num_finetune_epochs),
         )
-        return Classifier(node, config, start, title)
+        return Classifier(node, config, {"pretrained": start}, title)
 
     def _train(self, stage, title, settings, places, **fields):
         return self.add(
@@ -185,11 +206,10 @@ class Graph:
 
     def _of_classifier(self, stage, classifier, more, note="", **fields):
         """Returns a step in a folder of its own that reads the checkpoints of another."""
-        config, start = classifier.config, classifier.start
+        config, places = classifier.config, _flags_of_runs(classifier.runs)
         settings = _identity(config, stage) | more
-        if start is not None:
+        if "pretrained" in classifier.runs:
             settings |= _identity(config, cfg.FINETUNE)
-        places = _flags_of_runs({"pretrained": start} if start else {})
         return self.add(
             Node(
                 kind=stage,
@@ -215,12 +235,16 @@ class Graph:
         like = rows.load_row(extra.like)
         changes = {**extra.settings, "workdir": f"{rows.RUNS}{extra.folder}"}
         heads = tuple(
-            head._replace(parts=tuple(part.replace(**changes) for part in head.parts))
+            head._replace(
+                parts=tuple(part.replace(**changes) for part in head.parts),
+                units=extra.finetune_units.get(head.name, head.units),
+            )
             for head in like.heads
+            if not extra.heads or head.name in extra.heads
         )
         row = rows.Row(extra.folder, f"Beside {like.row.place}", extra.title)
         config = like.config.replace(**changes)
-        return rows.RowRun(row, config, _units(config, like), heads)
+        return rows.RowRun(row, config, extra.units or _units(config, like), heads)
 
 
 def _number_of_images(config):

@@ -9,6 +9,8 @@ import dataclasses
 from collections.abc import Mapping
 
 from ascl_tf import config as cfg
+from tools.reproduction import few_labels
+from tools.reproduction.extra_rows import AT_EQUAL_COMPUTE, POSITIVES_ALL, ExtraRow
 
 # Learning rates above the paper's 0.1 belong to batches of 512 and 1,024.
 USUAL_RATE = 0.1
@@ -16,25 +18,6 @@ USUAL_RATE = 0.1
 EPOCHS_IN_FULL = {"readings": 100}
 # STL-10 has 5,000 labeled training images.
 WHOLE_DATA_SETS = ("stl10",)
-
-
-@dataclasses.dataclass(frozen=True)
-class ExtraRow:
-    """A row that no folder of flags/ holds: another row with some settings changed.
-
-    Attributes:
-        folder: what it is called.
-        like: the row that it changes.
-        title: for the tables.
-        settings: the changes.
-        compute_of: the row whose forward passes in pre-training give its number of epochs.
-    """
-
-    folder: str
-    like: str
-    title: str
-    settings: Mapping[str, object] = dataclasses.field(default_factory=dict)
-    compute_of: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,19 +143,6 @@ def row_of_method(name):
     )
 
 
-POSITIVES_ALL = ExtraRow(
-    "readings/positives_all",
-    like="readings/denominator_joint",
-    title="eq. 9 with clean views of the class among its positives",
-    settings={"ascl_positives": "all"},
-)
-AT_EQUAL_COMPUTE = ExtraRow(
-    "table5/at_equal_compute",
-    like="table5/at",
-    title="AT with the full model's compute",
-    compute_of="table5/full",
-)
-
 PAPER = Preset("paper", extra_rows=(POSITIVES_ALL,))
 CPU = Preset(
     "cpu",
@@ -195,10 +165,18 @@ CPU = Preset(
         # Half of the figure's: each point of the curve, and each direction, is an attack.
         "weight_landscape": {"num_images": 250},
     },
-    extra_rows=(AT_EQUAL_COMPUTE, POSITIVES_ALL),
+    extra_rows=(AT_EQUAL_COMPUTE, POSITIVES_ALL, *few_labels.ROWS),
     # The ledger of claims takes the spread over seeds from these.
     more_seeds=dict.fromkeys(
-        ("table1/at", "table1/trades", "table1/ascl", "table5", "figure2/standard"), (1, 2)
+        (
+            "table1/at",
+            "table1/trades",
+            "table1/ascl",
+            "table5",
+            "figure2/standard",
+            *few_labels.SEVERAL_SEEDS,
+        ),
+        (1, 2),
     ),
 )
 SMOKE = Preset(

@@ -104,6 +104,7 @@ def _section(artifact, graph, document, folder):
     parts = [f'<section id="{artifact.name}">', f"<h2>{_text(artifact.heading)}</h2>"]
     parts += [_table(grid) for grid in tables.make_grids(artifact, graph, document)]
     parts += [_figure(name, artifact, document, folder) for name in artifact.figures]
+    parts += [_picture(name, artifact, folder) for name in artifact.plots]
     if document:
         parts.append(f"<p><code>{_text(document['command'])}</code></p>")
     return "\n".join([*parts, "</section>"])
@@ -140,18 +141,29 @@ def _cell(text, heading):
 
 def _figure(name, artifact, document, folder):
     """Returns a figure with its picture inside the page, or a dash."""
-    caption = f"{artifact.heading} ({name.replace('_', ' ')})"
-    told = f"{caption}. {_SEEN[name]}"
-    picture = folder / f"{name}.png"
-    if name not in document.get("figures", []) or not picture.exists():
+    caption = _caption(name, artifact)
+    if name not in document.get("figures", []) or not (folder / f"{name}.png").exists():
         failed = any(entry.get("figure") == name for entry in document.get("failed", []))
         state = tables.FAILED if failed else NOT_RUN
         return f'<p class="none">{_text(caption)}: {state}</p>'
+    return _picture(name, artifact, folder)
+
+
+def _picture(name, artifact, folder):
+    """Returns a picture inside the page, with what there is to see in it; "" where it is not."""
+    picture = folder / f"{name}.png"
+    if not picture.exists():
+        return ""
+    caption = _caption(name, artifact)
     data = base64.b64encode(picture.read_bytes()).decode("ascii")
     return (
         f'<figure><img alt="{_text(caption)}" src="data:image/png;base64,{data}">'
-        f"<figcaption>{_text(told)}</figcaption></figure>"
+        f"<figcaption>{_text(caption)}. {_text(_SEEN[name])}</figcaption></figure>"
     )
+
+
+def _caption(name, artifact):
+    return f"{artifact.heading} ({name.replace('_', ' ')})"
 
 
 def _short(name):
@@ -182,5 +194,7 @@ _SEEN = {
     "corruptions": "Accuracy by type of corruption, one row each: the further right, the better.",
     "transfer": "Accuracy of each row under examples made on each column: the darker, the more "
     "of them fool it.",
+    "shares": "Accuracy of each method over the share of the training images that have a label, "
+    "each with as many forward passes. Bars are the standard deviation over seeds.",
     "calibration": "Accuracy over confidence. A calibrated model follows the diagonal.",
 }
