@@ -201,15 +201,19 @@ def _check_smoke(stage, recorded, explicit, config, workdir):
     )
 
 
+_TOLD_OF_SMOKE = ("dataset", "num_train_images", "width", "epochs")
+
+
 def _tell_of_smoke(asked, config):
-    """Says what --smoke has changed, so that nobody takes it for what was asked for."""
+    """Says that --smoke has changed the run, so that nobody takes it for what was asked for."""
     before, after = asked.to_json(), config.to_json()
     others = set(method_sections()) - set(config.method_spec.settings)
     unused = {field.name for section in others for field in dataclasses.fields(section)}
     names = [name for name in after if after[name] != before[name] and name not in unused]
-    changed = [f"{name}={after[name]} ({before[name]})" for name in names]
-    if changed:
-        print(f"notice: --smoke: {', '.join(changed)}", flush=True)
+    told = [f"{name}={after[name]}" for name in _TOLD_OF_SMOKE if name in names]
+    if names:
+        more = f"{len(names) - len(told)} more settings are small; config.json has all"
+        print(f"notice: --smoke: {', '.join([*told, more])}", flush=True)
 
 
 def default_workdir(config):

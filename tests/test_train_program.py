@@ -1,6 +1,7 @@
 """`python -m ascl_tf.train`: what it says before it trains."""
 
 import json
+import re
 
 import pytest
 
@@ -82,6 +83,16 @@ def test_command_of_full_size_does_not_continue_a_smoke_run(place, ran):
         _train("--nosmoke", "--stage=finetune", place)
     _train("--smoke", "--epochs=3", place)
     assert [config.epochs for config in ran] == [3, 3]
+
+
+def test_smoke_run_says_so_in_one_short_line(ran, capsys):
+    _train("--smoke", "--epochs=3", "--workdir=run")
+    (line,) = [s for s in capsys.readouterr().out.splitlines() if s.startswith("notice: --smoke")]
+    assert re.fullmatch(
+        r"notice: --smoke: (dataset=bundled, )?num_train_images=\d+, width=2, "
+        r"\d+ more settings are small; config.json has all",
+        line,
+    ), line
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "finetune"])

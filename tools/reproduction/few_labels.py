@@ -49,7 +49,9 @@ _METHODS = {
         {"finetune_units": {"laf": 10}, "heads": ("lsf", "laf")},
     ),
 }
-_TITLES = {"teacher": "teacher"} | {name: entry[1] for name, entry in _METHODS.items()}
+_TITLES = {"teacher": "standard training, the teacher"} | {
+    name: entry[1] for name, entry in _METHODS.items()
+}
 # A teacher labels what has no label; where all images have one, there is nothing to do for it.
 _TAUGHT = ("at_pseudo", "wscat", "ascl_pseudo")
 _NEED_UNLABELED = ("at_pseudo", "at_kl", "ascl_pseudo")
@@ -75,7 +77,7 @@ def label_of(name, head):
 def _teacher(share):
     settings = {**_COMMON, "labeled_fraction": share}
     return ExtraRow(
-        folder_of("teacher", share), "figure2/standard", _title("teacher", share), settings
+        folder_of("teacher", share), "figure2/standard", _title(_TITLES["teacher"], share), settings
     )
 
 
