@@ -212,8 +212,10 @@ def _tell_of_smoke(asked, config):
     names = [name for name in after if after[name] != before[name] and name not in unused]
     told = [f"{name}={after[name]}" for name in _TOLD_OF_SMOKE if name in names]
     if names:
-        more = f"{len(names) - len(told)} more settings are small; config.json has all"
-        print(f"notice: --smoke: {', '.join([*told, more])}", flush=True)
+        told.append(
+            f"{len(names) - len(told)} other settings changed; config.json has all settings"
+        )
+        print(f"notice: --smoke: {', '.join(told)}", flush=True)
 
 
 def default_workdir(config):

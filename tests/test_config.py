@@ -260,7 +260,7 @@ def test_broken_json_names_its_source_and_the_setting(text, message):
         ),
         (
             {"method": "scl", "unlabeled_dataset": "stl10"},
-            r"--unlabeled_dataset: expected a method .* such as ascl; found --method=scl",
+            r"--unlabeled_dataset: expected a method .*_classifier; found --method=scl",
         ),
         (
             {"epsilon": Fraction("2/255"), "step_size": Fraction("5/255")},
@@ -448,6 +448,10 @@ def test_with_a_classifier_for_their_labels_all_images_serve_and_none_lacks_a_la
     assert config.uses_unlabeled_images and not config.has_unlabeled_images
     with line_matches(ConfigError, "--pseudo_label_classifier: expected .*; found --method=simclr"):
         config.replace(method="simclr")
+    with line_matches(
+        ConfigError, "--unlabeled_kl_weight=1.0: expected no --pseudo_label_classifi"
+    ):
+        config.replace(unlabeled_kl_weight=1.0)
 
 
 def test_l2_has_defaults_of_its_own():

@@ -90,7 +90,7 @@ def test_smoke_run_says_so_in_one_short_line(ran, capsys):
     (line,) = [s for s in capsys.readouterr().out.splitlines() if s.startswith("notice: --smoke")]
     assert re.fullmatch(
         r"notice: --smoke: (dataset=bundled, )?num_train_images=\d+, width=2, "
-        r"\d+ more settings are small; config.json has all",
+        r"\d+ other settings changed; config.json has all settings",
         line,
     ), line
 

@@ -59,7 +59,7 @@ def main(argv, launcher=None):
     """Makes what the command line asks for; `launcher` calls the programs of the steps."""
     arguments = _parse(argv[1:])
     preset, graph = arguments.preset, Graph(arguments.preset)
-    plans = [make_plan(artifact, graph, arguments.seeds) for artifact in arguments.artifacts]
+    plans = _plans(arguments, graph)
     wanted = [node for plan in plans for node in _wanted(plan, arguments)]
     # It takes longest: whoever stops early has the other columns.
     nodes = in_order(sorted(wanted, key=lambda node: node.kind == AUTOATTACK))
@@ -85,6 +85,18 @@ def main(argv, launcher=None):
         print(f"stopped; to continue: {shlex.join(['python', 'tools/reproduce.py', *argv[1:]])}")
         sys.exit(128 + stopped_by)
     _exit_on_failure(states, left_out, arguments)
+
+
+def _plans(arguments, graph):
+    """Returns the plan of each artifact, without those of which the preset has no rows."""
+    plans = [make_plan(artifact, graph, arguments.seeds) for artifact in arguments.artifacts]
+    empty = [plan.artifact.name for plan in plans if not plan.nodes()]
+    if empty and arguments.artifact != ALL:
+        raise ConfigError(
+            f"--artifact={empty[0]}: expected a preset that has its rows, such as cpu; "
+            f"found --preset={graph.preset.name}"
+        )
+    return [plan for plan in plans if plan.nodes()]
 
 
 def _parse(arguments):

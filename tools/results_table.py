@@ -246,7 +246,7 @@ def _pictures(artifact, document):
 
 
 def _num_seeds(records):
-    """Returns how many seeds a row has, or from how many to how many; a figure has one."""
+    """Returns how many seeds a row has, or from how many to how many; a picture is of one."""
     by_row = {}
     for record in records:
         by_row.setdefault((record["row"], record["head"]), set()).add(record["seed"])

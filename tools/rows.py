@@ -51,6 +51,7 @@ METHOD_ROWS = (
     "table1/ascl",
     "beyond/dynacl",
     "beyond/dynacl_pp",
+    "beyond/wscat",
 )
 
 

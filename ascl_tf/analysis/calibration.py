@@ -39,8 +39,6 @@ def expected_calibration_error(logits, labels, *, num_bins=15):
             "bin_counts": M ints, images per bin,
             "bin_confidences", "bin_accuracies": M entries, float, or None for an empty bin.
 
-    See `calibration_parts` for what each image adds.
-
     Raises:
         ValueError: if shapes, types or `num_bins` are not as above, or a logit is not finite.
     """
@@ -65,12 +63,12 @@ def expected_calibration_error(logits, labels, *, num_bins=15):
 
 
 def calibration_parts(logits, labels, *, num_bins=15):
-    """Returns what each image adds to the expected calibration error, percent, float64 [N].
+    """Returns values whose mean is the expected calibration error, percent, float64 [N].
 
         sign(accuracy(B) - confidence(B)) * (is correct - confidence),    B the image's bin
 
-    Their mean is the error, and their standard error is its own to first order: where a bin's
-    accuracy is well above or below its confidence, the sign does not change from sample to sample.
+    Their mean is the error; to first order, the standard error of that mean is the error's own: a
+    bin whose accuracy is clearly off keeps its sign from sample to sample.
 
     Args:
         logits, labels, num_bins: as for `expected_calibration_error`.

@@ -13,9 +13,10 @@ def agreement_of_components(
 ):
     """Returns how much two images that raise the same component resemble each other, [K].
 
-    With d_1 and d_2 the changes from two noise images to those that raise component i most, it
-    is the correlation of d_1 and d_2 over pixels: 1 if the component has one image, 0 if each
-    search ends in one of its own. The paper's Figure 2 shows it to the eye.
+    With x_1 and x_2 the images that raise component i most, found from two independent noise
+    images, it is the correlation of x_1 and x_2 over pixels: 1 if the component has one image, 0
+    on average if each search ends in one of its own, or stays at its noise. The paper's Figure 2
+    shows it to the eye.
 
     Args:
         features_fn: as for `ascl_tf.analysis.features.as_features_function`.
@@ -25,7 +26,7 @@ def agreement_of_components(
         seed: Python int, of the noise.
 
     Returns:
-        NumPy float64 [K], from -1 to 1; 0 where a component has no gradient at the noise.
+        NumPy float64 [K], from -1 to 1; 0 where an image is of one color.
     """
     starts = np.repeat(noise_images(2, image_shape, seed=seed), len(components), axis=0)
     which = tf.constant(np.tile(components, 2), tf.int32)
@@ -37,8 +38,8 @@ def agreement_of_components(
     search = compile_once(
         lambda images: climb(values_of, images, num_steps, step_size)[0], starts.shape
     )
-    changes = search(tf.constant(starts)).numpy().astype(np.float64) - starts
-    changes = changes.reshape(2, len(components), -1)
-    centered = changes - changes.mean(axis=2, keepdims=True)
+    images = search(tf.constant(starts)).numpy().astype(np.float64)
+    images = images.reshape(2, len(components), -1)
+    centered = images - images.mean(axis=2, keepdims=True)
     first, second = centered / np.maximum(np.linalg.norm(centered, axis=2, keepdims=True), 1e-12)
     return np.sum(first * second, axis=1)

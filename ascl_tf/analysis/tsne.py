@@ -106,8 +106,8 @@ def tsne_of_features(
          "silhouette_features", "silhouette_points": float in [-1, 1], mean over images; of the
           features by the cosine, since their lengths differ between models,
          "neighbor_accuracy": float, percent, in the space of the features,
-         "measures": {"silhouette", "neighbors"}: what each image adds to "silhouette_features"
-          and to "neighbor_accuracy" (0 or 100), N floats each}.
+         "measures": {"silhouette", "neighbors"}: of each image, N floats each, whose means are
+          "silhouette_features" and "neighbor_accuracy"; of neighbors 0 or 100}.
 
     Raises:
         ValueError: if shapes and numbers are not as above, or all features are equal.

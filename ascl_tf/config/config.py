@@ -238,10 +238,10 @@ def _check_combinations(config: Config) -> None:
     spec, method = config.method_spec, config.objective.method
     if config.data.unlabeled_dataset and not config.uses_unlabeled_images:
         weight = spec.label_free_weight
-        expected = "a method with a term that needs no labels, such as ascl"
-        found = f"`method={method}`"
+        expected, found = "a method with a term that needs no labels", f"`method={method}`"
         if weight:
-            expected, found = f"`{weight}` > 0, the one term that uses such images", f"`{weight}=0`"
+            expected, found = f"`{weight}` > 0, for the term that needs no labels", f"`{weight}=0`"
+        expected += ", or `pseudo_label_classifier`"
         raise ConfigError(field="unlabeled_dataset", expected=expected, found=found)
     if config.data.pseudo_label_classifier and config.is_label_free:
         raise ConfigError(

@@ -5,8 +5,8 @@ Baselines of Table 1. All passes use the adversarial branch, the one that evalua
 and export use.
 
 AT, TRADES and MART can take images without a label into account (`unlabeled_kl_weight`): the KL
-divergence from their own prediction on the natural image, as in Alayrac et al. 2019,
-arXiv:1905.13725. AT makes a natural pass for them.
+divergence from their own prediction on the natural image, after Alayrac et al. 2019,
+arXiv:1905.13725. AT then makes a natural pass too, of all images of the batch.
 
 Natural and adversarial images are two passes, each with batch statistics
 of its own, the natural ones first: a moving statistic m goes to 0.9 (0.9 m + 0.1 n) + 0.1 a.

@@ -84,6 +84,13 @@ def find_conflict_of_attack(config):
     return None
 
 
+def _find_conflict_of_at(config):
+    if config.unlabeled_kl_weight > 0 and config.pseudo_label_classifier:
+        expected = "no `pseudo_label_classifier`, which leaves no image without a label"
+        return "unlabeled_kl_weight", expected, config.pseudo_label_classifier
+    return find_conflict_of_attack(config)
+
+
 def _find_conflict_of_standard(config):
     if config.norm != "linf" and not config.pretrained:
         return "norm", "a method that is attacked by PGD", "`method=standard`"
@@ -104,7 +111,7 @@ _AT = MethodSpec(
     labels=LABELS_OPTIONAL,
     label_free_weight="unlabeled_kl_weight",
     needs_finetuning=False,
-    find_conflict=find_conflict_of_attack,
+    find_conflict=_find_conflict_of_at,
 )
 _TRADES = dataclasses.replace(_AT, name="trades", class_path="ascl_tf.methods.supervised:Trades")
 _MART = dataclasses.replace(

@@ -80,7 +80,7 @@ def pretrain(
     images = GivenImages(train, validation, unlabeled)
     config, given = _prepare(images, workdir, method, encoder, settings, method=method)
     if unlabeled is not None and not config.uses_unlabeled_images:
-        expected = "a method with a term that needs no labels, such as ascl"
+        expected = "a method with a term that needs no labels, or `pseudo_label_classifier`"
         raise ConfigError(field="unlabeled", expected=expected, found=f"`method={method}`")
     directory = open_work_directory(config.workdir)
     with _running(directory):

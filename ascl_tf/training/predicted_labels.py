@@ -12,13 +12,15 @@ import tensorflow as tf
 
 from ascl_tf.attacks.logits import as_logits_function
 from ascl_tf.config.paths import MODEL, expand
+from ascl_tf.data.class_order import compare_classes
 from ascl_tf.data.image_dataset import UNLABELED
 from ascl_tf.data.pipeline import evaluation_batches
 from ascl_tf.errors import ConfigError, RunError, renamed
 from ascl_tf.evaluation.records import model_sha256, weights_sha256
+from ascl_tf.serving.card import read_card
 from ascl_tf.serving.loading import load_model
 from ascl_tf.training.kept_labels import read_labels, write_labels
-from ascl_tf.training.stages import with_encoder_settings
+from ascl_tf.training.stages import classifier_stage, with_encoder_settings
 from ascl_tf.training.trained import chosen_checkpoint, load_classifier
 from ascl_tf.training.workdir import WorkDirectory, recorded_config
 
@@ -45,18 +47,18 @@ class Labeler:
         self._batch_size = batch_size
         try:
             place = expand(os.fspath(path), MODEL)
-        except ValueError as error:
-            raise ConfigError(error, field=SETTING) from None
-        recorded = recorded_config(place)
+            recorded = recorded_config(place)
+        except (ValueError, RunError) as error:
+            raise ConfigError(error, field=SETTING, value=path) from None
         if recorded is None:
             with renamed(path=SETTING):
                 model = load_model(place).logits_fn
-            self.sha256 = model_sha256(place)
+            self.sha256, classes = model_sha256(place), _classes_on_card(place)
         else:
-            model = _classifier_of_run(path, place, recorded, dataset)
+            model, classes = _classifier_of_run(path, place, recorded, dataset)
             self.sha256 = weights_sha256(model)
         self._logits_fn = as_logits_function(model)
-        self._check(path, dataset)
+        self._check(path, dataset, classes)
 
     def labeled(self, dataset):
         """Returns the data set, each of whose images has a label."""
@@ -65,7 +67,7 @@ class Labeler:
         labels = dataset.labels.copy()
         if len(rows):
             labels[rows] = self._predict(dataset.take(rows))
-        print(f"pseudo-labels: classes of {len(rows)} images without a label", flush=True)
+        print(f"pseudo-labels: predicted for {len(rows)} images", flush=True)
         return dataclasses.replace(dataset, labels=labels)
 
     def _predict(self, dataset):
@@ -79,25 +81,46 @@ class Labeler:
             raise RunError(field=SETTING, expected="finite logits", found="NaN or infinity")
         return logits.argmax(axis=1).astype(dataset.labels.dtype)
 
-    def _check(self, path, dataset):
+    def _check(self, path, dataset, classes):
         expected = f"a classifier of the {dataset.num_classes} classes of {dataset.name}"
         first = np.asarray(dataset.images[:1]).astype(np.float32) / 255
         try:
             found = f"{self._logits_fn(tf.constant(first)).shape[1]} outputs"
         except (ValueError, TypeError, tf.errors.OpError) as error:
-            found = str(error).splitlines()[0]
+            found = " ".join(str(error).splitlines()[:1])
         if found != f"{dataset.num_classes} outputs":
             raise ConfigError(field=SETTING, value=path, expected=expected, found=found)
+        told = compare_classes(classes, dataset.class_names, field=SETTING, value=path)
+        if told and not set(classes) & set(dataset.class_names):
+            raise ConfigError(field=SETTING, value=path, expected=expected, found=told)
+        if not (dataset.labels == UNLABELED).any():
+            raise ConfigError(
+                field=SETTING,
+                value=path,
+                expected="training images without a label, such as those of `labeled_fraction=0.1`",
+                found="none",
+            )
 
 
 def _classifier_of_run(path, place, config, dataset):
-    """Returns the classifier that a run has trained, as it is exported."""
+    """Returns the classifier that a run has trained, as it is exported, and its classes' names."""
     try:
         workdir = WorkDirectory(place)
         config = with_encoder_settings(config, workdir)
-        return load_classifier(config, workdir, dataset, chosen_checkpoint(config, workdir))
+        chosen = chosen_checkpoint(config, workdir)
+        classes = workdir.class_names(classifier_stage(config)) or ()
+        return load_classifier(config, workdir, dataset, chosen), classes
     except (RunError, ConfigError) as error:
         raise ConfigError(error, field=SETTING, value=path) from None
+
+
+def _classes_on_card(place):
+    """Returns the names of the classes on the card beside a model; () without one."""
+    try:
+        card = read_card(place)
+    except RunError:
+        return ()
+    return card["class_names"] if card else ()
 
 
 def with_predicted_labels(workdir, dataset, labeler, *, has_begun):

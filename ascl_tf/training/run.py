@@ -5,8 +5,10 @@ run in one process or in four.
 """
 
 import contextlib
+import dataclasses
 
 import keras
+import numpy as np
 
 from ascl_tf import config as cfg
 from ascl_tf.config.pretrained import PREFIX
@@ -133,6 +135,8 @@ def pretrain(config, workdir, *, is_finetuned_next=True, test=None, given=None, 
     _begin(workdir, cfg.PRETRAIN, cfg.identity_of(config, cfg.PRETRAIN), config, inputs, encoder)
     for made in preparations:
         train = made.apply(processes_of(strategy), workdir, train)
+    # Of the labels that are trained on, some of which a preparation may have made.
+    method.class_weights = class_weights(config.class_weights, train)
     steps = steps_per_epoch(len(train), config.global_batch_size)
     _train_and_record(config, workdir, cfg.PRETRAIN, method, train, validation, steps, inputs)
     return asked
@@ -143,6 +147,8 @@ def _with_length(config, workdir, strategy, train, validation, encoder, **behind
     if cfg.PRETRAIN in workdir.stage_identities():
         budget.say_chosen(config)
         return config
+    if config.pseudo_label_classifier:  # In the run no image lacks a label.
+        train = dataclasses.replace(train, labels=np.maximum(train.labels, 0))
     timed = _make_pretraining(config, strategy, train, encoder)
     return budget.choose_length(config, timed, train, validation, **behind)
 
@@ -162,7 +168,6 @@ def _make_pretraining(config, strategy, train, encoder):
         compile_method(method, config.run, make_pretrain_schedule(config.optimization, steps))
         if encoder is not None:
             copy_variables(encoder.encoder, method.encoder)
-        method.class_weights = class_weights(config.class_weights, train)
     return method
 
 

@@ -9,7 +9,8 @@ from scipy import stats
 from ascl_tf.analysis import figure_data
 from ascl_tf.evaluation.verdicts import pack
 from tools import claims
-from tools.reproduction import claims_page, contrasts, ledger
+from tools.reproduction import claims_page, contrasts, ledger, measures
+from tools.reproduction.artifacts import ARTIFACTS, make_plan
 from tools.reproduction.graph import Graph
 from tools.reproduction.presets import CPU
 
@@ -116,31 +117,58 @@ def _measures(row, values, *, seed=0, measure="rise"):
         "protocol": "input_landscape",
         "measure": measure,
         "checkpoint": "best",
-        "values": list(values),
+        "values": measures.pack(values),
         "model_sha256": f"{row} {seed}",
         "checks": [],
     }
 
 
-def test_measure_of_a_figure_is_compared_in_its_own_unit():
-    rng = np.random.default_rng(5)
-    x, y = rng.normal(2.0, 0.3, (3, 50)), rng.normal(1.5, 0.3, (1, 50))
-    records = [_measures("f/x", values, seed=seed) for seed, values in enumerate(x)]
-    records += [_measures("f/y", y[0]), _measures("f/x", y[0], measure="loss")]
+def test_measure_of_a_figure_is_compared_in_its_own_unit_and_paired_by_image():
+    # What an image has of its own is in both models, and leaves no spread in the difference.
+    own = np.random.default_rng(5).normal(scale=3.0, size=64)
+    records = [_measures("f/x", own + 2.0 + 0.1 * seed, seed=seed) for seed in (-1, 0, 1)]
+    records += [_measures("f/y", own + 1.5, seed=0), _measures("f/x", own, measure="loss")]
     records += _seeds("f/x", (10, 90)) + _seeds("f/y", (10, 90))
     text = "f/x@input_landscape=rise - f/y@input_landscape=rise"
     found = contrasts.estimate(contrasts.parse(text), records)
-    z, spread = x.mean(axis=0) - y[0], np.var(x.mean(axis=1), ddof=1)
-    assert found.value == pytest.approx(z.mean())
-    assert found.error == pytest.approx(math.sqrt(stats.sem(z) ** 2 + spread / 3 + spread))
-    assert (found.degrees, found.num_images, found.num_seeds) == (2, 50, 1)
+    assert found.value == pytest.approx(0.5, abs=1e-6)
+    # s^2 = 0.01 over three seeds and over one.
+    assert found.error == pytest.approx(math.sqrt(0.01 / 3 + 0.01), rel=1e-4)
+    assert (found.degrees, found.num_images, found.num_seeds) == (2, 64, 1)
+
+
+def test_measure_of_a_figure_decides_a_claim():
+    own = np.random.default_rng(5).normal(size=64)
+    records = [_measures("f/x", own + 9.0 + 0.1 * seed, seed=seed) for seed in (0, 1, 2)]
+    records += [_measures("f/y", own + 0.1 * seed, seed=seed) for seed in (0, 1, 2)]
+    x, y = "f/x@input_landscape=rise", "f/y@input_landscape=rise"
+    assert _judge(records, f"{x} - {y}").verdict == ledger.HOLDS
+    assert _judge(records, f"{y} - {x}").verdict == ledger.REVERSED
+    flat = [{"name": "zero_gradients", "message": "some"}]
+    unfit = [*records[:-1], {**records[-1], "checks": flat}]
+    assert _judge(unfit, f"{x} - {y}").verdict == ledger.NOT_MEASURABLE
+
+
+def test_model_at_chance_decides_no_claim_on_a_picture():
+    own = np.random.default_rng(5).normal(size=64)
+    rows = ("figure4/ascl", "figure4/at")
+    records = [_measures(row, own + i, seed=s) for i, row in enumerate(rows) for s in (0, 1, 2)]
+    text = "figure4/at@input_landscape=rise - figure4/ascl@input_landscape=rise"
     assert _judge(records, text).verdict in (ledger.HOLDS, ledger.OPEN)
-    reversed_text = "f/y@input_landscape=rise - f/x@input_landscape=rise"
-    strong = [
-        {**r, "values": np.add(r["values"], 9.0)} if r["row"] == "f/x" else r for r in records[:4]
+    # Figure 4's model is Table 1's run.
+    at_chance = _record("table1/at", _share(8), protocol="standard", standard_accuracy=11.0)
+    found = _judge([*records, at_chance], text)
+    assert found.verdict == ledger.NOT_MEASURABLE
+    assert found.parts[0].note == "table1/at: standard accuracy no better than chance"
+
+
+def test_deciding_part_is_the_one_that_clears_its_margin_by_least():
+    estimate = contrasts.Estimate(1.0, 1.0, 60, 100, 3)
+    parts = [
+        ledger.Part("silhouette", ledger.HOLDS, estimate, (0.02, 0.04), clearance=5.0),
+        ledger.Part("points", ledger.HOLDS, estimate, (0.5, 4.0), clearance=0.6),
     ]
-    assert _judge(strong, reversed_text).verdict == ledger.REVERSED
-    assert _judge(strong, text).verdict == ledger.HOLDS
+    assert ledger.Claim({}, ledger.HOLDS, tuple(parts)).deciding_part.text == "points"
 
 
 @pytest.mark.parametrize("text", ["a/x", "a/x@pgd20 a/y@pgd20", "a/x@pgd20 - ", "- - a@b"])
@@ -247,6 +275,24 @@ def test_interval_covers_the_truth_of_methods_as_often_as_it_says():
 
 
 # The page.
+
+
+def test_claims_on_figures_name_what_the_plans_measure():
+    graph = Graph(CPU)
+    plans = [make_plan(artifact, graph, (0,)) for artifact in ARTIFACTS.values()]
+    measured = {
+        (m.row, m.head, m.node.settings["figure"])
+        for plan in plans
+        for m in plan.measured
+        if m.label
+    }
+    for entry in ledger.read_claims():
+        for part in entry["parts"]:
+            for one in ledger.expand({**part, "point": ["20"]} if "point" in part else part, []):
+                for term in contrasts.parse(ledger.fill(one["sum"], one)):
+                    figure = term.number.partition("=")[0]
+                    if figure in figure_data.MEASURE:
+                        assert (term.row, term.head, figure) in measured, (entry["id"], term)
 
 
 def test_claims_name_rows_heads_and_numbers_that_are_measured():

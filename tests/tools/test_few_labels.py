@@ -22,7 +22,7 @@ def _finetuning(row):
     return max(sum(epochs[head.name]) * head.units for head in row.heads)
 
 
-def test_every_method_costs_the_same_within_half_an_epoch():
+def test_every_method_costs_the_same_within_five_percent():
     for folder, row in ROWS.items():
         name, share = few_labels.share_of(folder)
         if name == "teacher":
@@ -31,7 +31,7 @@ def test_every_method_costs_the_same_within_half_an_epoch():
         if row.config.pseudo_label_classifier:
             teacher = ROWS[few_labels.folder_of("teacher", share)]
             passes += GRAPH.pretrain_config(teacher).epochs * teacher.units
-        assert abs(passes - few_labels.PASSES) <= row.units / 2, folder
+        assert abs(passes / few_labels.PASSES - 1) < 0.05, folder
 
 
 @pytest.mark.parametrize("folder", [*TENTH, "few_labels/ascl_100"])
@@ -63,11 +63,6 @@ def test_pseudo_labels_are_those_of_the_teacher_of_the_same_share_and_seed():
         assert teacher in measured.node.before
 
 
-def test_several_seeds_where_labels_are_few():
-    assert set(few_labels.SEVERAL_SEEDS) == {f for f in ROWS if not f.endswith("_100")}
-    assert all(CPU.seeds(folder, (0,)) == (0, 1, 2) for folder in few_labels.SEVERAL_SEEDS)
-
-
 def _record(row, seed, accuracy, head=""):
     record = {"row": row, "head": head, "seed": seed, "checkpoint": "last", "protocol": "pgd20"}
     return {**record, "robust_accuracy": accuracy, "standard_accuracy": 2 * accuracy}
@@ -75,6 +70,7 @@ def _record(row, seed, accuracy, head=""):
 
 def test_figure_has_means_over_seeds_by_share(tmp_path):
     records = [_record("few_labels/at_1", seed, 10.0 + seed) for seed in (0, 1)]
+    records += [{**record, "protocol": "standard"} for record in records]
     records += [
         _record("few_labels/at_100", 0, 30.0),
         _record("few_labels/dynacl_10", 0, 5.0, "lsf"),

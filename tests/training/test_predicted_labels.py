@@ -9,7 +9,7 @@ from ascl_tf.errors import ConfigError, RunError
 from ascl_tf.methods.factory import make_finetune_method
 from ascl_tf.models import Classifier, LinearHead
 from ascl_tf.serving.exporting import export_classifier
-from ascl_tf.training import checkpoints, fitting, predicted_labels
+from ascl_tf.training import checkpoints, fitting, predicted_labels, run
 from tests.methods import helpers
 from tests.program_lines import line_matches
 from tests.training.worlds import eager_world, pretrain_with
@@ -123,12 +123,49 @@ def test_other_classifier_is_refused_where_a_run_goes_on(config, teacher, tmp_pa
         pretrain_with(config.replace(pseudo_label_classifier=str(other)), run)
 
 
+def _damaged_run(path):
+    path.mkdir()
+    (path / "config.json").write_text("{")
+    return path
+
+
+def test_classes_of_the_classifier_are_those_of_the_images(config, teacher, monkeypatch, tmp_path):
+    config = config.replace(pseudo_label_classifier=str(teacher[0]))
+    for names, found in (
+        (["x", "y", "z"], "expected a classifier of the 3 classes .*; found 3 of 3 classes"),
+        (["b", "a", "c"], "expected the classifier's classes, in their order"),
+    ):
+        monkeypatch.setattr(predicted_labels, "_classes_on_card", lambda place, names=names: names)
+        with line_matches((ConfigError, RunError), f"--pseudo_label_classifier=.*{found}"):
+            pretrain_with(config, tmp_path / "run")
+
+
+def test_classifier_without_anything_to_label_is_refused(config, teacher, tmp_path):
+    changes = {"labeled_fraction": 1.0, "pseudo_label_classifier": str(teacher[0])}
+    with line_matches(ConfigError, "--pseudo_label_classifier=.*without a label, .*; found none"):
+        pretrain_with(config.replace(**changes), tmp_path / "run")
+
+
+def test_class_weights_are_of_the_labels_that_are_trained_on(config, teacher, tmp_path):
+    found = []
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        make = run.class_weights
+        monkeypatch.setattr(
+            run, "class_weights", lambda name, data: found.append(data.labels) or make(name, data)
+        )
+        changes = {"class_weights": "balanced", "pseudo_label_classifier": str(teacher[0])}
+        path = pretrain_with(config.replace(**changes), tmp_path / "run")
+    assert len(found) == 1
+    np.testing.assert_array_equal(found[0], _kept(path))
+
+
 def test_what_cannot_label_the_images_is_one_line_before_anything_is_written(config, tmp_path):
     _export(tmp_path / "of_four", num_classes=4)
     for path, found in (
         (tmp_path / "of_four", "expected a classifier of the 3 classes of noise; found 4 outputs"),
         (tmp_path / "absent", "found nothing there"),
         ("pretrained:none", "found .*none"),
+        (_damaged_run(tmp_path / "damaged"), "damaged.config.json: expected"),
     ):
         with line_matches((ConfigError, RunError), f"--pseudo_label_classifier.*{found}"):
             changed = config.replace(pseudo_label_classifier=str(path))

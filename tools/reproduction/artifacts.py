@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from ascl_tf import config as cfg
 from tools import rows
 from tools.reproduction import costs, shares_figure
 from tools.reproduction.graph import ANALYZE, EVALUATE, RECORDS, Measured, as_flags
@@ -15,6 +16,8 @@ TRANSFER = "transfer"
 STANDARD, PGD, PGD_16, AUTOATTACK = "standard", "pgd20", "pgd20_eps16", "autoattack"
 SWEEPS = {"protocol": "sweep_steps,sweep_epsilon"}
 CORRUPTIONS = {"protocol": "corruptions"}
+# Raised when what a figure's JSON file holds changes: figures of before count as not done.
+FORMAT_OF_FIGURES = {"figures": 2}
 # What a model is called in a figure, by the last part of its row's folder.
 LABELS = {
     "acl": "ACL",
@@ -157,26 +160,29 @@ def make_plan(artifact, graph, seeds):
                     measured += _accuracies(artifact, graph, row, head, seed)
     for seed in seeds if artifact.is_matrix else ():
         measured.append(_transfer(artifact, graph, seed))
+    models = _models(artifact, graph) if artifact.figures else {}
     for name, kind in artifact.figures.items():
-        models = _models(artifact, graph)
         if kind:
             of_models = _measured_models(artifact, graph, kind, models, seeds[0])
             drawn[name] = _drawing(name, graph, models, of_models, seeds[0])
             measured += of_models.values() if kind in artifact.measured else ()
-            continue
-        found = _figure_by_seed(name, graph, models, seeds)
-        drawn[name] = found[0].node
-        measured += found
+        else:
+            found = _figure_by_seed(name, graph, models, seeds)
+            drawn[name] = found[0].node
+            measured += found
     return Plan(artifact, tuple(measured), drawn)
 
 
 def _figure_by_seed(name, graph, models, seeds):
-    """Returns the `Measured` of a figure of models: of all for each seed that was asked for."""
+    """Returns the `Measured` of a figure of models: of all for each seed that was asked for.
+
+    Models of every seed see the same images, directions and noise: those of the first seed.
+    """
     found = []
     wanted = {label: graph.preset.seeds(row.row.owner, seeds) for label, row in models.items()}
     for seed in dict.fromkeys(itertools.chain(*wanted.values())):
         chosen = {label: row for label, row in models.items() if seed in wanted[label]}
-        node = _drawing(name, graph, chosen, {}, seed)
+        node = _drawing(name, graph, chosen, {}, seed, seed_of_images=seeds[0])
         found += [
             Measured(node, row.folder, row.heads[0].name, seed, f"{name}.json", label)
             for label, row in chosen.items()
@@ -249,7 +255,7 @@ def _transfer(artifact, graph, seed):
     return Measured(graph.add(node), "", "", seed)
 
 
-def _drawing(name, graph, models, of_models, seed):
+def _drawing(name, graph, models, of_models, seed, seed_of_images=0):
     """Returns the step that draws a figure from models, or from what was measured of them."""
     preset = graph.preset
     settings = {"figure": name, **preset.analyze.get(name, {})}
@@ -258,7 +264,7 @@ def _drawing(name, graph, models, of_models, seed):
         given = _labeled("records", places)
     else:
         given = _labeled("models", _exports(graph, models, seed))
-        settings = {**graph.images(seed), **settings}
+        settings = {**graph.images(seed_of_images), **settings, cfg.FORMATS: FORMAT_OF_FIGURES}
     config = graph.pretrain_config(next(iter(models.values())))
     node = Node(
         kind="draw" if of_models else "analyze",

@@ -58,6 +58,8 @@ def _row(claim, preset_name):
         verdict += f" (seen from {ledger.DETECTABLE * found.error:.2g})"
     if part.note:
         verdict += f": {part.note}"
+    # Accuracies have two decimals; correlations, silhouettes and nats are small.
+    digits = 2 if entry.get("unit", "points") == "points" else 3
     artifact = where.lower().replace(" ", "")
     return [
         str(entry["id"]),
@@ -66,8 +68,8 @@ def _row(claim, preset_name):
         entry["paper"],
         verdict,
         part.text,
-        NOT_RUN if found is None else f"{found.value:+.2f}",
-        NOT_RUN if part.limits is None else "{:+.2f} to {:+.2f}".format(*part.limits),
+        NOT_RUN if found is None else f"{found.value:+.{digits}f}",
+        NOT_RUN if part.limits is None else " to ".join(f"{x:+.{digits}f}" for x in part.limits),
         NOT_RUN if found is None else str(found.num_images),
         NOT_RUN if found is None else str(found.num_seeds),
         f"python tools/reproduce.py --artifact={artifact} --preset={preset_name}",

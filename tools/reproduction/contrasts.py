@@ -1,4 +1,4 @@
-"""Sums of accuracies with signs, such as one row's less another's, and how sure they are.
+"""Sums of accuracies or measures with signs, and how sure they are.
 
 A contrast is written as in flags/claims.toml:
 
@@ -23,11 +23,12 @@ from scipy import special
 
 from ascl_tf.errors import RunError
 from ascl_tf.evaluation.verdicts import verdicts_of
+from tools.reproduction.measures import unpack
 
 Records = Sequence[Mapping[str, Any]]
 
 _TERM = re.compile(r"\s*([+-]?)\s*([\w/]+)(?::([\w<]+))?@([\w/=]+)\s*")
-# Figures are of one seed: the spread over seeds is that of the number that is nearest.
+# These are of one seed: the spread over seeds is that of the number that is nearest.
 _NEAREST = {"corruptions": "standard", "sweep_epsilon": "pgd20", "sweep_steps": "pgd20"}
 # What of a record a point of a protocol's curve is; of a figure it is a measure.
 _POINTS = {
@@ -43,12 +44,12 @@ class MissingRecord(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Term:
-    """One accuracy of a contrast, with its sign.
+    """One accuracy or measure of a contrast, with its sign.
 
     Attributes:
         sign: +1 or -1.
         row, head: as records have them; `head` is "target<source" of a transfer.
-        number: a protocol, or a point of its curve.
+        number: a protocol, or a point of its curve; a figure and its measure.
         checkpoint: "best" or "last"; "" where there is one only.
     """
 
@@ -136,7 +137,8 @@ def estimate(terms: Sequence[Term], records: Records) -> Estimate:
         error^2 = var(z_i) / n + sum over models g of s_g^2 / k_g
 
     Where one record has more images than another, both are cut to the fewer: they are the first
-    ones of the same test set.
+    ones of the same test set. Measures of a figure are of the same images for all models and
+    seeds; components of an inversion are the same for the models of a seed.
 
     Raises:
         MissingRecord: if a term has no record, or one of an older version, without verdicts.
@@ -170,7 +172,7 @@ def seed_variance(model: Sequence[Term], records: Records) -> tuple[float, int]:
     runs = set()  # Rows that are one run count once.
     for row, head in sorted({(record["row"], record["head"]) for record in relevant}):
         placed = [dataclasses.replace(term, row=row, head=head) for term in nearest]
-        runs.add(frozenset(_accuracies_by_seed(placed, relevant)))
+        runs.add(frozenset(_numbers_by_seed(placed, relevant)))
     several = [[value for _, value in run] for run in runs if len(run) > 1]
     degrees = sum(len(values) - 1 for values in several)
     squares = sum((len(values) - 1) * statistics.variance(values) for values in several)
@@ -194,7 +196,7 @@ def values_of(record: Mapping[str, Any]) -> np.ndarray:
     Raises:
         RunError: as `verdicts_of`.
     """
-    return np.array(record["values"]) if "values" in record else 100.0 * verdicts_of(record)
+    return unpack(record["values"]) if "values" in record else 100.0 * verdicts_of(record)
 
 
 def _by_model(terms):
@@ -241,8 +243,8 @@ def _cut(vectors):
     return [vector[:num_images] for vector in vectors]
 
 
-def _accuracies_by_seed(model, records):
-    """Returns {(hashes of the models, the contrast of their accuracies)}, a pair for each seed."""
+def _numbers_by_seed(model, records):
+    """Returns {(hashes of the models, the contrast of their numbers)}, a pair for each seed."""
     found = [_matches(term, records) for term in model]
     pairs = set()
     for seed in set.intersection(*map(set, found)):
@@ -255,4 +257,4 @@ def _accuracies_by_seed(model, records):
 
 def _number(record):
     """Returns the mean over a record's images, without reading the verdict on each."""
-    return np.mean(record["values"]) if "values" in record else record["robust_accuracy"]
+    return unpack(record["values"]).mean() if "values" in record else record["robust_accuracy"]

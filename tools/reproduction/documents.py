@@ -4,6 +4,7 @@ import json
 
 from ascl_tf.config import split_protocols
 from ascl_tf.process.files import write_text
+from tools.reproduction import measures
 from tools.reproduction.store import copy_outputs
 
 RECORDS = "records.json"
@@ -38,7 +39,7 @@ def write_documents(plan, store, folder, *, preset, command, failed=()):
             document[kind] += read(measured, store)
         elif kept := _kept(measured, earlier.get(kind, [])):
             document[kind] += kept
-        elif measured.node.key in failed:
+        elif measured.node.key in failed and not measured.label:
             document["failed"].append(_place(measured) | _protocols(measured.node))
     for name, node in plan.drawn.items():
         if store.is_done(node):
@@ -90,7 +91,8 @@ def _read(measured, store):
 def _read_measures(measured, store):
     """Returns what a figure has measured of one of its models, a record for each number.
 
-    Its `values` are of the images, or of the components of an inversion; their mean is the number.
+    Its `values` (measures.py) are of the images, or of the components of an inversion; their mean
+    is the number.
     """
     path = store.find(measured.node, measured.pattern)
     document = json.loads(path.read_text(encoding="utf-8"))
@@ -99,7 +101,8 @@ def _read_measures(measured, store):
     shared |= {name: model[name] for name in ("model_sha256", "checks") if name in model}
     shared |= {name: document[name] for name in ("data_set", "data_sha256")}
     return [
-        {**shared, "measure": name, "values": values} for name, values in model["measures"].items()
+        {**shared, "measure": name, "values": measures.pack(values)}
+        for name, values in model["measures"].items()
     ]
 
 

@@ -1,6 +1,7 @@
 """The verdict on each of the paper's claims, from records alone.
 
-A claim has parts, each an inequality between sums of accuracies (contrasts.py), with a margin:
+A claim has parts, each an inequality between sums of accuracies or of what figures measure
+(contrasts.py), with a margin:
 
     holds              every part's lower limit of 95 % is above its margin
     reversed           some part's upper limit is below it, after Bonferroni over the parts
@@ -10,6 +11,7 @@ A claim has parts, each an inequality between sums of accuracies (contrasts.py),
 """
 
 import dataclasses
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +20,7 @@ from scipy import special
 
 from tools.reproduction import contrasts
 from tools.reproduction.contrasts import Estimate, MissingRecord, Records
-from tools.rows import ROOT
+from tools.rows import ROOT, find_rows
 
 CLAIMS = ROOT / "flags" / "claims.toml"
 HOLDS, REVERSED, OPEN = "holds", "reversed at this scale", "open"
@@ -26,7 +28,10 @@ NOT_MEASURABLE, NOT_MEASURED = "not measurable", "not measured"
 DECIDED = (HOLDS, REVERSED)
 # Of the standard error: seen with a probability of 80 %.
 DETECTABLE = 2.8
-_CONSTANT = "constant_output"
+# Checks that a model has not passed, whose numbers then say nothing; and those of figures, where
+# an image without a gradient looks flat.
+_UNFIT = {"constant_output": "a model answers one class for all images"}
+_UNFIT_FOR_FIGURES = {**_UNFIT, "zero_gradients": "a model has no gradient on some images"}
 _LISTS = ("number", "other", "checkpoint", "point")
 
 
@@ -39,6 +44,7 @@ class Part:
         verdict: of this part alone.
         estimate: the left side; None where it was not measured.
         limits: of 95 %; None without.
+        clearance: by how many standard errors the lower limit clears its margin; None without.
         note: why there is no verdict.
     """
 
@@ -46,6 +52,7 @@ class Part:
     verdict: str
     estimate: Estimate | None = None
     limits: tuple[float, float] | None = None
+    clearance: float | None = None
     note: str = ""
 
 
@@ -67,7 +74,7 @@ class Claim:
     def deciding_part(self) -> Part:
         """The part that the verdict hangs on: of those with that verdict, the lowest."""
         same = [part for part in self.parts if part.verdict == self.verdict] or self.parts
-        return min(same, key=lambda part: part.limits[0] if part.limits else -float("inf"))
+        return min(same, key=lambda part: -math.inf if part.clearance is None else part.clearance)
 
 
 def read_claims() -> list[Mapping[str, Any]]:
@@ -149,14 +156,16 @@ def _judge_part(
     text += f" > {margin:g}"
     unfit = _why_unfit(terms, records, chance)
     if unfit:
-        return Part(text, NOT_MEASURABLE, found, found.limits(), unfit)
+        return Part(text, NOT_MEASURABLE, found, found.limits(), note=unfit)
     limits = found.limits()
     if limits is None:
-        return Part(text, NOT_MEASURED, found, None, "no row has several seeds")
+        return Part(text, NOT_MEASURED, found, note="no row has several seeds")
     all_parts = found.limits(num_parts)
     verdict = HOLDS if limits[0] > margin else OPEN
     verdict = REVERSED if all_parts is not None and all_parts[1] < margin else verdict
-    return Part(text, verdict, found, limits)
+    # A seed's spread may be 0 where a made-up record has none.
+    clearance = (limits[0] - margin) / max(found.error, 1e-12)
+    return Part(text, verdict, found, limits, clearance)
 
 
 def _sizes(text, other, inequality, records):
@@ -180,7 +189,7 @@ def _judge_bound(text, terms, records, limit):
     low, high = exact_limits(round(most.sum() / 100), len(most))
     verdict = HOLDS if high < limit else REVERSED if low > limit else OPEN
     found = Estimate(float(most.mean()), None, 0, len(most), len(by_seed))
-    return Part(f"{text} < {limit:g}", verdict, found, (low, high))
+    return Part(f"{text} < {limit:g}", verdict, found, (low, high), limit - high)
 
 
 def exact_limits(count: int, total: int) -> tuple[float, float]:
@@ -192,15 +201,36 @@ def exact_limits(count: int, total: int) -> tuple[float, float]:
 
 def _why_unfit(terms, records, chance):
     """Returns why a contrast says nothing, "" where it does."""
-    if _CONSTANT in contrasts.model_checks(terms, records):
-        return "a model answers one class for all images"
+    checks = contrasts.model_checks(terms, records)
+    is_figure = any("measure" in r for term in terms for r in records if term.is_of(r))
+    unfit = _UNFIT_FOR_FIGURES if is_figure else _UNFIT
+    told = [text for name, text in unfit.items() if name in checks]
+    if told:
+        return told[0]
     for term in terms:
-        for record in records:
-            if term.is_of(record) and "standard_accuracy" in record:
-                num_right = round(record["standard_accuracy"] * record["num_images"] / 100)
-                if exact_limits(num_right, record["num_images"])[0] <= chance:
-                    return f"{record['row'] or term.head}: standard accuracy no better than chance"
+        for record in _accuracies(term, records):
+            num_right = round(record["standard_accuracy"] * record["num_images"] / 100)
+            if exact_limits(num_right, record["num_images"])[0] <= chance:
+                return f"{record['row'] or term.head}: standard accuracy no better than chance"
     return ""
+
+
+def _accuracies(term, records):
+    """Returns the records with a standard accuracy of a term's models: of a figure its run's."""
+    of_term = [record for record in records if term.is_of(record)]
+    models = {(_owner(r["row"]), r["head"], r["seed"]) for r in of_term if "measure" in r}
+    measured = [r for r in records if "standard_accuracy" in r]
+    return [r for r in of_term if "standard_accuracy" in r] + [
+        r
+        for r in measured
+        if (_owner(r["row"]), r["head"], r["seed"]) in models and r.get("checkpoint") != "last"
+    ]
+
+
+def _owner(folder):
+    """Returns the row whose run a row is."""
+    row = find_rows().get(folder)
+    return row.owner if row else folder
 
 
 def fill(text: str, inequality: Mapping[str, Any]) -> str:

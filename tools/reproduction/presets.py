@@ -151,7 +151,7 @@ CPU = Preset(
     settings={"width": 8, "num_train_images": 11120, "num_images": 2000},
     # Two epochs have 312 steps then, and a step costs half of one with 128 images.
     largest_batch=64,
-    # Everything has to fit in a night of two cores: two epochs, so that best and last can differ.
+    # The paper has to fit in a night of two cores: two epochs, so that best and last can differ.
     epoch_scale=0.02,
     most_epochs=2,
     finetune_epoch_scale=0.2,

@@ -34,9 +34,11 @@ def write_shares(document, stem):
         matplotlib.rcParams.update(STYLE)
         figure = Figure(figsize=(WIDTH, 7.5), layout="constrained")
         axes = figure.subplots(len(_PANELS), 1, sharex=True)
+        found = {protocol: curves(document, protocol) for protocol in _PANELS}
+        names = list(dict.fromkeys(name for by_name in found.values() for name in by_name))
         for panel, (protocol, label) in zip(axes, _PANELS.items(), strict=True):
-            for i, (name, points) in enumerate(curves(document, protocol).items()):
-                _draw_curve(panel, i, name, points)
+            for name, points in found[protocol].items():
+                _draw_curve(panel, names.index(name), name, points)
             panel.set_ylabel(label)
             panel.grid()
         axes[-1].set_xscale("log")
@@ -44,8 +46,10 @@ def write_shares(document, stem):
         axes[-1].minorticks_off()
         axes[-1].set_xlabel("training images with a label")
         figure.suptitle("Few labels, at equal compute\nmeans; bars: standard deviation over seeds")
-        handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
+        handles = {}
+        for panel in axes:
+            handles |= dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
+        figure.legend(handles.values(), handles, loc="outside lower center", ncols=2, frameon=False)
         save_figure(figure, stem)
 
 

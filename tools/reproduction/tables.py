@@ -5,6 +5,7 @@ import io
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from tools import rows
 from tools.reproduction import model_tables, numbers
 from tools.reproduction.artifacts import folders_of
 from tools.reproduction.grids import Grid
@@ -135,11 +136,16 @@ def _source(graph, folder):
     extra = {row.folder: row for row in graph.preset.extra_rows}.get(folder)
     if extra is None:
         return folder
-    changes = [f"{name}={value}" for name, value in extra.settings.items()]
-    changes += [f"epochs={graph.pretrain_config(graph.row(folder)).epochs}"] * bool(
-        extra.compute_of
-    )
+    row = graph.row(folder)
+    config = graph.pretrain_config(row)
+    # At the preset's scale. Paths are names of other rows.
+    changes = [f"{name}={_plain(getattr(config, name))}" for name in extra.settings]
+    changes += [f"epochs={config.epochs}"] * bool(extra.compute_of or extra.passes)
     return f"{extra.like}, {', '.join(changes)}"
+
+
+def _plain(value):
+    return value.removeprefix(rows.RUNS) if isinstance(value, str) else value
 
 
 def _note(artifact, document):
