@@ -114,6 +114,8 @@ def test_attack_moves_no_variable():
     assert not helpers.changed(before, helpers.values(method))
 
 
+# Long to trace; contrastive terms and their attacks on replicas are in test_replicas.py.
+@pytest.mark.slow
 def test_one_and_two_replicas_agree():
     loss, gradient = contract.replica_difference(CONFIG, in_graph=True)
     assert loss < 1e-9 and gradient < 1e-9

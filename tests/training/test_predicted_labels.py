@@ -78,7 +78,7 @@ def test_images_without_a_label_have_the_predicted_one_and_the_others_their_own(
 
 def test_run_that_goes_on_takes_the_labels_that_it_has_kept(config, teacher, trained_on, tmp_path):
     # WSCAT, whose projections have no projection head.
-    config = config.replace(pseudo_label_classifier=str(teacher[0]), epochs=2, method="wscat")
+    config = config.replace(pseudo_label_classifier=str(teacher[0]), method="wscat")
     run = pretrain_with(config, tmp_path / "run")
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(predicted_labels.Labeler, "labeled", _never)
