@@ -95,6 +95,21 @@ def test_figure_of_models_is_measured_on_each_seed_and_drawn_of_the_first(tmp_pa
         assert unpack(measure["values"])[0] == 4.5 and measure["data_set"] == "cifar10"
 
 
+def test_autoattack_of_some_rows_is_on_their_last_checkpoint_too(tmp_path):
+    _run(tmp_path, "--artifact=table1")
+    path = tmp_path / "results" / "cpu" / "table1" / "records.json"
+    attacked = {
+        (record["row"], record.get("checkpoint"))
+        for record in json.loads(path.read_text())["records"]
+        if record["protocol"] == "autoattack"
+    }
+    assert {row for row, checkpoint in attacked if checkpoint == "last"} == {
+        "table1/at",
+        "table1/ascl",
+    }
+    assert {"table1/at", "table1/trades"} <= {row for row, name in attacked if name == "best"}
+
+
 def test_artifact_of_which_a_preset_has_no_rows_is_refused_and_left_out_of_all(tmp_path):
     with line_matches(ConfigError, "--artifact=few_labels: expected a preset .*; found --preset=s"):
         _run(tmp_path, "--artifact=few_labels,table5", preset="smoke")

@@ -8,7 +8,15 @@ from typing import NamedTuple
 from ascl_tf import config as cfg
 from tools import rows
 from tools.reproduction import costs, shares_figure
-from tools.reproduction.graph import ANALYZE, EVALUATE, RECORDS, Measured, as_flags
+from tools.reproduction.graph import (
+    ANALYZE,
+    BEST,
+    EVALUATE,
+    LAST,
+    RECORDS,
+    Measured,
+    as_flags,
+)
 from tools.reproduction.nodes import Node, Place
 from tools.reproduction.shares_figure import write_shares
 
@@ -209,7 +217,8 @@ def _accuracies(artifact, graph, row, head, seed):
     found = [graph.evaluate(row, head, seed, group) for group in wanted]
     if AUTOATTACK in artifact.columns and preset.autoattack_images:
         settings = {"protocol": preset.autoattack, "num_images": preset.autoattack_images}
-        found.append(graph.measure(row, head, seed, AUTOATTACK, settings))
+        checkpoints = (BEST, LAST) if row.folder in preset.autoattack_of_both else (BEST,)
+        found += [graph.measure(row, head, seed, AUTOATTACK, settings, c) for c in checkpoints]
     return found
 
 

@@ -8,8 +8,6 @@ from tools.reproduction import measures
 from tools.reproduction.store import copy_outputs
 
 RECORDS = "records.json"
-# An exported model is the best checkpoint where there is one.
-EXPORTED = "best"
 
 
 def write_documents(plan, store, folder, *, preset, command, failed=()):
@@ -84,7 +82,7 @@ def _read(measured, store):
     path = store.find(measured.node, measured.pattern)
     records = json.loads(path.read_text(encoding="utf-8"))["records"]
     is_export = measured.node.program == "ascl_tf.evaluate" and measured.head != "ensemble"
-    more = {"checkpoint": EXPORTED} if is_export and measured.row else {}
+    more = {"checkpoint": measured.checkpoint} if is_export and measured.row else {}
     return [{**more, **record, **_place(measured)} for record in records]
 
 
@@ -97,7 +95,8 @@ def _read_measures(measured, store):
     path = store.find(measured.node, measured.pattern)
     document = json.loads(path.read_text(encoding="utf-8"))
     (model,) = [entry for entry in document["models"] if entry["label"] == measured.label]
-    shared = {"protocol": document["figure"], "checkpoint": EXPORTED, **_place(measured)}
+    place = {"checkpoint": measured.checkpoint, **_place(measured)}
+    shared = {"protocol": document["figure"], **place}
     shared |= {name: model[name] for name in ("model_sha256", "checks") if name in model}
     shared |= {name: document[name] for name in ("data_set", "data_sha256")}
     return [

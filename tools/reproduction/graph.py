@@ -12,6 +12,7 @@ from tools.reproduction.nodes import Node, Place
 TRAIN, EVALUATE, ANALYZE = "ascl_tf.train", "ascl_tf.evaluate", "ascl_tf.analyze"
 RECORDS = "records.json"
 CHECKPOINTS = "checkpoints"
+BEST, LAST = "best", "last"
 EXPORT_FOLDER = "export/*"
 # Where other runs lie is told by the steps before, not by the settings.
 
@@ -31,6 +32,7 @@ class Measured(NamedTuple):
     Attributes:
         pattern: the file with them.
         label: what a figure calls the model whose measures are wanted; "" of records.
+        checkpoint: of the exported models that were measured.
     """
 
     node: Node
@@ -39,6 +41,7 @@ class Measured(NamedTuple):
     seed: int
     pattern: str = RECORDS
     label: str = ""
+    checkpoint: str = BEST
 
 
 class Graph:
@@ -109,20 +112,21 @@ class Graph:
             return [Classifier(node, config, before, _title(row, row.config, seed))]
         return [self._finetune(row, head, part, seed) for part in head.parts]
 
-    def export(self, classifier):
-        """Returns the step that writes a classifier's best checkpoint as a SavedModel."""
+    def export(self, classifier, checkpoint=BEST):
+        """Returns the step that writes a classifier as a SavedModel."""
         return self._of_classifier(
             cfg.EXPORT,
             classifier,
-            {"export_checkpoint": "best"},
+            {"export_checkpoint": checkpoint},
+            note="" if checkpoint == BEST else f", {checkpoint}",
             outputs=(EXPORT_FOLDER,),
             seconds=costs.STEP,
         )
 
-    def exports(self, row, head, seed):
+    def exports(self, row, head, seed, checkpoint=BEST):
         """Returns a `Place` for each exported model of a head."""
         found = self.classifiers(row, head, seed)
-        return [Place(self.export(classifier), EXPORT_FOLDER) for classifier in found]
+        return [Place(self.export(classifier, checkpoint), EXPORT_FOLDER) for classifier in found]
 
     def evaluate(self, row, head, seed, protocols):
         """Returns the `Measured` of a head under some protocols, on the preset's test images."""
@@ -140,9 +144,9 @@ class Graph:
         )
         return Measured(node, row.folder, head.name, seed, node.outputs[0])
 
-    def measure(self, row, head, seed, kind, settings):
+    def measure(self, row, head, seed, kind, settings, checkpoint=BEST):
         """Returns the `Measured` of the exported models of a head by ascl_tf.evaluate."""
-        models = self.exports(row, head, seed)
+        models = self.exports(row, head, seed, checkpoint)
         arguments = ["--model=", *_separated(models)]
         config = self.preset.apply(_data_config(row, head), row.folder)
         settings = {**self._images(config, seed), **settings}
@@ -152,7 +156,8 @@ class Graph:
         node = self.add(
             Node(
                 kind=kind,
-                title=f"{kind} {_title(row, _data_config(row, head), seed, head.name)}",
+                title=f"{kind} {_title(row, _data_config(row, head), seed, head.name)}"
+                + ("" if checkpoint == BEST else f", {checkpoint}"),
                 program=EVALUATE,
                 settings=settings,
                 arguments=(tuple(arguments), *as_flags(settings), *resume, _output(RECORDS)),
@@ -160,7 +165,7 @@ class Graph:
                 seconds=costs.measuring(self.preset, config, settings),
             )
         )
-        return Measured(node, row.folder, head.name, seed)
+        return Measured(node, row.folder, head.name, seed, checkpoint=checkpoint)
 
     def images(self, seed):
         """Returns the flags of the data set of the paper's figures, as settings."""

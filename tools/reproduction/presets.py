@@ -35,6 +35,7 @@ class Preset:
         autoattack: protocol of RA-AA.
         autoattack_images: RA-AA is measured on so many test images, in a step of its own; 0: on
             all, together with the row's other protocols.
+        autoattack_of_both: rows whose last checkpoint is attacked beside the best one.
         evaluate, analyze: kind of evaluation or figure -> more flags of the program.
         extra_rows: rows beside those of flags/.
         more_seeds: row or folder of rows -> seeds beside 0, where none are asked for.
@@ -52,6 +53,7 @@ class Preset:
     protocols: tuple[tuple[str, ...], ...] = ()
     autoattack: str = "autoattack"
     autoattack_images: int = 0
+    autoattack_of_both: tuple[str, ...] = ()
     evaluate: Mapping[str, Mapping[str, object]] = dataclasses.field(default_factory=dict)
     analyze: Mapping[str, Mapping[str, object]] = dataclasses.field(default_factory=dict)
     extra_rows: tuple[ExtraRow, ...] = ()
@@ -158,6 +160,8 @@ CPU = Preset(
     most_finetune_epochs=2,
     protocols=(("standard", "pgd20"), ("pgd20_eps16",)),
     autoattack_images=500,
+    # A claim of the paper is on both.
+    autoattack_of_both=("table1/at", "table1/ascl"),
     evaluate={"sweeps": {"num_images": 500}},
     # 0: the figure's own number of images; calibration has all that are measured.
     analyze={
