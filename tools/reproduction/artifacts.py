@@ -259,7 +259,7 @@ def _transfer(artifact, graph, seed):
             ("--output=", Place(None, RECORDS)),
         ),
         outputs=(RECORDS,),
-        seconds=costs.evaluation(graph.preset, config, [PGD] * len(models), checkpoints=1),
+        seconds=costs.transfer(graph.preset, config, len(models)),
     )
     return Measured(graph.add(node), "", "", seed)
 
@@ -282,6 +282,6 @@ def _drawing(name, graph, models, of_models, seed, seed_of_images=0):
         settings=settings,
         arguments=(given, *as_flags(settings), ("--output=", Place(None))),
         outputs=tuple(f"{name}.{suffix}" for suffix in ("json", "png", "svg")),
-        seconds=costs.STEP if of_models else costs.drawing(preset, config, len(models)),
+        seconds=costs.STEP if of_models else costs.drawing(preset, config, name, len(models)),
     )
     return graph.add(node)
