@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from ascl_tf.analysis import figure_data
+from ascl_tf.evaluation import black_box
 from ascl_tf.evaluation.verdicts import pack
 from tools import claims
 from tools.reproduction import claims_page, contrasts, ledger, measures
@@ -92,14 +93,14 @@ def test_gap_of_two_protocols_takes_the_images_that_both_have():
 
 def test_transfer_corruptions_and_points_of_curves_are_found():
     records = [
-        _record("", _share(30), target="A", source="B"),
+        _record("", _share(30), protocol="transfer_pgd20", target="A", source="B"),
         _record("f/a", _share(10), protocol="corruptions", corruption="fog", severity=1),
         _record("f/a", _share(30), protocol="corruptions", corruption="snow", severity=1),
         _record("f/a", _share(25), protocol="sweep_steps", attack={"num_steps": 20}),
         _record("f/a", _share(35), protocol="sweep_epsilon", epsilon="8/255"),
     ]
     expected = {
-        "t:A<B@pgd20": 30,
+        "t:A<B@transfer_pgd20": 30,
         "f/a@corruptions": 20,
         "f/a@corruptions=snow": 30,
         "f/a@sweep_steps=20": 25,
@@ -298,6 +299,8 @@ def test_claims_on_figures_name_what_the_plans_measure():
 def test_claims_name_rows_heads_and_numbers_that_are_measured():
     graph, numbers = Graph(CPU), {"standard", "pgd20", "pgd20_eps16", "autoattack"}
     numbers |= {"corruptions", "sweep_steps", "sweep_epsilon", *figure_data.MEASURE}
+    # What ascl_tf.evaluation.black_box calls it.
+    numbers.add(f"{black_box.TRANSFER}pgd20")
     entries = ledger.read_claims()
     assert [entry["id"] for entry in entries] == sorted({entry["id"] for entry in entries})
     for entry in entries:

@@ -5,10 +5,10 @@ A contrast is written as in flags/claims.toml:
     table1/ascl:laf@pgd20 - table1/at@pgd20
 
 is the robust accuracy of one row's head less that of another row. A term is `row@number`,
-`row:head@number`, or `table2:ASCL<AT@pgd20`, target and source of a transfer. A number is a
-protocol's; `sweep_epsilon=8/255`, `sweep_steps=20` and `corruptions=fog` are one point of it, and
-`corruptions` is the mean over all. `input_landscape=rise` is what a figure measured: not an
-accuracy in percentage points, but in units of its own, of each image or component.
+`row:head@number`, or `table2:ASCL<AT@transfer_pgd20`, target and source of a transfer. A number
+is a protocol's; `sweep_epsilon=8/255`, `sweep_steps=20` and `corruptions=fog` are one point of
+it, and `corruptions` is the mean over all. `input_landscape=rise` is what a figure measured: not
+an accuracy in percentage points, but in units of its own, of each image or component.
 """
 
 import dataclasses
@@ -29,7 +29,12 @@ Records = Sequence[Mapping[str, Any]]
 
 _TERM = re.compile(r"\s*([+-]?)\s*([\w/]+)(?::([\w<]+))?@([\w/=]+)\s*")
 # These are of one seed: the spread over seeds is that of the number that is nearest.
-_NEAREST = {"corruptions": "standard", "sweep_epsilon": "pgd20", "sweep_steps": "pgd20"}
+_NEAREST = {
+    "corruptions": "standard",
+    "sweep_epsilon": "pgd20",
+    "sweep_steps": "pgd20",
+    "transfer_pgd20": "pgd20",
+}
 # What of a record a point of a protocol's curve is; of a figure it is a measure.
 _POINTS = {
     "corruptions": lambda record: record["corruption"],
