@@ -46,6 +46,7 @@ METHOD_ROWS = (
     "beyond/mart",
     "beyond/dynacl",
     "beyond/dynacl_pp",
+    "beyond/wscat",
     "fast/ascl",
 )
 # One that trains a classifier at once; that of test_end_to_end.py is fine-tuned.
@@ -60,6 +61,7 @@ LATER_AS_IN = {
     "table1/advcl": "table1/ascl",
     "figure2/standard": "figure1/rotation_at",
     "beyond/mart": "table1/at",
+    "beyond/wscat": "table1/at",
     "beyond/dynacl": "beyond/dynacl_pp",
 }
 PROTOCOL = "--protocol=standard,fgsm"
