@@ -210,6 +210,6 @@ def test_variable_that_the_loss_does_not_reach_is_named():
 
 @pytest.mark.parametrize("method", ["simclr", "scl", "dynacl_pp"])
 def test_method_without_classifier_is_refused(method):
-    expected = r"^`awp_gamma=0.25`: expected `method=ascl, .* trades or wscat`; found `method=simclr`"
+    expected = r"^`awp_gamma=0.25`: expected `method=ascl, .* or wscat`; found `method=simclr`"
     with pytest.raises(ConfigError, match=expected.replace("simclr", method)):
         CONFIG.replace(method=method)
