@@ -32,7 +32,7 @@ from ascl_tf.program import flag_defs
 from tools.reproduction import data_sets, grids, report, tables  # noqa: E402
 from tools.reproduction.artifacts import ARTIFACTS, AUTOATTACK, make_plan  # noqa: E402
 from tools.reproduction.display import LiveDisplay, PlainDisplay, duration  # noqa: E402
-from tools.reproduction.documents import recorded_steps, write_documents  # noqa: E402
+from tools.reproduction.documents import pictures_of, recorded_steps, write_documents  # noqa: E402
 from tools.reproduction.graph import ANALYZE, EVALUATE, TRAIN, Graph  # noqa: E402
 from tools.reproduction.launch import Launcher, WorkerLauncher, shared_cores  # noqa: E402
 from tools.reproduction.nodes import in_order  # noqa: E402
@@ -294,7 +294,7 @@ def _write_artifact(plan, failed, graph, store, arguments, folder):
 
 def _write_tables(artifact, graph, document, folder):
     parts = [grids.to_markdown(grid) for grid in tables.make_grids(artifact, graph, document)]
-    pictures = [*document["figures"], *(artifact.plots if document["records"] else ())]
+    pictures = pictures_of(artifact, document)
     parts += [f"![{artifact.heading}]({name}.png)\n" for name in pictures]
     text = "\n".join([f"# {artifact.heading}\n", *parts, f"`{document['command']}`\n"])
     write_text(folder / "table.md", text)

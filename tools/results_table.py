@@ -18,6 +18,7 @@ sys.path.insert(0, str(ROOT))
 from ascl_tf.config import pretrained  # noqa: E402
 from ascl_tf.config.paths import expanded_path  # noqa: E402
 from tools.reproduction.artifacts import ARTIFACTS, folders_of  # noqa: E402
+from tools.reproduction.documents import pictures_of  # noqa: E402
 from tools.reproduction.presets import PRESETS  # noqa: E402
 from tools.rows import METHOD_ROWS, find_rows  # noqa: E402
 
@@ -230,7 +231,7 @@ def _artifact_cells(artifact, preset, document):
     folders = folders_of(artifact, preset)
     # A record of transfer is of two rows, and names the target.
     num_run = len({record["row"] or record["target"] for record in document["records"]})
-    pictures = [f"[{name}]({folder}/{name}.png)" for name in _pictures(artifact, document)]
+    pictures = [f"[{name}]({folder}/{name}.png)" for name in pictures_of(artifact, document)]
     return [
         f"[{artifact.heading}]({folder}/table.md)",
         f"{num_run} of {len(folders)}" if document["records"] else NOT_RUN,
@@ -238,11 +239,6 @@ def _artifact_cells(artifact, preset, document):
         ", ".join(pictures) or NOT_RUN,
         f"`{document['command']}`",
     ]
-
-
-def _pictures(artifact, document):
-    """Returns the names of an artifact's pictures that there are."""
-    return [*document["figures"], *(artifact.plots if document["records"] else ())]
 
 
 def _num_seeds(records):

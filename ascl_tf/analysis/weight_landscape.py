@@ -84,22 +84,23 @@ def weight_landscape(
             f"{len(directions[0])} variables without one."
         )
     offsets = centered_offsets(max_offset, num_points)
-    profile = [(share * max_offset, d) for share in _PROFILE.values() for d in directions]
-    places = [(offset, directions[0]) for offset in offsets] + profile
+    # (offset, number of the direction) of the curve, then of the profile, which share some.
+    places = [(float(offset), 0) for offset in offsets]
+    places += [(s * max_offset, n) for s in _PROFILE.values() for n in range(num_directions)]
     attack = {"epsilon": float(epsilon), "step_size": float(step_size), "num_steps": num_steps}
     adversarial_loss = _make_adversarial_loss(
         logits_fn, images, labels, seed, batch_size, attack | {"random_start": random_start}
     )
-    losses = []
+    losses = dict.fromkeys(places)
     with _weights_kept(weights) as originals:
-        for offset, direction in places:
-            for weight, original, step in zip(weights, originals, direction, strict=True):
+        for num_done, (offset, number) in enumerate(losses, start=1):
+            for weight, original, step in zip(weights, originals, directions[number], strict=True):
                 weight.assign(original + np.float32(offset) * step)
-            losses.append(adversarial_loss())
+            losses[offset, number] = adversarial_loss()
             if progress is not None:
-                progress(len(losses), len(places))
+                progress(num_done, len(losses))
     return {
-        **_describe(offsets, np.array(losses, np.float64)),
+        **_describe(offsets, np.array([losses[place] for place in places], np.float64)),
         "num_images": len(images),
         "parameters": {
             "max_offset": float(max_offset),

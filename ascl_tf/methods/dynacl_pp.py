@@ -18,7 +18,6 @@ Differs from the authors' code: docs/differences.md.
 
 from ascl_tf.errors import RunError
 from ascl_tf.methods.linear_probe import compute_features, fit_linear_probe
-from ascl_tf.methods.step_data import Purpose, make_weak_view
 from ascl_tf.methods.supervised import Trades
 from ascl_tf.models import ADVERSARIAL, CLEAN, LinearHead
 
@@ -62,11 +61,7 @@ class DynAclPlusPlus(Trades):
         self.pseudo_label_head.dense.bias.assign(bias)
 
     def make_views(self, batch):
-        return {
-            "images": make_weak_view(batch, self.config.weak_augmentation),
-            "labels": batch.pseudo_labels[:, 0],
-            "seed_at": batch.seeds(Purpose.ATTACK_AT),
-        }
+        return {**super().make_views(batch), "labels": batch.pseudo_labels[:, 0]}
 
     def logits(self, images, *, branch, training):
         """Returns logits of the clusters, [N, C]."""

@@ -22,7 +22,7 @@ from ascl_tf.losses.classification import cross_entropy_loss
 from ascl_tf.methods.base import Method
 from ascl_tf.methods.optimization import of_finetuning
 from ascl_tf.methods.outer_loss import make_outer_loss, outer_loss_logits, perturb_for_outer_loss
-from ascl_tf.methods.step_data import Outputs, Purpose, make_weak_view
+from ascl_tf.methods.step_data import Outputs, make_attacked_view
 from ascl_tf.models import ADVERSARIAL, CLEAN
 
 
@@ -78,11 +78,7 @@ class FineTune(Method):
         return not self.trains_encoder and self.config.finetune_augmentation == "none"
 
     def make_views(self, batch):
-        views = {
-            "images": make_weak_view(batch, self.config.finetune_augmentation),
-            "labels": batch.labels,
-            "seed_at": batch.seeds(Purpose.ATTACK_AT),
-        }
+        views = make_attacked_view(batch, self.config.finetune_augmentation)
         if not self.trains_encoder:
             known = batch.features
             views["features"] = self._frozen(views["images"]) if known is None else known

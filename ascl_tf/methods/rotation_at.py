@@ -17,7 +17,7 @@ import tensorflow as tf
 from ascl_tf.losses.classification import cross_entropy_loss
 from ascl_tf.methods import pretext
 from ascl_tf.methods.base import Method
-from ascl_tf.methods.step_data import Outputs, Purpose, Term, make_weak_view
+from ascl_tf.methods.step_data import Outputs, Term, make_attacked_view
 from ascl_tf.models import ADVERSARIAL, LinearHead
 
 
@@ -33,11 +33,7 @@ class RotationAdversarialTraining(Method):
         self.rotation_head = self.add_part(head, self.feature_shape(input_shape))
 
     def make_views(self, batch):
-        return {
-            "images": make_weak_view(batch, self.config.weak_augmentation),
-            "labels": batch.labels,
-            "seed_at": batch.seeds(Purpose.ATTACK_AT),
-        }
+        return make_attacked_view(batch, self.config.weak_augmentation)
 
     def make_adversarial(self, views):
         def objective(x):

@@ -89,6 +89,12 @@ def make_weak_view(batch: Batch, augmentation: str) -> tf.Tensor:
     return _weak_view(batch.images, batch.seeds(Purpose.WEAK_VIEW))
 
 
+def make_attacked_view(batch: Batch, augmentation: str) -> dict[str, tf.Tensor]:
+    """Returns the views of a method that attacks weak views once: images, labels, seeds."""
+    images = make_weak_view(batch, augmentation)
+    return {"images": images, "labels": batch.labels, "seed_at": batch.seeds(Purpose.ATTACK_AT)}
+
+
 def make_strong_views(
     batch: Batch, data: DataSettings, *, strength: float | tf.Tensor = 1.0
 ) -> tf.Tensor:

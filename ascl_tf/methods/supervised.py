@@ -22,7 +22,7 @@ from ascl_tf.methods.outer_loss import (
     outer_loss_logits,
     perturb_for_outer_loss,
 )
-from ascl_tf.methods.step_data import Outputs, Purpose, Term, make_weak_view
+from ascl_tf.methods.step_data import Outputs, Term, make_attacked_view, make_weak_view
 from ascl_tf.models import ADVERSARIAL
 
 
@@ -74,11 +74,7 @@ class AdversarialTraining(Method):
         self.at_attack = AtAttack(self)
 
     def make_views(self, batch):
-        return {
-            "images": make_weak_view(batch, self.config.weak_augmentation),
-            "labels": batch.labels,
-            "seed_at": batch.seeds(Purpose.ATTACK_AT),
-        }
+        return make_attacked_view(batch, self.config.weak_augmentation)
 
     def make_adversarial(self, views):
         steps, perturb = self.config.num_steps_at, self.at_attack.perturb

@@ -23,7 +23,7 @@ from ascl_tf.losses.classification import cross_entropy_loss, kl_divergence
 from ascl_tf.losses.contrastive import supervised_contrastive_loss
 from ascl_tf.losses.inputs import at_least_float32
 from ascl_tf.methods.base import Method
-from ascl_tf.methods.step_data import Outputs, Purpose, Term, make_weak_view
+from ascl_tf.methods.step_data import Outputs, Term, make_attacked_view
 from ascl_tf.models import ADVERSARIAL
 from ascl_tf.models.heads import l2_normalize
 
@@ -47,11 +47,7 @@ class Wscat(Method):
         )
 
     def make_views(self, batch):
-        return {
-            "images": make_weak_view(batch, self.config.weak_augmentation),
-            "labels": batch.labels,
-            "seed_at": batch.seeds(Purpose.ATTACK_AT),
-        }
+        return make_attacked_view(batch, self.config.weak_augmentation)
 
     def make_adversarial(self, views):
         natural_logits, natural = self._pass(

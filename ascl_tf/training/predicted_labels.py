@@ -14,11 +14,11 @@ from ascl_tf.attacks.logits import as_logits_function
 from ascl_tf.config.paths import MODEL, expand
 from ascl_tf.data.class_order import compare_classes
 from ascl_tf.data.image_dataset import UNLABELED
-from ascl_tf.data.pipeline import evaluation_batches
 from ascl_tf.errors import ConfigError, RunError, renamed
 from ascl_tf.evaluation.records import model_sha256, weights_sha256
 from ascl_tf.serving.card import read_card
 from ascl_tf.serving.loading import load_model
+from ascl_tf.training.feature_sources import FeatureSource
 from ascl_tf.training.kept_labels import read_labels, write_labels
 from ascl_tf.training.stages import classifier_stage, with_encoder_settings
 from ascl_tf.training.trained import chosen_checkpoint, load_classifier
@@ -28,78 +28,49 @@ FILE = "predicted_labels.npz"
 SETTING = "pseudo_label_classifier"
 
 
-class Labeler:
-    """The classifier that the setting `pseudo_label_classifier` names.
+def open_classifier(path, dataset):
+    """Returns the classifier at `path`, a `FeatureSource` whose features are logits.
 
     Args:
         path: of a work directory, SavedModel folder or .keras file, or `pretrained:NAME`.
         dataset: `ImageDataset`, all training images, to try it on.
-        batch_size: images at a time.
-
-    Attributes:
-        sha256: of the model's files, or of a run's weights.
 
     Raises:
-        ConfigError: if no classifier of these images is there, or it has other classes.
+        ConfigError: if no classifier of these images is there, it has other classes, or all images
+            have a label.
     """
+    try:
+        place = expand(os.fspath(path), MODEL)
+        recorded = recorded_config(place)
+    except (ValueError, RunError) as error:
+        raise ConfigError(error, field=SETTING, value=path) from None
+    if recorded is None:
+        with renamed(path=SETTING):
+            model = load_model(place).logits_fn
+        sha256, classes = model_sha256(place), _classes_on_card(place)
+    else:
+        model, classes = _classifier_of_run(path, place, recorded, dataset)
+        sha256 = weights_sha256(model)
+    source = FeatureSource(as_logits_function(model), sha256)
+    _check(source, path, dataset, classes)
+    return source
 
-    def __init__(self, path, dataset, batch_size):
-        self._batch_size = batch_size
-        try:
-            place = expand(os.fspath(path), MODEL)
-            recorded = recorded_config(place)
-        except (ValueError, RunError) as error:
-            raise ConfigError(error, field=SETTING, value=path) from None
-        if recorded is None:
-            with renamed(path=SETTING):
-                model = load_model(place).logits_fn
-            self.sha256, classes = model_sha256(place), _classes_on_card(place)
-        else:
-            model, classes = _classifier_of_run(path, place, recorded, dataset)
-            self.sha256 = weights_sha256(model)
-        self._logits_fn = as_logits_function(model)
-        self._check(path, dataset, classes)
 
-    def labeled(self, dataset):
-        """Returns the data set, each of whose images has a label."""
-        is_absent = dataset.labels == UNLABELED
-        rows = np.flatnonzero(is_absent)
-        labels = dataset.labels.copy()
-        if len(rows):
-            labels[rows] = self._predict(dataset.take(rows))
-        print(f"pseudo-labels: predicted for {len(rows)} images", flush=True)
-        return dataclasses.replace(dataset, labels=labels)
-
-    def _predict(self, dataset):
-        compute = tf.function(lambda images: self._logits_fn(tf.cast(images, tf.float32) / 255))
-        found = [
-            tf.boolean_mask(compute(batch["images"]), batch["mask"]).numpy()
-            for batch in evaluation_batches(dataset, self._batch_size)
-        ]
-        logits = np.concatenate(found)
-        if not np.isfinite(logits).all():
-            raise RunError(field=SETTING, expected="finite logits", found="NaN or infinity")
-        return logits.argmax(axis=1).astype(dataset.labels.dtype)
-
-    def _check(self, path, dataset, classes):
-        expected = f"a classifier of the {dataset.num_classes} classes of {dataset.name}"
-        first = np.asarray(dataset.images[:1]).astype(np.float32) / 255
-        try:
-            found = f"{self._logits_fn(tf.constant(first)).shape[1]} outputs"
-        except (ValueError, TypeError, tf.errors.OpError) as error:
-            found = " ".join(str(error).splitlines()[:1])
-        if found != f"{dataset.num_classes} outputs":
-            raise ConfigError(field=SETTING, value=path, expected=expected, found=found)
-        told = compare_classes(classes, dataset.class_names, field=SETTING, value=path)
-        if told and not set(classes) & set(dataset.class_names):
-            raise ConfigError(field=SETTING, value=path, expected=expected, found=told)
-        if not (dataset.labels == UNLABELED).any():
-            raise ConfigError(
-                field=SETTING,
-                value=path,
-                expected="training images without a label, such as those of `labeled_fraction=0.1`",
-                found="none",
-            )
+def _check(source, path, dataset, classes):
+    expected = f"a classifier of the {dataset.num_classes} classes of {dataset.name}"
+    first = np.asarray(dataset.images[:1]).astype(np.float32) / 255
+    try:
+        found = f"{source.function(tf.constant(first)).shape[1]} outputs"
+    except (ValueError, TypeError, tf.errors.OpError) as error:
+        found = " ".join(str(error).splitlines()[:1])
+    if found != f"{dataset.num_classes} outputs":
+        raise ConfigError(field=SETTING, value=path, expected=expected, found=found)
+    told = compare_classes(classes, dataset.class_names, field=SETTING, value=path)
+    if told and not set(classes) & set(dataset.class_names):
+        raise ConfigError(field=SETTING, value=path, expected=expected, found=told)
+    if dataset.num_labeled == len(dataset):
+        expected = "training images without a label, such as those of `labeled_fraction=0.1`"
+        raise ConfigError(field=SETTING, value=path, expected=expected, found="none")
 
 
 def _classifier_of_run(path, place, config, dataset):
@@ -123,7 +94,7 @@ def _classes_on_card(place):
     return card["class_names"] if card else ()
 
 
-def with_predicted_labels(workdir, dataset, labeler, *, has_begun):
+def with_predicted_labels(workdir, dataset, source, *, batch_size, has_begun):
     """Returns the data set, each of whose images has a label: its own, or a predicted one.
 
     A run that goes on reads the labels that its beginning has kept.
@@ -131,16 +102,29 @@ def with_predicted_labels(workdir, dataset, labeler, *, has_begun):
     Args:
         workdir: `WorkDirectory`, which exists.
         dataset: `ImageDataset`, all training images.
-        labeler: `Labeler`.
+        source: `FeatureSource` of `open_classifier`.
+        batch_size: images at a time, Python int.
         has_begun: whether the run has a checkpoint.
 
     Raises:
-        RunError: if the labels kept are of other images or another model, or gone.
+        RunError: if the labels kept are of other images or another model, or gone; if a logit is
+            not finite.
     """
     path = workdir.path / FILE
-    identity = {"data_sha256": dataset.sha256, "model_sha256": labeler.sha256}
+    identity = {"data_sha256": dataset.sha256, "model_sha256": source.sha256}
     if path.exists() or has_begun:
         return dataclasses.replace(dataset, labels=read_labels(path, identity))
-    labeled = labeler.labeled(dataset)
-    write_labels(path, labeled.labels, identity)
-    return labeled
+    labels = predict(dataset, source, batch_size)
+    write_labels(path, labels, identity)
+    return dataclasses.replace(dataset, labels=labels)
+
+
+def predict(dataset, source, batch_size):
+    """Returns the labels of a data set, those that are absent predicted, [N]."""
+    labels, rows = dataset.labels.copy(), np.flatnonzero(dataset.labels == UNLABELED)
+    logits = source.features(dataset.take(rows), batch_size)
+    if not np.isfinite(logits).all():
+        raise RunError(field=SETTING, expected="finite logits", found="NaN or infinity")
+    labels[rows] = logits.argmax(axis=1)
+    print(f"pseudo-labels: predicted for {len(rows)} images", flush=True)
+    return labels

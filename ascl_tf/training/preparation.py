@@ -24,7 +24,7 @@ from ascl_tf.errors import ConfigError, RunError
 from ascl_tf.training.checkpoints import LAST
 from ascl_tf.training.feature_sources import EXPECTED_MODEL, open_feature_source
 from ascl_tf.training.kept_labels import read_labels, write_labels
-from ascl_tf.training.predicted_labels import SETTING, Labeler, with_predicted_labels
+from ascl_tf.training.predicted_labels import SETTING, open_classifier, with_predicted_labels
 
 FILE = "pseudo_labels.npz"
 
@@ -78,11 +78,8 @@ def _open_pseudo_labels(method, dataset):
         def make():
             return with_pseudo_labels(workdir, method, images, source, **settings)
 
-        if workers.num_workers == 1:
-            return make()
         # The other workers' methods stay as they are: `fit` begins with the chief's state.
-        rows = workers.from_chief(lambda: make().pseudo_labels.tolist())
-        return dataclasses.replace(images, pseudo_labels=np.array(rows, np.int32))
+        return _made_by_chief(workers, images, make, "pseudo_labels")
 
     return Preparation({"pseudo_label_encoder_sha256": source.sha256}, apply)
 
@@ -91,19 +88,26 @@ def _open_predicted_labels(config, dataset):
     path = getattr(config, SETTING)
     if not path:
         return []
-    labeler = Labeler(path, dataset, config.evaluation_batch_size)
+    source, batch_size = open_classifier(path, dataset), config.evaluation_batch_size
 
     def apply(workers, workdir, images):
         def make():
-            has_begun = _has_checkpoint(workdir)
-            return with_predicted_labels(workdir, images, labeler, has_begun=has_begun)
+            begun = _has_checkpoint(workdir)
+            return with_predicted_labels(
+                workdir, images, source, batch_size=batch_size, has_begun=begun
+            )
 
-        if workers.num_workers == 1:
-            return make()
-        labels = workers.from_chief(lambda: make().labels.tolist())
-        return dataclasses.replace(images, labels=np.array(labels, images.labels.dtype))
+        return _made_by_chief(workers, images, make, "labels")
 
-    return [Preparation({f"{SETTING}_sha256": labeler.sha256}, apply)]
+    return [Preparation({f"{SETTING}_sha256": source.sha256}, apply)]
+
+
+def _made_by_chief(workers, images, make, column):
+    """Returns the data set of `make`, which the chief alone calls; others get its `column`."""
+    if workers.num_workers == 1:
+        return make()
+    rows = workers.from_chief(lambda: getattr(make(), column).tolist())
+    return dataclasses.replace(images, **{column: np.array(rows, np.int32)})
 
 
 _OPEN = {"pseudo_labels": _open_pseudo_labels}

@@ -65,7 +65,7 @@ def test_one_perturbed_view_under_a2s(ascl, views, source):
     _check_ball_and_box(views, adversarial)
 
 
-@pytest.mark.parametrize("name", ["ascl", "at", "trades", "mart"])
+@pytest.mark.parametrize("name", ["ascl", "at", "trades", "mart", "rotation_at", "wscat"])
 def test_attack_moves_no_variable(name):
     method = helpers.compile_tiny(helpers.make_method(helpers.TINY.replace(method=name)))
     before = helpers.values(method)

@@ -107,13 +107,6 @@ def test_attack_runs_in_inference_mode_and_the_step_in_batch_mode():
     assert {p for p in on_tape if p[0] == "encoder"} == {("encoder", "adversarial", True)}
 
 
-def test_attack_moves_no_variable():
-    method = helpers.compile_tiny(helpers.make_method(CONFIG))
-    before = helpers.values(method)
-    method.make_adversarial(helpers.views_of(method, helpers.make_data()))
-    assert not helpers.changed(before, helpers.values(method))
-
-
 # Long to trace; contrastive terms and their attacks on replicas are in test_replicas.py.
 @pytest.mark.slow
 def test_one_and_two_replicas_agree():

@@ -81,7 +81,7 @@ def test_run_that_goes_on_takes_the_labels_that_it_has_kept(config, teacher, tra
     config = config.replace(pseudo_label_classifier=str(teacher[0]), method="wscat")
     run = pretrain_with(config, tmp_path / "run")
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(predicted_labels.Labeler, "labeled", _never)
+        monkeypatch.setattr(predicted_labels, "predict", _never)
         pretrain_with(config, run)
     np.testing.assert_array_equal(trained_on[0].labels, _kept(run))
     (run / predicted_labels.FILE).unlink()

@@ -18,7 +18,6 @@ from tools.reproduction.graph import (
     as_flags,
 )
 from tools.reproduction.nodes import Node, Place
-from tools.reproduction.shares_figure import write_shares
 
 TRANSFER = "transfer"
 STANDARD, PGD, PGD_16, AUTOATTACK = "standard", "pgd20", "pgd20_eps16", "autoattack"
@@ -129,7 +128,9 @@ _ALL = (
         figures={"corruptions": "corruptions"},
     ),
     Artifact("readings", "Readings of the paper's equations", (STANDARD, PGD)),
-    Artifact("few_labels", "Few labels", (STANDARD, PGD), plots={shares_figure.NAME: write_shares}),
+    Artifact(
+        "few_labels", "Few labels", (STANDARD, PGD), plots={"shares": shares_figure.write_shares}
+    ),
     Artifact(
         "beyond",
         "Beyond the paper",
@@ -155,7 +156,7 @@ def folders_of(artifact, preset):
 
 
 def make_plan(artifact, graph, seeds):
-    """Returns the `Plan` of an artifact; figures are drawn of the first seed."""
+    """Returns the `Plan` of an artifact; figures are drawn from the first seed."""
     measured, drawn = [], {}
     by_folder = {
         folder: graph.preset.seeds(folder, seeds) for folder in folders_of(artifact, graph.preset)

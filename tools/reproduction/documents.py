@@ -65,6 +65,11 @@ def recorded_steps(folder):
     return steps | set(_figures(document).values())
 
 
+def pictures_of(artifact, document):
+    """Returns the names of an artifact's pictures that there are."""
+    return [*document["figures"], *(artifact.plots if document["records"] else ())]
+
+
 def _kept(measured, records):
     """Returns what earlier records hold of a step: its name, made from its key, says what it is."""
     place = _place(measured)

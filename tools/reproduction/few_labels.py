@@ -5,6 +5,9 @@ fine-tuning included, rounded to whole epochs. No run sees a label beyond its sh
 out, and the last epoch counts. AT, WSCAT and ASCL attack by one step in pre-training.
 """
 
+import dataclasses
+from collections.abc import Mapping
+
 from tools.reproduction.extra_rows import ExtraRow
 
 # Per training image, about those of four epochs of AT with ten steps: whole epochs of each method
@@ -12,43 +15,55 @@ from tools.reproduction.extra_rows import ExtraRow
 PASSES = 98.0
 SHARES = (0.01, 0.1, 1.0)
 _COMMON = {"validation_fraction": 0.0, "weight_averaging": 0.995}
-_COSINE = {"schedule": "cosine"}
-_ONE_STEP = {"at_attack": "fgsm_rs"}
 _LINEAR = {"finetune_epochs": 5, "finetune_num_steps": 4}
-# Of the method, not the share: `like`, title, settings, units, and what else an `ExtraRow` has.
+
+
+@dataclasses.dataclass(frozen=True)
+class _Method:
+    """A method, whatever the share of the labels.
+
+    Attributes:
+        like, title, settings, units, finetune_units, heads: as of an `ExtraRow`.
+        is_taught: whether a teacher labels what has no label.
+        needs_unlabeled: whether there is nothing of it where all images have a label.
+    """
+
+    like: str
+    title: str
+    settings: Mapping[str, object]
+    units: int
+    finetune_units: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    heads: tuple[str, ...] = ()
+    is_taught: bool = False
+    needs_unlabeled: bool = False
+
+
+_AT = _Method(
+    "table1/at", "AT on labeled images", {"schedule": "cosine", "at_attack": "fgsm_rs"}, 6
+)
+_ASCL = _Method("fast/ascl", "ASCL", _LINEAR, 12, {"laf": 10})
 _METHODS = {
-    "at": ("table1/at", "AT on labeled images", _COSINE | _ONE_STEP, 6, {}),
-    "at_pseudo": ("table1/at", "AT on pseudo-labels", _COSINE | _ONE_STEP, 6, {}),
-    "at_kl": (
-        "table1/at",
-        "AT, KL of unlabeled images",
-        _COSINE | _ONE_STEP | {"unlabeled_kl_weight": 5.0},
-        10,
-        {},
+    "teacher": _Method("figure2/standard", "standard training, the teacher", {}, 4),
+    "at": _AT,
+    "at_pseudo": dataclasses.replace(
+        _AT, title="AT on pseudo-labels", is_taught=True, needs_unlabeled=True
     ),
-    "wscat": ("beyond/wscat", "WSCAT", {"num_steps_at": 1, "step_size": "10/255"}, 10, {}),
-    "ascl": ("fast/ascl", "ASCL", _LINEAR, 13, {"finetune_units": {"laf": 10}}),
-    "ascl_pseudo": (
-        "fast/ascl",
-        "ASCL on pseudo-labels",
-        _LINEAR,
-        12,
-        {"finetune_units": {"laf": 10}},
+    "at_kl": dataclasses.replace(
+        _AT,
+        title="AT, KL of unlabeled images",
+        settings={**_AT.settings, "unlabeled_kl_weight": 5.0},
+        units=10,
+        needs_unlabeled=True,
     ),
-    "dynacl": (
-        "beyond/dynacl",
-        "DynACL",
-        _LINEAR,
-        28,
-        {"finetune_units": {"laf": 10}, "heads": ("lsf", "laf")},
+    "wscat": _Method(
+        "beyond/wscat", "WSCAT", {"num_steps_at": 1, "step_size": "10/255"}, 10, is_taught=True
     ),
+    "ascl": _ASCL,
+    "ascl_pseudo": dataclasses.replace(
+        _ASCL, title="ASCL on pseudo-labels", is_taught=True, needs_unlabeled=True
+    ),
+    "dynacl": _Method("beyond/dynacl", "DynACL", _LINEAR, 28, {"laf": 10}, heads=("lsf", "laf")),
 }
-_TITLES = {"teacher": "standard training, the teacher"} | {
-    name: entry[1] for name, entry in _METHODS.items()
-}
-# A teacher labels what has no label; where all images have one, there is nothing to do for it.
-_TAUGHT = ("at_pseudo", "wscat", "ascl_pseudo")
-_NEED_UNLABELED = ("at_pseudo", "at_kl", "ascl_pseudo")
 
 
 def folder_of(name, share):
@@ -64,38 +79,34 @@ def share_of(folder):
 
 def label_of(name, head):
     """Returns what a method is called in the figure; a head stands there where it has several."""
-    title = _TITLES.get(name, name)
-    _, _, _, _, more = _METHODS.get(name, (None,) * 4 + ({},))
-    return f"{title} ({head})" if "heads" in more else title
-
-
-def _teacher(share):
-    settings = {**_COMMON, "labeled_fraction": share}
-    return ExtraRow(
-        folder_of("teacher", share), "figure2/standard", _title(_TITLES["teacher"], share), settings
-    )
+    method = _METHODS[name]
+    return f"{method.title} ({head})" if method.heads else method.title
 
 
 def _row(name, share):
-    like, title, settings, units, more = _METHODS[name]
-    settings = {**_COMMON, **settings, "labeled_fraction": share}
-    if name in _TAUGHT and share < 1:
+    method = _METHODS[name]
+    settings = {**_COMMON, **method.settings, "labeled_fraction": share}
+    if method.is_taught and share < 1:
         settings["pseudo_label_classifier"] = f"runs/{folder_of('teacher', share)}"
-    if name == "ascl" and share == 1:
-        units -= 1  # No natural logits for the attack on images without a label.
-    fields = {"passes": PASSES, "units": units, **more}
-    return ExtraRow(folder_of(name, share), like, _title(title, share), settings, **fields)
+    # Of images without a label the attack needs the natural logits.
+    units = method.units + (name == "ascl" and share < 1)
+    return ExtraRow(
+        folder_of(name, share),
+        method.like,
+        f"{method.title}, {100 * share:g} % of the labels",
+        settings,
+        passes=0.0 if name == "teacher" else PASSES,
+        units=units,
+        finetune_units=method.finetune_units,
+        heads=method.heads,
+    )
 
 
-def _title(title, share):
-    return f"{title}, {100 * share:g} % of the labels"
+def _names(share):
+    """Returns the methods at a share; where all images have a label, nobody needs a teacher."""
+    few = [name for name in _METHODS if name != "teacher" and not _METHODS[name].needs_unlabeled]
+    return _METHODS if share < 1 else few
 
 
-def _rows(share):
-    names = [name for name in _METHODS if share < 1 or name not in _NEED_UNLABELED]
-    teachers = [_teacher(share)] if share < 1 else []
-    return [*teachers, *(_row(name, share) for name in names)]
-
-
-ROWS = tuple(row for share in SHARES for row in _rows(share))
+ROWS = tuple(_row(name, share) for share in SHARES for name in _names(share))
 SEVERAL_SEEDS = tuple(row.folder for row in ROWS if share_of(row.folder)[1] < 1)

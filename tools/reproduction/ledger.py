@@ -6,7 +6,8 @@ A claim has parts, each an inequality between sums of accuracies or of what figu
     holds              every part's lower limit of 95 % is above its margin
     reversed           some part's upper limit is below it, after Bonferroni over the parts
     open               neither; told with 2.8 standard errors, the difference that would show
-    not measurable     a row answers one class for all, or its accuracy is no better than chance
+    not measurable     a row answers one class for all, its accuracy is no better than chance, or,
+                       in a figure, it has no gradient
     not measured       a record is missing, or no row has several seeds
 """
 
@@ -44,7 +45,7 @@ class Part:
         verdict: of this part alone.
         estimate: the left side; None where it was not measured.
         limits: of 95 %; None without.
-        clearance: by how many standard errors the lower limit clears its margin; None without.
+        clearance: by how many standard errors the limits clear the margin; None without.
         note: why there is no verdict.
     """
 
@@ -72,7 +73,7 @@ class Claim:
 
     @property
     def deciding_part(self) -> Part:
-        """The part that the verdict hangs on: of those with that verdict, the lowest."""
+        """The part that the verdict hangs on: of those with that verdict, the lowest clearance."""
         same = [part for part in self.parts if part.verdict == self.verdict] or self.parts
         return min(same, key=lambda part: -math.inf if part.clearance is None else part.clearance)
 
@@ -189,7 +190,8 @@ def _judge_bound(text, terms, records, limit):
     low, high = exact_limits(round(most.sum() / 100), len(most))
     verdict = HOLDS if high < limit else REVERSED if low > limit else OPEN
     found = Estimate(float(most.mean()), None, 0, len(most), len(by_seed))
-    return Part(f"{text} < {limit:g}", verdict, found, (low, high), limit - high)
+    error = max((high - low) / (2 * special.ndtri(0.975)), 1e-12)
+    return Part(f"{text} < {limit:g}", verdict, found, (low, high), (limit - high) / error)
 
 
 def exact_limits(count: int, total: int) -> tuple[float, float]:

@@ -4,7 +4,6 @@ from ascl_tf.analysis.figure_parts import STYLE, WIDTH, style_of
 from tools.reproduction import numbers
 from tools.reproduction.few_labels import label_of, share_of
 
-NAME = "shares"
 _PANELS = {"pgd20": "robust accuracy, PGD-20 (%)", "standard": "accuracy (%)"}
 
 
