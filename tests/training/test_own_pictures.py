@@ -258,8 +258,8 @@ def test_smoke_takes_few_of_the_users_pictures_and_says_what_it_shrinks(tmp_path
     config = _train(_labeled(tmp_path / "pets", count=4), *QUICK, "--epochs=2", "--width=3")
     said = capsys.readouterr().out
     (line,) = [line for line in said.splitlines() if line.startswith("notice: --smoke: num")]
-    assert "global_batch_size=16 (512)" in line and "num_train_images=48 (0)" in line
-    assert " dataset=" not in line and " epochs=" not in line
+    assert "num_train_images=48, " in line and line.endswith("config.json has all settings")
+    assert "dataset=" not in line and "epochs=" not in line
     assert (config.image_size, config.epochs, config.width) == (10, 2, 3)
     assert config.global_batch_size == 9
     assert "notice: batches of 9 (--global_batch_size), not 16: only 9 training" in said
