@@ -5,11 +5,13 @@ import re
 import runpy
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 DOCUMENT = pathlib.Path(__file__).parents[1] / "docs" / "own_training_loop.md"
 
 
+@pytest.mark.slow  # Tests of its parts are in the default run.
 def test_loop_of_the_document_trains_and_moves_both_branches(tmp_path):
     text = re.search(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)[1]
     (tmp_path / "loop.py").write_text(text)

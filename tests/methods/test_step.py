@@ -131,9 +131,9 @@ def _step_of(name, around):
     return {k: float(v) for k, v in logs.items()}, helpers.values(method)
 
 
-# DynACL's step is like ACL's, SimCLR's like SCL's; that of Selfie + DPE takes longest and has
-# Selfie's.
-_TRACED_IN_SLOW_RUN = ("dynacl", "selfie_dpe", "simclr")
+# DynACL's step is like ACL's, AdvCL's has ASCL's attacks, SimCLR's is like SCL's; those of Selfie
+# take longest.
+_TRACED_IN_SLOW_RUN = ("advcl", "dynacl", "selfie", "selfie_dpe", "simclr")
 
 
 @pytest.mark.parametrize(

@@ -47,9 +47,13 @@ def _seeds(row, percents, **settings):
     return [_record(row, _share(p), seed=seed, **settings) for seed, p in enumerate(percents)]
 
 
+def _estimate(text, records):
+    return contrasts.estimate(contrasts.parse(text), contrasts.Records(records))
+
+
 def _judge(records, sum_text="a/x@pgd20 - a/y@pgd20", **part):
     entry = {"id": 0, "where": "Table 1", "claim": "", "paper": ""}
-    return ledger.judge({**entry, "parts": [{"sum": sum_text, **part}]}, records)
+    return ledger.judge({**entry, "parts": [{"sum": sum_text, **part}]}, contrasts.Records(records))
 
 
 # Contrasts.
@@ -61,7 +65,7 @@ def test_estimate_is_paired_by_image_and_pools_the_seeds():
     y = [rng.random(NUM_IMAGES) < 0.4 for _ in range(2)]
     records = [_record("a/x", flags, seed=seed) for seed, flags in enumerate(x)]
     records += [_record("a/y", flags, seed=seed) for seed, flags in enumerate(y)]
-    found = contrasts.estimate(contrasts.parse("a/x@pgd20 - a/y@pgd20"), records)
+    found = _estimate("a/x@pgd20 - a/y@pgd20", records)
     z = np.mean(x, axis=0) - np.mean(y, axis=0)
     squares = sum(np.sum((np.mean(s, axis=1) - np.mean(s)) ** 2) for s in (x, y))
     pooled = squares / (2 + 1)
@@ -77,15 +81,15 @@ def test_estimate_is_paired_by_image_and_pools_the_seeds():
 def test_rows_that_are_one_run_count_once_among_the_seeds():
     records = _seeds("a/x", (50, 52, 54)) + _seeds("a/y", (40, 40, 43))
     same = [{**record, "row": "b/x"} for record in records if record["row"] == "a/x"]
-    terms = contrasts.parse("a/x@pgd20 - a/y@pgd20")
-    assert contrasts.estimate(terms, records + same) == contrasts.estimate(terms, records)
+    text = "a/x@pgd20 - a/y@pgd20"
+    assert _estimate(text, records + same) == _estimate(text, records)
 
 
 def test_gap_of_two_protocols_takes_the_images_that_both_have():
     long, short = _share(50), _share(50)[:100]
     records = [_record("a/x", long), _record("a/x", short, protocol="autoattack")]
     records += _seeds("a/y", (20, 20, 21)) + _seeds("a/y", (20, 20, 21), protocol="autoattack")
-    found = contrasts.estimate(contrasts.parse("a/x@pgd20 - a/x@autoattack"), records)
+    found = _estimate("a/x@pgd20 - a/x@autoattack", records)
     assert (found.value, found.num_images) == (0.0, 100)
     # A model's own gap has the spread over seeds of a gap, which is none here.
     assert found.error == 0.0 and found.degrees == 2
@@ -107,7 +111,7 @@ def test_transfer_corruptions_and_points_of_curves_are_found():
         "f/a@sweep_epsilon=8/255": 35,
     }
     for text, value in expected.items():
-        assert contrasts.estimate(contrasts.parse(text), records).value == pytest.approx(value)
+        assert _estimate(text, records).value == pytest.approx(value)
 
 
 def _measures(row, values, *, seed=0, measure="rise"):
@@ -131,7 +135,7 @@ def test_measure_of_a_figure_is_compared_in_its_own_unit_and_paired_by_image():
     records += [_measures("f/y", own + 1.5, seed=0), _measures("f/x", own, measure="loss")]
     records += _seeds("f/x", (10, 90)) + _seeds("f/y", (10, 90))
     text = "f/x@input_landscape=rise - f/y@input_landscape=rise"
-    found = contrasts.estimate(contrasts.parse(text), records)
+    found = _estimate(text, records)
     assert found.value == pytest.approx(0.5, abs=1e-6)
     # s^2 = 0.01 over three seeds and over one.
     assert found.error == pytest.approx(math.sqrt(0.01 / 3 + 0.01), rel=1e-4)
@@ -269,7 +273,7 @@ def test_interval_covers_the_truth_of_methods_as_often_as_it_says():
             for seed in range(3):
                 share = mean + rng.normal(scale=0.03)
                 records.append(_record(row, difficulty < share, seed=seed))
-        low, high = contrasts.estimate(contrasts.parse("a/x@pgd20 - a/y@pgd20"), records).limits()
+        low, high = _estimate("a/x@pgd20 - a/y@pgd20", records).limits()
         covered += low <= 5.0 <= high
     # Two standard errors of a share of 0.95 among so many are 2.2 %.
     assert 0.925 <= covered / num_trials <= 0.99

@@ -40,6 +40,7 @@ def configs(tmp_path, monkeypatch):
     return config.replace(memory_limit="1GB"), in_file
 
 
+@pytest.mark.slow  # Batches of a file are those of memory: tests/data.
 def test_run_on_a_file_is_stopped_and_goes_on_as_the_undisturbed_one_in_memory(configs, tmp_path):
     changes = {"method": "standard", "epochs": 1, "checkpoint_every": 2}
     in_memory, in_file = (config.replace(**changes) for config in configs)

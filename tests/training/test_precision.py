@@ -61,6 +61,7 @@ def test_precision_is_part_of_a_run_only_where_it_is_not_the_default():
     assert "precision" not in cfg.identity_of(half, cfg.EVALUATE)
 
 
+@pytest.mark.slow  # test_frozen_encoder.py compares cached features and those of the encoder.
 def test_stopped_fine_tuning_on_cached_features_continues_bit_for_bit(tiny_world, tmp_path):
     config = tiny_world.replace(
         method="standard",

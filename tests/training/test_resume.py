@@ -51,7 +51,7 @@ def undisturbed(tmp_path_factory):
         (stop_in_mid_epoch, 3),  # Step 7 is made twice.
         (_before_the_first_checkpoint, 1),
         pytest.param(_between_epochs, 100, marks=pytest.mark.slow),
-        (_after_validation_before_saving, 3),
+        pytest.param(_after_validation_before_saving, 3, marks=pytest.mark.slow),
     ],
 )
 def test_stopped_stage_continues_bit_for_bit(undisturbed, tmp_path, stop, checkpoint_every):

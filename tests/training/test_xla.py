@@ -52,6 +52,7 @@ def _trained(jit):
     return helpers.values(method), logs
 
 
+@pytest.mark.slow  # test_pgd.py compares the images of a compiled attack.
 def test_compiled_steps_train_as_plain_ones_do():
     (plain, plain_logs), (compiled, logs) = (_trained(jit) for jit in ("off", "on"))
     assert plain_logs == pytest.approx(logs, rel=1e-3)

@@ -3,6 +3,7 @@
 import collections
 
 from tools.reproduction import ledger
+from tools.reproduction.contrasts import Records
 from tools.reproduction.documents import read_document
 from tools.reproduction.grids import Grid
 from tools.reproduction.numbers import NOT_RUN
@@ -25,11 +26,11 @@ HEADINGS = [
 def judge_all(folder):
     """Returns the `Claim`s, judged by the records in results/<preset>."""
     documents = [read_document(path.parent) for path in sorted(folder.glob("*/records.json"))]
-    records = [
+    records = Records(
         record
         for document in documents
         for record in [*document["records"], *document.get("measures", [])]
-    ]
+    )
     return [ledger.judge(entry, records) for entry in ledger.read_claims()]
 
 

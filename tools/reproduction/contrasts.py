@@ -15,7 +15,7 @@ import dataclasses
 import math
 import re
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,8 +24,6 @@ from scipy import special
 from ascl_tf.errors import RunError
 from ascl_tf.evaluation.verdicts import verdicts_of
 from tools.reproduction.measures import unpack
-
-Records = Sequence[Mapping[str, Any]]
 
 _TERM = re.compile(r"\s*([+-]?)\s*([\w/]+)(?::([\w<]+))?@([\w/=]+)\s*")
 # These are of one seed: the spread over seeds is that of the number that is nearest.
@@ -45,6 +43,26 @@ _POINTS = {
 
 class MissingRecord(Exception):
     """Nothing has been measured of a term."""
+
+
+class Records(list[Mapping[str, Any]]):
+    """The records of all tables and figures. Claims ask for the same ones again and again.
+
+    Attributes:
+        by_protocol: protocol -> its records.
+        variances: what `seed_variance` has found.
+    """
+
+    def __init__(self, records: Iterable[Mapping[str, Any]] = ()):
+        super().__init__(records)
+        self.by_protocol: dict[str, list[Mapping[str, Any]]] = {}
+        for record in self:
+            self.by_protocol.setdefault(record["protocol"], []).append(record)
+        self.variances: dict[tuple[Any, ...], tuple[float, int]] = {}
+
+    def of(self, term: "Term") -> list[Mapping[str, Any]]:
+        """Returns the measurements of a term."""
+        return [r for r in self.by_protocol.get(term.protocol, ()) if term.is_of(r)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +87,11 @@ class Term:
         """What a reader calls it."""
         return " ".join(filter(None, [self.row, self.head, self.number]))
 
+    @property
+    def protocol(self) -> str:
+        """The protocol that the number is of."""
+        return self.number.partition("=")[0]
+
     def is_of(self, record: Mapping[str, Any]) -> bool:
         """Returns whether a record is a measurement of this term."""
         if "<" in self.head:
@@ -86,8 +109,7 @@ class Term:
 
     def nearest(self) -> "Term":
         """Returns the term whose spread over seeds stands in for this one's."""
-        protocol = self.number.partition("=")[0]
-        return dataclasses.replace(self, number=_NEAREST.get(protocol, self.number))
+        return dataclasses.replace(self, number=_NEAREST.get(self.protocol, self.number))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,7 +195,14 @@ def seed_variance(model: Sequence[Term], records: Records) -> tuple[float, int]:
     Pooled over all rows and heads that were measured with several seeds; (0.0, 0) where none was.
     """
     nearest = [term.nearest() for term in model]
-    relevant = [r for r in records if any(term.is_number(r) for term in nearest)]
+    key = tuple((term.sign, term.number, term.checkpoint) for term in nearest)
+    if key not in records.variances:
+        records.variances[key] = _pooled_variance(nearest, records)
+    return records.variances[key]
+
+
+def _pooled_variance(nearest, records):
+    relevant = Records(r for r in records if any(term.is_number(r) for term in nearest))
     runs = set()  # Rows that are one run count once.
     for row, head in sorted({(record["row"], record["head"]) for record in relevant}):
         placed = [dataclasses.replace(term, row=row, head=head) for term in nearest]
@@ -186,7 +215,7 @@ def seed_variance(model: Sequence[Term], records: Records) -> tuple[float, int]:
 
 def model_checks(terms: Sequence[Term], records: Records) -> set[str]:
     """Returns the names of the checks that a model of a contrast has not passed."""
-    measured = [record for term in terms for record in records if term.is_of(record)]
+    measured = [record for term in terms for record in records.of(term)]
     return {check["name"] for record in measured for check in record.get("checks", ())}
 
 
@@ -214,9 +243,8 @@ def _by_model(terms):
 def _matches(term, records):
     """Returns seed -> records of a term."""
     found: dict[int, list[Mapping[str, Any]]] = {}
-    for record in records:
-        if term.is_of(record):
-            found.setdefault(record["seed"], []).append(record)
+    for record in records.of(term):
+        found.setdefault(record["seed"], []).append(record)
     return found
 
 

@@ -204,7 +204,7 @@ def exact_limits(count: int, total: int) -> tuple[float, float]:
 def _why_unfit(terms, records, chance):
     """Returns why a contrast says nothing, "" where it does."""
     checks = contrasts.model_checks(terms, records)
-    is_figure = any("measure" in r for term in terms for r in records if term.is_of(r))
+    is_figure = any("measure" in r for term in terms for r in records.of(term))
     unfit = _UNFIT_FOR_FIGURES if is_figure else _UNFIT
     told = [text for name, text in unfit.items() if name in checks]
     if told:
@@ -219,7 +219,7 @@ def _why_unfit(terms, records, chance):
 
 def _accuracies(term, records):
     """Returns the records with a standard accuracy of a term's models: of a figure its run's."""
-    of_term = [record for record in records if term.is_of(record)]
+    of_term = records.of(term)
     models = {(_owner(r["row"]), r["head"], r["seed"]) for r in of_term if "measure" in r}
     measured = [r for r in records if "standard_accuracy" in r]
     return [r for r in of_term if "standard_accuracy" in r] + [
