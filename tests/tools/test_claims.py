@@ -185,6 +185,12 @@ def test_contrast_that_cannot_be_read_is_refused(text):
 # Verdicts.
 
 
+def test_few_seeds_would_show_large_differences_alone():
+    one, many = (contrasts.Estimate(0.0, 1.0, degrees, 100, 2) for degrees in (1, 100_000))
+    assert one.detectable == pytest.approx(12.706 + 1.376, abs=1e-3)
+    assert many.detectable == pytest.approx(2.8, abs=0.01)
+
+
 @pytest.mark.parametrize(
     ("x", "y", "above", "verdict"),
     [
@@ -201,7 +207,8 @@ def test_verdict(x, y, above, verdict):
     assert found.verdict == verdict
     if verdict == ledger.OPEN:
         (cells,) = claims_page.make_grid([found], "cpu").rows
-        seen_from = f"{2.8 * found.parts[0].estimate.error:.2g}"
+        error = found.parts[0].estimate.error
+        seen_from = f"{(2.776 + 0.941) * error:.2g}"  # Of a printed table, 4 degrees of freedom.
         assert cells[claims_page.HEADINGS.index("verdict")] == f"open (seen from {seen_from})"
 
 

@@ -56,7 +56,7 @@ def _row(claim, preset_name):
     found = part.estimate
     verdict = claim.verdict
     if verdict == ledger.OPEN and found.error:
-        verdict += f" (seen from {ledger.DETECTABLE * found.error:.2g})"
+        verdict += f" (seen from {found.detectable:.2g})"
     if part.note:
         verdict += f": {part.note}"
     # Accuracies have two decimals; correlations, silhouettes and nats are small.

@@ -5,7 +5,7 @@ A claim has parts, each an inequality between sums of accuracies or of what figu
 
     holds              every part's lower limit of 95 % is above its margin
     reversed           some part's upper limit is below it, after Bonferroni over the parts
-    open               neither; told with 2.8 standard errors, the difference that would show
+    open               neither; told with the difference that would have shown
     not measurable     a row answers one class for all, its accuracy is no better than chance, or,
                        in a figure, it has no gradient
     not measured       a record is missing, or no row has several seeds
@@ -27,8 +27,6 @@ CLAIMS = ROOT / "flags" / "claims.toml"
 HOLDS, REVERSED, OPEN = "holds", "reversed at this scale", "open"
 NOT_MEASURABLE, NOT_MEASURED = "not measurable", "not measured"
 DECIDED = (HOLDS, REVERSED)
-# Of the standard error: seen with a probability of 80 %.
-DETECTABLE = 2.8
 # Checks that a model has not passed, whose numbers then say nothing; and those of figures, where
 # an image without a gradient looks flat.
 _UNFIT = {"constant_output": "a model answers one class for all images"}
