@@ -131,8 +131,7 @@ def _step_of(name, around):
     return {k: float(v) for k, v in logs.items()}, helpers.values(method)
 
 
-# DynACL's step is like ACL's, AdvCL's has ASCL's attacks, SimCLR's is like SCL's; those of Selfie
-# take longest.
+# DynACL's step is like ACL's, SimCLR's like SCL's; those of AdvCL and Selfie take long.
 _TRACED_IN_SLOW_RUN = ("advcl", "dynacl", "selfie", "selfie_dpe", "simclr")
 
 

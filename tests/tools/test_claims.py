@@ -302,9 +302,9 @@ def test_claims_on_figures_name_what_the_plans_measure():
         for part in entry["parts"]:
             for one in ledger.expand({**part, "point": ["20"]} if "point" in part else part, []):
                 for term in contrasts.parse(ledger.fill(one["sum"], one)):
-                    figure = term.number.partition("=")[0]
-                    if figure in figure_data.MEASURE:
-                        assert (term.row, term.head, figure) in measured, (entry["id"], term)
+                    if term.protocol in figure_data.MEASURE:
+                        place = (term.row, term.head, term.protocol)
+                        assert place in measured, (entry["id"], term)
 
 
 def test_claims_name_rows_heads_and_numbers_that_are_measured():
@@ -318,7 +318,7 @@ def test_claims_name_rows_heads_and_numbers_that_are_measured():
         for part in entry["parts"]:
             for one in ledger.expand({**part, "point": ["20"]} if "point" in part else part, []):
                 for term in contrasts.parse(ledger.fill(one["sum"], one)):
-                    assert term.number.partition("=")[0] in numbers
+                    assert term.protocol in numbers
                     if "<" not in term.head:
                         heads = [head.name for head in graph.row(term.row).heads]
                         assert term.head in heads, (entry["id"], term)

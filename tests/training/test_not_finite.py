@@ -115,7 +115,7 @@ def test_run_stopped_after_a_rollback_continues_bit_for_bit(tiny_config, tmp_pat
     assert states[0] == states[1] and states[0][0] == 12
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # One rollback is in the default run.
 def test_fourth_rollback_is_refused(tiny_config, tmp_path, monkeypatch):
     _break(monkeypatch, {5, 6, 7, 8})
     with pytest.raises(RunError, match=r"step 8: .*\(3 rollbacks have been made already\)"):

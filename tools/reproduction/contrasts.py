@@ -50,7 +50,6 @@ class Records(list[Mapping[str, Any]]):
 
     Attributes:
         by_protocol: protocol -> its records.
-        variances: what `seed_variance` has found.
     """
 
     def __init__(self, records: Iterable[Mapping[str, Any]] = ()):
@@ -58,7 +57,6 @@ class Records(list[Mapping[str, Any]]):
         self.by_protocol: dict[str, list[Mapping[str, Any]]] = {}
         for record in self:
             self.by_protocol.setdefault(record["protocol"], []).append(record)
-        self.variances: dict[tuple[Any, ...], tuple[float, int]] = {}
 
     def of(self, term: "Term") -> list[Mapping[str, Any]]:
         """Returns the measurements of a term."""
@@ -102,8 +100,8 @@ class Term:
 
     def is_number(self, record: Mapping[str, Any]) -> bool:
         """Returns whether a record is of this protocol, point and checkpoint, of any model."""
-        protocol, _, point = self.number.partition("=")
-        if record["protocol"] != protocol or (point and point_of(record) != point):
+        point = self.number.partition("=")[2]
+        if record["protocol"] != self.protocol or (point and point_of(record) != point):
             return False
         return record.get("checkpoint") in (self.checkpoint, None) or not self.checkpoint
 
@@ -130,13 +128,14 @@ class Estimate:
     num_seeds: int
 
     @property
-    def detectable(self) -> float:
+    def detectable(self) -> float | None:
         """The difference that an interval of 95 % leaves out with a probability of 80 %.
 
-        2.8 standard errors of many degrees of freedom, 14 of one.
+        2.8 standard errors of many degrees of freedom, 14 of one; None without an error.
         """
-        errors = special.stdtrit(self.degrees, 0.975) + special.stdtrit(self.degrees, 0.8)
-        return float(errors) * (self.error or 0.0)
+        if self.error is None:
+            return None
+        return self.error * float(special.stdtrit(self.degrees, [0.975, 0.8]).sum())
 
     def limits(self, num_parts: int = 1) -> tuple[float, float] | None:
         """Returns the limits of 95 %, or of as much for all of `num_parts` (Bonferroni)."""
@@ -204,14 +203,10 @@ def seed_variance(model: Sequence[Term], records: Records) -> tuple[float, int]:
     Pooled over all rows and heads that were measured with several seeds; (0.0, 0) where none was.
     """
     nearest = [term.nearest() for term in model]
-    key = tuple((term.sign, term.number, term.checkpoint) for term in nearest)
-    if key not in records.variances:
-        records.variances[key] = _pooled_variance(nearest, records)
-    return records.variances[key]
-
-
-def _pooled_variance(nearest, records):
-    relevant = Records(r for r in records if any(term.is_number(r) for term in nearest))
+    measured = (
+        r for name in {t.protocol for t in nearest} for r in records.by_protocol.get(name, ())
+    )
+    relevant = Records(r for r in measured if any(term.is_number(r) for term in nearest))
     runs = set()  # Rows that are one run count once.
     for row, head in sorted({(record["row"], record["head"]) for record in relevant}):
         placed = [dataclasses.replace(term, row=row, head=head) for term in nearest]
