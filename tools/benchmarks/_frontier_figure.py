@@ -2,6 +2,7 @@
 
 import matplotlib
 from matplotlib.figure import Figure
+from scipy import stats
 
 from ascl_tf.analysis.figure_parts import STYLE, WIDTH, draw_curve
 from ascl_tf.analysis.figures import save_figure
@@ -13,7 +14,8 @@ def draw_frontier(document, stem):
     """Writes `<stem>.png` and `<stem>.svg`; returns their paths.
 
     Args:
-        document: the record: `clock`, and `models` with label, seconds and both accuracies.
+        document: the record: `models` with label, seconds, both accuracies and the number of images
+            that these are of, whose 95 % interval is shaded.
         stem: path without suffix.
     """
     with matplotlib.rc_context():
@@ -25,9 +27,15 @@ def draw_frontier(document, stem):
             for i, model in enumerate(document["models"]):
                 minutes = [seconds / 60 for seconds in model["seconds"]]
                 draw_curve(panel, i, model["label"], minutes, model[field])
+                count = model["num_validation_images"]
+                bands = [_interval(accuracy, count) for accuracy in model[field]]
+                color = panel.lines[-1].get_color()
+                panel.fill_between(
+                    minutes, *zip(*bands, strict=True), color=color, alpha=0.12, lw=0
+                )
             panel.set_ylabel(label)
             panel.grid()
-        axes[-1].set_xlabel(f"{document['clock']} time of training alone (minutes)")
+        axes[-1].set_xlabel("time of the training steps alone (minutes)")
         first = document["models"][0]
         figure.suptitle(
             f"Accuracy over training time\nwidth {document['width']}, {document['precision']}, "
@@ -36,3 +44,10 @@ def draw_frontier(document, stem):
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
         return save_figure(figure, stem)
+
+
+def _interval(accuracy, num_images):
+    """Returns the bounds of Wilson's 95 % interval of an accuracy; all in percent."""
+    correct = round(accuracy * num_images / 100)
+    low, high = stats.binomtest(correct, num_images).proportion_ci(method="wilson")
+    return 100 * low, 100 * high

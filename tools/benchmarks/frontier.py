@@ -1,16 +1,19 @@
 """Accuracy over training time: AT, ASCL, and its cheaper ways, at the scale of a CPU.
 
     python tools/benchmark.py frontier --data_dir=<TFDS folder> [--rows=at,ascl,fast]
-        [--at_epochs=18] [--epochs=ascl:6,fast:30] [--clock=cpu] [--precision=bfloat16]
+        [--num_images=5000] [--at_epochs=18] [--epochs=ascl:6,fast:30] [--precision=bfloat16]
 
-Each row is one run of `python -m ascl_tf.train --stage=pretrain` in --runs, which goes on where
-it was stopped, and is validated after each epoch with the classifier that is trained along.
-A row gets as many epochs as cost what --at_epochs of AT cost, counted in forward passes, or as
-many as --epochs says. The time is that of training alone (ascl_tf/training/callbacks.py).
+The steps of all rows are timed first, interleaved, on a machine that should do nothing else. A
+row gets as many epochs as fit into the time of --at_epochs of AT, or as many as --epochs says.
+Each is one run of `python -m ascl_tf.train --stage=pretrain` in --runs, which goes on where it
+was stopped, and is validated with the classifier that is trained along. Its time is its steps
+times the seconds of one, so what else the machine does while it trains is no matter.
 """
 
 import json
+import math
 import signal
+import statistics
 import subprocess
 import sys
 from typing import NamedTuple
@@ -20,6 +23,7 @@ from tools.rows import ROOT, pretrain_file, row_config
 
 CPU_SCALE = "flags/base/cpu.flags"
 REFERENCE = "at"
+AVERAGE = "--weight_averaging=0.999"
 SHARED, ONE_STEP = "--shared_perturbation=ascl", "--at_attack=fgsm_rs"
 COSINE = ("--schedule=cosine", "--warmup_epochs=2")
 ROWS = {
@@ -31,28 +35,27 @@ ROWS = {
     "ascl+both": ("table1/ascl", (SHARED, ONE_STEP)),
     "fast": ("fast/ascl", ()),
     "fast-cl": ("fast/ascl", ("--lambda_1=0",)),
+    "fast+average": ("fast/ascl", (AVERAGE,)),
     "fast_at": ("table1/at", (*COSINE, ONE_STEP)),
+    "fast_at+average": ("table1/at", (*COSINE, ONE_STEP, AVERAGE)),
 }
-DEFAULT_ROWS = "at,ascl,ascl+shared,ascl+fgsm_rs,ascl+both,fast"
+OF_AT = [name for name, (row, _) in ROWS.items() if row == "table1/at"]
+DEFAULT_ROWS = "at,fast_at,ascl,ascl+both,fast"
 
 
 class Run(NamedTuple):
-    """One row's training: its flags without folders, and its length."""
+    """One row's training: its flags without folders, its length, and the seconds of a step."""
 
     name: str
     flags: tuple[str, ...]
     epochs: int
-    units: float  # forward passes per image and step
-    precision: str
-
-    def workdir(self, runs):
-        """Returns its folder below `runs`; another length or precision is another run."""
-        return runs / f"{self.name.replace('+', '_')}_{self.epochs}_{self.precision}"
+    step_seconds: float
+    folder: str
 
 
 def main(argv=None):
     arguments = parse(argv)
-    runs = plan(arguments)
+    runs = plan(arguments, step_seconds(arguments))
     models = []
     for run in runs:
         models.append(describe(run, train(run, arguments), arguments))
@@ -64,7 +67,7 @@ def parse(argv):
     from ascl_tf.config.sections import PRECISIONS
     from tools.benchmarks import common
 
-    parser = common.make_parser(__doc__, repeats=1)
+    parser = common.make_parser(__doc__, repeats=5)
     parser.add_argument("--rows", default=DEFAULT_ROWS, help=f"of {', '.join(ROWS)}")
     parser.add_argument("--at_epochs", type=int, default=18, help="epochs of AT; sets all others")
     parser.add_argument("--epochs", default="", help="epochs of single rows, as ascl:6,fast:30")
@@ -73,11 +76,11 @@ def parse(argv):
         "--data_dir", type=expand, default="", help="folder of data sets in TFDS layout"
     )
     parser.add_argument("--runs", type=expanded_path, default=ROOT / "runs" / "frontier")
-    parser.add_argument("--num_train_images", type=int, default=11120, help="a tenth is held out")
+    parser.add_argument("--num_images", type=int, default=10000, help="to train on")
+    parser.add_argument("--num_validation_images", type=int, default=2000, help="held out")
     parser.add_argument("--width", type=int, default=16, help="width of the ResNet-18")
     parser.add_argument("--precision", choices=PRECISIONS, default="float32", help="of all rows")
-    parser.add_argument("--validate_every", type=int, default=1, help="epochs")
-    parser.add_argument("--clock", choices=("cpu", "wall"), default="cpu", help="wall: on a GPU")
+    parser.add_argument("--num_validations", type=int, default=12, help="of each row at least")
     parser.add_argument("--smoke", action="store_true", help="two steps each, to test the tool")
     arguments = parser.parse_args(argv)
     arguments.runs = arguments.runs.absolute()
@@ -105,47 +108,81 @@ def _lengths(text):
     return {name: int(length) for name, length in lengths.items()}
 
 
-def plan(arguments):
-    """Returns the `Run` of each row."""
-    budget = arguments.at_epochs * count_units(REFERENCE)
+def step_seconds(arguments):
+    """Returns the seconds of a training step of each row, timed once for all runs in --runs."""
+    from tools.benchmarks import common
+    from tools.benchmarks.methods import compiled_step
+
+    path = arguments.runs / f"step_seconds_{_scale_name(arguments)}.json"
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    rows = list(dict.fromkeys([REFERENCE, *arguments.rows]))
+    if not kept.keys() >= set(rows):
+        print(f"timing a step of {', '.join(rows)}", flush=True)
+        # Small enough for many steps on one batch to stay finite.
+        steps = {
+            name: compiled_step(_config(name, arguments, "--learning_rate=1e-4")) for name in rows
+        }
+        rounds = common.interleaved(steps, arguments.repeats)
+        kept = {name: statistics.median(seconds) for name, seconds in rounds.items()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    return {name: kept[name] for name in rows}
+
+
+def _scale_name(arguments):
+    return f"{arguments.width}_{arguments.precision}" + "_smoke" * arguments.smoke
+
+
+def _config(name, arguments, *more):
+    row, flags = ROWS[name]
+    flags = (f"--flagfile={CPU_SCALE}", *flags, *_scale(arguments, 1), *more)
+    return row_config(row, *flags)
+
+
+def plan(arguments, seconds):
+    """Returns the `Run` of each row.
+
+    Args:
+        seconds: of a step, by row.
+    """
+    budget = arguments.at_epochs * seconds[REFERENCE]
     runs = []
     for name in arguments.rows:
-        units = count_units(name)
-        epochs = arguments.epochs.get(name, max(1, round(budget / units)))
+        epochs = arguments.epochs.get(name, max(1, round(budget / seconds[name])))
         row, flags = ROWS[name]
         flags = (
             f"--flagfile={pretrain_file(row)}",
             f"--flagfile={CPU_SCALE}",
             *flags,
-            *(["--smoke"] if arguments.smoke else _scale(arguments, epochs)),
-            f"--precision={arguments.precision}",
+            *_scale(arguments, epochs),
             "--stage=pretrain",
         )
-        runs.append(Run(name, flags, epochs, units, arguments.precision))
+        folder = (
+            f"{name.replace('+', '_')}_{arguments.num_images}_{epochs}_{_scale_name(arguments)}"
+        )
+        runs.append(Run(name, flags, epochs, seconds[name], folder))
     return runs
 
 
 def _scale(arguments, epochs):
+    if arguments.smoke:
+        return ("--smoke", f"--precision={arguments.precision}")
+    held_out = arguments.num_validation_images
+    total = arguments.num_images + held_out
     return (
         f"--dataset={arguments.dataset}",
-        f"--num_train_images={arguments.num_train_images}",
+        f"--num_train_images={total}",
+        f"--validation_fraction={held_out / total}",
         f"--width={arguments.width}",
         f"--epochs={epochs}",
-        f"--validate_every={arguments.validate_every}",
+        f"--validate_every={max(1, epochs // arguments.num_validations)}",
+        f"--precision={arguments.precision}",
     )
-
-
-def count_units(name):
-    """Returns the forward passes per image and step of a row."""
-    from ascl_tf.methods.cost import count_step
-
-    row, flags = ROWS[name]
-    return count_step(row_config(row, *flags))
 
 
 def train(run, arguments):
     """Trains a row to its end, or finds it trained; returns its record."""
-    workdir = run.workdir(arguments.runs)
+    workdir = arguments.runs / run.folder
     print(f"{run.name}: {run.epochs} epochs in {workdir}", flush=True)
     places = [f"--workdir={workdir}"]
     places += [f"--data_dir={arguments.data_dir}"] if arguments.data_dir else []
@@ -165,36 +202,30 @@ def run_program(command):
 
 
 def describe(run, record, arguments):
-    """Returns what is recorded of a row: accuracies after each epoch, and the time until then."""
-    model = {
+    """Returns what is recorded of a row: accuracies where it was validated, and the time then."""
+    validated = [row for row in record["epochs"] if "val/robust_accuracy" in row]
+    seconds_per_epoch = run.step_seconds * record["steps_per_epoch"]
+    return {
         "label": run.name,
         "flags": list(run.flags),
-        "units": run.units,
-        "epochs": [],
-        "seconds": [],
-        "robust_accuracies": [],
-        "standard_accuracies": [],
+        "step_seconds": run.step_seconds,
+        "epochs": [row["epoch"] for row in validated],
+        "seconds": [row["epoch"] * seconds_per_epoch for row in validated],
+        "robust_accuracies": [row["val/robust_accuracy"] for row in validated],
+        "standard_accuracies": [row["val/standard_accuracy"] for row in validated],
         "warnings": record["warnings"],
         "num_images": record["num_images"],
+        "num_validation_images": arguments.num_validation_images,
         "steps_per_epoch": record["steps_per_epoch"],
         "data_set": record["data_set"],
         "data_sha256": record["data_sha256"],
     }
-    seconds = 0.0
-    for row, spent in zip(record["epochs"], record["epoch_seconds"], strict=True):
-        seconds += spent[arguments.clock]
-        if "val/robust_accuracy" in row:
-            model["epochs"].append(row["epoch"])
-            model["seconds"].append(seconds)
-            model["robust_accuracies"].append(row["val/robust_accuracy"])
-            model["standard_accuracies"].append(row["val/standard_accuracy"])
-    return model
 
 
 def best_until(model, seconds):
     """Returns (robust, standard accuracy) of the best epoch by robust accuracy until a time.
 
-    None before the end of the first epoch.
+    None before the first validation.
     """
     rows = zip(
         model["seconds"], model["robust_accuracies"], model["standard_accuracies"], strict=True
@@ -203,16 +234,24 @@ def best_until(model, seconds):
     return max(found, key=lambda pair: pair[0], default=None)
 
 
-def compare(model, reference):
-    """Returns robust and standard accuracy over the reference's at equal time.
+def compare(model, models):
+    """Returns what a row has above the best recipe of AT at the time of its own end, in points.
 
-    The time is the shorter of the two runs; of each its best epoch until then.
+    Of each row its best epoch until then; None without a recipe of AT that was validated by then.
     """
-    seconds = min(model["seconds"][-1], reference["seconds"][-1])
-    own, other = best_until(model, seconds), best_until(reference, seconds)
-    if own is None or other is None or 0 in other:
+    seconds = model["seconds"][-1]
+    recipes = [(best_until(m, seconds), m["label"]) for m in models if m["label"] in OF_AT]
+    recipes = [recipe for recipe in recipes if recipe[0]]
+    if not recipes:
         return None
-    return {"seconds": seconds, "robust": own[0] / other[0], "standard": own[1] / other[1]}
+    best, label = max(recipes)
+    own = best_until(model, seconds)
+    return {"against": label, "robust": own[0] - best[0], "standard": own[1] - best[1]}
+
+
+def standard_error(percent, number):
+    """Returns that of an accuracy in percent on `number` images."""
+    return math.sqrt(percent * (100 - percent) / number)
 
 
 def report(arguments, models):
@@ -220,33 +259,26 @@ def report(arguments, models):
     from tools.benchmarks import common
     from tools.benchmarks._frontier_figure import draw_frontier
 
-    reference = next((model for model in models if model["label"] == REFERENCE), None)
-    ratios = {m["label"]: compare(m, reference) if reference else None for m in models}
-    headings = ("row", "RA over AT's", "SA over AT's", "epoch over AT's", "RA", "SA", "minutes")
-    cells = [_cells(model, ratios[model["label"]], reference) for model in models]
-    title = f"frontier: width {arguments.width}, {arguments.precision}"
-    title += f", {arguments.clock} time of training alone"
-    common.show(f"{title}; ratios at equal time", headings, cells)
-    content = {"figure": "frontier"}
-    content |= {name: getattr(arguments, name) for name in ("clock", "width", "precision")}
+    differences = {model["label"]: compare(model, models) for model in models}
+    title = f"frontier: width {arguments.width}, {arguments.precision}, time of the steps alone"
+    headings = ("row", "RA", "SA", "RA above AT's best", "SA", "epochs", "minutes")
+    cells = [_cells(model, differences[model["label"]]) for model in models]
+    common.show(title, headings, cells)
+    content = {"figure": "frontier", "width": arguments.width, "precision": arguments.precision}
+    name = f"frontier_{arguments.num_images}_{arguments.at_epochs}"
     path = common.write_record(
-        arguments.output, "frontier", models=models, ratios=ratios, **content
+        arguments.output, name, models=models, differences=differences, **content
     )
     draw_frontier({**content, "models": models}, path.with_suffix(""))
 
 
-def _cells(model, ratio, reference):
-    best = best_until(model, model["seconds"][-1])
-    numbers = [f"{ratio['robust']:.3f}", f"{ratio['standard']:.3f}"] if ratio else ["--", "--"]
-    per_epoch = "--"
-    if reference:
-        per_epoch = f"{_epoch_seconds(model) / _epoch_seconds(reference):.2f}"
-    accuracies = [f"{accuracy:.2f}" for accuracy in best]
-    return [model["label"], *numbers, per_epoch, *accuracies, f"{model['seconds'][-1] / 60:.1f}"]
-
-
-def _epoch_seconds(model):
-    return model["seconds"][-1] / model["epochs"][-1]
+def _cells(model, difference):
+    robust, standard = best_until(model, model["seconds"][-1])
+    error = standard_error(robust, model["num_validation_images"])
+    above = [f"{difference[k]:+.1f}" for k in ("robust", "standard")] if difference else ["--"] * 2
+    minutes = f"{model['seconds'][-1] / 60:.1f}"
+    accuracies = [f"{robust:.1f} +- {error:.1f}", f"{standard:.1f}"]
+    return [model["label"], *accuracies, *above, str(model["epochs"][-1]), minutes]
 
 
 if __name__ == "__main__":

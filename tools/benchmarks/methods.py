@@ -73,25 +73,33 @@ def measure_memory(rows, arguments):
 
 def make_step(row, arguments):
     """Returns a function that makes one compiled training step of a row's method."""
+    return compiled_step(
+        row_config(
+            row,
+            f"--flagfile={ONE_EPOCH}",
+            f"--width={arguments.width}",
+            f"--global_batch_size={arguments.batch_size}",
+            # Small enough for a hundred steps on one batch to stay finite.
+            "--learning_rate=1e-4",
+        )
+    )
+
+
+def compiled_step(config):
+    """Returns a function that makes one compiled step of a pre-training on one batch."""
     import keras
     import tensorflow as tf
 
     from ascl_tf.methods.factory import make_pretrain_method
     from ascl_tf.training.fitting import compile_method
+    from ascl_tf.training.strategy import layers_in
 
-    config = row_config(
-        row,
-        f"--flagfile={ONE_EPOCH}",
-        f"--width={arguments.width}",
-        f"--global_batch_size={arguments.batch_size}",
-        # Small enough for a hundred steps on one batch to stay finite.
-        "--learning_rate=1e-4",
-    )
     keras.utils.set_random_seed(0)
-    method = make_pretrain_method(config, num_classes=NUM_CLASSES, image_shape=IMAGE_SHAPE)
+    with layers_in(config.precision):
+        method = make_pretrain_method(config, num_classes=NUM_CLASSES, image_shape=IMAGE_SHAPE)
     compile_method(method, config.run, config.learning_rate)
     _fill_heads(method)
-    data = _batch(method, arguments.batch_size)
+    data = _batch(method, config.global_batch_size)
     step = tf.function(method.train_step, autograph=False)
     return lambda: tf.nest.map_structure(lambda tensor: tensor.numpy(), step(data))
 
