@@ -104,12 +104,12 @@ def _result(output, figure):
 @pytest.mark.parametrize(
     ("figure", "flags"),
     [
-        ("inversion", {"num_steps": 3}),
         ("tsne", {"num_images": 20}),
         # The others in the slow run: tests/analysis/ has what they compute.
         *(
             pytest.param(*case, marks=pytest.mark.slow)
             for case in (
+                ("inversion", {"num_steps": 3}),
                 ("input_landscape", {"num_points": 3, "num_images": 10}),
                 ("weight_landscape", {"num_points": 3, "num_images": 10}),
                 ("confusion", {}),

@@ -23,7 +23,7 @@ from ascl_tf.evaluation.records import read_records
 from ascl_tf.models import ADVERSARIAL, resnet
 from ascl_tf.training import tensorboard, trained
 from ascl_tf.training.workdir import WorkDirectory, recorded_config
-from tests.common import eagerly, random_images, read_each_data_set_once
+from tests.common import eagerly, guess_durations, random_images, read_each_data_set_once
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 STAGE = "finetune_laf"
@@ -43,6 +43,7 @@ def _smaller_world():
         # As many as a batch of --smoke has: other views need a graph of their own.
         patch.setattr(tensorboard, "NUM_PICTURES", 16)
         read_each_data_set_once(patch)
+        guess_durations(patch)
         yield
 
 

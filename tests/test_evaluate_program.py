@@ -454,6 +454,7 @@ def _write_corruptions(path, folder, names):
     return path
 
 
+@pytest.mark.slow  # 75 corruptions.
 def test_files_of_the_benchmark_are_fifteen_types(folder, keras_file, tmp_path, capsys):
     place = _write_corruptions(tmp_path / "c", folder, BENCHMARK_CORRUPTIONS)
     output = tmp_path / "records.json"
@@ -581,6 +582,7 @@ def test_numbers_are_shown_where_they_cannot_be_written(
     assert "standard" in capsys.readouterr().out and not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow  # test_paths.py splits the paths.
 def test_models_whose_paths_hold_commas_are_served(folder, keras_file, tmp_path, monkeypatch):
     odd = tmp_path / "lr=0.1,wd=1e-4" / "model.keras"
     odd.parent.mkdir()

@@ -51,6 +51,7 @@ def mine(folder):
     return folder
 
 
+@pytest.mark.slow  # Its parts are below.
 def test_the_documents_method_is_trained_measured_and_recorded_by_its_command(mine, monkeypatch):
     # One block in place of eight: the method is new here, not the network.
     monkeypatch.setitem(resnet.BLOCKS_PER_STAGE, 18, (0, 0, 0, 1))

@@ -113,6 +113,7 @@ def test_stopped_run_with_dropout_continues_bit_for_bit(world, tmp_path):
     assert np.frombuffer(state, np.int64)[1] == 4
 
 
+@pytest.mark.slow  # Two more runs.
 def test_fine_tuning_finds_the_encoder_of_the_run_that_it_starts_from(world, tmp_path):
     config = world.replace(encoder=f"{OWN}make_functional", method="standard")
     run.run_stages(config, cfg.PRETRAIN, WorkDirectory(tmp_path / "source"))

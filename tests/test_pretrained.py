@@ -43,7 +43,10 @@ def test_a_model_has_the_verdicts_that_its_card_tells(name, number):
             assert differing.sum() <= NUM_OTHERS
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=() if "ascl" in n else pytest.mark.slow) for n in NAMES],
+)
 def test_a_model_gives_logits_and_its_encoder_features(name):
     images = load_dataset("bundled", "test[:4]").images / np.float32(255)
     classifier = ascl_tf.load(f"{pretrained.PREFIX}{name}")

@@ -31,16 +31,13 @@ def _finetune_units(**settings):
     return count_step(cfg.Config(**settings), make=make_finetune_method)
 
 
-# Their costs differ little from those of Table 1.
-_LIKE_TABLE_1 = tuple(
-    f"flags/{name}/" for name in ("readings", "table3", "table4", "table6", "table7")
-)
+_IN_DEFAULT_RUN = tuple(f"flags/table1/{name}" for name in ("at", "ascl", "acl", "selfie_dpe"))
 
 
 @pytest.mark.parametrize(
     "row",
     [
-        pytest.param(row, id=row, marks=pytest.mark.slow if row.startswith(_LIKE_TABLE_1) else ())
+        pytest.param(row, id=row, marks=() if row in _IN_DEFAULT_RUN else pytest.mark.slow)
         for row in ROWS
     ],
 )

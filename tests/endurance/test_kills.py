@@ -18,6 +18,7 @@ def _kill_runs(folder, *arguments):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow  # test_resume.py stops a run in its own process.
 def test_kill_of_a_run_changes_nothing(tmp_path):
     # There is no terminal, and the path has spaces and letters beyond ASCII.
     folder = tmp_path / "läufe von heute"

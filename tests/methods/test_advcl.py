@@ -203,6 +203,7 @@ def test_contrastive_attack_beats_random_perturbations(trained):
     assert contract.attack_gain(objective, natural, attacked, epsilon=EPSILON) > 1e-3
 
 
+@pytest.mark.slow  # The objective equals its oracle.
 def test_pseudo_label_attack_beats_random_perturbations(trained):
     method, views, adversarial = trained
 

@@ -113,7 +113,18 @@ def _name(value):
     return "-".join(map(str, value.values())) if isinstance(value, dict) else None
 
 
-@pytest.mark.parametrize("method, changes, units", PRETRAIN, ids=_name)
+# Of each method the settings that it begins with, but for the three networks of one.
+_IN_DEFAULT_RUN = [case for case in PRETRAIN if not case[1] and case[0] != "selfie_dpe"]
+
+
+@pytest.mark.parametrize(
+    "method, changes, units",
+    [
+        pytest.param(*case, marks=() if case in _IN_DEFAULT_RUN else pytest.mark.slow)
+        for case in PRETRAIN
+    ],
+    ids=_name,
+)
 def test_pre_training_costs_its_passes(method, changes, units):
     assert count_step(CONFIG.replace(method=method, **changes)) == units
 

@@ -65,6 +65,7 @@ def test_every_pass_is_of_the_adversarial_branch():
     assert on_tape == [("encoder", ADVERSARIAL, True), head]
 
 
+@pytest.mark.slow  # The objective equals its oracle.
 def test_attack_raises_the_divergence_more_than_random_perturbations():
     config = DYNACL_PP.replace(num_steps_at=10)
     method = contract.trained_method(config, dataset=_dataset())

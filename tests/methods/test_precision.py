@@ -46,7 +46,17 @@ def _catching(function, caught):
     return call
 
 
-@pytest.mark.parametrize("name", method_names())
+# A step of each passes the same layers; these have all kinds of parts.
+_IN_DEFAULT_RUN = ("ascl", "advcl", "rocl", "wscat")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(n, marks=() if n in _IN_DEFAULT_RUN else pytest.mark.slow)
+        for n in method_names()
+    ],
+)
 def test_every_method_computes_in_bfloat16_and_keeps_the_rest_in_float32(name):
     method = _make_method(SMALL.replace(method=name))
     assert method.encoder.conv.compute_dtype == "bfloat16"

@@ -92,6 +92,7 @@ def test_no_gradient_flows_through_the_rows_that_an_anchor_meets():
     assert np.abs(want).max() > 0.05
 
 
+@pytest.mark.slow  # The objective equals its oracle.
 def test_attack_raises_the_pairs_loss_above_random_perturbations():
     method = contract.trained_method(CONFIG.replace(num_steps_cl=10))
     views = helpers.views_of(method, helpers.make_data())

@@ -43,6 +43,7 @@ def test_objective_is_cross_entropy_plus_weighted_rotation_loss_of_the_turned_im
     assert float(logs["loss"]) == pytest.approx(total, rel=1e-5)
 
 
+@pytest.mark.slow  # The objective equals its oracle.
 def test_attack_beats_random_perturbations_on_both_losses_together():
     config = CONFIG.replace(num_steps_at=6)
     method = contract.trained_method(config)

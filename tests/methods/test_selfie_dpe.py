@@ -92,10 +92,12 @@ def _attacked_determinant(weight):
     return _log_determinants(method, perturbed, views, False).mean()
 
 
+@pytest.mark.slow  # Its derivative equals the oracle below.
 def test_attack_raises_the_log_determinant_or_lowers_it_by_the_sign_of_its_weight():
     assert _attacked_determinant(1e4) > _attacked_determinant(-1e4) + 1e-3
 
 
+@pytest.mark.slow  # The objective equals its oracle below.
 def test_training_follows_the_log_determinant_by_the_sign_of_its_weight():
     after = {}
     for weight in (100.0, -100.0):
@@ -169,6 +171,7 @@ def test_starts_of_the_three_attacks_are_unrelated():
         assert abs(np.corrcoef(noise[a][inside], noise[b][inside])[0, 1]) < 0.15
 
 
+@pytest.mark.slow  # Builds three networks.
 def test_encoders_begin_with_weights_of_their_own():
     config = CONFIG.replace(width=1, num_attention_layers=1)
     method = factory.make_pretrain_method(config, num_classes=3, image_shape=(8, 8, 3))

@@ -137,7 +137,17 @@ def _name(changes):
     return "-".join(map(str, changes.values()))
 
 
-@pytest.mark.parametrize("changes", MODES, ids=_name)
+_IN_DEFAULT_RUN = ({"cl_mode": "a2a"}, {"cl_mode": "a2s", "shared_perturbation": "ascl"})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param(changes, marks=() if changes in _IN_DEFAULT_RUN else pytest.mark.slow)
+        for changes in MODES
+    ],
+    ids=_name,
+)
 @pytest.mark.parametrize("source", cfg.ATTACK_SOURCES)
 def test_every_row_moves_and_raises_its_loss(ascl, all_views, source, changes):
     views, attacked = _attack_ascl(ascl, all_views, **dict.fromkeys(SOURCES, source), **changes)

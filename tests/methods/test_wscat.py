@@ -60,6 +60,7 @@ def test_objective_is_smoothed_cross_entropy_plus_weighted_divergence_and_contra
     assert float(logs["loss"]) == pytest.approx(total, rel=1e-4)
 
 
+@pytest.mark.slow  # The objective equals its oracle.
 def test_attack_beats_random_perturbations_on_divergence_and_contrast_together():
     method = contract.trained_method(CONFIG.replace(num_steps_at=6))
     views = helpers.views_of(method, helpers.make_data())
@@ -81,6 +82,7 @@ def _contrast_after_attack(weight):
     return _bracket(method, views["images"].numpy(), images, training=False)[1].mean()
 
 
+@pytest.mark.slow  # The objective equals its oracle.
 def test_heavier_contrast_is_attacked_harder():
     assert _contrast_after_attack(100.0) > _contrast_after_attack(0.0) + 1e-3
 

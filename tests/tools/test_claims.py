@@ -289,6 +289,7 @@ def test_interval_covers_the_truth_of_methods_as_often_as_it_says():
 # The page.
 
 
+@pytest.mark.slow  # Plans all artifacts; the page is below.
 def test_claims_on_figures_name_what_the_plans_measure():
     graph = Graph(CPU)
     plans = [make_plan(artifact, graph, (0,)) for artifact in ARTIFACTS.values()]

@@ -34,6 +34,7 @@ def test_every_method_costs_the_same_within_five_percent():
         assert abs(passes / few_labels.PASSES - 1) < 0.05, folder
 
 
+@pytest.mark.slow  # test_row_costs.py has rows of their methods.
 @pytest.mark.parametrize("folder", [*TENTH, "few_labels/ascl_100"])
 def test_rows_cost_what_their_steps_pass(folder):
     row = ROWS[folder]

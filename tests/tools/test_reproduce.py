@@ -425,6 +425,7 @@ def test_stopped_run_goes_on_where_it_was(number, tmp_path):
     assert list((tmp_path / "runs" / "cpu").glob("*.lock")) == []
 
 
+@pytest.mark.slow  # test_locks.py has two processes at one lock.
 def test_two_processes_share_the_steps(tmp_path):
     first, path = _start(tmp_path, "--artifact=table8")
     second, _ = _start(tmp_path, "--artifact=table8,figure4")

@@ -25,7 +25,7 @@ def main(flagfile, workdir, dtype, event):
         import pytest
         import tensorflow as tf
 
-        from tests.common import strong_views_traced_once
+        from tests.common import weak_views_for_strong
         from tests.training.worlds import make_tiny_world
     if "NUM_VIRTUAL_CPUS" in os.environ:
         devices = [tf.config.LogicalDeviceConfiguration()] * int(os.environ["NUM_VIRTUAL_CPUS"])
@@ -35,7 +35,7 @@ def main(flagfile, workdir, dtype, event):
     keras.config.set_dtype_policy(dtype)
     arguments = [f"--flagfile={flagfile}", f"--workdir={workdir}", "--stage=pretrain"]
     context = pytest.MonkeyPatch.context()
-    with context as monkeypatch, strong_views_traced_once(), signals.listening():
+    with context as monkeypatch, weak_views_for_strong(), signals.listening():
         make_tiny_world(monkeypatch)
         _arrange(monkeypatch, event)
         flag_defs.run_program(train.main, ["train", *arguments])

@@ -104,7 +104,8 @@ def tiny():
         yield SETTINGS
 
 
-@pytest.mark.parametrize("mode", [pytest.param("laf", marks=pytest.mark.slow), "faf"])
+@pytest.mark.slow  # test_own_network.py trains one by the program.
+@pytest.mark.parametrize("mode", ["laf", "faf"])
 def test_keras_model_of_ones_own_is_trained_and_stays_as_it_is(tiny, tmp_path, mode):
     model = make_functional()
     before = [np.copy(w) for w in model.get_weights()]
@@ -284,6 +285,7 @@ def test_first_signal_waits_for_the_step_and_handlers_come_back(begins, monkeypa
     assert handlers != [before] and signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.mark.slow  # test_own_network.py has the model of a run.
 def test_work_directory_knows_the_model_that_was_given(begins, tmp_path):
     model = make_functional(dropout=0.1)
     for _ in range(2):
@@ -312,6 +314,7 @@ def test_model_that_cannot_be_saved_is_named_to_a_command_line(begins, tmp_path,
         run.run_stages(config, cfg.PRETRAIN, WorkDirectory(tmp_path / "run"))
 
 
+@pytest.mark.slow  # Either way alone is above.
 def test_command_line_goes_on_from_python(tiny, tmp_path, monkeypatch):
     train = helpers.make_dataset(30)
     model = make_functional()

@@ -49,6 +49,7 @@ def test_epochs_fill_the_minutes_and_stay_when_the_run_goes_on(monkeypatch, caps
     assert _train("--epochs=3").epochs == 3
 
 
+@pytest.mark.slow  # The split of the time is below.
 @pytest.mark.usefixtures("_nothing_is_trained")
 def test_time_that_is_gone_before_the_first_epoch_is_told(monkeypatch, capsys):
     monkeypatch.setattr(budget, "_seconds_of_steps", lambda *arguments: (90.0, 1.0))
@@ -58,6 +59,7 @@ def test_time_that_is_gone_before_the_first_epoch_is_told(monkeypatch, capsys):
     assert "notice: --minutes=1: 1 epoch of 3 s" in out
 
 
+@pytest.mark.slow  # A rare mix of flags.
 @pytest.mark.usefixtures("_nothing_is_trained")
 def test_epochs_of_the_command_line_stand_in_place_of_a_recipes_minutes(tmp_path, monkeypatch):
     monkeypatch.setattr(budget, "_seconds_of_steps", lambda *arguments: pytest.fail("timed"))
@@ -93,6 +95,7 @@ def test_validation_that_is_given_stays():
     assert budget.split_time(10, epoch=1, validation=0, every=30) == (30, 10)
 
 
+@pytest.mark.slow  # The split of the time is below.
 @pytest.mark.usefixtures("_nothing_is_trained")
 def test_validation_of_the_command_line_stays(monkeypatch):
     monkeypatch.setattr(budget, "_seconds_of_steps", lambda *arguments: (0.0, 1.0))

@@ -11,7 +11,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from ascl_tf.errors import RunError
 from ascl_tf.training import callbacks, run, tensorboard
 from ascl_tf.training.workdir import WorkDirectory
-from tests.common import eagerly
+from tests.common import eagerly, weak_views_for_strong
 from tests.methods import helpers
 from tests.training.worlds import make_tiny_world
 
@@ -24,7 +24,7 @@ PAGES = ("settings", "views", "perturbations", "warnings", "_hparams_")
 def run_of_two_epochs(tmp_path_factory):
     """Returns the event files of an ASCL run, and the losses of its steps, one by one."""
     losses, path = [], tmp_path_factory.mktemp("run")
-    with pytest.MonkeyPatch.context() as monkeypatch, eagerly():
+    with pytest.MonkeyPatch.context() as monkeypatch, eagerly(), weak_views_for_strong():
         config = make_tiny_world(monkeypatch).replace(epochs=2, log_every=LOG_EVERY)
         means_before = {}
 

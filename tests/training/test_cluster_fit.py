@@ -11,10 +11,10 @@ from ascl_tf import config as cfg
 from ascl_tf.training import run
 from ascl_tf.training.checkpoints import LAST, StageCheckpoints
 from ascl_tf.training.workdir import WorkDirectory
-from tests.common import eagerly
+from tests.common import eagerly, weak_views_for_strong
 from tests.methods import helpers
 from tests.training.clusters import check_equal, checkpoint, run_replicas, run_workers
-from tests.training.worlds import make_tiny_world
+from tests.training.worlds import export_tiny_classifier, make_tiny_world
 
 # Of the two terms that gather from all workers one, with its attack, and the outer loss.
 SHORTER = {"global_batch_size": 12, "lambda_1": 0.0, "num_steps_at": 0}
@@ -42,7 +42,7 @@ def _run_alone(monkeypatch, folder, config, dtype="float64"):
             copy = folder / f"after_{self.step}"
             shutil.copytree(folder / "alone", copy, ignore=shutil.ignore_patterns("run.lock"))
 
-    with monkeypatch.context() as patched, eagerly():
+    with monkeypatch.context() as patched, eagerly(), weak_views_for_strong():
         patched.setattr(StageCheckpoints, "_write", write_and_copy)
         _set_dtype(dtype)
         try:
@@ -159,3 +159,16 @@ def test_virtual_devices_of_one_process_train_what_one_device_does(alone, num_re
     folder, config = alone
     run_replicas(config, folder, folder / "replicas", num_replicas=num_replicas)
     check_equal(checkpoint(folder / "replicas"), checkpoint(folder / "alone"), tolerance=1e-9)
+
+
+@pytest.mark.slow
+def test_two_workers_train_on_the_labels_that_the_chief_predicts(tmp_path, monkeypatch):
+    export_tiny_classifier(tmp_path / "teacher")
+    teacher = {"labeled_fraction": 0.5, "pseudo_label_classifier": str(tmp_path / "teacher")}
+    config = _config(monkeypatch).replace(method="at", epochs=1, **teacher)
+    _run_alone(monkeypatch, tmp_path, config)
+    ended = run_workers(config, tmp_path, (tmp_path / "chief", tmp_path / "other"))
+    assert [(worker.status, worker.error) for worker in ended] == [(0, ""), (0, "")]
+    assert ended[0].output.count("pseudo-labels: predicted for 12 images") == 1
+    check_equal(checkpoint(tmp_path / "chief"), checkpoint(tmp_path / "alone"), tolerance=1e-9)
+    assert not (tmp_path / "other").exists()

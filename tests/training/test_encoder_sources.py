@@ -180,6 +180,7 @@ def test_any_pre_training_starts_from_the_encoder_of_a_file_and_records_its_hash
     assert record["spans"][0]["initial_encoder_sha256"] == weights_sha256(encoder)
 
 
+@pytest.mark.slow  # The refusal alone is below.
 def test_the_shipped_encoder_of_a_recipe_gives_way_to_another_network(
     tmp_path, capsys, monkeypatch
 ):
@@ -242,6 +243,7 @@ def test_a_run_that_a_flagfile_names_gives_way_to_nothing(world, simclr, tmp_pat
             pretrain_with(chosen, tmp_path / "other")
 
 
+@pytest.mark.slow  # The record, above, names it too.
 def test_the_card_names_what_training_started_from(world, simclr, tmp_path):
     config = world.replace(method="simclr", initial_encoder=str(simclr))
     workdir = WorkDirectory(pretrain_with(config, tmp_path / "on"))

@@ -33,6 +33,7 @@ def _seconds_in(value, is_time=False):
     return [value] if is_time else []
 
 
+@pytest.mark.slow  # All stages.
 def test_all_stages_in_a_long_path_without_a_home_on_forty_columns_while_the_clock_goes_back(
     tiny_world, tmp_path, monkeypatch, capsys
 ):

@@ -238,6 +238,7 @@ def test_what_the_export_would_refuse_is_refused_before_the_training(tmp_path, f
     assert not fits
 
 
+@pytest.mark.slow  # test_checks.py has other classes.
 def test_class_that_is_renamed_after_the_training_is_refused(tmp_path, capsys):
     root = _classes(tmp_path / "pets", count=4)
     quick = [flag for flag in QUICK if "method" not in flag and "finetune" not in flag]
@@ -283,6 +284,7 @@ def test_smoke_keeps_what_the_command_line_sets_and_shrinks_a_flagfile(tmp_path,
     assert "notice: --smoke: 20 training images, not 6" in capsys.readouterr().out
 
 
+@pytest.mark.slow  # 180 pictures.
 def test_smoke_of_many_classes_has_two_of_each(tmp_path, fits):
     for number in range(60):
         _write(tmp_path / "pets" / "train" / f"{number:02}", 3)

@@ -7,12 +7,10 @@ import pytest
 
 from ascl_tf.errors import ConfigError, RunError
 from ascl_tf.methods.factory import make_finetune_method
-from ascl_tf.models import Classifier, LinearHead
-from ascl_tf.serving.exporting import export_classifier
 from ascl_tf.training import checkpoints, fitting, predicted_labels, run
 from tests.methods import helpers
 from tests.program_lines import line_matches
-from tests.training.worlds import eager_world, pretrain_with
+from tests.training.worlds import eager_world, export_tiny_classifier, pretrain_with
 
 
 @pytest.fixture(scope="module")
@@ -22,20 +20,11 @@ def config():
         yield config.replace(method="at", labeled_fraction=0.5)
 
 
-def _export(path, num_classes=3):
-    classifier = Classifier(
-        helpers.TinyEncoder("separate", name="encoder"), LinearHead(num_classes), name="classifier"
-    )
-    classifier.build((None, *helpers.IMAGE_SHAPE))
-    export_classifier(classifier, path, image_shape=helpers.IMAGE_SHAPE)
-    return classifier
-
-
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory):
     """An exported classifier of three classes: its folder, and itself."""
     path = tmp_path_factory.mktemp("teacher") / "model"
-    return path, _export(path)
+    return path, export_tiny_classifier(path)
 
 
 @pytest.fixture
@@ -79,20 +68,31 @@ def test_images_without_a_label_have_the_predicted_one_and_the_others_their_own(
 def test_run_that_goes_on_takes_the_labels_that_it_has_kept(config, teacher, trained_on, tmp_path):
     # WSCAT, whose projections have no projection head.
     config = config.replace(pseudo_label_classifier=str(teacher[0]), method="wscat")
-    run = pretrain_with(config, tmp_path / "run")
+    folder = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(fitting, "training_batches", _stop)  # Before the first step.
+        with pytest.raises(KeyboardInterrupt):
+            pretrain_with(config, folder)
+    labels = _kept(folder)
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(predicted_labels, "predict", _never)
-        pretrain_with(config, run)
+        run = pretrain_with(config, folder)
+    np.testing.assert_array_equal(_kept(run), labels)
     np.testing.assert_array_equal(trained_on[0].labels, _kept(run))
     (run / predicted_labels.FILE).unlink()
     with pytest.raises(RunError, match="predicted_labels.npz: expected pseudo-labels; found"):
         pretrain_with(config, run)
 
 
+def _stop(*args, **settings):
+    raise KeyboardInterrupt
+
+
 def _never(*args):
     raise AssertionError("labeled again")
 
 
+@pytest.mark.slow  # An exported one is above.
 def test_classifier_may_be_that_of_a_run(config, trained_on, tmp_path):
     standard = config.replace(method="standard")
     run = pretrain_with(standard, tmp_path / "teacher")
@@ -118,7 +118,7 @@ def test_run_without_a_classifier_is_refused(config, tmp_path):
 def test_other_classifier_is_refused_where_a_run_goes_on(config, teacher, tmp_path):
     run = pretrain_with(config.replace(pseudo_label_classifier=str(teacher[0])), tmp_path / "run")
     other = tmp_path / "other"
-    _export(other)
+    export_tiny_classifier(other)
     with pytest.raises(RunError, match="pseudo label classifier of SHA-256"):
         pretrain_with(config.replace(pseudo_label_classifier=str(other)), run)
 
@@ -146,6 +146,7 @@ def test_classifier_without_anything_to_label_is_refused(config, teacher, tmp_pa
         pretrain_with(config.replace(**changes), tmp_path / "run")
 
 
+@pytest.mark.slow  # A mix of two settings.
 def test_class_weights_are_of_the_labels_that_are_trained_on(config, teacher, tmp_path):
     found = []
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -160,7 +161,7 @@ def test_class_weights_are_of_the_labels_that_are_trained_on(config, teacher, tm
 
 
 def test_what_cannot_label_the_images_is_one_line_before_anything_is_written(config, tmp_path):
-    _export(tmp_path / "of_four", num_classes=4)
+    export_tiny_classifier(tmp_path / "of_four", num_classes=4)
     for path, found in (
         (tmp_path / "of_four", "expected a classifier of the 3 classes of noise; found 4 outputs"),
         (tmp_path / "absent", "found nothing there"),

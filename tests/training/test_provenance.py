@@ -126,6 +126,7 @@ def _stop_at_step_five(self, batch, logs=None):
         raise KeyboardInterrupt
 
 
+@pytest.mark.slow  # Other data is refused above.
 def test_fine_tuning_refuses_another_encoder(tiny_world, tmp_path):
     config = tiny_world.replace(
         method="standard", finetune="lsf", finetune_epochs=1, pretrained=str(tmp_path / "one")

@@ -49,7 +49,7 @@ def undisturbed(tmp_path_factory):
     [
         pytest.param(stop_in_mid_epoch, 1, marks=pytest.mark.slow),
         (stop_in_mid_epoch, 3),  # Step 7 is made twice.
-        (_before_the_first_checkpoint, 1),
+        pytest.param(_before_the_first_checkpoint, 1, marks=pytest.mark.slow),
         pytest.param(_between_epochs, 100, marks=pytest.mark.slow),
         pytest.param(_after_validation_before_saving, 3, marks=pytest.mark.slow),
     ],

@@ -73,6 +73,7 @@ def _collapse(method):
     dense.bias.assign(tf.ones_like(dense.bias))
 
 
+@pytest.mark.slow  # Steps of a whole method.
 def test_collapsed_projection_head_is_warned_of_once_per_occurrence(tmp_path, capsys):
     world = _World(helpers.TINY, tmp_path)
     watch = world.watch(CollapseWatch)

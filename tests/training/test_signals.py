@@ -43,7 +43,10 @@ def _last(path):
 
 @pytest.mark.parametrize(
     ("number", "status", "at_step"),
-    [(signal.SIGTERM, 143, 6), (signal.SIGINT, 130, 8)],  # Within an epoch, and at its end.
+    [
+        (signal.SIGTERM, 143, 6),  # Within an epoch.
+        pytest.param(signal.SIGINT, 130, 8, marks=pytest.mark.slow),  # At its end.
+    ],
 )
 def test_signal_saves_the_step_and_one_line_says_how_to_go_on(
     tiny_world, tmp_path, monkeypatch, capsys, number, status, at_step

@@ -29,6 +29,7 @@ def config():
         yield config.replace(method="at", finetune_epochs=1)
 
 
+@pytest.mark.slow  # Three stages.
 def test_one_shot_encoder_gets_a_new_linear_layer_and_stays_as_it_is(config, tmp_path):
     run.run_stages(config, cfg.PRETRAIN, WorkDirectory(tmp_path / "at"))
     before = _part(tmp_path / "at", cfg.PRETRAIN, "encoder")

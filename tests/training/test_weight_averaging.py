@@ -67,6 +67,7 @@ def test_what_is_loaded_of_a_checkpoint_is_the_average_of_the_updates(averaged):
         assert max(moved) > 1e-3
 
 
+@pytest.mark.slow  # A second run.
 def test_training_itself_is_that_without_averaging(averaged, tiny_world, tmp_path):
     config, path, _ = averaged
     plain = run_stage(config.replace(weight_averaging=0.0), tmp_path)

@@ -7,6 +7,8 @@ import pytest
 from ascl_tf import config as cfg
 from ascl_tf.data import datasets
 from ascl_tf.methods import factory
+from ascl_tf.models import Classifier, LinearHead
+from ascl_tf.serving.exporting import export_classifier
 from ascl_tf.training import run
 from ascl_tf.training.workdir import WorkDirectory
 from tests.common import eagerly, guess_durations, weak_views_for_strong
@@ -49,3 +51,13 @@ def pretrain_with(config, path):
     """Returns the work directory `path` after the pre-training of `config`."""
     run.run_stages(config, cfg.PRETRAIN, WorkDirectory(path))
     return path
+
+
+def export_tiny_classifier(path, num_classes=3):
+    """Exports a classifier of the tiny world's images to the folder `path`; returns it."""
+    classifier = Classifier(
+        helpers.TinyEncoder("separate", name="encoder"), LinearHead(num_classes), name="classifier"
+    )
+    classifier.build((None, *helpers.IMAGE_SHAPE))
+    export_classifier(classifier, path, image_shape=helpers.IMAGE_SHAPE)
+    return classifier
