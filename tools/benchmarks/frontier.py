@@ -261,7 +261,7 @@ def report(arguments, models):
 
     differences = {model["label"]: compare(model, models) for model in models}
     title = f"frontier: width {arguments.width}, {arguments.precision}, time of the steps alone"
-    headings = ("row", "RA", "SA", "RA above AT's best", "SA", "epochs", "minutes")
+    headings = ("row", "RA", "SA", "RA above AT's best", "SA above", "epochs", "minutes")
     cells = [_cells(model, differences[model["label"]]) for model in models]
     common.show(title, headings, cells)
     content = {"figure": "frontier", "width": arguments.width, "precision": arguments.precision}
