@@ -100,19 +100,23 @@ def test_flags_make_the_levers_runs_of_the_program():
     assert (ROOT / frontier.CPU_SCALE).is_file()
 
 
-def test_steps_are_timed_once_for_all_runs(monkeypatch, tmp_path):
-    timed = []
+def test_steps_are_timed_once_and_later_ones_in_proportion_to_at(monkeypatch, tmp_path):
+    timed, of_at = [], iter([2.0, 8.0])
 
     def interleaved(steps, repeats):
         timed.append((list(steps), repeats))
-        return {name: [3.0, 1.0, 2.0] for name in steps}
+        at = next(of_at)  # The second time the machine is slow.
+        return {name: [9 * at, at, 0.0] if name == "at" else [at / 2] * 3 for name in steps}
 
     monkeypatch.setattr(methods, "compiled_step", lambda config: config)
     monkeypatch.setattr(common, "interleaved", interleaved)
-    arguments = frontier.parse([f"--runs={tmp_path}", "--rows=fast", "--repeats=3"])
+    scale = [f"--runs={tmp_path}", "--repeats=3"]
     for _ in range(2):
-        assert frontier.step_seconds(arguments) == {"at": 2.0, "fast": 2.0}
-    assert timed == [(["at", "fast"], 3)]
+        arguments = frontier.parse([*scale, "--rows=fast"])
+        assert frontier.step_seconds(arguments) == {"at": 2.0, "fast": 1.0}
+    arguments = frontier.parse([*scale, "--rows=fast,fast_at"])
+    assert frontier.step_seconds(arguments) == {"at": 2.0, "fast": 1.0, "fast_at": 1.0}
+    assert timed == [(["at", "fast"], 3), (["at", "fast_at"], 3)]
 
 
 def test_table_and_record_compare_with_the_best_recipe_of_at_at_equal_time(world, capsys):

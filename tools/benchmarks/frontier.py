@@ -109,24 +109,30 @@ def _lengths(text):
 
 
 def step_seconds(arguments):
-    """Returns the seconds of a training step of each row, timed once for all runs in --runs."""
+    """Returns the seconds of a training step of each row, which --runs keeps.
+
+    Rows that come later are timed beside AT, and scaled to the time that AT had at first: so the
+    lengths of runs that have begun stay as they are.
+    """
     from tools.benchmarks import common
     from tools.benchmarks.methods import compiled_step
 
     path = arguments.runs / f"step_seconds_{_scale_name(arguments)}.json"
     kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    rows = list(dict.fromkeys([REFERENCE, *arguments.rows]))
-    if not kept.keys() >= set(rows):
-        print(f"timing a step of {', '.join(rows)}", flush=True)
-        # Small enough for many steps on one batch to stay finite.
-        steps = {
-            name: compiled_step(_config(name, arguments, "--learning_rate=1e-4")) for name in rows
-        }
+    new = [name for name in (REFERENCE, *arguments.rows) if name not in kept]
+    if new:
+        names = list(dict.fromkeys([REFERENCE, *new]))
+        print(f"timing a step of {', '.join(names)}", flush=True)
+        # A small rate, for losses to stay finite over many steps on one batch.
+        configs = {name: _config(name, arguments, "--learning_rate=1e-4") for name in names}
+        steps = {name: compiled_step(config) for name, config in configs.items()}
         rounds = common.interleaved(steps, arguments.repeats)
-        kept = {name: statistics.median(seconds) for name, seconds in rounds.items()}
+        medians = {name: statistics.median(seconds) for name, seconds in rounds.items()}
+        scale = kept.get(REFERENCE, medians[REFERENCE]) / medians[REFERENCE]
+        kept |= {name: scale * medians[name] for name in new}
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-    return {name: kept[name] for name in rows}
+    return {name: kept[name] for name in (REFERENCE, *arguments.rows)}
 
 
 def _scale_name(arguments):
