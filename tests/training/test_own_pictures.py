@@ -238,7 +238,7 @@ def test_what_the_export_would_refuse_is_refused_before_the_training(tmp_path, f
     assert not fits
 
 
-@pytest.mark.slow  # test_checks.py has other classes.
+@pytest.mark.slow  # test_predicted_labels.py has renamed classes.
 def test_class_that_is_renamed_after_the_training_is_refused(tmp_path, capsys):
     root = _classes(tmp_path / "pets", count=4)
     quick = [flag for flag in QUICK if "method" not in flag and "finetune" not in flag]
